@@ -1,0 +1,113 @@
+// How fast the parts are on one core: checksums, copies, parity, reconstruction. Each figure is
+// bytes of user data a second.
+#include <benchmark/benchmark.h>
+
+#include <cstring>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/crc32c.h"
+#include "base/types.h"
+#include "raid6/parity.h"
+
+namespace qlcshape {
+namespace {
+
+constexpr std::uint32_t kDataStrips = 8;
+constexpr std::uint64_t kStripBytes = 128 * KiB;
+constexpr std::uint64_t kStripeBytes = (kDataStrips + 2) * kStripBytes;
+
+void count_bytes(benchmark::State& state, std::uint64_t bytes_per_iteration) {
+    state.SetBytesProcessed(static_cast<std::int64_t>(bytes_per_iteration) * state.iterations());
+}
+
+void memcpy_4k(benchmark::State& state) {
+    const Buffer from(kBlockBytes);
+    const Buffer to(kBlockBytes);
+    for (auto _ : state) {
+        std::memcpy(to.data(), from.data(), kBlockBytes);
+        benchmark::DoNotOptimize(to.data());
+        benchmark::ClobberMemory();
+    }
+    count_bytes(state, kBlockBytes);
+}
+BENCHMARK(memcpy_4k);
+
+void crc32c_4k(benchmark::State& state) {
+    const Buffer block(kBlockBytes);
+    for (auto _ : state) benchmark::DoNotOptimize(crc32c(block.span()));
+    count_bytes(state, kBlockBytes);
+}
+BENCHMARK(crc32c_4k);
+
+void copy_block_crc32c_4k(benchmark::State& state) {
+    const Buffer from(kBlockBytes);
+    const Buffer to(kBlockBytes);
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(copy_block_crc32c(to.data(), from.data()));
+        benchmark::ClobberMemory();
+    }
+    count_bytes(state, kBlockBytes);
+}
+BENCHMARK(copy_block_crc32c_4k);
+
+// Stripes one after another in memory: one stays in cache, hundreds of MiB come from DRAM.
+class Stripes {
+  public:
+    explicit Stripes(std::uint64_t count) : memory_(count * kStripeBytes), count_(count) {
+        std::memset(memory_.data(), 0x5a, memory_.size());
+    }
+    std::span<std::byte* const> next() {
+        std::byte* stripe = memory_.data() + at_ * kStripeBytes;
+        at_ = (at_ + 1) % count_;
+        for (std::uint32_t role = 0; role < kDataStrips + 2; ++role) {
+            strips_[role] = stripe + role * kStripBytes;
+        }
+        return strips_;
+    }
+
+  private:
+    Buffer memory_;
+    std::uint64_t count_;
+    std::uint64_t at_ = 0;
+    std::vector<std::byte*> strips_ = std::vector<std::byte*>(kDataStrips + 2);
+};
+
+constexpr std::int64_t kInCache = 1;
+constexpr std::int64_t kInDram = 400;
+
+void compute_parity_8p2(benchmark::State& state) {
+    Stripes stripes(static_cast<std::uint64_t>(state.range(0)));
+    for (auto _ : state) {
+        compute_parity(stripes.next(), kStripBytes);
+        benchmark::ClobberMemory();
+    }
+    count_bytes(state, kDataStrips * kStripBytes);
+}
+BENCHMARK(compute_parity_8p2)->ArgName("stripes")->Arg(kInCache)->Arg(kInDram);
+
+void reconstruct_two_lost_8p2(benchmark::State& state) {
+    Stripes stripes(static_cast<std::uint64_t>(state.range(0)));
+    constexpr std::uint32_t kLost[] = {1, 6};
+    for (auto _ : state) {
+        reconstruct(stripes.next(), kStripBytes, kLost);
+        benchmark::ClobberMemory();
+    }
+    count_bytes(state, kDataStrips * kStripBytes);
+}
+BENCHMARK(reconstruct_two_lost_8p2)->ArgName("stripes")->Arg(kInCache)->Arg(kInDram);
+
+// A degraded read of a single block: the matrix costs more than the bytes.
+void reconstruct_one_block(benchmark::State& state) {
+    Stripes stripes(1);
+    constexpr std::uint32_t kLost[] = {3};
+    for (auto _ : state) {
+        reconstruct(stripes.next(), kBlockBytes, kLost);
+        benchmark::ClobberMemory();
+    }
+    count_bytes(state, kBlockBytes);
+}
+BENCHMARK(reconstruct_one_block);
+
+}  // namespace
+}  // namespace qlcshape

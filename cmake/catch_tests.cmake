@@ -1,0 +1,32 @@
+# qs_catch_tests(unit) makes unit_tests of the folder's sources and one ctest, labelled `unit`, of
+# each TEST_CASE.
+find_package(Catch2 2.13 REQUIRED)
+include(Catch)
+
+# Catch's own main takes longer to compile than most tests: once for all.
+if(NOT TARGET qs_catch_main)
+  add_library(qs_catch_main OBJECT ${PROJECT_SOURCE_DIR}/tests/unit/main.cpp)
+  target_link_libraries(qs_catch_main PUBLIC Catch2::Catch2)
+endif()
+
+function(qs_catch_tests label)
+  cmake_parse_arguments(TESTS "" "TIMEOUT" "" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  if(NOT sources)
+    add_custom_target(${label}_tests)
+    return()
+  endif()
+  add_executable(${label}_tests ${sources})
+  target_link_libraries(${label}_tests PRIVATE qs_internal qs_catch_main)
+  if(TARGET qs_inplace)
+    target_link_libraries(${label}_tests PRIVATE qs_inplace)
+  endif()
+  set_target_properties(${label}_tests PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  catch_discover_tests(${label}_tests
+    # Catch succeeds if a name matches no test case, as one with a semicolon does not.
+    EXTRA_ARGS --warn NoTests
+    TEST_PREFIX "${label}/"
+    PROPERTIES LABELS ${label} TIMEOUT ${TESTS_TIMEOUT})
+endfunction()

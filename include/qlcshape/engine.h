@@ -1,0 +1,65 @@
+// An array in use. Everything a program needs: make an array, open it, use its volumes.
+//
+//   auto options = qlcshape::Options::from_file("array.toml");
+//   auto engine = qlcshape::Engine::open(*options);
+//   auto volume = (*engine)->open_volume("v0");
+//   volume->write(lba, buffer);
+//
+// All calls may be made from any thread, but for close(), which must be the last.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "qlcshape/error.h"
+#include "qlcshape/options.h"
+#include "qlcshape/stats.h"
+#include "qlcshape/volume.h"
+
+namespace qlcshape {
+
+class Engine {
+  public:
+    // Requests in flight at once over all volumes; more are refused with `busy`.
+    static constexpr std::uint32_t kMaxRequests = 1024;
+
+    // Makes an array: superblocks, band table, an empty PMT. Refuses devices that hold data
+    // (anything but zeroes at their start, or a superblock) unless `force`; refuses sizes that
+    // can't work and says which would. Nothing is written before every check has passed.
+    static Status create(const Options& options, bool force = false);
+
+    // Opens an array, and recovers it if it was not closed in order. With one or two QLC devices
+    // missing it opens for reading. Takes all its memory here.
+    static Result<std::unique_ptr<Engine>> open(const Options& options);
+
+    // Closes: waits for requests in flight, commits what is in RAM, writes the table back.
+    ~Engine();
+    Status close();
+
+    // Thin volumes. `bytes` is a multiple of 4096. All volumes together may be promised no more
+    // than stats().space.writable_bytes.
+    Status create_volume(const std::string& name, std::uint64_t bytes);
+    // Trims the volume and gives its space back. Handles to it fail from then on.
+    Status delete_volume(const std::string& name);
+    std::vector<VolumeInfo> volumes() const;
+    Result<Volume> open_volume(const std::string& name);
+
+    Stats stats() const;
+    bool read_only() const;
+
+    // Offline, nothing is written. check(): every structure, every valid block's checksum, every
+    // stripe's parity, the table against the headers. inspect(): what stats() can tell of a closed
+    // array, or of one that another process has open (as of its last superblock).
+    static Result<CheckReport> check(const Options& options);
+    static Result<Stats> inspect(const Options& options);
+
+    class Impl;
+
+  private:
+    explicit Engine(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace qlcshape

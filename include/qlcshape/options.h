@@ -1,0 +1,59 @@
+// What an engine is opened with: the array file's contents as a struct.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "qlcshape/error.h"
+
+namespace qlcshape {
+
+enum class Role { qlc, scm, spare };
+
+struct DeviceOptions {
+    Role role = Role::qlc;
+    std::string path;  // regular file, block device, or "memory:NAME"
+    std::uint64_t size_bytes =
+        0;  // files and memory: made sparse at this size by create(); 0: as it is
+};
+
+// Called now and then on long operations (create, recovery, check): what is being done, and how far
+// in percent (0 to 100). From the thread that called the operation.
+using Progress = std::function<void(const std::string& what, double percent)>;
+
+struct Options {
+    // [array]: used by create(); open() takes them from the superblocks and ignores these.
+    std::string name = "array";
+    std::uint32_t data_strips = 8;          // k, 2 to 32; there are k + 2 qlc devices
+    std::uint64_t strip_bytes = 128 << 10;  // a power of two, 16 KiB to 4 MiB
+    std::uint64_t band_bytes = 0;  // of one band on one drive; 0: 128 MiB, or less on small drives
+    double overprovision = 0.20;   // 0.02 to 0.9
+
+    // [engine]
+    std::uint32_t shards = 1;          // data-plane threads, 1 to what create() was given
+    std::vector<std::uint32_t> cores;  // where shard i is pinned; empty: nowhere
+    std::uint32_t gc_threads = 1;
+    std::uint64_t pmt_cache_bytes = 64 << 20;  // DRAM for the page cache, at least one set a shard
+
+    std::vector<DeviceOptions> devices;
+
+    // Reads only: nothing is written to QLC drives. Chosen by open() itself while QLC drives are
+    // missing.
+    bool read_only = false;
+
+    Progress progress;  // may be empty
+
+    // Reads an array file (TOML). Relative paths become relative to the file's folder. The error
+    // names the key or the line.
+    static Result<Options> from_file(const std::string& path);
+
+    // The same array on memory devices of the same sizes (for benchmarks).
+    Options on_memory(const std::string& prefix) const;
+};
+
+// "128KiB", "2GiB", "4096" -> bytes.
+Result<std::uint64_t> parse_size(const std::string& text);
+
+}  // namespace qlcshape

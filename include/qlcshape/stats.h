@@ -1,0 +1,94 @@
+// What an engine counts. Bytes and counters are over the array's life, as far as it was closed in
+// order: a crash loses what was counted since the last clean close (never data). Latencies and
+// rates are of this open alone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qlcshape {
+
+struct LatencySummary {  // microseconds, each within 4% of the true value
+    double p50 = 0, p99 = 0, p999 = 0, max = 0;
+    std::uint64_t count = 0;
+};
+
+struct DeviceStatus {
+    std::string uuid;
+    std::string path;
+    std::string role;   // "qlc", "scm"
+    std::string state;  // "online", "missing"
+    std::uint64_t errors = 0;
+    std::uint64_t capacity_bytes = 0;
+};
+
+struct VolumeInfo {
+    std::string name;
+    std::string uuid;
+    std::uint64_t bytes = 0;
+};
+
+struct Stats {
+    struct Space {
+        std::uint64_t raw_bytes = 0;       // of all QLC drives, parity included
+        std::uint64_t writable_bytes = 0;  // what volumes may be promised in all
+        std::uint64_t promised_bytes = 0;  // what they have been promised
+        std::uint64_t used_bytes = 0;      // blocks that are mapped
+        std::uint64_t spare_bytes = 0;     // data slots outside the reserve, less writable_bytes
+    } space;
+    struct Bytes {
+        std::uint64_t user_written = 0, user_read = 0, user_trimmed = 0;
+        std::uint64_t tps_written = 0;  // on one mirror
+        std::uint64_t qlc_data = 0;     // user blocks
+        std::uint64_t qlc_gc = 0;       // blocks moved by GC
+        std::uint64_t qlc_parity = 0, qlc_header = 0, qlc_padding = 0;
+        std::uint64_t pmt_written = 0, pmt_read = 0;
+        std::uint64_t band_table_written = 0;  // on one mirror
+    } bytes;
+    double waf_data = 0;   // (user + GC data blocks) / user
+    double waf_total = 0;  // all bytes to QLC / user
+    struct Pmt {
+        std::uint64_t hits = 0, misses = 0, write_backs = 0;
+    } pmt;
+    struct Gc {
+        std::uint64_t bands_moved = 0, blocks_moved = 0, races_lost = 0;
+    } gc;
+    struct Bands {
+        std::uint32_t total = 0, free = 0, open = 0, closed = 0, reserve = 0;
+    } bands;
+    struct Recovery {
+        std::string kind;  // "clean", "full"
+        double seconds = 0;
+        std::uint64_t segments_scanned = 0, tps_records = 0, blocks_replayed = 0,
+                      segments_discarded = 0;
+    } recovery;
+    struct Errors {
+        std::uint64_t verify_failed = 0, reconstructed = 0, unreadable = 0, commit_retries = 0;
+    } errors;
+    struct Memory {  // bytes of DRAM, taken at open
+        std::uint64_t pmt_cache = 0, segments = 0, overlay = 0, band_table = 0, requests = 0,
+                      gc = 0;
+        std::uint64_t total() const {
+            return pmt_cache + segments + overlay + band_table + requests + gc;
+        }
+    } memory;
+    struct Latency {
+        LatencySummary read, write;
+    } latency;
+    std::vector<DeviceStatus> devices;
+    std::vector<VolumeInfo> volumes;
+    std::string array_name, array_uuid, state;  // state: "clean", "open", "read_only", "failed"
+    std::uint64_t epoch = 0;
+};
+
+// What check() found. A problem is one line: what, where.
+struct CheckReport {
+    std::uint64_t bands = 0, segments = 0, blocks = 0, stripes = 0, pmt_entries = 0;
+    std::uint64_t problems_found = 0;
+    std::vector<std::string> problems;  // the first 100
+    bool clean_close = false;           // the table was compared with the headers only if so
+    double seconds = 0;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,67 @@
+// A volume: a thin range of blocks by name. A handle, cheap to copy, valid while its engine is
+// open. Every call may be made from any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "qlcshape/error.h"
+
+namespace qlcshape {
+
+inline constexpr std::uint64_t kVolumeBlockBytes = 4096;
+
+enum class Op : std::uint8_t {
+    read,          // blocks never written, or trimmed, read as zeroes
+    write,         // acknowledged when durable
+    write_zeroes,  // like trim; parts of blocks at the ends are written
+    trim,          // whole blocks inside the range read as zeroes from now on, through any crash
+    flush,         // done when every write acknowledged or in flight before it is durable
+};
+
+struct Request {
+    Op op = Op::read;
+    std::uint64_t offset_bytes = 0;  // a multiple of 512
+    std::uint64_t bytes = 0;         // a multiple of 512; any length within the volume
+    void* data = nullptr;            // read into, or written from; must stay until `done`
+    // Called once, from a thread of the engine; must not block and must not throw. It may submit.
+    std::function<void(Status)> done;
+};
+
+class VolumeState;
+
+class Volume {
+  public:
+    const std::string& name() const;
+    std::uint64_t size_bytes() const;
+    std::uint64_t blocks() const { return size_bytes() / kVolumeBlockBytes; }
+    // Writes up to this size that don't cross a multiple of 2 MiB are all there after a crash or
+    // not at all.
+    std::uint64_t atomic_write_max() const;
+
+    // Blocking. `lba` counts blocks of 4096 bytes; the buffer is any multiple of 512 bytes long.
+    Status read(std::uint64_t lba, std::span<std::byte> buffer) const;
+    Status write(std::uint64_t lba, std::span<const std::byte> buffer) const;
+    Status trim(std::uint64_t lba, std::uint64_t count) const;
+    Status write_zeroes(std::uint64_t lba, std::uint64_t count) const;
+    Status flush() const;
+
+    // Asynchronous. An error here means that the request was not taken and `done` will not be
+    // called: invalid_argument (range, alignment), busy (too many in flight: Engine::max_requests),
+    // closed. After a success every outcome comes through `done`.
+    Status submit(Request request) const;
+
+    // Blocking, for any range in bytes.
+    Status run(Op op, std::uint64_t offset_bytes, std::uint64_t bytes, void* data) const;
+
+  private:
+    friend class Engine;
+    explicit Volume(std::shared_ptr<VolumeState> state) : state_(std::move(state)) {}
+    std::shared_ptr<VolumeState> state_;
+};
+
+}  // namespace qlcshape

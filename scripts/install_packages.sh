@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need on Debian 12 and is not there yet; nothing else.
+set -euo pipefail
+
+packages=(
+    g++ cmake ninja-build pkg-config git python3 clang-format ccache
+    liburing-dev libisal-dev libboost-dev libfmt-dev libtomlplusplus-dev
+    catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev
+)
+
+missing=()
+for package in "${packages[@]}"; do
+    # shellcheck disable=SC2016  # the format is dpkg's
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "Missing packages: ${missing[*]}. Run this as root, or install sudo." >&2
+        exit 2
+    }
+    as_root=(sudo)
+fi
+
+echo "Installing ${missing[*]}"
+# By env, since sudo drops the caller's variables.
+apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
+# One unreachable extra source of the machine's must not stop us: the install tells what is missing.
+"${apt[@]}" update || echo "apt-get update failed in part; going on with the lists there are" >&2
+"${apt[@]}" install --yes --no-install-recommends "${missing[@]}"

@@ -1,0 +1,278 @@
+#include "band/band_table.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace qlcshape {
+
+BandTable::BandTable(const ArrayLayout& layout) : layout_(layout), bands_(layout.bands) {
+    free_list_.reserve(layout.bands);
+    moved_list_.reserve(layout.bands);
+}
+
+void BandTable::restore(BandId id, const BandRecord& record) {
+    Band& band = at(id);
+    band.state = record.state;
+    band.stream = record.stream == 0 ? Stream::user : Stream::gc;
+    band.sequence = record.sequence;
+    band.epoch = record.epoch;
+    band.segments = band.next = band.published = record.segments;
+    band.frontier = band.submitted = record.segments;
+    band.valid = record.valid;
+    band.tombstones = record.tombstones;
+    if (record.state == BandState::free) {
+        free_list_.push_back(id);
+        free_.fetch_add(1);
+    } else if (record.state == BandState::erasing) {
+        moved_list_.push_back(id);
+    }
+}
+
+void BandTable::resume(BandId id) {
+    Band& band = at(id);
+    QS_ASSERT(band.state == BandState::open);
+    StreamState& s = stream(band.stream);
+    if (full(band)) {
+        close_if_done(band);
+    } else if (!s.current) {
+        s.current = id;
+    } else if (!s.next) {
+        s.next = id;
+    } else {
+        band.state =
+            BandState::closed;  // more open bands than a stream keeps: GC takes what is in it
+    }
+    // A band that already holds segments is filled before an empty one.
+    if (s.current && s.next && at(*s.current).next == 0) std::swap(s.current, s.next);
+}
+
+void BandTable::set_counts(BandId id, std::uint32_t valid, std::uint32_t tombstones) {
+    std::lock_guard lock(mutex_);
+    at(id).valid = valid;
+    at(id).tombstones = tombstones;
+}
+
+bool BandTable::full(const Band& band) const {
+    return band.next == layout_.segments_per_band || band.failed_from.load() != UINT32_MAX;
+}
+
+std::optional<Placement> BandTable::place(Stream which) {
+    std::optional<Placement> placement;
+    {
+        std::lock_guard lock(mutex_);
+        StreamState& s = stream(which);
+        if (s.current && full(at(*s.current))) s.current.reset();
+        if (!s.current) std::swap(s.current, s.next);
+        if (s.current) {
+            Band& band = at(*s.current);
+            const std::uint32_t frontier = band.frontier.load(std::memory_order_relaxed);
+            if (band.next - frontier < kWindow) {
+                placement = Placement{*s.current, band.next++, band.sequence, frontier};
+            }
+        }
+    }
+    ring();
+    return placement;
+}
+
+bool BandTable::my_turn(const Placement& p) const {
+    return at(p.band).submitted.load(std::memory_order_acquire) == p.segment;
+}
+
+void BandTable::submitted(const Placement& p) {
+    at(p.band).submitted.store(p.segment + 1, std::memory_order_release);
+}
+
+void BandTable::durable(const Placement& p) {
+    std::lock_guard lock(mutex_);
+    Band& band = at(p.band);
+    std::uint32_t frontier = band.frontier.load(std::memory_order_relaxed);
+    QS_ASSERT(p.segment >= frontier && p.segment - frontier < kWindow);
+    band.window |= std::uint64_t{1} << (p.segment - frontier);
+    while ((band.window & 1) != 0) {
+        band.window >>= 1;
+        ++frontier;
+    }
+    const std::uint32_t limit = band.failed_from.load(std::memory_order_relaxed);
+    band.frontier.store(std::min(frontier, limit), std::memory_order_release);
+}
+
+bool BandTable::settled(const Placement& p) const {
+    return p.segment < at(p.band).frontier.load(std::memory_order_acquire);
+}
+
+void BandTable::write_failed(const Placement& p) {
+    std::lock_guard lock(mutex_);
+    Band& band = at(p.band);
+    QS_ASSERT(p.segment >= band.frontier.load());
+    band.failed_from.store(std::min(band.failed_from.load(), p.segment), std::memory_order_release);
+    close_if_done(band);
+}
+
+bool BandTable::void_place(const Placement& p) const {
+    return p.segment >= at(p.band).failed_from.load(std::memory_order_acquire);
+}
+
+void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
+    {
+        std::lock_guard lock(mutex_);
+        Band& band = at(p.band);
+        ++band.published;
+        band.tombstones += tombstone_blocks;
+        close_if_done(band);
+    }
+    ring();
+}
+
+void BandTable::close_if_done(Band& band) {
+    const std::uint32_t end = std::min(layout_.segments_per_band, band.failed_from.load());
+    if (band.state == BandState::open && full(band) && band.published == end) {
+        band.state = BandState::closed;
+        band.segments = end;
+    }
+}
+
+void BandTable::candidates(const std::function<void(const Candidate&)>& see) const {
+    std::lock_guard lock(mutex_);
+    for (std::uint32_t i = 0; i < bands_.size(); ++i) {
+        const Band& band = bands_[i];
+        if (band.state != BandState::closed || band.moving) continue;
+        see(Candidate{BandId(i), band.sequence, band.valid.load(std::memory_order_relaxed),
+                      band.tombstones});
+    }
+}
+
+void BandTable::begin_move(BandId id) {
+    std::lock_guard lock(mutex_);
+    QS_ASSERT(at(id).state == BandState::closed && !at(id).moving);
+    at(id).moving = true;
+}
+
+void BandTable::abandon_move(BandId id) {
+    std::lock_guard lock(mutex_);
+    at(id).moving = false;
+}
+
+std::uint32_t BandTable::segments_of(BandId id) const {
+    std::lock_guard lock(mutex_);
+    return at(id).segments;
+}
+
+std::uint64_t BandTable::sequence_of(BandId id) const {
+    std::lock_guard lock(mutex_);
+    return at(id).sequence;
+}
+
+void BandTable::moved(BandId id) {
+    {
+        std::lock_guard lock(mutex_);
+        QS_ASSERT(at(id).moving && !has_readers(id));
+        at(id).state = BandState::erasing;
+        moved_list_.push_back(id);
+    }
+    ring();
+}
+
+bool BandTable::wants_band(Stream which) const {
+    std::lock_guard lock(mutex_);
+    const StreamState& s = stream(which);
+    if (s.opening || s.next) return false;
+    return !s.current || full(at(*s.current)) ||
+           at(*s.current).next + 2 >= layout_.segments_per_band;
+}
+
+std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
+    std::lock_guard lock(mutex_);
+    if (free_list_.empty()) return std::nullopt;
+    // The band that was free the longest, so that wear spreads.
+    auto oldest = std::min_element(free_list_.begin(), free_list_.end(), [&](BandId a, BandId b) {
+        return at(a).sequence < at(b).sequence;
+    });
+    const BandId id = *oldest;
+    *oldest = free_list_.back();
+    free_list_.pop_back();
+    free_.fetch_sub(1, std::memory_order_release);
+    Band& band = at(id);
+    band.state = BandState::open;
+    band.stream = which;
+    band.sequence = next_sequence_++;
+    band.epoch = epoch;
+    band.next = band.published = band.tombstones = band.segments = 0;
+    band.window = 0;
+    band.frontier = band.submitted = 0;
+    band.failed_from = UINT32_MAX;
+    band.valid = 0;
+    band.moving = false;
+    band.opening = true;
+    stream(which).opening = true;
+    return id;
+}
+
+void BandTable::opened(BandId id) {
+    std::lock_guard lock(mutex_);
+    Band& band = at(id);
+    QS_ASSERT(band.opening);
+    band.opening = false;
+    StreamState& s = stream(band.stream);
+    s.opening = false;
+    QS_ASSERT(!s.next);
+    s.next = id;
+}
+
+std::optional<BandId> BandTable::next_moved() {
+    std::lock_guard lock(mutex_);
+    if (moved_list_.empty()) return std::nullopt;
+    const BandId id = moved_list_.back();
+    moved_list_.pop_back();
+    return id;
+}
+
+void BandTable::erased(BandId id) {
+    std::lock_guard lock(mutex_);
+    Band& band = at(id);
+    QS_ASSERT(band.state == BandState::erasing);
+    band.state = BandState::free;
+    band.moving = false;
+    band.valid = 0;
+    free_list_.push_back(id);
+    free_.fetch_add(1, std::memory_order_release);
+}
+
+BandRecord BandTable::record_of(BandId id) const {
+    std::lock_guard lock(mutex_);
+    const Band& band = at(id);
+    BandRecord r;
+    r.sequence = band.sequence;
+    r.epoch = band.epoch;
+    r.state = band.state;
+    r.stream = static_cast<std::uint8_t>(band.stream);
+    r.segments = band.state == BandState::closed ? band.segments : band.frontier.load();
+    r.valid = band.valid.load();
+    r.tombstones = band.tombstones;
+    return r;
+}
+
+BandCounts BandTable::counts() const {
+    std::lock_guard lock(mutex_);
+    BandCounts c;
+    for (const Band& band : bands_) {
+        if (band.state == BandState::free)
+            ++c.free;
+        else if (band.state == BandState::open)
+            ++c.open;
+        else
+            ++c.closed;
+    }
+    return c;
+}
+
+Placement BandTable::user_frontier() const {
+    std::lock_guard lock(mutex_);
+    const auto& current = stream(Stream::user).current;
+    if (!current) return {};
+    const Band& band = at(*current);
+    return {*current, 0, band.sequence, band.frontier.load()};
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,168 @@
+// All bands of the array: their states, who appends to which, how far each is durable, how many of
+// their blocks are still mapped. Shared by shards, collectors and the keeper.
+//
+// A mutex guards the transitions, a few for each segment. Valid counts and readers are atomics,
+// touched for each block. Nothing here does I/O; the keeper makes states durable.
+//
+// A band's life: free -> (keeper: record durable) open -> every segment placed, durable and
+// published
+// -> closed -> (GC moved all of it) -> (keeper: record durable) erasing -> discarded -> free.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/types.h"
+#include "format/band_page.h"
+#include "format/layout.h"
+
+namespace qlcshape {
+
+enum class Stream : std::uint8_t { user = 0, gc = 1 };
+inline constexpr std::uint32_t kStreams = 2;
+
+// Where a segment goes.
+struct Placement {
+    BandId band;
+    std::uint32_t segment = 0;
+    std::uint64_t sequence = 0;  // the band's
+    std::uint32_t frontier = 0;  // durable segments of the band
+};
+
+// What a policy sees of a band that may be moved.
+struct Candidate {
+    BandId band;
+    std::uint64_t sequence = 0;
+    std::uint32_t valid = 0;
+    std::uint32_t tombstones = 0;
+};
+
+struct BandCounts {
+    std::uint32_t free = 0, open = 0, closed = 0;
+};
+
+class BandTable {
+  public:
+    explicit BandTable(const ArrayLayout& layout);
+
+    // --- set-up, one thread ---
+    void restore(BandId band, const BandRecord& record);
+    // Makes a restored open band the stream's again; its segments 0..record.segments-1 are written.
+    void resume(BandId band);
+    // What a rebuilt table says of it.
+    void set_counts(BandId band, std::uint32_t valid, std::uint32_t tombstones);
+    void set_next_sequence(std::uint64_t sequence) { next_sequence_ = sequence; }
+    std::uint64_t next_sequence() const { return next_sequence_; }
+
+    // --- placing segments, any thread ---
+    // The next place of the stream, if it has an open band with room. Places are given out in
+    // order, and must be submitted in order: wait for my_turn(), submit, then submitted().
+    std::optional<Placement> place(Stream stream);
+    bool my_turn(const Placement& placement) const;
+    void submitted(const Placement& placement);
+
+    // All strips are written and flushed.
+    void durable(const Placement& placement);
+    // This segment and all before it in its band are durable: it may be published.
+    bool settled(const Placement& placement) const;
+    // A strip of it could not be written: it and all later ones of the band have to be placed anew.
+    void write_failed(const Placement& placement);
+    bool void_place(const Placement& placement) const;
+    // Everything that the segment holds is in the table of mappings.
+    void published(const Placement& placement, std::uint32_t tombstone_blocks);
+
+    // --- valid counts and readers, any thread ---
+    void add_valid(BandId band) { at(band).valid.fetch_add(1, std::memory_order_relaxed); }
+    void drop_valid(BandId band) { at(band).valid.fetch_sub(1, std::memory_order_relaxed); }
+    void begin_read(BandId band) { at(band).readers.fetch_add(1, std::memory_order_relaxed); }
+    void end_read(BandId band) { at(band).readers.fetch_sub(1, std::memory_order_release); }
+    bool has_readers(BandId band) const {
+        return at(band).readers.load(std::memory_order_acquire) != 0;
+    }
+
+    // --- GC ---
+    // Calls `see` for each closed band that nobody moves.
+    void candidates(const std::function<void(const Candidate&)>& see) const;
+    void begin_move(BandId band);
+    void abandon_move(BandId band);
+    std::uint32_t segments_of(BandId band) const;
+    std::uint64_t sequence_of(BandId band) const;
+    // All of it is durable elsewhere, nothing leads to it, nobody reads it.
+    void moved(BandId band);
+
+    // --- the keeper ---
+    struct Change {
+        BandId band;
+        BandRecord record;
+    };
+    // Whether the stream will soon need a band and has none in reserve.
+    bool wants_band(Stream stream) const;
+    // Takes a free band for the stream; usable after opened().
+    std::optional<BandId> begin_open(Stream stream, std::uint64_t epoch);
+    void opened(BandId band);
+    std::optional<BandId> next_moved();
+    void erased(BandId band);
+    BandRecord record_of(BandId band) const;
+
+    // --- looking ---
+    std::uint32_t free_bands() const { return free_.load(std::memory_order_acquire); }
+    BandCounts counts() const;
+    // The user stream's band and its frontier, for TPS records.
+    Placement user_frontier() const;
+    std::uint64_t memory_bytes() const { return bands_.size() * sizeof(Band); }
+
+    // Called (on any thread) when the keeper or GC may have something to do.
+    void set_alarm(std::function<void()> alarm) { alarm_ = std::move(alarm); }
+
+  private:
+    struct Band {
+        std::atomic<std::uint32_t> valid{0};
+        std::atomic<std::uint32_t> readers{0};
+        std::atomic<std::uint32_t> frontier{0};
+        std::atomic<std::uint32_t> submitted{0};
+        std::atomic<std::uint32_t> failed_from{UINT32_MAX};
+        BandState state = BandState::free;
+        Stream stream = Stream::user;
+        bool moving = false;
+        bool opening = false;
+        std::uint64_t sequence = 0;
+        std::uint64_t epoch = 0;
+        std::uint32_t next = 0;  // segments placed
+        std::uint32_t published = 0;
+        std::uint32_t tombstones = 0;
+        std::uint32_t segments = 0;  // when closed
+        std::uint64_t window = 0;    // durable segments beyond the frontier, bit 0 the first
+    };
+    static constexpr std::uint32_t kWindow = 64;
+    struct StreamState {
+        std::optional<BandId> current;
+        std::optional<BandId> next;
+        bool opening = false;
+    };
+
+    Band& at(BandId band) { return bands_[band.value]; }
+    const Band& at(BandId band) const { return bands_[band.value]; }
+    StreamState& stream(Stream s) { return streams_[static_cast<std::size_t>(s)]; }
+    const StreamState& stream(Stream s) const { return streams_[static_cast<std::size_t>(s)]; }
+    bool full(const Band& band) const;
+    void close_if_done(Band& band);
+    void ring() const {
+        if (alarm_) alarm_();
+    }
+
+    const ArrayLayout& layout_;
+    mutable std::mutex mutex_;
+    std::vector<Band> bands_;
+    StreamState streams_[kStreams];
+    std::vector<BandId> free_list_;
+    std::vector<BandId> moved_list_;
+    std::atomic<std::uint32_t> free_{0};
+    std::uint64_t next_sequence_ = 1;
+    std::function<void()> alarm_;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,70 @@
+// Makes band states durable before they count: a band's opening before its first strip, its erasing
+// before its discard. Runs as an actor on a GC thread; the only writer of the band table while the
+// array is in use. Changes of one round share page writes.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "band/band_table.h"
+#include "band/space_gate.h"
+#include "base/buffer.h"
+#include "base/counters.h"
+#include "device/array_context.h"
+
+namespace qlcshape {
+
+class BandKeeper {
+  public:
+    // `generations`: of each page of the band table on media.
+    BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
+               std::vector<std::uint64_t> generations, IoQueue& queue, Counters& counters);
+
+    bool poll();
+    bool idle() const { return pending_ == 0 && step_ == Step::idle; }
+    bool failed() const { return failed_; }
+    // No more bands are opened; erasing goes on.
+    void begin_close() { closing_ = true; }
+    const std::vector<std::uint64_t>& generations() const { return generations_; }
+    void set_generations(std::vector<std::uint64_t> generations) {
+        generations_ = std::move(generations);
+    }
+
+  private:
+    enum class Step : std::uint8_t { idle, writing, flushing, discarding };
+    static constexpr std::uint32_t kErasesPerRound = 8;
+
+    bool gather();
+    void write_pages();
+    void flush();
+    void discard();
+    void finish();
+    Io& next_io(IoKind kind, Device* device, std::uint64_t offset, std::uint64_t bytes,
+                std::byte* data);
+    void submit_round();
+    void io_done(const Io& io);
+
+    const ArrayContext& array_;
+    BandTable& bands_;
+    SpaceGate& gate_;
+    IoQueue& queue_;
+    Counters& counters_;
+    std::vector<std::uint64_t> generations_;
+    std::vector<BandId> opening_;
+    std::vector<BandId> erasing_;
+    std::vector<std::uint64_t> pages_;
+    Buffer blocks_;
+    std::vector<Io> ios_;
+    std::size_t used_ios_ = 0;
+    std::size_t pending_ = 0;
+    Step step_ = Step::idle;
+    bool closing_ = false;
+    bool discard_failed_ = false;
+    bool failed_ = false;
+};
+
+// Encodes page `page` of the band table as the table now stands.
+void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
+                      std::uint64_t generation, std::byte* block);
+
+}  // namespace qlcshape

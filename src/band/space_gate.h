@@ -1,0 +1,85 @@
+// Who may use free bands, and how fast writers may go while they are few. Policy apart from motion:
+// numbers in, decisions out. Any thread.
+//
+// From many free bands to none:
+//   free >= gc_start                 writers run freely, GC rests
+//   user_floor < free < gc_start     a writer appends as many blocks as GC gains: its credit
+//   recovery < free <= user_floor    the user stream opens no band; what is open can be filled
+//   free <= recovery                 kept for recovery: GC opens no band either
+// After a recovery that used its bands nothing is appended until GC has made up for them, so that
+// any number of crashes finds the reserve whole.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "band/band_table.h"
+#include "format/layout.h"
+
+namespace qlcshape {
+
+class SpaceGate {
+  public:
+    SpaceGate(const ArrayLayout& layout, const BandTable& bands)
+        : bands_(bands),
+          recovery_(layout.recovery_bands),
+          user_floor_(layout.recovery_bands + layout.p.max_gc_threads),
+          credit_cap_(std::int64_t{layout.slots_per_band()} / 2) {
+        credit_ = credit_cap_;
+    }
+
+    // After the bands were restored.
+    void start() { replenishing_ = bands_.free_bands() < user_floor_; }
+
+    std::uint32_t gc_start() const { return user_floor_ + 2; }
+    bool gc_wanted() const { return bands_.free_bands() < gc_start(); }
+
+    // Recovery uses the user stream, and its own reserve.
+    void set_recovering(bool recovering) { recovering_ = recovering; }
+
+    bool user_may_open() const { return recovering_ || bands_.free_bands() > user_floor_; }
+    bool gc_may_open() const {
+        return bands_.free_bands() > recovery_ || replenishing_.load(std::memory_order_relaxed);
+    }
+
+    // May `blocks` be appended now? Takes them from the credit where that counts.
+    bool admit(std::uint32_t blocks) {
+        const std::uint32_t free = bands_.free_bands();
+        if (replenishing_.load(std::memory_order_relaxed)) {
+            if (free < user_floor_) return false;
+            replenishing_ = false;
+        }
+        if (free >= gc_start()) {
+            if (credit_.load(std::memory_order_relaxed) != credit_cap_) credit_ = credit_cap_;
+            return true;
+        }
+        if (free < recovery_) return false;
+        std::int64_t credit = credit_.load(std::memory_order_relaxed);
+        do {
+            if (credit < blocks) return false;
+        } while (
+            !credit_.compare_exchange_weak(credit, credit - blocks, std::memory_order_relaxed));
+        return true;
+    }
+
+    // GC looked at `slots` slots of a band that it will free, and had to move `moved` of them.
+    void reclaimed(std::uint32_t slots, std::uint32_t moved) {
+        const std::int64_t gain = std::int64_t{slots} - moved;
+        std::int64_t credit = credit_.load(std::memory_order_relaxed);
+        while (!credit_.compare_exchange_weak(credit, std::min(credit + gain, 4 * credit_cap_),
+                                              std::memory_order_relaxed)) {
+        }
+    }
+
+  private:
+    const BandTable& bands_;
+    const std::uint32_t recovery_;
+    const std::uint32_t user_floor_;
+    const std::int64_t credit_cap_;
+    std::atomic<std::int64_t> credit_{0};
+    std::atomic<bool> replenishing_{false};
+    bool recovering_ = false;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,65 @@
+// A drive as the engine sees it. A Device is shared by all threads; its geometry never changes. I/O
+// goes through the calling thread's IoQueue.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "device/io.h"
+#include "device/shape_guard.h"
+
+namespace qlcshape {
+
+struct Geometry {
+    std::uint64_t capacity_bytes = 0;
+    std::uint32_t block_bytes = 4096;        // unit of offset and length, 512 or 4096
+    std::uint32_t iu_bytes = 4096;           // indirection unit; 4096 where the drive tells none
+    std::uint64_t erase_unit_bytes = 0;      // 0 where the drive tells none
+    std::uint32_t atomic_write_bytes = 512;  // a write of this size, aligned to it, is never torn
+    bool volatile_cache = true;              // writes are durable only after a flush
+};
+
+class Device {
+  public:
+    Device(std::string path, Geometry geometry) : path_(std::move(path)), geometry_(geometry) {}
+    virtual ~Device() = default;
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    const std::string& path() const { return path_; }
+    const Geometry& geometry() const { return geometry_; }
+
+    // For QLC drives: from now on every write must be a whole strip at its unit's write position.
+    // Before I/O by several threads.
+    void guard_shape(std::uint64_t strip_bytes, std::uint64_t unit_bytes) {
+        guard_ = std::make_unique<ShapeGuard>(geometry_.capacity_bytes, strip_bytes, unit_bytes);
+    }
+    ShapeGuard* guard() { return guard_.get(); }
+
+    // Begins the transfer; IoQueue::submit() calls it after the checks. Ends in queue.complete(io).
+    virtual void start(Io& io, IoQueue& queue) = 0;
+
+  private:
+    std::string path_;
+    Geometry geometry_;
+    std::unique_ptr<ShapeGuard> guard_;
+};
+
+enum class Access {
+    read_write,  // alone: a second opener gets Errc::busy
+    read_only,   // excludes writers
+    inspect,     // reads beside a running engine; what it sees may be changing
+};
+
+// Opens `path`: a regular file, a block device, or "memory:NAME", which lives as long as the
+// process and is found again under its name. `size_bytes` is wanted for files and memory that don't
+// exist yet: they are made at that size, sparse, if `make` is set. 0: the size it has.
+Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64_t size_bytes,
+                                            Access access, bool make);
+
+// Drops the memory device of that name ("memory:NAME"), so that the next open makes an empty one.
+void forget_memory_device(const std::string& path);
+
+}  // namespace qlcshape

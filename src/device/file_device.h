@@ -1,0 +1,30 @@
+// Regular files and block devices. Shared by all threads: each goes through its own io_uring, or
+// through blocking calls where the kernel has none.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "device/device.h"
+#include "device/ring.h"
+
+namespace qlcshape {
+
+class FileDevice final : public Device {
+  public:
+    FileDevice(std::string path, Geometry geometry, std::shared_ptr<const OpenFile> file,
+               bool writable)
+        : Device(std::move(path), geometry), file_(std::move(file)), writable_(writable) {}
+
+    void start(Io& io, IoQueue& queue) override;
+
+  private:
+    std::shared_ptr<const OpenFile> file_;
+    const bool writable_;
+};
+
+// As open_device().
+Result<std::unique_ptr<Device>> open_file_device(const std::string& path, std::uint64_t size_bytes,
+                                                 Access access, bool make);
+
+}  // namespace qlcshape

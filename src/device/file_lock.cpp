@@ -1,0 +1,93 @@
+#include "device/file_lock.h"
+
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+namespace qlcshape {
+
+namespace {
+
+constexpr int kDeadHolderTries = 1000;
+constexpr useconds_t kDeadHolderNapUs = 10'000;
+
+// Who holds a flock on the file, by /proc/locks; 0 where that doesn't tell.
+int lock_holder(int fd) {
+    struct stat status {};
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> locks(std::fopen("/proc/locks", "re"),
+                                                          &std::fclose);
+    if (locks == nullptr || ::fstat(fd, &status) != 0) return 0;
+    char line[256];
+    while (std::fgets(line, sizeof(line), locks.get()) != nullptr) {
+        int pid = 0;
+        unsigned device_major = 0;
+        unsigned device_minor = 0;
+        unsigned long inode = 0;
+        const int fields = std::sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%lu", &pid, &device_major,
+                                       &device_minor, &inode);
+        if (fields == 4 && inode == status.st_ino && device_major == major(status.st_dev) &&
+            device_minor == minor(status.st_dev)) {
+            return pid;
+        }
+    }
+    return 0;
+}
+
+// The kernel takes a moment to close the files of a process that was killed with I/O in flight: its
+// locks outlive it.
+bool is_gone(int pid) {
+    if (pid <= 0) return false;
+    if (::kill(pid, 0) != 0) return errno == ESRCH;
+    const std::string path = fmt::format("/proc/{}/stat", pid);
+    std::unique_ptr<std::FILE, int (*)(std::FILE*)> stat(std::fopen(path.c_str(), "re"),
+                                                         &std::fclose);
+    char state = 0;
+    return stat != nullptr && std::fscanf(stat.get(), "%*d (%*[^)]) %c", &state) == 1 &&
+           state == 'Z';
+}
+
+int try_lock(int fd, int kind) {
+    int failed;
+    do {
+        failed = ::flock(fd, kind | LOCK_NB);
+    } while (failed != 0 && errno == EINTR);
+    return failed;
+}
+
+std::string describe_holder(int pid) {
+    if (pid == ::getpid()) return "this process";
+    if (pid > 0) return fmt::format("process {}", pid);
+    return "another process";
+}
+
+}  // namespace
+
+Status lock_file(int fd, const std::string& path, Access access) {
+    if (access == Access::inspect) return {};
+    const int kind = access == Access::read_write ? LOCK_EX : LOCK_SH;
+    int failed = try_lock(fd, kind);
+    for (int i = 0; failed != 0 && errno == EWOULDBLOCK && i < kDeadHolderTries; ++i) {
+        if (!is_gone(lock_holder(fd))) {
+            errno = EWOULDBLOCK;
+            break;
+        }
+        ::usleep(kDeadHolderNapUs);
+        failed = try_lock(fd, kind);
+    }
+    if (failed == 0) return {};
+    if (errno != EWOULDBLOCK) {
+        return fail(Errc::io_error, "{}: can't be locked: {}; is its file system one with locks?",
+                    path, std::strerror(errno));
+    }
+    return fail(Errc::busy, "{}: in use by {}; close it there first, or only inspect it", path,
+                describe_holder(lock_holder(fd)));
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,88 @@
+// Words for transfers, and run(): transfers made one batch at a time by code that may sleep.
+#include "device/io.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/assert.h"
+#include "device/device.h"
+
+namespace qlcshape {
+
+namespace {
+
+const char* remedy(int error_number) {
+    switch (error_number) {
+        case EIO:
+        case ENODATA:
+        case EREMOTEIO:
+            return "look at the drive's health and at the kernel log";
+        case ENODEV:
+        case ENXIO:
+        case ENOLINK:
+            return "the drive is gone: reconnect it, or go on without it";
+        case ENOSPC:
+        case EDQUOT:
+            return "make room on the file system that holds it";
+        case EROFS:
+        case EBADF:
+            return "open it for writing";
+        case EINVAL:
+            return "its alignment may differ from what it reported when it was opened";
+        case ETIMEDOUT:
+            return "the drive doesn't answer: check its cabling and firmware";
+        default:
+            return "look at the kernel log";
+    }
+}
+
+}  // namespace
+
+const char* to_string(IoKind kind) {
+    switch (kind) {
+        case IoKind::read:
+            return "read";
+        case IoKind::write:
+            return "write";
+        case IoKind::flush:
+            return "flush";
+        case IoKind::discard:
+            return "discard";
+    }
+    return "unknown";
+}
+
+Error describe_failure(const Io& io) {
+    QS_ASSERT(io.error_number != 0);
+    const Errc code = io.error_number == EROFS ? Errc::read_only : Errc::io_error;
+    const char* cause = strerrordesc_np(io.error_number);
+    if (cause == nullptr) cause = "unknown error";
+    if (io.kind == IoKind::flush) {
+        return {code, fmt::format("{}: flush failed: {} (errno {}); {}", io.device->path(), cause,
+                                  io.error_number, remedy(io.error_number))};
+    }
+    return {code, fmt::format("{}: {} of {} bytes at offset {} failed: {} (errno {}); {}",
+                              io.device->path(), to_string(io.kind), io.bytes, io.offset, cause,
+                              io.error_number, remedy(io.error_number))};
+}
+
+Status run(IoQueue& queue, std::span<Io> ios) {
+    constexpr std::uint64_t kLookAgainUs = 100'000;
+    std::size_t left = ios.size();
+    for (Io& io : ios) {
+        io.context = &left;
+        io.done = [](Io& finished) { --*static_cast<std::size_t*>(finished.context); };
+        queue.submit(io);
+    }
+    while (left != 0) {
+        if (queue.poll() == 0) queue.wait(kLookAgainUs);
+    }
+    for (const Io& io : ios) {
+        if (io.error_number != 0) return fail(describe_failure(io));
+    }
+    return {};
+}
+
+Status run(IoQueue& queue, Io io) { return run(queue, std::span<Io>(&io, 1)); }
+
+}  // namespace qlcshape

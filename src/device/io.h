@@ -1,0 +1,98 @@
+// One transfer between memory and a device, and the queue through which a thread makes transfers.
+//
+// An IoQueue belongs to one thread. submit() never calls back; completions are delivered from
+// poll() alone, in any order. The memory of an Io and of its data stays the caller's and must live
+// until `done` was called. Nothing here reorders or merges: a flush covers the writes whose `done`
+// was called before the flush was submitted, and no others.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fifo.h"
+
+namespace qlcshape {
+
+class Device;
+class IoQueue;
+class Ring;
+
+enum class IoKind : std::uint8_t { read, write, flush, discard };
+
+const char* to_string(IoKind kind);
+
+struct Io {
+    IoKind kind = IoKind::read;
+    Device* device = nullptr;
+    std::uint64_t offset = 0;     // bytes, a multiple of the device's block
+    std::uint64_t bytes = 0;      // a multiple of the device's block; 0 for a flush
+    std::byte* data = nullptr;    // aligned to 4096; null for flush and discard
+    void (*done)(Io&) = nullptr;  // called from IoQueue::poll()
+    void* context = nullptr;      // the caller's
+    int error_number = 0;  // set before `done`: 0, or a positive errno (a short transfer is EIO)
+    Io* next = nullptr;    // for whoever holds the Io: the device, then the queue
+};
+
+// The failure of a completed Io in words: device, offset, cause, remedy. error_number is not 0.
+Error describe_failure(const Io& io);
+
+class IoQueue {
+  public:
+    // `memory`: regions that most I/O data lies in; registered with the kernel where rings are
+    // used.
+    explicit IoQueue(std::vector<std::span<std::byte>> memory = {});
+    ~IoQueue();  // nothing may be in flight
+    IoQueue(const IoQueue&) = delete;
+    IoQueue& operator=(const IoQueue&) = delete;
+
+    // The owner's thread. Asserts alignment, bounds and (on guarded devices) the shape of writes.
+    void submit(Io& io);
+
+    // The owner's thread. Hands what was submitted to the kernel, delivers what has completed, and
+    // returns how many completions were delivered.
+    unsigned poll();
+
+    unsigned in_flight() const { return in_flight_; }
+
+    // The owner's thread. Sleeps until a completion is there, wake() is called, or timeout_us
+    // passed. A wake() before the call makes it return at once.
+    void wait(std::uint64_t timeout_us);
+
+    // Under a simulator: wait() calls this instead of sleeping.
+    void set_idle(std::function<void()> idle) { idle_ = std::move(idle); }
+
+    // Any thread. Ends the present or the next wait().
+    void wake();
+
+    // --- for devices ---
+    // Queues a finished Io for delivery from the next poll(). The owner's thread.
+    void complete(Io& io, int error_number);
+    // The thread's io_uring, made when a file device first needs it. Null where the kernel has
+    // none.
+    Ring* ring();
+
+  private:
+    void leave_foreign_ring();
+
+    std::vector<std::span<std::byte>> memory_;
+    std::unique_ptr<Ring> ring_;
+    bool ring_refused_ = false;
+    std::function<void()> idle_;
+    Fifo<Io> finished_;
+    unsigned in_flight_ = 0;
+    int wake_fd_ = -1;
+    std::atomic<std::uint32_t> sleep_state_{0};
+};
+
+// Submits, then polls the queue until each is done. For set-up, recovery and tools, not for shards.
+// Returns the first failure. The Ios' `done` and `context` are overwritten.
+Status run(IoQueue& queue, std::span<Io> ios);
+Status run(IoQueue& queue, Io io);
+
+}  // namespace qlcshape

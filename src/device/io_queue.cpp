@@ -1,0 +1,136 @@
+// The queue of one thread: checks what is submitted, delivers what has finished, sleeps and is
+// woken. Everything is the owner's alone but wake_fd_ and sleep_state_, through which others wake
+// it.
+//
+// sleep_state_ decides; the eventfd only ends a sleep. So a wake() costs a system call only when
+// the owner really sleeps, and can't be lost: it either finds `sleeping` and signals, or leaves
+// `notified` behind, on which the next wait() returns.
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "device/device.h"
+#include "device/io.h"
+#include "device/ring.h"
+
+namespace qlcshape {
+
+namespace {
+
+enum SleepState : std::uint32_t { kAwake, kSleeping, kNotified };
+
+void check(const Io& io) {
+    const Geometry& geometry = io.device->geometry();
+    QS_ASSERT(io.done != nullptr);
+    if (io.kind == IoKind::flush) {
+        QS_ASSERT(io.bytes == 0);
+        return;
+    }
+    QS_ASSERT(io.bytes > 0);
+    QS_ASSERT(io.offset % geometry.block_bytes == 0);
+    QS_ASSERT(io.bytes % geometry.block_bytes == 0);
+    QS_ASSERT(io.offset <= geometry.capacity_bytes);
+    QS_ASSERT(io.bytes <= geometry.capacity_bytes - io.offset);
+    if (io.kind == IoKind::discard) return;
+    QS_ASSERT(io.data != nullptr);
+    QS_ASSERT(reinterpret_cast<std::uintptr_t>(io.data) % std::max(512u, geometry.block_bytes) ==
+              0);
+}
+
+void sleep_on(int wake_fd, std::uint64_t timeout_us) {
+    pollfd entry{wake_fd, POLLIN, 0};
+    const timespec timeout{static_cast<time_t>(timeout_us / 1'000'000),
+                           static_cast<long>(timeout_us % 1'000'000 * 1'000)};
+    if (::ppoll(&entry, 1, &timeout, nullptr) <= 0) return;
+    eventfd_t count;
+    eventfd_read(wake_fd, &count);
+}
+
+}  // namespace
+
+IoQueue::IoQueue(std::vector<std::span<std::byte>> memory)
+    : memory_(std::move(memory)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    QS_ASSERT(wake_fd_ >= 0);
+}
+
+IoQueue::~IoQueue() {
+    QS_ASSERT(in_flight_ == 0);
+    ring_.reset();
+    ::close(wake_fd_);
+}
+
+void IoQueue::submit(Io& io) {
+    check(io);
+    if (ShapeGuard* guard = io.device->guard()) {
+        if (io.kind == IoKind::write) guard->on_write(io.offset, io.bytes);
+        if (io.kind == IoKind::discard) guard->on_discard(io.offset, io.bytes);
+    }
+    io.error_number = 0;
+    io.next = nullptr;
+    ++in_flight_;
+    io.device->start(io, *this);
+}
+
+unsigned IoQueue::poll() {
+    leave_foreign_ring();
+    if (ring_ != nullptr) ring_->reap(*this);
+    // What callbacks make finish at once waits for the next poll: no callback runs inside another.
+    Fifo<Io> ready = finished_.take();
+    unsigned delivered = 0;
+    while (!ready.empty()) {
+        Io& io = ready.pop_front();
+        --in_flight_;
+        ++delivered;
+        io.done(io);
+    }
+    return delivered;
+}
+
+void IoQueue::wait(std::uint64_t timeout_us) {
+    leave_foreign_ring();
+    if (!finished_.empty()) return;
+    if (idle_) return idle_();
+    std::uint32_t state = kAwake;
+    if (sleep_state_.compare_exchange_strong(state, kSleeping)) {
+        if (ring_ != nullptr) {
+            ring_->wait(timeout_us);
+        } else {
+            sleep_on(wake_fd_, timeout_us);
+        }
+    }
+    // A wake() that found us asleep may signal only now: the next sleep then ends early, no harm.
+    sleep_state_.exchange(kAwake);
+}
+
+void IoQueue::wake() {
+    if (sleep_state_.exchange(kNotified) == kSleeping) eventfd_write(wake_fd_, 1);
+}
+
+void IoQueue::complete(Io& io, int error_number) {
+    QS_ASSERT(error_number >= 0);
+    io.error_number = error_number;
+    finished_.push_back(io);
+}
+
+Ring* IoQueue::ring() {
+    leave_foreign_ring();
+    if (ring_ == nullptr && !ring_refused_) {
+        ring_ = Ring::make(memory_, wake_fd_);
+        ring_refused_ = ring_ == nullptr;
+    }
+    return ring_.get();
+}
+
+// Only the thread that made a ring may enter it. A queue that set-up used in another thread gets a
+// ring of its own here.
+void IoQueue::leave_foreign_ring() {
+    if (ring_ == nullptr || ring_->made_by_this_thread()) return;
+    QS_ASSERT(ring_->idle());
+    ring_.reset();
+}
+
+}  // namespace qlcshape

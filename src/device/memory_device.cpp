@@ -1,0 +1,168 @@
+#include "device/memory_device.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "base/assert.h"
+#include "base/types.h"
+
+namespace qlcshape {
+
+// The bytes of one name. `bytes` and the counts change only under the registry's mutex, and the
+// mapping only while nobody has it open.
+struct Medium {
+    std::byte* data = nullptr;
+    std::uint64_t bytes = 0;
+    unsigned writers = 0;
+    unsigned readers = 0;
+    unsigned inspectors = 0;
+
+    Medium() = default;
+    Medium(const Medium&) = delete;
+    Medium& operator=(const Medium&) = delete;
+    ~Medium() {
+        if (data != nullptr) ::munmap(data, bytes);
+    }
+
+    unsigned& openers(Access access) {
+        if (access == Access::read_write) return writers;
+        return access == Access::read_only ? readers : inspectors;
+    }
+};
+
+namespace {
+
+struct Registry {
+    std::mutex mutex;
+    std::map<std::string, std::shared_ptr<Medium>> media;
+};
+
+// Never destroyed: devices may be closed late at exit.
+Registry& registry() {
+    static auto* all = new Registry;
+    return *all;
+}
+
+Status resize(Medium& medium, const std::string& path, std::uint64_t bytes) {
+    constexpr int kProtection = PROT_READ | PROT_WRITE;
+    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* place = medium.data == nullptr
+                      ? ::mmap(nullptr, bytes, kProtection, kFlags, -1, 0)
+                      : ::mremap(medium.data, medium.bytes, bytes, MREMAP_MAYMOVE);
+    if (place == MAP_FAILED) {
+        return fail(Errc::no_space, "{}: can't get {} bytes of address space: {}", path, bytes,
+                    std::strerror(errno));
+    }
+    ::madvise(place, bytes, MADV_HUGEPAGE);  // only faster
+    medium.data = static_cast<std::byte*>(place);
+    medium.bytes = bytes;
+    return {};
+}
+
+Status check_free(const Medium& medium, const std::string& path, Access access) {
+    if (access == Access::inspect) return {};
+    const bool taken = medium.writers > 0 || (access == Access::read_write && medium.readers > 0);
+    if (!taken) return {};
+    return fail(Errc::busy, "{}: in use by this process; close it there first, or only inspect it",
+                path);
+}
+
+Status settle_size(Medium& medium, const std::string& path, std::uint64_t size_bytes, bool make) {
+    if (size_bytes == 0 || size_bytes == medium.bytes) return {};
+    if (!make || size_bytes < medium.bytes) {
+        return fail(Errc::invalid_argument,
+                    "{}: has {} bytes, where {} are wanted; give its true size, or another name",
+                    path, medium.bytes, size_bytes);
+    }
+    if (medium.inspectors > 0) {
+        return fail(Errc::busy, "{}: can't grow while it is inspected; close it there first", path);
+    }
+    return resize(medium, path, size_bytes);
+}
+
+Result<std::shared_ptr<Medium>> make_medium(const std::string& path, std::uint64_t size_bytes) {
+    if (size_bytes < kBlockBytes || size_bytes % kBlockBytes != 0) {
+        return fail(Errc::invalid_argument,
+                    "{}: a new memory device needs a size that is a multiple of {} bytes, not {}",
+                    path, kBlockBytes, size_bytes);
+    }
+    auto medium = std::make_shared<Medium>();
+    QS_TRY(resize(*medium, path, size_bytes));
+    return medium;
+}
+
+}  // namespace
+
+MemoryDevice::MemoryDevice(std::string path, Geometry geometry, std::shared_ptr<Medium> medium,
+                           Access access)
+    : Device(std::move(path), geometry), medium_(std::move(medium)), access_(access) {}
+
+MemoryDevice::~MemoryDevice() {
+    const std::lock_guard lock(registry().mutex);
+    --medium_->openers(access_);
+}
+
+void MemoryDevice::start(Io& io, IoQueue& queue) {
+    std::byte* place = medium_->data + io.offset;
+    int error_number = 0;
+    switch (io.kind) {
+        case IoKind::read:
+            std::memcpy(io.data, place, io.bytes);
+            break;
+        case IoKind::write:
+            if (access_ != Access::read_write) {
+                error_number = EROFS;
+            } else {
+                std::memcpy(place, io.data, io.bytes);
+            }
+            break;
+        case IoKind::flush:
+            break;
+        case IoKind::discard:
+            if (access_ != Access::read_write) {
+                error_number = EROFS;
+            } else if (::madvise(place, io.bytes, MADV_DONTNEED) != 0) {
+                error_number = errno;
+            }
+            break;
+    }
+    queue.complete(io, error_number);
+}
+
+Result<std::unique_ptr<Device>> open_memory_device(const std::string& path,
+                                                   std::uint64_t size_bytes, Access access,
+                                                   bool make) {
+    const std::lock_guard lock(registry().mutex);
+    auto& media = registry().media;
+    auto found = media.find(path);
+    if (found == media.end()) {
+        if (!make) {
+            return fail(Errc::missing_device,
+                        "{}: not there; memory devices end with the process that made them", path);
+        }
+        Result<std::shared_ptr<Medium>> made = make_medium(path, size_bytes);
+        QS_TRY(made);
+        found = media.emplace(path, *std::move(made)).first;
+    }
+    Medium& medium = *found->second;
+    QS_TRY(check_free(medium, path, access));
+    QS_TRY(settle_size(medium, path, size_bytes, make));
+    ++medium.openers(access);
+    Geometry geometry;
+    geometry.capacity_bytes = medium.bytes;
+    geometry.atomic_write_bytes = kBlockBytes;
+    geometry.volatile_cache = false;
+    return std::make_unique<MemoryDevice>(path, geometry, found->second, access);
+}
+
+// Whoever has it open keeps what it holds until it is closed.
+void forget_memory_device(const std::string& path) {
+    const std::lock_guard lock(registry().mutex);
+    registry().media.erase(path);
+}
+
+}  // namespace qlcshape

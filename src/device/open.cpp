@@ -1,0 +1,19 @@
+// From a path to a device.
+#include "base/assert.h"
+#include "device/device.h"
+#include "device/file_device.h"
+#include "device/memory_device.h"
+
+namespace qlcshape {
+
+Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64_t size_bytes,
+                                            Access access, bool make) {
+    QS_ASSERT(!make || access == Access::read_write);
+    if (path.empty()) return fail(Errc::invalid_argument, "a device needs a path; it is empty");
+    if (path.starts_with(kMemoryPrefix)) {
+        return open_memory_device(path, size_bytes, access, make);
+    }
+    return open_file_device(path, size_bytes, access, make);
+}
+
+}  // namespace qlcshape

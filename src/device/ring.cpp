@@ -1,0 +1,228 @@
+#include "device/ring.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+#include "base/assert.h"
+#include "base/types.h"
+
+namespace qlcshape {
+
+namespace {
+
+std::uint64_t next_file_number() {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+}
+
+bool transient(int error_number) { return error_number == EINTR || error_number == EAGAIN; }
+
+// Kernels fail to take requests for a moment (no memory, a full queue): they stay in the submission
+// queue and go with the next call. Any other failure is ours.
+void check_entered(int result) {
+    QS_ASSERT(result >= 0 || transient(-result) || result == -EBUSY || result == -ETIME);
+}
+
+}  // namespace
+
+OpenFile::OpenFile(int descriptor, int claim)
+    : fd(descriptor), number(next_file_number()), claim_(claim) {}
+
+OpenFile::~OpenFile() {
+    // Rings may still hold the file in their tables; the lock must not live as long as they do.
+    ::flock(fd, LOCK_UN);
+    ::close(fd);
+    if (claim_ >= 0) ::close(claim_);
+}
+
+Ring::~Ring() {
+    QS_ASSERT(idle());
+    if (!ring_made_) return;
+    // At once, where closing the ring would do it some time later.
+    if (files_registered_) io_uring_unregister_files(&ring_);
+    io_uring_queue_exit(&ring_);
+}
+
+void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {
+    QS_ASSERT(io.bytes <= GiB || io.kind == IoKind::discard);
+    const std::uint32_t index = take_request();
+    Request& request = requests_[index];
+    request.io = &io;
+    request.file_is_slot = find_slot(file, request.file);
+    if (!request.file_is_slot) request.file = file->fd;
+    push_waiting(index);
+    send_waiting();
+}
+
+void Ring::reap(IoQueue& queue) {
+    send_waiting();
+    enter_kernel();
+    unsigned seen = 0;
+    unsigned head;
+    io_uring_cqe* cqe;
+    io_uring_for_each_cqe(&ring_, head, cqe) {
+        ++seen;
+        if (cqe->user_data == kWakeTag) {
+            wake_fired();
+        } else {
+            finish(queue, static_cast<std::uint32_t>(cqe->user_data), cqe->res);
+        }
+    }
+    if (seen != 0) io_uring_cq_advance(&ring_, seen);
+}
+
+void Ring::wait(std::uint64_t timeout_us) {
+    send_waiting();
+    arm_wake();
+    // Without the wake armed (the kernel took nothing just now) only a nap is safe.
+    if (!wake_armed_) timeout_us = std::min<std::uint64_t>(timeout_us, 1000);
+    __kernel_timespec timeout{static_cast<long long>(timeout_us / 1'000'000),
+                              static_cast<long long>(timeout_us % 1'000'000 * 1'000)};
+    io_uring_cqe* cqe = nullptr;
+    check_entered(io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &timeout, nullptr));
+    if (cqe != nullptr && cqe->user_data == kWakeTag) {
+        wake_fired();
+        io_uring_cqe_seen(&ring_, cqe);
+    }
+}
+
+// With DEFER_TASKRUN completions are posted when the owner enters the kernel; a flag tells whether
+// that is worth a call.
+void Ring::enter_kernel() {
+    if (io_uring_sq_ready(&ring_) != 0) {
+        check_entered(io_uring_submit_and_get_events(&ring_));
+        return;
+    }
+    const unsigned flags = __atomic_load_n(ring_.sq.kflags, __ATOMIC_ACQUIRE);
+    if ((flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+        check_entered(io_uring_get_events(&ring_));
+    }
+}
+
+void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
+    Io& io = *requests_[index].io;
+    --in_kernel_;
+    if (result < 0 && transient(-result)) {
+        push_waiting(index);
+        return;
+    }
+    free_request(index);
+    const bool is_transfer = io.kind == IoKind::read || io.kind == IoKind::write;
+    int error_number = result < 0 ? -result : 0;
+    if (is_transfer && result >= 0 && static_cast<std::uint64_t>(result) != io.bytes) {
+        error_number = EIO;
+    }
+    // A discard is advice: not every file system and drive takes it.
+    if (io.kind == IoKind::discard && error_number == EOPNOTSUPP) error_number = 0;
+    queue.complete(io, error_number);
+}
+
+std::uint32_t Ring::take_request() {
+    if (free_ == kNone) {
+        // Callers limit what they have in flight, so this soon stops.
+        const auto old_size = static_cast<std::uint32_t>(requests_.size());
+        requests_.resize(std::max<std::size_t>(kCompletionEntries, 2 * requests_.size()));
+        for (auto i = static_cast<std::uint32_t>(requests_.size()); i-- > old_size;) {
+            requests_[i].next = free_;
+            free_ = i;
+        }
+    }
+    const std::uint32_t index = free_;
+    free_ = requests_[index].next;
+    ++used_;
+    return index;
+}
+
+void Ring::free_request(std::uint32_t index) {
+    requests_[index] = Request{.next = free_};
+    free_ = index;
+    --used_;
+}
+
+void Ring::push_waiting(std::uint32_t index) {
+    requests_[index].next = kNone;
+    (waiting_head_ == kNone ? waiting_head_ : requests_[waiting_tail_].next) = index;
+    waiting_tail_ = index;
+}
+
+void Ring::send_waiting() {
+    constexpr std::uint32_t kWakes = 1;
+    while (waiting_head_ != kNone && in_kernel_ + kWakes < kCompletionEntries) {
+        io_uring_sqe* sqe = next_sqe();
+        if (sqe == nullptr) return;
+        const std::uint32_t index = waiting_head_;
+        waiting_head_ = requests_[index].next;
+        prepare(*sqe, index);
+        ++in_kernel_;
+    }
+}
+
+io_uring_sqe* Ring::next_sqe() {
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+    if (sqe != nullptr) return sqe;
+    check_entered(io_uring_submit(&ring_));
+    return io_uring_get_sqe(&ring_);
+}
+
+void Ring::prepare(io_uring_sqe& sqe, std::uint32_t index) const {
+    constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    const Request& request = requests_[index];
+    const Io& io = *request.io;
+    switch (io.kind) {
+        case IoKind::read:
+        case IoKind::write:
+            prepare_transfer(sqe, request);
+            break;
+        case IoKind::flush:
+            io_uring_prep_fsync(&sqe, request.file, IORING_FSYNC_DATASYNC);
+            break;
+        case IoKind::discard:
+            io_uring_prep_fallocate(&sqe, request.file, kPunch, static_cast<off_t>(io.offset),
+                                    static_cast<off_t>(io.bytes));
+            break;
+    }
+    if (request.file_is_slot) sqe.flags |= IOSQE_FIXED_FILE;
+    sqe.user_data = index;
+}
+
+void Ring::prepare_transfer(io_uring_sqe& sqe, const Request& request) const {
+    const Io& io = *request.io;
+    const auto bytes = static_cast<unsigned>(io.bytes);
+    const int region = region_of(io);
+    if (io.kind == IoKind::read) {
+        if (region >= 0) {
+            io_uring_prep_read_fixed(&sqe, request.file, io.data, bytes, io.offset, region);
+        } else {
+            io_uring_prep_read(&sqe, request.file, io.data, bytes, io.offset);
+        }
+        return;
+    }
+    if (region >= 0) {
+        io_uring_prep_write_fixed(&sqe, request.file, io.data, bytes, io.offset, region);
+    } else {
+        io_uring_prep_write(&sqe, request.file, io.data, bytes, io.offset);
+    }
+}
+
+void Ring::arm_wake() {
+    if (wake_armed_) return;
+    io_uring_sqe* sqe = next_sqe();
+    if (sqe == nullptr) return;
+    io_uring_prep_poll_add(sqe, wake_fd_, POLLIN);
+    sqe->user_data = kWakeTag;
+    wake_armed_ = true;
+}
+
+void Ring::wake_fired() {
+    wake_armed_ = false;
+    eventfd_t count;
+    eventfd_read(wake_fd_, &count);
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,118 @@
+// One thread's io_uring. Made by the thread that first needs it, and used by that thread alone:
+// that lets the kernel do without locks and finish requests when the thread asks (SINGLE_ISSUER,
+// DEFER_TASKRUN; older kernels get the flags they know).
+//
+// What can't go to the kernel yet, because its queues are full or it said "again", waits in a list
+// in here, so that the completion queue never overflows.
+#pragma once
+
+#include <liburing.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "device/io.h"
+
+namespace qlcshape {
+
+// An open file descriptor; closed with its last owner. The number stays unique after the
+// descriptor was closed and given to another file.
+struct OpenFile {
+    explicit OpenFile(int descriptor, int claim = -1);
+    ~OpenFile();
+    OpenFile(const OpenFile&) = delete;
+    OpenFile& operator=(const OpenFile&) = delete;
+    const int fd;
+    const std::uint64_t number;
+
+  private:
+    const int claim_;  // a second descriptor that no ring sees, so that it is closed at once
+};
+
+class Ring {
+  public:
+    // Null where the kernel has no io_uring, or forbids it. `memory` is registered if limits allow.
+    static std::unique_ptr<Ring> make(std::span<const std::span<std::byte>> memory, int wake_fd);
+    ~Ring();
+    Ring(const Ring&) = delete;
+    Ring& operator=(const Ring&) = delete;
+
+    // Ends in queue.complete() from a later reap(). `file` is open until then.
+    void start(Io& io, const std::shared_ptr<const OpenFile>& file);
+
+    // Hands requests to the kernel, and completed ones to queue.complete().
+    void reap(IoQueue& queue);
+
+    // Sleeps until a completion is there, the wake descriptor is readable, or timeout_us passed.
+    void wait(std::uint64_t timeout_us);
+
+    bool made_by_this_thread() const { return owner_ == std::this_thread::get_id(); }
+    bool idle() const { return used_ == 0; }
+    bool memory_registered() const { return !regions_.empty(); }
+
+  private:
+    static constexpr unsigned kQueueEntries = 1024;
+    static constexpr unsigned kCompletionEntries = 4096;
+    static constexpr unsigned kFileSlots = 256;
+    static constexpr std::uint32_t kNone = UINT32_MAX;
+    static constexpr std::uint64_t kWakeTag = UINT64_MAX;
+
+    // A request here or in the kernel; its index is the request's tag.
+    struct Request {
+        Io* io = nullptr;
+        int file = -1;  // a slot of the file table, or a descriptor
+        bool file_is_slot = false;
+        std::uint32_t next = kNone;
+    };
+    struct FileSlot {
+        std::uint64_t number = 0;
+        std::weak_ptr<const OpenFile> file;
+    };
+    struct Region {
+        const std::byte* begin;
+        std::size_t bytes;
+        int index;
+    };
+
+    explicit Ring(int wake_fd) : wake_fd_(wake_fd) {}
+    bool set_up();
+    void register_files();
+    void register_memory(std::span<const std::span<std::byte>> memory);
+
+    bool find_slot(const std::shared_ptr<const OpenFile>& file, int& slot);
+    void drop_closed_files();
+    int region_of(const Io& io) const;
+    std::uint32_t take_request();
+    void free_request(std::uint32_t index);
+    void push_waiting(std::uint32_t index);
+    void send_waiting();
+    io_uring_sqe* next_sqe();
+    void prepare(io_uring_sqe& sqe, std::uint32_t index) const;
+    void prepare_transfer(io_uring_sqe& sqe, const Request& request) const;
+    void finish(IoQueue& queue, std::uint32_t index, int result);
+    void arm_wake();
+    void wake_fired();
+    void enter_kernel();
+
+    io_uring ring_{};
+    bool ring_made_ = false;
+    const int wake_fd_;
+    bool wake_armed_ = false;
+    const std::thread::id owner_ = std::this_thread::get_id();
+    bool files_registered_ = false;
+    std::array<FileSlot, kFileSlots> slots_;
+    std::vector<Region> regions_;  // by address
+    std::vector<Request> requests_;
+    std::uint32_t free_ = kNone;
+    std::uint32_t waiting_head_ = kNone;
+    std::uint32_t waiting_tail_ = kNone;
+    std::uint32_t used_ = 0;       // requests that have not completed
+    std::uint32_t in_kernel_ = 0;  // of them, those with an SQE
+};
+
+}  // namespace qlcshape

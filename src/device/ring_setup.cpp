@@ -1,0 +1,99 @@
+// The part of Ring that runs once or rarely: making it, and registering files and memory.
+#include <sys/uio.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/types.h"
+#include "device/ring.h"
+
+namespace qlcshape {
+
+std::unique_ptr<Ring> Ring::make(std::span<const std::span<std::byte>> memory, int wake_fd) {
+    std::unique_ptr<Ring> ring(new Ring(wake_fd));
+    if (!ring->set_up()) return nullptr;
+    ring->requests_.reserve(kCompletionEntries);
+    ring->register_files();
+    ring->register_memory(memory);
+    return ring;
+}
+
+bool Ring::set_up() {
+    constexpr unsigned kFlagSets[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,  // 6.1
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,  // 5.19
+        0,
+    };
+    for (const unsigned flags : kFlagSets) {
+        io_uring_params params{};
+        params.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+        params.cq_entries = kCompletionEntries;
+        if (io_uring_queue_init_params(kQueueEntries, &ring_, &params) != 0) continue;
+        // EXT_ARG: waits with a timeout (5.11). Before that blocking calls serve better.
+        const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
+        ring_made_ = (params.features & needed) == needed;
+        if (!ring_made_) io_uring_queue_exit(&ring_);
+        return ring_made_;
+    }
+    return false;
+}
+
+void Ring::register_files() {
+    std::array<int, kFileSlots> empty;
+    empty.fill(-1);
+    files_registered_ = io_uring_register_files(&ring_, empty.data(), kFileSlots) == 0;
+}
+
+// Pinned memory counts against RLIMIT_MEMLOCK: where that is too low, I/O works without.
+void Ring::register_memory(std::span<const std::span<std::byte>> memory) {
+    constexpr std::size_t kMaxRegionBytes = GiB;  // the kernel's limit
+    std::vector<iovec> vectors;
+    for (const auto& part : memory) {
+        for (std::size_t at = 0; at < part.size(); at += kMaxRegionBytes) {
+            const std::size_t bytes = std::min(kMaxRegionBytes, part.size() - at);
+            regions_.push_back({part.data() + at, bytes, static_cast<int>(vectors.size())});
+            vectors.push_back({part.data() + at, bytes});
+        }
+    }
+    if (vectors.empty()) return;
+    const auto count = static_cast<unsigned>(vectors.size());
+    if (io_uring_register_buffers(&ring_, vectors.data(), count) != 0) regions_.clear();
+    std::ranges::sort(regions_, {}, &Region::begin);
+}
+
+int Ring::region_of(const Io& io) const {
+    auto after = std::ranges::upper_bound(regions_, io.data, {}, &Region::begin);
+    if (after == regions_.begin()) return -1;
+    const Region& region = *--after;
+    const auto inside = static_cast<std::size_t>(io.data - region.begin);
+    const bool holds = inside < region.bytes && io.bytes <= region.bytes - inside;
+    return holds ? region.index : -1;
+}
+
+// A file's slot follows from its number; two open files that share one take turns by having the
+// later use its descriptor.
+bool Ring::find_slot(const std::shared_ptr<const OpenFile>& file, int& slot) {
+    if (!files_registered_) return false;
+    FileSlot& entry = slots_[file->number % kFileSlots];
+    slot = static_cast<int>(file->number % kFileSlots);
+    if (entry.number == file->number) return true;
+    if (!entry.file.expired()) return false;
+    drop_closed_files();
+    if (io_uring_register_files_update(&ring_, static_cast<unsigned>(slot), &file->fd, 1) != 1) {
+        return false;
+    }
+    entry = {file->number, file};
+    return true;
+}
+
+// The table keeps files open that their owners have closed.
+void Ring::drop_closed_files() {
+    const int none = -1;
+    for (unsigned i = 0; i < kFileSlots; ++i) {
+        if (slots_[i].number == 0 || !slots_[i].file.expired()) continue;
+        io_uring_register_files_update(&ring_, i, &none, 1);
+        slots_[i] = {};
+    }
+}
+
+}  // namespace qlcshape

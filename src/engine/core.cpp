@@ -1,0 +1,262 @@
+#include "engine/core.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+
+namespace qlcshape {
+
+Result<std::unique_ptr<Core>> Core::open(const Options& options,
+                                         std::vector<std::unique_ptr<Device>> devices,
+                                         const std::string& absent, Surroundings surroundings) {
+    std::unique_ptr<Core> core(new Core(options, std::move(surroundings)));
+    QS_TRY(core->start(std::move(devices), absent));
+    return core;
+}
+
+Core::~Core() = default;
+
+Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent) {
+    const std::uint64_t begun = around_.clock.now_ns();
+    control_ = around_.make_queue({});
+    auto discovery = discover(std::move(devices), absent, *control_);
+    if (!discovery) return fail(discovery.error());
+    const std::uint32_t most = discovery->superblock.parameters.max_shards;
+    if (options_.shards < 1 || options_.shards > most) {
+        return fail(Errc::invalid_argument, "shards is {}: the array was created for 1 to {}",
+                    options_.shards, most);
+    }
+    if (options_.gc_threads < 1 ||
+        options_.gc_threads > discovery->superblock.parameters.max_gc_threads) {
+        return fail(Errc::invalid_argument, "gc_threads is {}: the array was created for 1 to {}",
+                    options_.gc_threads, discovery->superblock.parameters.max_gc_threads);
+    }
+    const std::uint64_t least_cache = options_.shards * PageCache::kSetBytes;
+    if (options_.pmt_cache_bytes < least_cache) {
+        return fail(Errc::invalid_argument,
+                    "pmt_cache is {} bytes: it must be at least {} with {} shards",
+                    options_.pmt_cache_bytes, least_cache, options_.shards);
+    }
+    read_only_ = options_.read_only || discovery->missing_qlc != 0;
+    set_array(std::move(*discovery));
+    QS_TRY(bring_up());
+    recovery_seconds_ = static_cast<double>(around_.clock.now_ns() - begun) / 1e9;
+    return {};
+}
+
+void Core::set_array(Discovery d) {
+    superblock_ = std::move(d.superblock);
+    members_ = std::move(d.members);
+    array_.layout = *make_layout(superblock_.parameters);
+    array_.array = superblock_.array;
+    array_.epoch = superblock_.epoch + 1;
+    array_.epoch_key = around_.random.next();
+    array_.shards = options_.shards;
+    array_.qlc.resize(array_.layout.p.qlc_count);
+    array_.scm.resize(array_.layout.p.scm_count);
+    for (MemberDevice& m : members_) {
+        (m.record.role == DeviceRole::qlc ? array_.qlc : array_.scm)[m.record.index] =
+            m.device.get();
+    }
+}
+
+// Where writing goes on, on every QLC drive. Bands that are not free or open take no writes.
+void Core::place_guards(const LoadedBands& loaded) {
+    const ArrayLayout& l = array_.layout;
+    const auto strips = static_cast<std::uint32_t>(l.superblock_record_bytes / l.p.strip_bytes);
+    for (MemberDevice& m : members_) {
+        if (m.device == nullptr || m.record.role != DeviceRole::qlc) continue;
+        m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
+        ShapeGuard& guard = *m.device->guard();
+        if (!m.fresh_unit) guard.set_position(m.unit, m.slot * strips);
+        for (std::uint32_t i = 0; i < l.bands; ++i) {
+            const BandRecord& r = loaded.records[i];
+            const bool clean = superblock_.state == ArrayState::clean;
+            if (r.state == BandState::free) guard.set_position(2 + i, 0);
+            if (r.state == BandState::open && clean) guard.set_position(2 + i, r.segments);
+        }
+    }
+}
+
+Status Core::bring_up() {
+    auto loaded = load_band_table(array_, *control_);
+    if (!loaded) return fail(loaded.error());
+    if (!read_only_) place_guards(*loaded);
+    bands_ = std::make_unique<BandTable>(array_.layout);
+    gate_ = std::make_unique<SpaceGate>(array_.layout, *bands_);
+
+    // Recovery uses a keeper of its own, on the control queue; the one that stays goes on from its
+    // pages.
+    Counters counters;
+    BandKeeper keeper(array_, *bands_, *gate_, loaded->generations, *control_, counters);
+    ArrayContext crashed = array_;
+    crashed.epoch = superblock_.epoch;
+    crashed.epoch_key = superblock_.epoch_key;
+    crashed.shards = superblock_.shards;
+    RecoveryInput input{array_, crashed, superblock_, *loaded,  read_only_,       *bands_,
+                        keeper, *gate_,  *control_,   counters, options_.progress};
+    auto recovered = recover(input);
+    if (!recovered) return fail(recovered.error());
+    while (!keeper.idle() || control_->in_flight() != 0) {
+        const bool any = keeper.poll();
+        if (control_->poll() == 0 && !any) control_->wait(1000);
+    }
+    loaded->generations = keeper.generations();
+    next_version_ = recovered->next_version;
+    make_workers(std::move(*loaded), *control_);
+    recovered_ = std::move(*recovered);
+    gate_->start();
+    if (read_only_) {
+        for (auto& w : workers_) {
+            if (w->shard() != nullptr && !recovered_.blocks.empty())
+                w->shard()->set_recovered(&recovered_.blocks);
+        }
+    } else {
+        QS_TRY(begin_epoch(recovered_));
+    }
+    for (const VolumeRecord& v : superblock_.volumes) volumes_[v.name] = make_state(v);
+    return {};
+}
+
+void Core::make_workers(LoadedBands loaded, IoQueue&) {
+    const std::uint64_t sets = options_.pmt_cache_bytes / PageCache::kSetBytes / options_.shards;
+    std::vector<MapPort*> ports;
+    std::vector<Shard*> shards;
+    for (std::uint32_t i = 0; i < options_.shards; ++i) {
+        auto worker = std::make_unique<Worker>("shard" + std::to_string(i), around_.make_queue({}));
+        const Shard::Shared shared{array_, *bands_, *gate_, next_version_};
+        worker->own(std::make_unique<Shard>(shared, i, sets, worker->queue()));
+        ports.push_back(&worker->shard()->map_port());
+        shards.push_back(worker->shard());
+        workers_.push_back(std::move(worker));
+    }
+    if (!read_only_) {
+        for (std::uint32_t i = 0; i < options_.gc_threads; ++i) {
+            auto worker =
+                std::make_unique<Worker>("gc" + std::to_string(i), around_.make_queue({}));
+            worker->own(std::make_unique<Collector>(array_, *bands_, *gate_, ports, worker->queue(),
+                                                    worker->counters()));
+            if (i == 0) {
+                keeper_ = std::make_unique<BandKeeper>(array_, *bands_, *gate_,
+                                                       std::move(loaded.generations),
+                                                       worker->queue(), worker->counters());
+                worker->run_keeper(keeper_.get());
+            }
+            workers_.push_back(std::move(worker));
+        }
+        bands_->set_alarm([this] {
+            for (auto& w : workers_) w->wake();
+        });
+    }
+    requests_ =
+        std::make_unique<RequestTable>(array_, std::move(shards), kMaxRequests, around_.clock);
+}
+
+// Everything recovered is durable; from here on the new epoch counts. Twice, so that the second
+// record can say of the first that every member has it: a member left behind is then seen at the
+// next open.
+Status Core::begin_epoch(const Recovered& recovered) {
+    if (recovered.report.kind != "clean") QS_TRY(write_band_table());
+    superblock_.state = ArrayState::open;
+    superblock_.epoch = array_.epoch;
+    superblock_.epoch_key = array_.epoch_key;
+    superblock_.shards = array_.shards;
+    superblock_.next_version = recovered.next_version;
+    superblock_.next_band_sequence = bands_->next_sequence();
+    superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered.used_blocks;
+    for (int i = 0; i < 2; ++i) {
+        QS_TRY(append_superblock(superblock_, members_, *control_));
+        superblock_.complete_generation = superblock_.generation;
+    }
+    return {};
+}
+
+Status Core::write_band_table() {
+    Buffer block(kBlockBytes);
+    auto generations = keeper_->generations();
+    for (std::uint64_t page = 0; page < array_.layout.band_table_pages; ++page) {
+        const std::uint64_t generation = generations[page] + 1;
+        encode_band_page(array_, *bands_, page, generation, block.data());
+        std::vector<Io> ios(array_.scm.size());
+        for (std::size_t i = 0; i < ios.size(); ++i) {
+            ios[i].kind = IoKind::write;
+            ios[i].device = array_.scm[i];
+            ios[i].offset = array_.layout.band_page_offset(page, generation & 1);
+            ios[i].bytes = kBlockBytes;
+            ios[i].data = block.data();
+        }
+        QS_TRY(run(*control_, ios));
+        generations[page] = generation;
+    }
+    keeper_->set_generations(std::move(generations));
+    return flush_scm();
+}
+
+Status Core::flush_scm() {
+    for (Device* scm : array_.scm) {
+        Io io;
+        io.kind = IoKind::flush;
+        io.device = scm;
+        QS_TRY(run(*control_, io));
+    }
+    return {};
+}
+
+Status Core::submit(VolumeState& volume, Request request) {
+    if (stopped_) return fail(Errc::closed, "volume {}: the engine is closing", volume.name);
+    const bool changes = request.op != Op::read && request.op != Op::flush;
+    if (read_only_ && changes) {
+        return fail(Errc::read_only,
+                    "volume {}: the array is open for reading alone, because qlc drives are "
+                    "missing or it was "
+                    "asked for",
+                    volume.name);
+    }
+    return requests_->begin(volume, std::move(request));
+}
+
+bool Core::failed() const {
+    return std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->failed(); });
+}
+
+void Core::begin_phase(Phase phase) {
+    phase_.store(static_cast<int>(phase), std::memory_order_release);
+    for (auto& w : workers_) w->wake();
+}
+
+bool Core::reached(Phase phase) const {
+    return std::all_of(workers_.begin(), workers_.end(),
+                       [&](const auto& w) { return w->reached() >= phase; });
+}
+
+Status Core::finish_close() {
+    if (read_only_) return {};
+    if (failed()) {
+        return fail(Errc::io_error,
+                    "array {}: it could not be closed in order after a drive failed; everything "
+                    "acknowledged is "
+                    "safe, and the next open recovers it",
+                    superblock_.name);
+    }
+    std::lock_guard lock(control_mutex_);
+    QS_TRY(write_band_table());
+    superblock_.state = ArrayState::clean;
+    superblock_.next_version = next_version_;
+    superblock_.next_band_sequence = bands_->next_sequence();
+    for (std::size_t i = 0; i < static_cast<std::size_t>(Counter::count); ++i) {
+        superblock_.counters[i] = total(static_cast<Counter>(i));
+    }
+    QS_TRY(append_superblock(superblock_, members_, *control_));
+    return {};
+}
+
+std::uint64_t Core::total(Counter counter) const {
+    std::uint64_t sum = superblock_.counters[static_cast<std::size_t>(counter)];
+    for (const auto& w : workers_) {
+        sum += w->counters().get(counter);
+        if (w->shard() != nullptr) sum += w->shard()->counters().get(counter);
+    }
+    return sum;
+}
+
+}  // namespace qlcshape

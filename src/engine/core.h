@@ -1,0 +1,113 @@
+// An open array without its threads: every part wired together, and the workers that move it. The
+// engine runs the workers on threads; a simulator polls them in an order of its own. Opening,
+// closing and changes of volumes block, on the caller's thread.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "engine/request_table.h"
+#include "engine/volume_table.h"
+#include "engine/worker.h"
+#include "qlcshape/options.h"
+#include "qlcshape/stats.h"
+#include "recovery/recover.h"
+#include "recovery/superblock_store.h"
+
+namespace qlcshape {
+
+// What an open array takes from outside.
+struct Surroundings {
+    Clock& clock;
+    Random& random;
+    // Makes a queue; a simulator sets what the queue does instead of sleeping.
+    std::function<std::unique_ptr<IoQueue>(std::vector<std::span<std::byte>>)> make_queue;
+};
+
+class Core {
+  public:
+    static constexpr std::uint32_t kMaxRequests = 1024;
+
+    // `devices`: those that are there. `absent` names the others, for messages.
+    static Result<std::unique_ptr<Core>> open(const Options& options,
+                                              std::vector<std::unique_ptr<Device>> devices,
+                                              const std::string& absent, Surroundings surroundings);
+    ~Core();
+
+    // --- the data plane ---
+    const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
+    Phase phase() const { return static_cast<Phase>(phase_.load(std::memory_order_acquire)); }
+    Status submit(VolumeState& volume, Request request);
+    bool read_only() const { return read_only_; }
+    bool failed() const;
+    std::uint32_t requests_in_flight() const { return requests_->in_flight(); }
+
+    // --- closing: stop_requests(), then each phase after all workers reached the one before, then
+    // finish_close() when no thread runs a worker any more ---
+    void stop_requests() { stopped_ = true; }
+    void begin_phase(Phase phase);
+    bool reached(Phase phase) const;
+    Status finish_close();
+
+    // --- volumes ---
+    Status create_volume(const std::string& name, std::uint64_t bytes);
+    // Begins deletion: requests are refused from now on. When none is in flight any more trim the
+    // volume, then forget it.
+    struct Deletion {
+        std::shared_ptr<VolumeState> refused;
+        std::shared_ptr<VolumeState> trimming;  // the same blocks, for the trim
+    };
+    Result<Deletion> begin_delete(const std::string& name);
+    Status forget_volume(const std::string& name);
+    Result<std::shared_ptr<VolumeState>> volume(const std::string& name);
+    std::vector<VolumeInfo> volumes() const;
+
+    Stats stats() const;
+    const ArrayLayout& layout() const { return array_.layout; }
+    const ArrayContext& array() const { return array_; }
+    BandTable& bands() { return *bands_; }
+
+  private:
+    Core(const Options& options, Surroundings surroundings)
+        : options_(options), around_(std::move(surroundings)) {}
+    Status start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent);
+    void set_array(Discovery discovery);
+    void place_guards(const LoadedBands& loaded);
+    Status bring_up();
+    void make_workers(LoadedBands loaded, IoQueue& set_up);
+    Status begin_epoch(const Recovered& recovered);
+    Status write_band_table();
+    Status flush_scm();
+    std::uint64_t total(Counter counter) const;
+    std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
+
+    Options options_;
+    Surroundings around_;
+    std::unique_ptr<IoQueue> control_;  // superblocks, set-up, closing: under control_mutex_
+    mutable std::mutex control_mutex_;
+    Superblock superblock_;
+    std::vector<MemberDevice> members_;
+    ArrayContext array_;
+    bool read_only_ = false;
+    std::unique_ptr<BandTable> bands_;
+    std::unique_ptr<SpaceGate> gate_;
+    std::unique_ptr<BandKeeper> keeper_;
+    std::atomic<std::uint64_t> next_version_{1};
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::unique_ptr<RequestTable> requests_;
+    std::map<std::string, std::shared_ptr<VolumeState>> volumes_;
+    std::vector<std::shared_ptr<VolumeState>> deleted_;
+    Recovered recovered_;
+    double recovery_seconds_ = 0;
+    std::atomic<int> phase_{0};
+    std::atomic<bool> stopped_{false};
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,109 @@
+#include <algorithm>
+
+#include "engine/core.h"
+#include "engine/report.h"
+
+namespace qlcshape {
+
+namespace {
+
+LatencySummary summarize(const Histogram& h) {
+    auto us = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e3; };
+    return {us(h.quantile_ns(0.5)), us(h.quantile_ns(0.99)), us(h.quantile_ns(0.999)),
+            us(h.max_ns()), h.count()};
+}
+
+}  // namespace
+
+void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
+    s.bytes.user_written = get(Counter::user_written_bytes);
+    s.bytes.user_read = get(Counter::user_read_bytes);
+    s.bytes.user_trimmed = get(Counter::user_trimmed_bytes);
+    s.bytes.tps_written = get(Counter::tps_written_bytes);
+    s.bytes.qlc_data = get(Counter::qlc_data_bytes);
+    s.bytes.qlc_gc = get(Counter::qlc_gc_bytes);
+    s.bytes.qlc_parity = get(Counter::qlc_parity_bytes);
+    s.bytes.qlc_header = get(Counter::qlc_header_bytes);
+    s.bytes.qlc_padding = get(Counter::qlc_padding_bytes);
+    s.bytes.pmt_written = get(Counter::pmt_written_bytes);
+    s.bytes.pmt_read = get(Counter::pmt_read_bytes);
+    s.bytes.band_table_written = get(Counter::band_table_written_bytes);
+    if (s.bytes.user_written != 0) {
+        const auto user = static_cast<double>(s.bytes.user_written);
+        const std::uint64_t all = s.bytes.qlc_data + s.bytes.qlc_gc + s.bytes.qlc_parity +
+                                  s.bytes.qlc_header + s.bytes.qlc_padding;
+        s.waf_data = (user + static_cast<double>(s.bytes.qlc_gc)) / user;
+        s.waf_total = static_cast<double>(all) / user;
+    }
+    s.pmt.hits = get(Counter::pmt_hits);
+    s.pmt.misses = get(Counter::pmt_misses);
+    s.pmt.write_backs = s.bytes.pmt_written / kBlockBytes;
+    s.gc.bands_moved = get(Counter::gc_bands_moved);
+    s.gc.blocks_moved = get(Counter::gc_blocks_moved);
+    s.gc.races_lost = get(Counter::gc_races_lost);
+    s.errors.verify_failed = get(Counter::verify_failed);
+    s.errors.reconstructed = get(Counter::reconstructed);
+    s.errors.unreadable = get(Counter::unreadable);
+    s.errors.commit_retries = get(Counter::commit_retries);
+    s.space.used_bytes = get(Counter::used_blocks) * kBlockBytes;
+}
+
+void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
+    s.space.raw_bytes = std::uint64_t{l.bands} * l.p.band_bytes * l.p.qlc_count;
+    s.space.writable_bytes = l.writable_blocks * kBlockBytes;
+    s.space.promised_bytes = promised_bytes(superblock);
+    const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
+    s.space.spare_bytes = (slots - l.writable_blocks) * kBlockBytes;
+    s.bands.total = l.bands;
+    s.bands.reserve = l.reserve_bands;
+    s.array_name = superblock.name;
+    s.array_uuid = superblock.array.to_string();
+    s.epoch = superblock.epoch;
+    for (const VolumeRecord& v : superblock.volumes)
+        s.volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
+}
+
+void fill_devices(Stats& s, const std::vector<MemberDevice>& members) {
+    for (const MemberDevice& m : members) {
+        DeviceStatus d;
+        d.uuid = m.record.uuid.to_string();
+        d.path = m.device == nullptr ? "" : m.device->path();
+        d.role = to_string(m.record.role);
+        d.state = m.device == nullptr ? "missing" : "online";
+        d.capacity_bytes = m.record.capacity_bytes;
+        s.devices.push_back(std::move(d));
+    }
+}
+
+Stats Core::stats() const {
+    Stats s;
+    {
+        std::lock_guard lock(control_mutex_);
+        fill_counters(s, [this](Counter c) { return total(c); });
+        fill_space(s, superblock_, array_.layout);
+        fill_devices(s, members_);
+    }
+    const BandCounts counts = bands_->counts();
+    s.bands.free = counts.free;
+    s.bands.open = counts.open;
+    s.bands.closed = counts.closed;
+    s.recovery.kind = recovered_.report.kind;
+    s.recovery.seconds = recovery_seconds_;
+    s.recovery.segments_scanned = recovered_.report.segments_scanned;
+    s.recovery.tps_records = recovered_.report.tps_records;
+    s.recovery.blocks_replayed = recovered_.report.blocks_replayed;
+    s.recovery.segments_discarded = recovered_.report.segments_discarded;
+    s.memory.band_table = bands_->memory_bytes();
+    s.memory.requests = requests_->memory_bytes();
+    for (const auto& w : workers_) {
+        if (w->shard() != nullptr)
+            w->shard()->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);
+        if (w->collector() != nullptr) s.memory.gc += w->collector()->memory_bytes();
+    }
+    s.latency.read = summarize(requests_->latency(Op::read));
+    s.latency.write = summarize(requests_->latency(Op::write));
+    s.state = failed() ? "failed" : read_only_ ? "read_only" : "open";
+    return s;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,278 @@
+#include "qlcshape/engine.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/random.h>
+
+#include <chrono>
+
+#include "engine/engine_impl.h"
+#include "engine/format_array.h"
+#include "engine/report.h"
+#include "recovery/check.h"
+
+namespace qlcshape {
+
+namespace {
+
+std::uint64_t entropy() {
+    std::uint64_t seed = 0;
+    if (::getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) {
+        seed =
+            static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+    }
+    return seed;
+}
+
+constexpr std::uint32_t kPollsBeforeSleep = 64;
+constexpr std::uint64_t kSleepBusyUs = 200;
+constexpr std::uint64_t kSleepIdleUs = 100'000;
+
+// A closed array's devices, as discover() sorts them.
+struct Inspected {
+    Discovery discovery;
+    ArrayContext array;
+};
+
+Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
+    std::string absent;
+    auto devices = open_devices(options, access, false, &absent);
+    if (!devices) return fail(devices.error());
+    auto discovery = discover(std::move(*devices), absent, queue);
+    if (!discovery) return fail(discovery.error());
+    Inspected i;
+    i.discovery = std::move(*discovery);
+    i.array.layout = *make_layout(i.discovery.superblock.parameters);
+    i.array.array = i.discovery.superblock.array;
+    i.array.epoch = i.discovery.superblock.epoch;
+    i.array.epoch_key = i.discovery.superblock.epoch_key;
+    i.array.shards = i.discovery.superblock.shards;
+    i.array.qlc.resize(i.array.layout.p.qlc_count);
+    i.array.scm.resize(i.array.layout.p.scm_count);
+    for (MemberDevice& m : i.discovery.members) {
+        (m.record.role == DeviceRole::qlc ? i.array.qlc : i.array.scm)[m.record.index] =
+            m.device.get();
+    }
+    return i;
+}
+
+}  // namespace
+
+std::uint64_t SystemClock::now_ns() {
+    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                          std::chrono::steady_clock::now().time_since_epoch())
+                                          .count());
+}
+
+Engine::Impl::Impl(const Options& options) : options_(options), random_(entropy()) {}
+
+Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
+    std::string absent;
+    auto devices = open_devices(options, Access::read_write, false, &absent);
+    if (!devices) return fail(devices.error());
+    std::unique_ptr<Impl> impl(new Impl(options));
+    Surroundings around{impl->clock_, impl->random_, [](std::vector<std::span<std::byte>> memory) {
+                            return std::make_unique<IoQueue>(std::move(memory));
+                        }};
+    auto core = Core::open(options, std::move(*devices), absent, std::move(around));
+    if (!core) return fail(core.error());
+    impl->core_ = std::move(*core);
+    std::uint32_t index = 0;
+    for (const auto& worker : impl->core_->workers()) {
+        impl->threads_.emplace_back(
+            [&self = *impl, w = worker.get(), index] { self.run(*w, index); });
+        impl->pin(impl->threads_.back(), *worker, index);
+        ++index;
+    }
+    return impl;
+}
+
+void Engine::Impl::run(Worker& worker, std::uint32_t) {
+    std::uint32_t idle = 0;
+    while (!stop_.load(std::memory_order_acquire)) {
+        if (worker.poll(core_->phase())) {
+            idle = 0;
+        } else if (++idle > kPollsBeforeSleep) {
+            worker.queue().wait(worker.busy() ? kSleepBusyUs : kSleepIdleUs);
+        }
+    }
+}
+
+// Shards where the options say; GC threads anywhere else.
+void Engine::Impl::pin(std::thread& thread, const Worker& worker, std::uint32_t index) {
+    pthread_setname_np(thread.native_handle(), ("qs-" + worker.name()).substr(0, 15).c_str());
+    if (options_.cores.empty()) return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (index < options_.shards) {
+        CPU_SET(options_.cores[index % options_.cores.size()], &set);
+    } else {
+        for (std::uint32_t core = 0; core < std::thread::hardware_concurrency(); ++core)
+            CPU_SET(core, &set);
+        for (const std::uint32_t core : options_.cores) CPU_CLR(core, &set);
+        if (CPU_COUNT(&set) == 0) return;
+    }
+    pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
+}
+
+Status Engine::Impl::close() {
+    std::lock_guard lock(close_mutex_);
+    if (closed_ || core_ == nullptr) return close_status_;
+    closed_ = true;
+    core_->stop_requests();
+    auto nap = [] { std::this_thread::sleep_for(std::chrono::microseconds(100)); };
+    while (core_->requests_in_flight() != 0) nap();
+    for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
+        core_->begin_phase(phase);
+        while (!core_->reached(phase)) nap();
+    }
+    stop_ = true;
+    core_->begin_phase(Phase::flushing);  // wakes them
+    for (std::thread& thread : threads_) thread.join();
+    close_status_ = core_->finish_close();
+    core_.reset();
+    return close_status_;
+}
+
+Status Engine::Impl::delete_volume(const std::string& name) {
+    auto deletion = core_->begin_delete(name);
+    if (!deletion) return fail(deletion.error());
+    while (deletion->refused->in_flight != 0)
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    VolumeState& trimming = *deletion->trimming;
+    QS_TRY(submit_and_wait(*core_, trimming, Op::trim, 0, round_up(trimming.bytes, kBlockBytes),
+                           nullptr));
+    return core_->forget_volume(name);
+}
+
+Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t offset,
+                       std::uint64_t bytes, void* data) {
+    std::mutex mutex;
+    std::condition_variable finished;
+    bool done = false;
+    Status outcome;
+    for (;;) {
+        Request request{op, offset, bytes, data, [&](Status status) {
+                            std::lock_guard lock(mutex);
+                            outcome = std::move(status);
+                            done = true;
+                            finished.notify_one();
+                        }};
+        const Status taken = core.submit(volume, std::move(request));
+        if (taken) break;
+        if (taken.error().code != Errc::busy) return taken;
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    std::unique_lock lock(mutex);
+    finished.wait(lock, [&] { return done; });
+    return outcome;
+}
+
+// --- the public handle ---
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Status Engine::create(const Options& options, bool force) {
+    auto devices = open_devices(options, Access::read_write, true, nullptr);
+    if (!devices) return fail(devices.error());
+    Random random(entropy());
+    IoQueue queue;
+    return format_array(options, *devices, force, random, queue);
+}
+
+Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
+    auto impl = Impl::open(options);
+    if (!impl) return fail(impl.error());
+    return std::unique_ptr<Engine>(new Engine(std::move(*impl)));
+}
+
+Status Engine::close() { return impl_->close(); }
+
+Status Engine::create_volume(const std::string& name, std::uint64_t bytes) {
+    return impl_->core().create_volume(name, bytes);
+}
+
+Status Engine::delete_volume(const std::string& name) { return impl_->delete_volume(name); }
+
+std::vector<VolumeInfo> Engine::volumes() const { return impl_->core().volumes(); }
+
+Result<Volume> Engine::open_volume(const std::string& name) {
+    auto state = impl_->core().volume(name);
+    if (!state) return fail(state.error());
+    return Volume(std::move(*state));
+}
+
+Stats Engine::stats() const { return impl_->core().stats(); }
+bool Engine::read_only() const { return impl_->core().read_only(); }
+
+Result<CheckReport> Engine::check(const Options& options) {
+    SystemClock clock;
+    const std::uint64_t begun = clock.now_ns();
+    IoQueue queue;
+    auto array = look(options, Access::read_only, queue);
+    if (!array) return fail(array.error());
+    auto report = check_array(array->array, array->discovery.superblock, queue, options.progress);
+    if (report) report->seconds = static_cast<double>(clock.now_ns() - begun) / 1e9;
+    return report;
+}
+
+Result<Stats> Engine::inspect(const Options& options) {
+    IoQueue queue;
+    auto array = look(options, Access::inspect, queue);
+    if (!array) return fail(array.error());
+    const Superblock& superblock = array->discovery.superblock;
+    Stats s;
+    fill_counters(s, [&](Counter c) { return superblock.counters[static_cast<std::size_t>(c)]; });
+    fill_space(s, superblock, array->array.layout);
+    fill_devices(s, array->discovery.members);
+    s.state = superblock.state == ArrayState::clean ? "clean" : "open";
+    auto loaded = load_band_table(array->array, queue);
+    if (!loaded) return fail(loaded.error());
+    for (const BandRecord& r : loaded->records) {
+        if (r.state == BandState::free)
+            ++s.bands.free;
+        else if (r.state == BandState::open)
+            ++s.bands.open;
+        else
+            ++s.bands.closed;
+    }
+    return s;
+}
+
+// --- volumes ---
+
+const std::string& Volume::name() const { return state_->name; }
+std::uint64_t Volume::size_bytes() const { return state_->bytes; }
+std::uint64_t Volume::atomic_write_max() const {
+    return std::uint64_t{kAtomicWriteBlocks} * kBlockBytes;
+}
+
+Status Volume::submit(Request request) const {
+    return state_->core.submit(*state_, std::move(request));
+}
+
+Status Volume::run(Op op, std::uint64_t offset_bytes, std::uint64_t bytes, void* data) const {
+    return submit_and_wait(state_->core, *state_, op, offset_bytes, bytes, data);
+}
+
+Status Volume::read(std::uint64_t lba, std::span<std::byte> buffer) const {
+    return run(Op::read, lba * kVolumeBlockBytes, buffer.size(), buffer.data());
+}
+
+Status Volume::write(std::uint64_t lba, std::span<const std::byte> buffer) const {
+    return run(Op::write, lba * kVolumeBlockBytes, buffer.size(),
+               const_cast<std::byte*>(buffer.data()));
+}
+
+Status Volume::trim(std::uint64_t lba, std::uint64_t count) const {
+    return run(Op::trim, lba * kVolumeBlockBytes, count * kVolumeBlockBytes, nullptr);
+}
+
+Status Volume::write_zeroes(std::uint64_t lba, std::uint64_t count) const {
+    return run(Op::write_zeroes, lba * kVolumeBlockBytes, count * kVolumeBlockBytes, nullptr);
+}
+
+Status Volume::flush() const { return run(Op::flush, 0, 0, nullptr); }
+
+}  // namespace qlcshape

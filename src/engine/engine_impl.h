@@ -1,0 +1,48 @@
+// The engine behind the public handle: a core, and a thread for each of its workers.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "engine/core.h"
+#include "qlcshape/engine.h"
+
+namespace qlcshape {
+
+class SystemClock : public Clock {
+  public:
+    std::uint64_t now_ns() override;
+};
+
+class Engine::Impl {
+  public:
+    static Result<std::unique_ptr<Impl>> open(const Options& options);
+    ~Impl() { static_cast<void>(close()); }
+
+    Status close();
+    Core& core() { return *core_; }
+    Status delete_volume(const std::string& name);
+
+  private:
+    Impl(const Options& options);
+    void run(Worker& worker, std::uint32_t index);
+    void pin(std::thread& thread, const Worker& worker, std::uint32_t index);
+
+    Options options_;
+    SystemClock clock_;
+    Random random_;
+    std::unique_ptr<Core> core_;
+    std::vector<std::thread> threads_;
+    std::atomic<bool> stop_{false};
+    std::mutex close_mutex_;
+    bool closed_ = false;
+    Status close_status_;
+};
+
+// Submits and waits; while the engine is at its limit it tries again.
+Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t offset,
+                       std::uint64_t bytes, void* data);
+
+}  // namespace qlcshape

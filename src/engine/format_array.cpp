@@ -1,0 +1,231 @@
+#include "engine/format_array.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "band/keeper.h"
+#include "base/buffer.h"
+#include "format/pmt_page.h"
+#include "recovery/superblock_store.h"
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::uint64_t kLookBytes =
+    MiB;  // of a device's start: data there means that it is in use
+
+DeviceRole role_of(Role role) {
+    switch (role) {
+        case Role::qlc:
+            return DeviceRole::qlc;
+        case Role::scm:
+            return DeviceRole::scm;
+        case Role::spare:
+            return DeviceRole::spare;
+    }
+    return DeviceRole::spare;
+}
+
+// 128 MiB, or less so that a small drive has a good number of bands; whole erase units where told.
+std::uint64_t default_band_bytes(const ArrayParameters& p, std::uint64_t erase_unit) {
+    std::uint64_t band = std::min<std::uint64_t>(
+        128 * MiB, std::bit_floor(std::max<std::uint64_t>(p.qlc_bytes / 100, 1)));
+    band = std::max(band, 8 * p.strip_bytes);
+    return erase_unit == 0 ? band : round_up(round_up(band, erase_unit), p.strip_bytes);
+}
+
+Result<ArrayParameters> parameters_of(const Options& o,
+                                      const std::vector<std::unique_ptr<Device>>& devices) {
+    ArrayParameters p;
+    p.data_strips = o.data_strips;
+    p.strip_bytes = o.strip_bytes;
+    p.overprovision_ppm = static_cast<std::uint32_t>(o.overprovision * 1e6 + 0.5);
+    p.max_shards = o.shards;
+    p.max_gc_threads = o.gc_threads;
+    p.qlc_count = p.scm_count = 0;
+    p.qlc_bytes = p.scm_bytes = UINT64_MAX;
+    std::uint64_t erase_unit = 0;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const Geometry& g = devices[i]->geometry();
+        if (o.devices[i].role == Role::qlc) {
+            ++p.qlc_count;
+            p.qlc_bytes = std::min(p.qlc_bytes, g.capacity_bytes);
+            erase_unit = std::max(erase_unit, g.erase_unit_bytes);
+            if (p.strip_bytes % g.iu_bytes != 0) {
+                return fail(
+                    Errc::invalid_argument,
+                    "{}: its indirection unit is {} bytes, and strip = {} is no multiple of it",
+                    devices[i]->path(), g.iu_bytes, p.strip_bytes);
+            }
+        } else if (o.devices[i].role == Role::scm) {
+            ++p.scm_count;
+            p.scm_bytes = std::min(p.scm_bytes, g.capacity_bytes);
+        } else {
+            return fail(Errc::unsupported,
+                        "{}: spare drives are not supported yet; take it out of the array file",
+                        devices[i]->path());
+        }
+    }
+    if (p.qlc_count == 0 || p.scm_count == 0) {
+        return fail(Errc::invalid_argument,
+                    "an array needs qlc and scm devices: {} and {} are given", p.qlc_count,
+                    p.scm_count);
+    }
+    p.band_bytes = o.band_bytes != 0 ? o.band_bytes : default_band_bytes(p, erase_unit);
+    return p;
+}
+
+Status check_empty(Device& device, IoQueue& queue) {
+    Buffer start(std::min(kLookBytes, device.geometry().capacity_bytes));
+    Io io;
+    io.kind = IoKind::read;
+    io.device = &device;
+    io.bytes = start.size();
+    io.data = start.data();
+    QS_TRY(run(queue, io));
+    if (looks_like_superblock(start.span())) {
+        return fail(Errc::exists,
+                    "{}: it belongs to an array; use --force to destroy what is on it",
+                    device.path());
+    }
+    for (std::size_t i = 0; i < start.size(); i += sizeof(std::uint64_t)) {
+        std::uint64_t word;
+        std::memcpy(&word, start.data() + i, sizeof(word));
+        if (word != 0) {
+            return fail(Errc::exists,
+                        "{}: there is data on it (at offset {}); use --force to destroy it",
+                        device.path(), i);
+        }
+    }
+    return {};
+}
+
+Status write_empty_table(const ArrayContext& array, const Progress& progress, IoQueue& queue) {
+    constexpr std::size_t kBatch = 256;
+    Buffer blocks(kBatch * kBlockBytes);
+    const std::vector<PmtEntry> empty(kPageEntries);
+    for (std::uint64_t first = 0; first < array.layout.pmt_pages; first += kBatch) {
+        const std::uint64_t n = std::min<std::uint64_t>(kBatch, array.layout.pmt_pages - first);
+        std::vector<Io> ios(n);
+        for (std::uint64_t i = 0; i < n; ++i) {
+            const PageId page(first + i);
+            ios[i].kind = IoKind::write;
+            ios[i].device = array.scm[array.layout.pmt_drive(page)];
+            ios[i].offset = array.layout.pmt_page_offset(page);
+            ios[i].bytes = kBlockBytes;
+            ios[i].data = blocks.data() + i * kBlockBytes;
+            encode_pmt_page(empty.data(), page, array.array, 0, ios[i].data);
+        }
+        QS_TRY(run(queue, ios));
+        if (progress)
+            progress("writing the table", 100.0 * static_cast<double>(first) /
+                                              static_cast<double>(array.layout.pmt_pages));
+    }
+    return {};
+}
+
+Status write_band_table(const ArrayContext& array, IoQueue& queue) {
+    BandTable bands(array.layout);
+    Buffer block(kBlockBytes);
+    for (std::uint64_t page = 0; page < array.layout.band_table_pages; ++page) {
+        encode_band_page(array, bands, page, 1, block.data());
+        for (Device* scm : array.scm) {
+            Io io;
+            io.kind = IoKind::write;
+            io.device = scm;
+            io.offset = array.layout.band_page_offset(page, 1);
+            io.bytes = kBlockBytes;
+            io.data = block.data();
+            QS_TRY(run(queue, io));
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
+                                                          bool make, std::string* absent) {
+    std::vector<std::unique_ptr<Device>> devices;
+    for (const DeviceOptions& d : options.devices) {
+        auto device = open_device(d.path, make ? d.size_bytes : 0, access, make);
+        if (device) {
+            devices.push_back(std::move(*device));
+        } else if (absent != nullptr && device.error().code == Errc::missing_device) {
+            *absent += (absent->empty() ? "" : ", ") + d.path;
+        } else {
+            return fail(device.error());
+        }
+    }
+    return devices;
+}
+
+Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
+                    bool force, Random& random, IoQueue& queue) {
+    if (options.name.empty() || options.name.size() >= kNameBytes) {
+        return fail(Errc::invalid_argument, "array name '{}': it must have 1 to {} characters",
+                    options.name, kNameBytes - 1);
+    }
+    auto parameters = parameters_of(options, devices);
+    if (!parameters) return fail(parameters.error());
+    auto layout = make_layout(*parameters);
+    if (!layout) return fail(layout.error());
+    for (auto& device : devices) {
+        if (!force) QS_TRY(check_empty(*device, queue));
+    }
+
+    ArrayContext array;
+    array.layout = *layout;
+    array.array = Uuid::random(random);
+    Superblock superblock;
+    superblock.array = array.array;
+    superblock.name = options.name;
+    superblock.parameters = *parameters;
+    std::vector<MemberDevice> members;
+    std::uint16_t indexes[2] = {0, 0};
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        MemberDevice m;
+        const Geometry& g = devices[i]->geometry();
+        m.record.uuid = Uuid::random(random);
+        m.record.role = role_of(options.devices[i].role);
+        m.record.capacity_bytes = g.capacity_bytes;
+        m.record.iu_bytes = g.iu_bytes;
+        m.record.block_bytes = g.block_bytes;
+        m.record.erase_unit_bytes = g.erase_unit_bytes;
+        const bool qlc = m.record.role == DeviceRole::qlc;
+        m.record.index = indexes[qlc ? 0 : 1]++;
+        m.unit_bytes = qlc ? layout->qlc_superblock_unit_bytes : layout->scm_superblock_unit_bytes;
+        superblock.members.push_back(m.record);
+        (qlc ? array.qlc : array.scm).push_back(devices[i].get());
+        m.device = std::move(devices[i]);
+        members.push_back(std::move(m));
+    }
+    // Old superblocks first: a cut from here on leaves devices that belong to no array.
+    for (MemberDevice& m : members) {
+        Buffer zero(m.record.role == DeviceRole::qlc ? kBlockBytes : 2 * m.unit_bytes);
+        Io io;
+        io.device = m.device.get();
+        if (m.record.role == DeviceRole::qlc) {
+            io.kind = IoKind::discard;
+            io.bytes = round_down(parameters->qlc_bytes, layout->p.band_bytes);
+        } else {
+            io.kind = IoKind::write;
+            io.bytes = zero.size();
+            io.data = zero.data();
+        }
+        QS_TRY(run(queue, io));
+    }
+    QS_TRY(write_band_table(array, queue));
+    QS_TRY(write_empty_table(array, options.progress, queue));
+    for (Device* scm : array.scm) {
+        Io io;
+        io.kind = IoKind::flush;
+        io.device = scm;
+        QS_TRY(run(queue, io));
+    }
+    return append_superblock(superblock, members, queue);
+}
+
+}  // namespace qlcshape

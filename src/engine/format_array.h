@@ -1,0 +1,23 @@
+// Makes an array on devices: every check first, then band table, empty PMT, and the superblocks
+// last.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/random.h"
+#include "device/device.h"
+#include "qlcshape/options.h"
+
+namespace qlcshape {
+
+// `devices` in the order of options.devices. Every call blocks.
+Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
+                    bool force, Random& random, IoQueue& queue);
+
+// Opens the devices that the options name. With `make`, files and memory that don't exist are made.
+// Where `absent` is not null a device that isn't there is passed over and named in it.
+Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
+                                                          bool make, std::string* absent);
+
+}  // namespace qlcshape

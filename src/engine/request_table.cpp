@@ -1,0 +1,237 @@
+#include "engine/request_table.h"
+
+#include <algorithm>
+
+namespace qlcshape {
+
+namespace {
+
+const char* to_string(Op op) {
+    switch (op) {
+        case Op::read:
+            return "read";
+        case Op::write:
+            return "write";
+        case Op::write_zeroes:
+            return "write-zeroes";
+        case Op::trim:
+            return "trim";
+        case Op::flush:
+            return "flush";
+    }
+    return "request";
+}
+
+std::uint64_t page_end(std::uint64_t offset) {
+    return round_down(offset, kPageSpanBytes) + kPageSpanBytes;
+}
+
+std::uint64_t pages_in(std::uint64_t from, std::uint64_t to) {
+    return to <= from ? 0 : div_up(to, kPageSpanBytes) - from / kPageSpanBytes;
+}
+
+}  // namespace
+
+RequestTable::RequestTable(const ArrayContext& array, std::vector<Shard*> shards,
+                           std::uint32_t most, Clock& clock)
+    : array_(array), shards_(std::move(shards)), clock_(clock), requests_(most) {
+    idle_.reserve(most);
+    for (Active& active : requests_) {
+        active.table = this;
+        idle_.push_back(&active);
+    }
+}
+
+Status RequestTable::check(const VolumeState& volume, const Request& r) const {
+    if (volume.deleted) return fail(Errc::not_found, "volume {}: it was deleted", volume.name);
+    if (r.op == Op::flush) return {};
+    if (r.offset_bytes % kSectorBytes != 0 || r.bytes % kSectorBytes != 0) {
+        return fail(Errc::invalid_argument,
+                    "volume {}: {} of {} bytes at {}: offset and length must be multiples of {}",
+                    volume.name, to_string(r.op), r.bytes, r.offset_bytes, kSectorBytes);
+    }
+    if (r.offset_bytes > volume.bytes || r.bytes > volume.bytes - r.offset_bytes) {
+        return fail(
+            Errc::invalid_argument,
+            "volume {}: {} of {} bytes at {}: it ends behind the volume, which has {} bytes",
+            volume.name, to_string(r.op), r.bytes, r.offset_bytes, volume.bytes);
+    }
+    if (r.data == nullptr && r.bytes != 0 && (r.op == Op::read || r.op == Op::write)) {
+        return fail(Errc::invalid_argument, "volume {}: {} without a buffer", volume.name,
+                    to_string(r.op));
+    }
+    return {};
+}
+
+Status RequestTable::begin(VolumeState& volume, Request request) {
+    QS_TRY(check(volume, request));
+    Active* active = nullptr;
+    {
+        std::lock_guard lock(mutex_);
+        if (idle_.empty()) {
+            return fail(Errc::busy, "{} requests are in flight; submit again when some are done",
+                        requests_.size());
+        }
+        active = idle_.back();
+        idle_.pop_back();
+    }
+    in_flight_.fetch_add(1, std::memory_order_relaxed);
+    volume.in_flight.fetch_add(1);
+    active->volume = &volume;
+    active->request = std::move(request);
+    active->begun_ns = clock_.now_ns();
+    active->next_piece.store(0, std::memory_order_relaxed);
+    active->failed.store(false, std::memory_order_relaxed);
+    cut(*active);
+    run_pieces(*active);
+    return {};
+}
+
+// A block covered in part at the range's begin (which may be its end, too), and one at its end.
+bool RequestTable::has_head(const Active& a) {
+    return a.request.offset_bytes < a.inner_begin && a.request.bytes != 0;
+}
+
+bool RequestTable::has_tail(const Active& a) {
+    const std::uint64_t to = a.request.offset_bytes + a.request.bytes;
+    return to > a.inner_end && to > a.inner_begin;
+}
+
+void RequestTable::cut(Active& a) {
+    const std::uint64_t from = a.request.offset_bytes;
+    const std::uint64_t to = from + a.request.bytes;
+    a.inner_begin = round_up(from, kBlockBytes);
+    a.inner_end = std::max(a.inner_begin, round_down(to, kBlockBytes));
+    switch (a.request.op) {
+        case Op::flush:
+            a.pieces = a.table->shards_.size();
+            break;
+        case Op::trim:
+            a.pieces = pages_in(a.inner_begin, a.inner_end);
+            break;
+        case Op::write_zeroes:
+            a.pieces = pages_in(a.inner_begin, a.inner_end) + (has_head(a) ? 1 : 0) +
+                       (has_tail(a) ? 1 : 0);
+            break;
+        default:
+            a.pieces = pages_in(from, to);
+    }
+}
+
+// Starts the first pieces; each piece that ends starts the next.
+void RequestTable::run_pieces(Active& a) {
+    const auto at_once = static_cast<std::uint32_t>(std::min<std::uint64_t>(kAtOnce, a.pieces));
+    a.running.store(at_once + 1, std::memory_order_relaxed);  // one for this loop
+    for (std::uint32_t i = 0; i < at_once; ++i) {
+        PageOp& op = a.ops[i];
+        if (next(a, op)) continue;
+        a.running.fetch_sub(1);
+    }
+    if (a.running.fetch_sub(1) == 1) end(a);
+}
+
+bool RequestTable::next(Active& a, PageOp& op) {
+    const std::uint64_t piece = a.next_piece.fetch_add(1);
+    if (piece >= a.pieces || a.failed.load(std::memory_order_relaxed)) return false;
+    op = PageOp{};
+    op.context = &a;
+    op.done = [](PageOp& done) { static_cast<Active*>(done.context)->table->piece_done(done); };
+    const std::uint64_t from = a.request.offset_bytes;
+    const std::uint64_t to = from + a.request.bytes;
+    auto page_piece = [&](OpKind kind, std::uint64_t begin, std::uint64_t end,
+                          std::uint64_t index) {
+        const std::uint64_t start =
+            index == 0 ? begin : round_down(begin, kPageSpanBytes) + index * kPageSpanBytes;
+        make_range(a, op, kind, start, std::min(end, page_end(start)));
+    };
+    switch (a.request.op) {
+        case Op::flush:
+            op.kind = OpKind::flush;
+            shards_[piece]->submit(op);
+            return true;
+        case Op::read:
+            page_piece(OpKind::read, from, to, piece);
+            break;
+        case Op::write:
+            page_piece(OpKind::write, from, to, piece);
+            break;
+        case Op::trim:
+            page_piece(OpKind::trim, a.inner_begin, a.inner_end, piece);
+            break;
+        case Op::write_zeroes: {
+            const std::uint64_t pages = pages_in(a.inner_begin, a.inner_end);
+            if (piece < pages)
+                page_piece(OpKind::trim, a.inner_begin, a.inner_end, piece);
+            else if (piece == pages && has_head(a))
+                make_range(a, op, OpKind::write, from, std::min(a.inner_begin, to));
+            else
+                make_range(a, op, OpKind::write, a.inner_end, to);
+            break;
+        }
+    }
+    shard_of(op).submit(op);
+    return true;
+}
+
+void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t from,
+                              std::uint64_t to) {
+    op.kind = kind;
+    op.first = a.volume->lba_of(from);
+    op.head_skip = static_cast<std::uint32_t>(from % kBlockBytes);
+    op.bytes = to - from;
+    op.blocks = static_cast<std::uint32_t>(div_up(to, kBlockBytes) - from / kBlockBytes);
+    if (a.request.data != nullptr && a.request.op != Op::write_zeroes) {
+        op.data = static_cast<std::byte*>(a.request.data) + (from - a.request.offset_bytes);
+    }
+}
+
+void RequestTable::piece_done(PageOp& op) {
+    Active& a = *static_cast<Active*>(op.context);
+    if (op.failed && !a.failed.exchange(true)) {
+        a.error = op.error;
+        // Of a piece that crosses no extent: blocks are in order.
+        const std::uint64_t start =
+            op.data != nullptr && a.request.data != nullptr
+                ? a.request.offset_bytes +
+                      static_cast<std::uint64_t>(op.data - static_cast<std::byte*>(a.request.data))
+                : a.request.offset_bytes;
+        a.bad_offset =
+            round_down(start, kBlockBytes) + (op.bad_lba.value - op.first.value) * kBlockBytes;
+    }
+    if (next(a, op)) return;
+    if (a.running.fetch_sub(1) == 1) end(a);
+}
+
+void RequestTable::end(Active& a) {
+    const Op op = a.request.op;
+    const std::uint64_t took = clock_.now_ns() - a.begun_ns;
+    if (op == Op::read) reads_.add(took);
+    if (op == Op::write) writes_.add(took);
+    Status status;
+    if (a.failed) {
+        if (a.error == Errc::media_error) {
+            status = fail(a.error,
+                          "volume {}: {} at byte {}: the block can't be read, and redundancy "
+                          "doesn't bring it "
+                          "back; overwrite or trim it, and see `qlcshape check`",
+                          a.volume->name, to_string(op), a.bad_offset);
+        } else {
+            status =
+                fail(a.error,
+                     "volume {}: {} at byte {}: a drive of the array failed, and nothing more is "
+                     "acknowledged; close the array, see `qlcshape status` and the system's log",
+                     a.volume->name, to_string(op), a.bad_offset);
+        }
+    }
+    auto done = std::move(a.request.done);
+    VolumeState* volume = a.volume;
+    {
+        std::lock_guard lock(mutex_);
+        idle_.push_back(&a);
+    }
+    if (done) done(std::move(status));
+    volume->in_flight.fetch_sub(1);
+    in_flight_.fetch_sub(1, std::memory_order_release);
+}
+
+}  // namespace qlcshape

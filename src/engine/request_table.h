@@ -1,0 +1,73 @@
+// Requests in flight: each is cut into pieces of one PMT page (one shard) and a few pieces are
+// under way at once, so a request of any length takes a fixed amount of memory. Any thread begins
+// requests; the shards' threads end their pieces.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/histogram.h"
+#include "device/array_context.h"
+#include "engine/volume_table.h"
+#include "qlcshape/volume.h"
+#include "shard/shard.h"
+
+namespace qlcshape {
+
+class RequestTable {
+  public:
+    RequestTable(const ArrayContext& array, std::vector<Shard*> shards, std::uint32_t most,
+                 Clock& clock);
+
+    // Takes the request or tells why not; see Volume::submit().
+    Status begin(VolumeState& volume, Request request);
+
+    const Histogram& latency(Op op) const { return op == Op::read ? reads_ : writes_; }
+    std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
+    std::uint64_t memory_bytes() const { return requests_.size() * sizeof(Active); }
+
+  private:
+    static constexpr std::uint32_t kAtOnce = 4;
+
+    struct Active {
+        RequestTable* table = nullptr;
+        VolumeState* volume = nullptr;
+        Request request;
+        std::uint64_t begun_ns = 0;
+        std::uint64_t pieces = 0;
+        // Write-zeroes: blocks covered in part are written, the whole ones between them trimmed.
+        std::uint64_t inner_begin = 0, inner_end = 0;
+        std::atomic<std::uint64_t> next_piece{0};
+        std::atomic<std::uint32_t> running{0};
+        std::atomic<bool> failed{false};
+        Errc error = Errc::io_error;
+        std::uint64_t bad_offset = 0;
+        std::array<PageOp, kAtOnce> ops;
+    };
+
+    Status check(const VolumeState& volume, const Request& request) const;
+    static bool has_head(const Active& active);
+    static bool has_tail(const Active& active);
+    static void cut(Active& active);
+    void run_pieces(Active& active);
+    bool next(Active& active, PageOp& op);
+    void make_range(Active& active, PageOp& op, OpKind kind, std::uint64_t from, std::uint64_t to);
+    void piece_done(PageOp& op);
+    void end(Active& active);
+    Shard& shard_of(const PageOp& op) { return *shards_[array_.shard_of(page_of(op.first))]; }
+
+    const ArrayContext& array_;
+    std::vector<Shard*> shards_;
+    Clock& clock_;
+    std::vector<Active> requests_;
+    std::mutex mutex_;
+    std::vector<Active*> idle_;
+    std::atomic<std::uint32_t> in_flight_{0};
+    Histogram reads_, writes_;
+};
+
+}  // namespace qlcshape

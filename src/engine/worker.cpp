@@ -1,0 +1,40 @@
+#include "engine/worker.h"
+
+namespace qlcshape {
+
+bool Worker::poll(Phase phase) {
+    if (phase >= Phase::draining) {
+        if (shard_) shard_->begin_close();
+        if (collector_) collector_->begin_close();
+    }
+    if (phase >= Phase::erasing && keeper_ != nullptr) keeper_->begin_close();
+    bool any = queue_->poll() != 0;
+    if (shard_) any |= shard_->poll();
+    if (collector_) any |= collector_->poll();
+    if (keeper_ != nullptr) any |= keeper_->poll();
+    if ((shard_ && shard_->failed()) || (collector_ && collector_->failed()) ||
+        (keeper_ != nullptr && keeper_->failed())) {
+        failed_.store(true, std::memory_order_relaxed);
+    }
+    if (phase != Phase::running && reached() < phase && !any && done_with(phase)) {
+        reached_.store(static_cast<int>(phase), std::memory_order_release);
+        any = true;
+    }
+    return any;
+}
+
+bool Worker::done_with(Phase phase) {
+    switch (phase) {
+        case Phase::running:
+            return true;
+        case Phase::draining:
+            return (!shard_ || shard_->drained()) && (!collector_ || collector_->drained());
+        case Phase::erasing:
+            return keeper_ == nullptr || keeper_->failed() || keeper_->idle();
+        case Phase::flushing:
+            return !shard_ || shard_->failed() || shard_->table_flushed();
+    }
+    return true;
+}
+
+}  // namespace qlcshape

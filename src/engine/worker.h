@@ -1,0 +1,67 @@
+// One thread's work: its I/O queue, and a shard or a collector (the first collector's thread also
+// has the keeper). An engine runs each worker on a thread; a simulator polls them in any order it
+// likes.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "band/keeper.h"
+#include "gc/collector.h"
+#include "shard/shard.h"
+
+namespace qlcshape {
+
+// Closing goes in steps; each is begun when every worker has reached the one before.
+enum class Phase : int {
+    running = 0,
+    draining = 1,  // shards commit what is in RAM, collectors finish what they began
+    erasing = 2,   // the keeper erases what was moved
+    flushing = 3,  // shards write the table back
+};
+
+class Worker {
+  public:
+    Worker(std::string name, std::unique_ptr<IoQueue> queue)
+        : name_(std::move(name)), queue_(std::move(queue)) {}
+
+    void own(std::unique_ptr<Shard> shard) { shard_ = std::move(shard); }
+    void own(std::unique_ptr<Collector> collector) { collector_ = std::move(collector); }
+    void run_keeper(BandKeeper* keeper) { keeper_ = keeper; }
+
+    // The worker's thread. True if anything happened.
+    bool poll(Phase phase);
+    bool has_mail() const {
+        return (shard_ && shard_->has_mail()) || (collector_ && collector_->has_mail());
+    }
+    bool busy() const {
+        return (shard_ && shard_->busy()) || (collector_ && collector_->busy()) ||
+               (keeper_ && !keeper_->idle());
+    }
+
+    // Any thread.
+    Phase reached() const { return static_cast<Phase>(reached_.load(std::memory_order_acquire)); }
+    const std::string& name() const { return name_; }
+    bool failed() const { return failed_.load(std::memory_order_relaxed); }
+
+    void wake() { queue_->wake(); }
+    IoQueue& queue() { return *queue_; }
+    Counters& counters() { return counters_; }
+    Shard* shard() { return shard_.get(); }
+    Collector* collector() { return collector_.get(); }
+
+  private:
+    bool done_with(Phase phase);
+
+    std::string name_;
+    std::unique_ptr<IoQueue> queue_;
+    Counters counters_;
+    std::unique_ptr<Shard> shard_;
+    std::unique_ptr<Collector> collector_;
+    BandKeeper* keeper_ = nullptr;
+    std::atomic<int> reached_{0};
+    std::atomic<bool> failed_{false};
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,163 @@
+#include "format/layout.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::uint32_t kSuperblockUnits = 2;
+constexpr std::uint32_t kVolumePagesSlack = 1024;  // volumes are rounded up to whole PMT pages
+constexpr std::uint32_t kMinSpareBands = 4;        // garbage may hide in open bands: see below
+
+// Smallest h so that the fixed part and one entry for each other block fit in h blocks.
+std::uint32_t header_blocks_for(std::uint32_t blocks) {
+    std::uint32_t h = 1;
+    while (kSegmentFixedBytes + std::uint64_t{kEntryBytes} * (blocks - h) >
+           std::uint64_t{h} * kBlockBytes)
+        ++h;
+    return h;
+}
+
+Status check_shape(const ArrayParameters& p) {
+    if (p.data_strips < 2 || p.data_strips > 32) {
+        return fail(Errc::invalid_argument, "data_strips is {}: it must be from 2 to 32",
+                    p.data_strips);
+    }
+    if (p.qlc_count != p.data_strips + 2) {
+        return fail(
+            Errc::invalid_argument,
+            "{} qlc devices for data_strips = {}: a stripe is k data strips + P + Q, so give "
+            "exactly {}",
+            p.qlc_count, p.data_strips, p.data_strips + 2);
+    }
+    if (p.scm_count < 1 || p.scm_count > 8) {
+        return fail(Errc::invalid_argument, "{} scm devices: give 1 to 8 (2 for a mirrored TPS)",
+                    p.scm_count);
+    }
+    if (p.strip_bytes < 4 * kBlockBytes || p.strip_bytes > 4 * MiB ||
+        !std::has_single_bit(p.strip_bytes)) {
+        return fail(Errc::invalid_argument,
+                    "strip is {} bytes: it must be a power of two from 16KiB to 4MiB",
+                    p.strip_bytes);
+    }
+    if (p.data_strips * p.strip_bytes < kMinSegmentBytes) {
+        return fail(
+            Errc::invalid_argument,
+            "a segment of {} strips of {} bytes is too small: it must have at least {} bytes, so "
+            "make the strip larger",
+            p.data_strips, p.strip_bytes, kMinSegmentBytes);
+    }
+    if (p.band_bytes % p.strip_bytes != 0 || p.band_bytes / p.strip_bytes < 4) {
+        return fail(Errc::invalid_argument,
+                    "band is {} bytes: it must be a multiple of the strip ({}), at least 4 strips",
+                    p.band_bytes, p.strip_bytes);
+    }
+    if (p.overprovision_ppm < 20000 || p.overprovision_ppm > 900000) {
+        return fail(Errc::invalid_argument, "overprovision is {}: it must be from 0.02 to 0.9",
+                    p.overprovision_ppm / 1e6);
+    }
+    if (p.max_shards < 1 || p.max_shards > kMaxShards) {
+        return fail(Errc::invalid_argument, "shards is {}: it must be from 1 to {}", p.max_shards,
+                    kMaxShards);
+    }
+    if (p.max_gc_threads < 1 || p.max_gc_threads > 16) {
+        return fail(Errc::invalid_argument, "gc_threads is {}: it must be from 1 to 16",
+                    p.max_gc_threads);
+    }
+    return {};
+}
+
+// Bands that volumes are never promised (rule 12): two streams with an open band and the next one
+// each, one for each GC thread to turn round in, and what recovery may need to commit a full TPS.
+void set_reserve(ArrayLayout& l) {
+    const std::uint64_t in_flight = std::uint64_t{kRamSegments} * l.p.max_shards +
+                                    std::uint64_t{kGcTargets} * l.p.max_gc_threads;
+    l.recovery_bands = static_cast<std::uint32_t>(div_up(in_flight, l.segments_per_band)) + 1;
+    l.reserve_bands = 4 + l.p.max_gc_threads + l.recovery_bands;
+}
+
+Status set_space(ArrayLayout& l) {
+    // Each open band may hide a band's worth of garbage, so the spare share must be larger than
+    // that.
+    const double share = l.p.overprovision_ppm / 1e6;
+    const auto spare_needed = static_cast<std::uint64_t>(kMinSpareBands / share) + 1;
+    const std::uint64_t bands_needed = l.reserve_bands + std::max<std::uint64_t>(spare_needed, 8);
+    if (l.bands < bands_needed) {
+        const std::uint64_t drive = (bands_needed + kSuperblockUnits) * l.p.band_bytes;
+        return fail(
+            Errc::invalid_argument,
+            "qlc devices of {} bytes hold {} bands of {} bytes, and {} are needed with "
+            "overprovision {:.2f}: make each at least {} bytes ({} MiB), or the band smaller",
+            l.p.qlc_bytes, l.bands, l.p.band_bytes, bands_needed, share, drive, div_up(drive, MiB));
+    }
+    const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
+    l.writable_blocks = slots * (1000000 - l.p.overprovision_ppm) / 1000000;
+    l.writable_blocks = round_down(l.writable_blocks, kPageEntries);
+    const std::uint64_t pbas = std::uint64_t{l.bands} * l.segments_per_band * l.blocks_per_segment;
+    l.pba_bits = static_cast<std::uint32_t>(std::bit_width(pbas));
+    // 64 bits: one for the page's trailer, one for the kind.
+    if (l.pba_bits > 46)
+        return fail(Errc::unsupported, "an array of 2^{} blocks is too large", l.pba_bits);
+    l.crc_bits = std::min<std::uint32_t>(62 - l.pba_bits, 32);
+    l.pmt_pages = l.writable_blocks / kPageEntries + kVolumePagesSlack;
+    return {};
+}
+
+Status set_scm_places(ArrayLayout& l) {
+    l.scm_superblock_unit_bytes = l.superblock_record_bytes * kSuperblockSlots;
+    l.band_table_offset = kSuperblockUnits * l.scm_superblock_unit_bytes;
+    l.band_table_pages = div_up(l.bands, kBandsPerPage);
+    l.tps_offset = l.band_table_offset + l.band_table_pages * 2 * kBlockBytes;
+    const std::uint64_t ring = ArrayLayout::min_tps_ring_bytes(l.segment_bytes);
+    const std::uint64_t pmt_bytes = div_up(l.pmt_pages, l.p.scm_count) * kBlockBytes;
+    const std::uint64_t least = ring * l.p.max_shards;
+    const std::uint64_t need = l.tps_offset + least + pmt_bytes;
+    if (l.p.scm_bytes < need) {
+        return fail(
+            Errc::invalid_argument,
+            "scm devices of {} bytes are too small for TPS and PMT of this array: make each at "
+            "least {} bytes ({} MiB)",
+            l.p.scm_bytes, need, div_up(need, MiB));
+    }
+    l.tps_bytes = least;
+    l.pmt_offset = l.tps_offset + l.tps_bytes;
+    return {};
+}
+
+}  // namespace
+
+// A record is at most a header block for each block of payload, and kRamSegments segments are
+// journaled at once; the same again lets records be written while older ones wait for a commit.
+std::uint64_t ArrayLayout::min_tps_ring_bytes(std::uint64_t segment_bytes) {
+    return 4 * kRamSegments * round_up(segment_bytes, 128 * KiB);
+}
+
+Result<ArrayLayout> make_layout(const ArrayParameters& parameters) {
+    QS_TRY(check_shape(parameters));
+    ArrayLayout l;
+    l.p = parameters;
+    l.segment_bytes = l.p.data_strips * l.p.strip_bytes;
+    l.blocks_per_segment = static_cast<std::uint32_t>(l.segment_bytes / kBlockBytes);
+    l.header_blocks = header_blocks_for(l.blocks_per_segment);
+    if (l.header_blocks * kBlockBytes > l.p.strip_bytes) {
+        return fail(Errc::invalid_argument,
+                    "the header of a segment of {} blocks doesn't fit in a strip",
+                    l.blocks_per_segment);
+    }
+    l.slots_per_segment = l.blocks_per_segment - l.header_blocks;
+    l.segments_per_band = static_cast<std::uint32_t>(l.p.band_bytes / l.p.strip_bytes);
+    l.superblock_record_bytes = round_up(kSuperblockRecordMin, l.p.strip_bytes);
+    l.qlc_superblock_unit_bytes = round_up(l.superblock_record_bytes, l.p.band_bytes);
+    const std::uint64_t units = l.p.qlc_bytes / l.p.band_bytes;
+    const std::uint64_t superblock_units =
+        kSuperblockUnits * l.qlc_superblock_unit_bytes / l.p.band_bytes;
+    l.bands = static_cast<std::uint32_t>(units > superblock_units ? units - superblock_units : 0);
+    set_reserve(l);
+    QS_TRY(set_space(l));
+    QS_TRY(set_scm_places(l));
+    return l;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,134 @@
+// The sizes and places of everything in an array, derived from its few parameters. Both the writer
+// and the reader of any structure compute places here and nowhere else. docs/disk_format.md tells
+// the same in words.
+//
+// A QLC drive:  [superblock unit 0][superblock unit 1][band 0][band 1]...   each one band_bytes
+// long An SCM drive: [superblock unit 0][superblock unit 1][band table][TPS][PMT]
+#pragma once
+
+#include <cstdint>
+
+#include "base/error.h"
+#include "base/types.h"
+
+namespace qlcshape {
+
+inline constexpr std::uint64_t kSuperblockRecordMin = 64 * KiB;
+inline constexpr std::uint32_t kSuperblockSlots = 16;  // records in a unit before the other is used
+inline constexpr std::uint32_t kSegmentFixedBytes = 256;
+inline constexpr std::uint32_t kEntryBytes = 15;
+inline constexpr std::uint32_t kBandRecordBytes = 48;
+inline constexpr std::uint32_t kBandsPerPage = 84;
+inline constexpr std::uint32_t kLbaBits = 38;
+inline constexpr std::uint32_t kVersionBits = 48;
+inline constexpr std::uint32_t kMaxShards = 64;
+inline constexpr std::uint64_t kMinSegmentBytes =
+    128 * KiB;                                           // an atomic write spans two at the most
+inline constexpr std::uint32_t kAtomicWriteBlocks = 16;  // 64 KiB
+
+// A shard's limit on segments in RAM: one filling, the others on their way to the QLC drives.
+inline constexpr std::uint32_t kRamSegments = 8;
+// And a collector's, of segments of the GC stream.
+inline constexpr std::uint32_t kGcTargets = 4;
+
+// What an array is made from. Written into every superblock.
+struct ArrayParameters {
+    std::uint32_t data_strips = 8;
+    std::uint32_t qlc_count = 10;
+    std::uint32_t scm_count = 2;
+    std::uint64_t strip_bytes = 128 * KiB;
+    std::uint64_t band_bytes = 128 * MiB;  // on one drive
+    std::uint64_t qlc_bytes = 0;           // capacity used of every QLC drive: the smallest
+    std::uint64_t scm_bytes = 0;
+    std::uint32_t overprovision_ppm = 200000;
+    std::uint32_t max_shards = 1;  // what TPS and reserve are sized for
+    std::uint32_t max_gc_threads = 1;
+};
+
+struct ArrayLayout {
+    ArrayParameters p;
+
+    // Segments and bands.
+    std::uint32_t blocks_per_segment = 0;  // header blocks included
+    std::uint32_t header_blocks = 0;
+    std::uint32_t slots_per_segment = 0;  // blocks_per_segment - header_blocks
+    std::uint32_t segments_per_band = 0;
+    std::uint32_t bands = 0;
+    std::uint64_t segment_bytes = 0;  // k strips
+
+    // Space.
+    std::uint32_t recovery_bands = 0;  // of reserve_bands: kept free for recovery
+    std::uint32_t reserve_bands = 0;
+    std::uint64_t writable_blocks = 0;  // what volumes may be promised in all
+
+    // PMT entries.
+    std::uint32_t pba_bits = 0;
+    std::uint32_t crc_bits = 0;  // of the block's CRC-32C, beside the PBA
+    std::uint64_t pmt_pages = 0;
+
+    // Places on a drive, bytes.
+    std::uint64_t superblock_record_bytes = 0;
+    std::uint64_t qlc_superblock_unit_bytes = 0;
+    std::uint64_t scm_superblock_unit_bytes = 0;
+    std::uint64_t band_table_offset = 0;
+    std::uint64_t band_table_pages = 0;  // each in two copies, A then B
+    std::uint64_t tps_offset = 0;
+    std::uint64_t tps_bytes = 0;  // shared evenly by the shards of an epoch
+    std::uint64_t pmt_offset = 0;
+
+    std::uint64_t band_offset(BandId band) const {
+        return 2 * qlc_superblock_unit_bytes + std::uint64_t{band.value} * p.band_bytes;
+    }
+    std::uint64_t strip_offset(BandId band, std::uint32_t segment) const {
+        return band_offset(band) + std::uint64_t{segment} * p.strip_bytes;
+    }
+    std::uint64_t stripe_number(BandId band, std::uint32_t segment) const {
+        return std::uint64_t{band.value} * segments_per_band + segment;
+    }
+    std::uint32_t strip_blocks() const {
+        return static_cast<std::uint32_t>(p.strip_bytes / kBlockBytes);
+    }
+    std::uint32_t slots_per_band() const { return slots_per_segment * segments_per_band; }
+
+    // A slot is an index into the segment's header.
+    Pba pba(BandId band, std::uint32_t segment, std::uint32_t slot) const {
+        return Pba(stripe_number(band, segment) * blocks_per_segment + header_blocks + slot);
+    }
+    BandId band_of(Pba pba) const {
+        return BandId(
+            static_cast<std::uint32_t>(pba.value / blocks_per_segment / segments_per_band));
+    }
+    std::uint32_t segment_of(Pba pba) const {
+        return static_cast<std::uint32_t>(pba.value / blocks_per_segment % segments_per_band);
+    }
+    std::uint32_t slot_of(Pba pba) const {
+        return static_cast<std::uint32_t>(pba.value % blocks_per_segment) - header_blocks;
+    }
+
+    // PMT page p lies on scm drive p % scm_count.
+    std::uint32_t pmt_drive(PageId page) const {
+        return static_cast<std::uint32_t>(page.value % p.scm_count);
+    }
+    std::uint64_t pmt_page_offset(PageId page) const {
+        return pmt_offset + page.value / p.scm_count * kBlockBytes;
+    }
+    std::uint64_t band_page_offset(std::uint64_t page, std::uint32_t copy) const {
+        return band_table_offset + (page * 2 + copy) * kBlockBytes;
+    }
+
+    // The part of every TPS that shard `shard` of `shards` writes, a ring of whole blocks.
+    std::uint64_t tps_ring_bytes(std::uint32_t shards) const {
+        return round_down(tps_bytes / shards, kBlockBytes);
+    }
+    std::uint64_t tps_ring_offset(std::uint32_t shards, std::uint32_t shard) const {
+        return tps_offset + shard * tps_ring_bytes(shards);
+    }
+
+    // The smallest ring a shard can run on.
+    static std::uint64_t min_tps_ring_bytes(std::uint64_t segment_bytes);
+};
+
+// Refuses parameters that can't work, and says what would.
+Result<ArrayLayout> make_layout(const ArrayParameters& parameters);
+
+}  // namespace qlcshape

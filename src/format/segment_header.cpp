@@ -1,0 +1,33 @@
+#include "format/segment_header.h"
+
+#include <cstddef>
+
+#include "base/crc32c.h"
+
+namespace qlcshape {
+
+std::uint32_t SegmentHeader::computed_crc() const {
+    constexpr std::size_t kField = offsetof(SegmentHeaderFixed, crc);
+    const std::byte zero[4] = {};
+    std::uint32_t crc = crc32c(bytes().first(kField));
+    crc = crc32c_continue(crc, zero);
+    return crc32c_continue(crc, bytes().subspan(kField + 4));
+}
+
+void SegmentHeader::seal() {
+    fixed().magic = kSegmentMagic;
+    fixed().format = kFormatVersion;
+    fixed().header_blocks = static_cast<std::uint16_t>(layout_->header_blocks);
+    fixed().slots = static_cast<std::uint16_t>(layout_->slots_per_segment);
+    fixed().crc = computed_crc();
+}
+
+bool SegmentHeader::valid(const Uuid& array, BandId band, std::uint32_t segment) const {
+    const auto& f = fixed();
+    return f.magic == kSegmentMagic && f.format == kFormatVersion && f.array == array &&
+           f.band == band.value && f.segment == segment &&
+           f.header_blocks == layout_->header_blocks && f.slots == layout_->slots_per_segment &&
+           f.crc == computed_crc();
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,78 @@
+// The header of a segment: the first block (or more: ArrayLayout::header_blocks) of every stripe's
+// data. It describes the other blocks, for GC, for recovery, and to prove a reconstruction.
+// Byte layout: docs/disk_format.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/error.h"
+#include "base/types.h"
+#include "base/uuid.h"
+#include "format/entry.h"
+#include "format/layout.h"
+
+namespace qlcshape {
+
+struct SegmentHeaderFixed {
+    std::uint64_t magic;
+    std::uint32_t crc;  // of all header blocks with this field zero
+    std::uint16_t format;
+    std::uint16_t header_blocks;
+    Uuid array;
+    std::uint32_t band;
+    std::uint32_t segment;
+    std::uint64_t band_sequence;
+    std::uint64_t epoch;     // of the open that wrote it
+    std::uint32_t frontier;  // segments of this band that were durable when this was written
+    std::uint16_t slots;
+    std::uint8_t stream;
+    std::uint8_t shard;         // who wrote it; 255 for GC and recovery
+    std::uint64_t min_version;  // lowest version in the segment, tombstones included
+    std::uint64_t max_version;
+    std::uint32_t p_crc;  // of the P strip
+    std::uint32_t q_crc;
+    std::uint64_t key_id;  // 0: not encrypted
+    std::uint8_t reserved[160];
+};
+static_assert(sizeof(SegmentHeaderFixed) == kSegmentFixedBytes);
+static_assert(offsetof(SegmentHeaderFixed, array) == 16);
+static_assert(offsetof(SegmentHeaderFixed, band_sequence) == 40);
+static_assert(offsetof(SegmentHeaderFixed, frontier) == 56);
+static_assert(offsetof(SegmentHeaderFixed, p_crc) == 80);
+static_assert(offsetof(SegmentHeaderFixed, key_id) == 88);
+
+inline constexpr std::uint64_t kSegmentMagic = 0x3147455345504853;  // "SHPESEG1"
+inline constexpr std::uint16_t kFormatVersion = 1;
+
+// A view over the header blocks in memory: header_blocks * 4096 bytes.
+class SegmentHeader {
+  public:
+    SegmentHeader(const ArrayLayout& layout, std::byte* bytes) : layout_(&layout), bytes_(bytes) {}
+
+    SegmentHeaderFixed& fixed() { return *reinterpret_cast<SegmentHeaderFixed*>(bytes_); }
+    const SegmentHeaderFixed& fixed() const {
+        return *reinterpret_cast<const SegmentHeaderFixed*>(bytes_);
+    }
+    Entry entry(std::uint32_t slot) const { return load_entry(at(slot)); }
+    void set_entry(std::uint32_t slot, const Entry& entry) { store_entry(at(slot), entry); }
+    std::span<std::byte> bytes() const { return {bytes_, layout_->header_blocks * kBlockBytes}; }
+
+    // Writer: all fields but magic, format, counts and CRC are set before; nothing changes after.
+    void seal();
+
+    // Reader: whether these bytes are a whole header of this array at this place. The band's
+    // sequence is for the caller to compare: another one means an old life of the band.
+    bool valid(const Uuid& array, BandId band, std::uint32_t segment) const;
+
+  private:
+    std::byte* at(std::uint32_t slot) const {
+        return bytes_ + kSegmentFixedBytes + slot * kEntryBytes;
+    }
+    std::uint32_t computed_crc() const;
+    const ArrayLayout* layout_;
+    std::byte* bytes_;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,274 @@
+#include "format/superblock.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "format/bits.h"
+#include "format/segment_header.h"
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::uint64_t kMagic = 0x45504148534c4351;  // the bytes "QCLSHAPE"
+constexpr std::uint64_t kMembersAt = 4096;
+constexpr std::uint64_t kVolumesAt = 8192;
+constexpr std::uint64_t kExtentsAt = 24576;
+static_assert(kMembersAt + kMaxDevices * sizeof(MemberRecord) <= kVolumesAt);
+static_assert(kVolumesAt + kMaxVolumes * sizeof(VolumeRecord) <= kExtentsAt);
+static_assert(kExtentsAt + kMaxExtents * sizeof(VolumeExtent) <= kSuperblockRecordMin);
+
+struct Fixed {
+    std::uint64_t magic;
+    std::uint32_t crc;  // of this first block with this field zero
+    std::uint16_t format;
+    std::uint16_t fixed_bytes;
+    std::uint32_t body_crc;  // of the record behind its first block
+    std::uint32_t record_bytes;
+    std::uint64_t compatible;            // features an older program may ignore
+    std::uint64_t read_only_compatible;  // ... may ignore while it only reads
+    std::uint64_t incompatible;          // ... must know to open at all
+    Uuid array;
+    Uuid device;
+    std::uint64_t generation;
+    std::uint64_t complete_generation;
+    std::uint64_t membership;
+    std::uint64_t epoch;
+    std::uint64_t epoch_key;
+    std::uint64_t next_version;
+    std::uint64_t next_band_sequence;
+    std::uint64_t strip_bytes;
+    std::uint64_t band_bytes;
+    std::uint64_t qlc_bytes;
+    std::uint64_t scm_bytes;
+    std::uint64_t superblock_unit_bytes;  // on this device
+    std::uint32_t data_strips;
+    std::uint32_t qlc_count;
+    std::uint32_t scm_count;
+    std::uint32_t overprovision_ppm;
+    std::uint32_t max_shards;
+    std::uint32_t max_gc_threads;
+    std::uint32_t shards;
+    std::uint32_t header_blocks;
+    std::uint8_t state;
+    std::uint8_t lba_bits;
+    std::uint8_t version_bits;
+    std::uint8_t pba_bits;
+    std::uint8_t crc_bits;
+    std::uint8_t entry_bytes;
+    std::uint16_t member_count;
+    std::uint32_t volume_count;
+    std::uint32_t extent_count;
+    char name[kNameBytes];
+    std::uint64_t counters[kCounters];
+};
+static_assert(sizeof(Fixed) == 544);
+static_assert(offsetof(Fixed, array) == 48);
+static_assert(offsetof(Fixed, generation) == 80);
+static_assert(offsetof(Fixed, strip_bytes) == 136);
+static_assert(offsetof(Fixed, data_strips) == 176);
+static_assert(offsetof(Fixed, state) == 208);
+static_assert(offsetof(Fixed, name) == 224);
+
+std::uint32_t first_block_crc(std::span<const std::byte> block) {
+    const std::byte zero[4] = {};
+    constexpr std::size_t kField = offsetof(Fixed, crc);
+    std::uint32_t crc = crc32c(block.first(kField));
+    crc = crc32c_continue(crc, zero);
+    return crc32c_continue(crc, block.subspan(kField + 4, kBlockBytes - kField - 4));
+}
+
+const MemberRecord* find_member(const Superblock& s, const Uuid& device) {
+    for (const auto& m : s.members) {
+        if (m.uuid == device) return &m;
+    }
+    return nullptr;
+}
+
+template <class T>
+void store_list(std::span<std::byte> record, std::uint64_t at, const std::vector<T>& list) {
+    if (!list.empty()) std::memcpy(record.data() + at, list.data(), list.size() * sizeof(T));
+}
+
+template <class T>
+std::vector<T> load_list(std::span<const std::byte> record, std::uint64_t at, std::size_t count) {
+    std::vector<T> list(count);
+    if (count != 0) std::memcpy(list.data(), record.data() + at, count * sizeof(T));
+    return list;
+}
+
+Fixed load_fixed(std::span<const std::byte> record) {
+    Fixed f;
+    std::memcpy(&f, record.data(), sizeof(f));
+    return f;
+}
+
+// The record passed its checksums; a value that this program would not have written is still
+// refused.
+Status check_lists(const Superblock& s, const ArrayLayout& layout) {
+    std::uint32_t qlc = 0, scm = 0;
+    for (const auto& m : s.members) {
+        if (m.role == DeviceRole::qlc && m.index < s.parameters.qlc_count)
+            ++qlc;
+        else if (m.role == DeviceRole::scm && m.index < s.parameters.scm_count)
+            ++scm;
+        else
+            return fail(Errc::damaged, "its list of members is inconsistent");
+    }
+    if (qlc != s.parameters.qlc_count || scm != s.parameters.scm_count) {
+        return fail(Errc::damaged, "its list of members is inconsistent");
+    }
+    for (const auto& e : s.extents) {
+        if (e.first_page > layout.pmt_pages || e.pages > layout.pmt_pages - e.first_page) {
+            return fail(Errc::damaged, "a volume's extent lies outside the table");
+        }
+    }
+    for (const auto& v : s.volumes) {
+        if (v.first_extent > s.extents.size() || v.extents > s.extents.size() - v.first_extent ||
+            v.name[kNameBytes - 1] != 0) {
+            return fail(Errc::damaged, "its volume table is inconsistent");
+        }
+        std::uint64_t pages = 0;
+        for (std::uint32_t i = 0; i < v.extents; ++i) pages += s.extents[v.first_extent + i].pages;
+        if (div_up(v.bytes, kPageSpanBytes) != pages) {
+            return fail(Errc::damaged, "its volume table is inconsistent");
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+const char* to_string(DeviceRole role) {
+    switch (role) {
+        case DeviceRole::qlc:
+            return "qlc";
+        case DeviceRole::scm:
+            return "scm";
+        case DeviceRole::spare:
+            return "spare";
+    }
+    return "unknown";
+}
+
+void encode_superblock(const Superblock& s, const Uuid& device, std::span<std::byte> record) {
+    auto made = make_layout(s.parameters);
+    QS_ASSERT(made.has_value());
+    const ArrayLayout& l = *made;
+    QS_ASSERT(record.size() == l.superblock_record_bytes);
+    QS_ASSERT(s.members.size() <= kMaxDevices && s.volumes.size() <= kMaxVolumes &&
+              s.extents.size() <= kMaxExtents);
+    const MemberRecord* member = find_member(s, device);
+    QS_ASSERT(member != nullptr);
+
+    std::memset(record.data(), 0, record.size());
+    store_list(record, kMembersAt, s.members);
+    store_list(record, kVolumesAt, s.volumes);
+    store_list(record, kExtentsAt, s.extents);
+
+    Fixed f{};
+    f.magic = kMagic;
+    f.format = kFormatVersion;
+    f.fixed_bytes = sizeof(Fixed);
+    f.body_crc = crc32c(record.subspan(kBlockBytes));
+    f.record_bytes = static_cast<std::uint32_t>(record.size());
+    f.array = s.array;
+    f.device = device;
+    f.generation = s.generation;
+    f.complete_generation = s.complete_generation;
+    f.membership = s.membership;
+    f.epoch = s.epoch;
+    f.epoch_key = s.epoch_key;
+    f.next_version = s.next_version;
+    f.next_band_sequence = s.next_band_sequence;
+    f.strip_bytes = s.parameters.strip_bytes;
+    f.band_bytes = s.parameters.band_bytes;
+    f.qlc_bytes = s.parameters.qlc_bytes;
+    f.scm_bytes = s.parameters.scm_bytes;
+    f.superblock_unit_bytes =
+        member->role == DeviceRole::qlc ? l.qlc_superblock_unit_bytes : l.scm_superblock_unit_bytes;
+    f.data_strips = s.parameters.data_strips;
+    f.qlc_count = s.parameters.qlc_count;
+    f.scm_count = s.parameters.scm_count;
+    f.overprovision_ppm = s.parameters.overprovision_ppm;
+    f.max_shards = s.parameters.max_shards;
+    f.max_gc_threads = s.parameters.max_gc_threads;
+    f.shards = s.shards;
+    f.header_blocks = l.header_blocks;
+    f.state = static_cast<std::uint8_t>(s.state);
+    f.lba_bits = kLbaBits;
+    f.version_bits = kVersionBits;
+    f.pba_bits = static_cast<std::uint8_t>(l.pba_bits);
+    f.crc_bits = static_cast<std::uint8_t>(l.crc_bits);
+    f.entry_bytes = kEntryBytes;
+    f.member_count = static_cast<std::uint16_t>(s.members.size());
+    f.volume_count = static_cast<std::uint32_t>(s.volumes.size());
+    f.extent_count = static_cast<std::uint32_t>(s.extents.size());
+    std::memcpy(f.name, s.name.data(), std::min<std::size_t>(s.name.size(), kNameBytes - 1));
+    std::copy(s.counters.begin(), s.counters.end(), f.counters);
+    std::memcpy(record.data(), &f, sizeof(f));
+    store<std::uint32_t>(record.data() + offsetof(Fixed, crc),
+                         first_block_crc(record.first(kBlockBytes)));
+}
+
+bool looks_like_superblock(std::span<const std::byte> first_block) {
+    return load<std::uint64_t>(first_block.data()) == kMagic;
+}
+
+std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block) {
+    const Fixed f = load_fixed(first_block);
+    if (f.magic != kMagic || f.crc != first_block_crc(first_block)) return std::nullopt;
+    return SuperblockPeek{f.array, f.device, f.generation, f.record_bytes, f.superblock_unit_bytes};
+}
+
+Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* device) {
+    const Fixed f = load_fixed(record);
+    if (f.magic != kMagic) return fail(Errc::foreign_device, "there is no superblock");
+    if (f.crc != first_block_crc(record.first(kBlockBytes))) {
+        return fail(Errc::damaged, "its superblock's checksum is wrong");
+    }
+    if (f.format != kFormatVersion || f.incompatible != 0 || f.read_only_compatible != 0 ||
+        f.lba_bits != kLbaBits || f.version_bits != kVersionBits || f.entry_bytes != kEntryBytes) {
+        return fail(Errc::unsupported, "its format is newer than this program (version {})",
+                    f.format);
+    }
+    if (f.record_bytes != record.size() || f.body_crc != crc32c(record.subspan(kBlockBytes))) {
+        return fail(Errc::damaged, "its superblock's checksum is wrong behind the first block");
+    }
+    Superblock s;
+    s.array = f.array;
+    s.name.assign(f.name, strnlen(f.name, kNameBytes));
+    s.parameters = {f.data_strips, f.qlc_count,     f.scm_count, f.strip_bytes,
+                    f.band_bytes,  f.qlc_bytes,     f.scm_bytes, f.overprovision_ppm,
+                    f.max_shards,  f.max_gc_threads};
+    auto layout = make_layout(s.parameters);
+    if (!layout)
+        return fail(Errc::damaged, "its parameters are inconsistent: {}", layout.error().message);
+    if (layout->superblock_record_bytes != f.record_bytes ||
+        layout->header_blocks != f.header_blocks || layout->pba_bits != f.pba_bits ||
+        layout->crc_bits != f.crc_bits || f.shards < 1 || f.shards > f.max_shards ||
+        f.member_count > kMaxDevices || f.volume_count > kMaxVolumes ||
+        f.extent_count > kMaxExtents || (f.state != 1 && f.state != 2)) {
+        return fail(Errc::damaged, "its parameters are inconsistent");
+    }
+    s.generation = f.generation;
+    s.complete_generation = f.complete_generation;
+    s.membership = f.membership;
+    s.epoch = f.epoch;
+    s.epoch_key = f.epoch_key;
+    s.shards = f.shards;
+    s.state = static_cast<ArrayState>(f.state);
+    s.next_version = f.next_version;
+    s.next_band_sequence = f.next_band_sequence;
+    std::copy(std::begin(f.counters), std::end(f.counters), s.counters.begin());
+    s.members = load_list<MemberRecord>(record, kMembersAt, f.member_count);
+    s.volumes = load_list<VolumeRecord>(record, kVolumesAt, f.volume_count);
+    s.extents = load_list<VolumeExtent>(record, kExtentsAt, f.extent_count);
+    QS_TRY(check_lists(s, *layout));
+    *device = f.device;
+    return s;
+}
+
+}  // namespace qlcshape

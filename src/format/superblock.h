@@ -1,0 +1,108 @@
+// The superblock: what an array is, who its members are, which volumes it has. A record of it is
+// appended to the reserved units of every device, each device's own identity in it; the newest
+// counts. Byte layout and the rules of generations: docs/disk_format.md.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/types.h"
+#include "base/uuid.h"
+#include "format/layout.h"
+
+namespace qlcshape {
+
+inline constexpr std::uint32_t kMaxDevices = 64;
+inline constexpr std::uint32_t kMaxVolumes = 128;
+inline constexpr std::uint32_t kMaxExtents = 2560;
+inline constexpr std::uint32_t kNameBytes = 64;  // zero-terminated, so 63 characters
+inline constexpr std::uint32_t kCounters = 32;
+
+enum class DeviceRole : std::uint8_t { qlc = 1, scm = 2, spare = 3 };
+const char* to_string(DeviceRole role);
+
+enum class ArrayState : std::uint8_t {
+    clean = 1,  // closed in order: PMT, band table and counters are complete
+    open = 2,   // in use, or lost power while in use: recover
+};
+
+struct MemberRecord {
+    Uuid uuid;
+    std::uint64_t capacity_bytes = 0;
+    std::uint32_t iu_bytes = 0;
+    std::uint32_t block_bytes = 0;
+    std::uint64_t erase_unit_bytes = 0;
+    std::uint16_t index = 0;  // among those of its role; for qlc the drive number of the geometry
+    DeviceRole role = DeviceRole::qlc;
+    std::uint8_t state = 1;  // 1: a full member
+    std::uint8_t reserved[20] = {};
+};
+static_assert(sizeof(MemberRecord) == 64);
+
+struct VolumeRecord {
+    Uuid uuid;
+    char name[kNameBytes] = {};
+    std::uint64_t bytes = 0;
+    std::uint32_t first_extent = 0;
+    std::uint32_t extents = 0;
+    std::uint32_t state = 0;  // 1: usable; 2: being deleted
+    std::uint8_t reserved[28] = {};
+};
+static_assert(sizeof(VolumeRecord) == 128);
+
+// A run of PMT pages, and with them of the array's LBAs, that belongs to a volume.
+struct VolumeExtent {
+    std::uint64_t first_page = 0;
+    std::uint64_t pages = 0;
+};
+static_assert(sizeof(VolumeExtent) == 16);
+
+struct Superblock {
+    Uuid array;
+    std::string name;
+    ArrayParameters parameters;
+
+    std::uint64_t generation = 0;           // of this record; rises with every writing
+    std::uint64_t complete_generation = 0;  // newest generation known durable on every member
+    std::uint64_t membership = 1;           // rises when the set of members changes
+    std::uint64_t epoch = 0;                // rises with every open for writing
+    std::uint64_t epoch_key = 0;
+    std::uint32_t shards = 1;  // of this epoch
+    ArrayState state = ArrayState::clean;
+    std::uint64_t next_version = 1;  // versions below are used up (exact after a clean close)
+    std::uint64_t next_band_sequence = 1;
+    std::array<std::uint64_t, kCounters> counters{};  // lifetime statistics, as of a clean close
+
+    std::vector<MemberRecord> members;
+    std::vector<VolumeRecord> volumes;
+    std::vector<VolumeExtent> extents;
+};
+
+// Encodes for the member `device` into layout.superblock_record_bytes bytes.
+void encode_superblock(const Superblock& superblock, const Uuid& device,
+                       std::span<std::byte> record);
+
+// The first block of a record alone: enough to find the newest.
+struct SuperblockPeek {
+    Uuid array;
+    Uuid device;
+    std::uint64_t generation = 0;
+    std::uint64_t record_bytes = 0;
+    std::uint64_t unit_bytes = 0;  // of this device's superblock units
+};
+std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block);
+
+// Whether these bytes carry the engine's magic at all, damaged or not.
+bool looks_like_superblock(std::span<const std::byte> first_block);
+
+// Decodes a whole record and checks all of it; `device` gets the identity of the device it lay on.
+// The error tells what is wrong, without the device's name.
+Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* device);
+
+}  // namespace qlcshape

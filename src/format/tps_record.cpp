@@ -1,0 +1,34 @@
+#include "format/tps_record.h"
+
+#include <cstddef>
+
+#include "base/crc32c.h"
+#include "format/segment_header.h"
+
+namespace qlcshape {
+
+std::uint32_t TpsRecord::computed_crc() const {
+    constexpr std::size_t kField = offsetof(TpsRecordFixed, crc);
+    const std::byte zero[4] = {};
+    const std::span<const std::byte> header = bytes_.first(header_bytes());
+    std::uint32_t crc = crc32c(header.first(kField));
+    crc = crc32c_continue(crc, zero);
+    return crc32c_continue(crc, header.subspan(kField + 4));
+}
+
+void TpsRecord::seal() {
+    fixed().magic = kTpsMagic;
+    fixed().format = kFormatVersion;
+    fixed().crc = computed_crc();
+}
+
+bool TpsRecord::valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key,
+                      std::uint32_t shard, std::uint64_t position) const {
+    const auto& f = fixed();
+    return f.magic == kTpsMagic && f.format == kFormatVersion && f.array == array &&
+           f.epoch == epoch && f.epoch_key == epoch_key && f.shard == shard &&
+           f.position == position && f.entries <= kTpsMaxEntries && f.payload_blocks <= f.entries &&
+           header_bytes() <= bytes_.size() && f.crc == computed_crc();
+}
+
+}  // namespace qlcshape

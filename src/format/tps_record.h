@@ -1,0 +1,80 @@
+// A record of the TPS: a header of one or more blocks, then the blocks of its data entries in
+// order. It makes writes and trims durable at once, and applies whole or not at all. Byte layout:
+// docs/disk_format.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/types.h"
+#include "base/uuid.h"
+#include "format/entry.h"
+
+namespace qlcshape {
+
+struct TpsRecordFixed {
+    std::uint64_t magic;
+    std::uint32_t crc;  // of the header blocks with this field zero
+    std::uint16_t format;
+    std::uint16_t entries;
+    Uuid array;
+    std::uint64_t epoch;
+    std::uint64_t epoch_key;  // random for each epoch: no user data can pass for a record
+    std::uint32_t shard;
+    std::uint32_t payload_blocks;
+    std::uint64_t sequence;       // from 1 in each epoch, without gaps
+    std::uint64_t position;       // of this block in the ring, bytes
+    std::uint64_t acked_through;  // sequence through which writes had been acknowledged
+    std::uint64_t tail;           // lowest sequence still needed
+    std::uint64_t band_sequence;  // of the user stream's band
+    std::uint32_t band;
+    std::uint32_t frontier;  // its durable segments
+    std::uint8_t reserved[152];
+};
+static_assert(sizeof(TpsRecordFixed) == 256);
+static_assert(offsetof(TpsRecordFixed, array) == 16);
+static_assert(offsetof(TpsRecordFixed, sequence) == 56);
+static_assert(offsetof(TpsRecordFixed, frontier) == 100);
+
+inline constexpr std::uint64_t kTpsMagic = 0x3153505445504853;  // "SHPETPS1"
+inline constexpr std::uint32_t kTpsTrims = 256;        // tombstones in a record, at the most
+inline constexpr std::uint64_t kTpsMaxEntries = 2048;  // more is not a record of ours
+
+constexpr std::uint32_t tps_header_blocks(std::uint64_t entries) {
+    return static_cast<std::uint32_t>(
+        div_up(sizeof(TpsRecordFixed) + entries * kEntryBytes, kBlockBytes));
+}
+
+// A view over a record's header in memory.
+class TpsRecord {
+  public:
+    // As many bytes as there are from the header on: more than the header may be given.
+    explicit TpsRecord(std::span<std::byte> bytes) : bytes_(bytes) {}
+    TpsRecordFixed& fixed() { return *reinterpret_cast<TpsRecordFixed*>(bytes_.data()); }
+    const TpsRecordFixed& fixed() const {
+        return *reinterpret_cast<const TpsRecordFixed*>(bytes_.data());
+    }
+    Entry entry(std::uint32_t index) const { return load_entry(at(index)); }
+    void set_entry(std::uint32_t index, const Entry& e) { store_entry(at(index), e); }
+    std::uint64_t header_bytes() const {
+        return std::uint64_t{tps_header_blocks(fixed().entries)} * kBlockBytes;
+    }
+    std::uint64_t bytes() const {
+        return header_bytes() + std::uint64_t{fixed().payload_blocks} * kBlockBytes;
+    }
+
+    void seal();
+    // Whether a record's header of this epoch lies here, whole, written at this place of this ring.
+    bool valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key, std::uint32_t shard,
+               std::uint64_t position) const;
+
+  private:
+    std::byte* at(std::uint32_t index) const {
+        return bytes_.data() + sizeof(TpsRecordFixed) + std::size_t{index} * kEntryBytes;
+    }
+    std::uint32_t computed_crc() const;
+    std::span<std::byte> bytes_;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,181 @@
+#include "gc/collector.h"
+
+#include "base/assert.h"
+#include "gc/policy.h"
+
+namespace qlcshape {
+
+Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
+                     std::vector<MapPort*> shards, IoQueue& queue, Counters& counters)
+    : array_(array),
+      bands_(bands),
+      gate_(gate),
+      shards_(std::move(shards)),
+      queue_(queue),
+      counters_(counters),
+      reader_(array, queue, counters),
+      committer_(array, bands, Stream::gc, Committer::kNoShard, queue, counters),
+      rebuild_(array, queue),
+      memory_(kSources * array.layout.segment_bytes +
+              kTargets * SegmentBuffer::bytes_needed(array.layout)),
+      sources_(kSources) {
+    const ArrayLayout& l = array.layout;
+    const std::size_t most = std::max<std::size_t>(l.slots_per_segment, kTombstonesPerBlock);
+    auto make_batches = [&](std::vector<MapBatch>& batches, void* context) {
+        batches.resize(shards_.size());
+        for (MapBatch& b : batches) {
+            b.items.reserve(most);
+            b.reply_to = &replies_;
+            b.reply_queue = &queue_;
+            b.context = context;
+        }
+    };
+    for (std::uint32_t i = 0; i < kSources; ++i) {
+        Source& s = sources_[i];
+        s.owner = this;
+        s.memory = memory_.data() + i * l.segment_bytes;
+        s.wanted.resize(l.slots_per_segment);
+        s.damaged.resize(l.slots_per_segment);
+        s.reads.resize(l.slots_per_segment);
+        s.trims.reserve(kTombstonesPerBlock);
+        make_batches(s.batches, &s.batches_pending);
+    }
+    const std::uint64_t bytes = SegmentBuffer::bytes_needed(l);
+    for (std::uint32_t i = 0; i < kTargets; ++i) {
+        targets_.push_back(std::make_unique<Target>(
+            l, memory_.span().subspan(kSources * l.segment_bytes + i * bytes, bytes)));
+        targets_[i]->from.resize(l.slots_per_segment);
+        make_batches(targets_[i]->batches, &targets_[i]->batches_pending);
+    }
+    awaiting_.reserve(kAwaiting);
+    committer_.durable = [this](SegmentBuffer& done) {
+        target_durable(static_cast<Target&>(done));
+    };
+}
+
+bool Collector::poll() {
+    bool any = take_replies();
+    any |= committer_.poll();
+    any |= reader_.poll();
+    for (auto& t : targets_) {
+        if (t->in_use && t.get() != open_ && t->step == SegmentBuffer::Step::idle &&
+            t->batches_pending == 0) {
+            target_settled(*t);
+            any = true;
+        }
+    }
+    for (Source& s : sources_) {
+        while (s.step != Step::idle && step(s)) any = true;
+    }
+    any |= end_victim();
+    any |= pick();
+    any |= start_source();
+    any |= seal_if_stuck();
+    any |= give_back();
+    return any;
+}
+
+bool Collector::busy() const {
+    return victim_ || !awaiting_.empty() || !sources_idle() || queue_.in_flight() != 0 || closing_;
+}
+
+bool Collector::sources_idle() const {
+    for (const Source& s : sources_) {
+        if (s.step != Step::idle) return false;
+    }
+    return true;
+}
+
+// Every batch carries where its sender counts.
+bool Collector::take_replies() {
+    MapBatch* batch = replies_.take_all();
+    const bool any = batch != nullptr;
+    while (batch != nullptr) {
+        MapBatch* next = batch->mail_next;
+        --*static_cast<std::uint32_t*>(batch->context);
+        batch = next;
+    }
+    return any;
+}
+
+bool Collector::pick() {
+    if (victim_ || closing_ || awaiting_.size() >= kAwaiting || !gate_.gc_wanted()) return false;
+    GreedyPolicy policy(array_.layout.slots_per_band(), array_.layout.bands,
+                        bands_.next_sequence());
+    bands_.candidates([&](const Candidate& c) { policy.see(c); });
+    const auto band = policy.best();
+    if (!band) return false;
+    bands_.begin_move(*band);
+    victim_ = Victim{*band, bands_.sequence_of(*band), bands_.segments_of(*band), 0, 0};
+    victim_damaged_ = false;
+    return true;
+}
+
+// All segments of the victim were looked at, or closing stops it half way.
+bool Collector::end_victim() {
+    if (!victim_ || !sources_idle()) return false;
+    if (victim_damaged_) {
+        // What can't be read keeps its place: the band stays as it is and is not chosen again.
+        victim_.reset();
+        return true;
+    }
+    if (victim_->next < victim_->segments) {
+        if (!closing_) return false;
+        bands_.abandon_move(victim_->band);
+        victim_.reset();
+        return true;
+    }
+    const std::uint32_t untouched = array_.layout.segments_per_band - victim_->segments;
+    gate_.reclaimed(untouched * array_.layout.slots_per_segment, 0);
+    awaiting_.push_back(*victim_);
+    victim_.reset();
+    counters_.add(Counter::gc_bands_moved, 1);
+    return true;
+}
+
+bool Collector::give_back() {
+    bool any = false;
+    const std::uint64_t unsettled = oldest_unsettled();
+    for (std::size_t i = 0; i < awaiting_.size();) {
+        if (awaiting_[i].last_target < unsettled && !bands_.has_readers(awaiting_[i].band)) {
+            bands_.moved(awaiting_[i].band);
+            awaiting_.erase(awaiting_.begin() + static_cast<std::ptrdiff_t>(i));
+            any = true;
+        } else {
+            ++i;
+        }
+    }
+    return any;
+}
+
+// Bands wait for a target that nothing is left to fill: commit it as it is.
+bool Collector::seal_if_stuck() {
+    if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
+    const bool wanted = closing_ || (gate_.gc_wanted() && !awaiting_.empty() && committer_.idle());
+    if (!wanted) return false;
+    seal_target();
+    return true;
+}
+
+bool Collector::drained() const {
+    if (!closing_ || victim_ || !sources_idle()) return false;
+    if (committer_.failed()) return queue_.in_flight() == 0;
+    for (const auto& t : targets_) {
+        if (t->in_use && !(t.get() == open_ && t->empty())) return false;
+    }
+    return awaiting_.empty() && reader_.idle();
+}
+
+std::uint64_t Collector::memory_bytes() const {
+    std::uint64_t bytes = memory_.size() + reader_.memory_bytes() + rebuild_.memory_bytes();
+    for (const Source& s : sources_) {
+        bytes += s.reads.size() * sizeof(BlockRead);
+        for (const MapBatch& b : s.batches) bytes += b.items.capacity() * sizeof(MapItem);
+    }
+    for (const auto& t : targets_) {
+        for (const MapBatch& b : t->batches) bytes += b.items.capacity() * sizeof(MapItem);
+    }
+    return bytes;
+}
+
+}  // namespace qlcshape

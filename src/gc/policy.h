@@ -1,0 +1,42 @@
+// Which band to move next: policy, apart from motion. A pure function of what is seen.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "band/band_table.h"
+
+namespace qlcshape {
+
+// Greedy: the band with the fewest valid blocks; of equals the oldest. Blocks of tombstones count
+// as valid while their band is young, since moving them gains nothing; in an old band they count as
+// garbage, so that each is looked at again now and then, and superseded ones go.
+class GreedyPolicy {
+  public:
+    // `newest_sequence`: of the band opened last.
+    GreedyPolicy(std::uint32_t slots_per_band, std::uint32_t bands, std::uint64_t newest_sequence)
+        : slots_(slots_per_band),
+          old_before_(newest_sequence > 4 * std::uint64_t{bands}
+                          ? newest_sequence - 4 * std::uint64_t{bands}
+                          : 0) {}
+
+    void see(const Candidate& c) {
+        const std::uint32_t cost = c.valid + (c.sequence < old_before_ ? 0 : c.tombstones);
+        if (cost >= slots_) return;  // nothing to gain
+        if (!best_ || cost < best_cost_ || (cost == best_cost_ && c.sequence < best_sequence_)) {
+            best_ = c.band;
+            best_cost_ = cost;
+            best_sequence_ = c.sequence;
+        }
+    }
+    std::optional<BandId> best() const { return best_; }
+
+  private:
+    std::uint32_t slots_;
+    std::uint64_t old_before_;
+    std::optional<BandId> best_;
+    std::uint32_t best_cost_ = 0;
+    std::uint64_t best_sequence_ = 0;
+};
+
+}  // namespace qlcshape

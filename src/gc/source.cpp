@@ -1,0 +1,284 @@
+// One segment of the victim: header, lookup, read, append.
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "gc/collector.h"
+
+namespace qlcshape {
+
+bool Collector::start_source() {
+    if (!victim_ || closing_ || victim_damaged_) return false;
+    bool any = false;
+    for (Source& s : sources_) {
+        if (s.step != Step::idle || victim_->next == victim_->segments) continue;
+        s.segment = victim_->next++;
+        s.step = Step::header;
+        s.trims.clear();
+        s.moved = s.next_slot = s.trim_slot = s.reads_pending = 0;
+        s.next_trim = 0;
+        const ArrayLayout& l = array_.layout;
+        Io& io = s.header_io;
+        io = Io{};
+        io.kind = IoKind::read;
+        const std::uint64_t stripe = l.stripe_number(victim_->band, s.segment);
+        io.device = array_.qlc[StripeGeometry{l.p.data_strips}.drive_of(stripe, 0)];
+        io.offset = l.strip_offset(victim_->band, s.segment);
+        io.bytes = std::uint64_t{l.header_blocks} * kBlockBytes;
+        io.data = s.memory;
+        io.context = &s;
+        s.reads_pending = 1;
+        io.done = [](Io& done) { static_cast<Source*>(done.context)->reads_pending = 0; };
+        queue_.submit(io);
+        any = true;
+    }
+    return any;
+}
+
+bool Collector::step(Source& s) {
+    switch (s.step) {
+        case Step::header:
+            if (s.reads_pending != 0) return false;
+            header_read(s);
+            return true;
+        case Step::rebuild:
+            if (rebuild_.busy() || s.reads_pending == 0) return false;
+            rebuild_.header_of(victim_->band, s.segment, [this, &s](bool good) {
+                s.reads_pending = 0;
+                if (good)
+                    std::memcpy(s.memory, rebuild_.header().bytes().data(),
+                                rebuild_.header().bytes().size());
+                good = good && header_of(s).fixed().band_sequence == victim_->sequence;
+                if (good) {
+                    counters_.add(Counter::reconstructed, array_.layout.header_blocks);
+                    send_lookups(s);
+                } else {
+                    counters_.add(Counter::unreadable, array_.layout.header_blocks);
+                    victim_damaged_ = true;
+                    s.step = Step::idle;
+                }
+            });
+            return false;
+        case Step::lookup:
+            if (s.batches_pending != 0) return false;
+            looked_up(s);
+            return true;
+        case Step::read:
+            if (s.reads_pending != 0) return false;
+            s.step = Step::trims;
+            return true;
+        case Step::trims:
+            if (s.batches_pending != 0) return false;
+            return next_trims(s);
+        case Step::append:
+            if (!append(s)) return false;
+            finish(s);
+            return true;
+        case Step::idle:
+            return false;
+    }
+    return false;
+}
+
+void Collector::header_read(Source& s) {
+    const bool good = s.header_io.error_number == 0 &&
+                      header_of(s).valid(array_.array, victim_->band, s.segment) &&
+                      header_of(s).fixed().band_sequence == victim_->sequence;
+    if (good) {
+        send_lookups(s);
+    } else {
+        counters_.add(Counter::verify_failed, 1);
+        s.reads_pending = 1;
+        s.step = Step::rebuild;
+    }
+}
+
+MapBatch& Collector::batch_for(std::vector<MapBatch>& batches, Lba lba) {
+    return batches[array_.shard_of(page_of(lba))];
+}
+
+void Collector::clear(std::vector<MapBatch>& batches, MapKind kind) {
+    for (MapBatch& b : batches) {
+        b.kind = kind;
+        b.items.clear();
+    }
+}
+
+void Collector::send(std::vector<MapBatch>& batches, std::uint32_t& pending) {
+    QS_ASSERT(pending == 0);
+    for (MapBatch& b : batches) pending += b.items.empty() ? 0 : 1;
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+        if (!batches[i].items.empty()) shards_[i]->send(batches[i]);
+    }
+}
+
+void Collector::send_lookups(Source& s) {
+    const ArrayLayout& l = array_.layout;
+    clear(s.batches, MapKind::lookup);
+    const SegmentHeader header = header_of(s);
+    for (std::uint32_t slot = 0; slot < l.slots_per_segment; ++slot) {
+        s.wanted[slot] = s.damaged[slot] = 0;
+        const Entry e = header.entry(slot);
+        MapItem item;
+        item.lba = e.lba;
+        item.slot = slot;
+        if (e.kind == EntryKind::data) {
+            item.expected = PmtEntry::make_mapped(l, l.pba(victim_->band, s.segment, slot), e.crc);
+        } else if (e.kind == EntryKind::poisoned) {
+            item.expected = PmtEntry::make_unmapped(Unmapped::poisoned, e.version);
+        } else {
+            continue;
+        }
+        batch_for(s.batches, e.lba).items.push_back(item);
+    }
+    s.step = Step::lookup;
+    send(s.batches, s.batches_pending);
+}
+
+void Collector::looked_up(Source& s) {
+    for (const MapBatch& b : s.batches) {
+        for (const MapItem& item : b.items) {
+            if (item.failed) victim_damaged_ = true;
+            if (item.yes) s.wanted[item.slot] = 1;
+        }
+    }
+    if (victim_damaged_) {
+        s.step = Step::idle;
+        return;
+    }
+    start_reads(s);
+}
+
+// Reads what is wanted, and every block of tombstones, in runs; a few obsolete blocks in between
+// are read along.
+void Collector::start_reads(Source& s) {
+    const ArrayLayout& l = array_.layout;
+    const SegmentHeader header = header_of(s);
+    auto needs_read = [&](std::uint32_t slot) {
+        const EntryKind kind = header.entry(slot).kind;
+        return kind == EntryKind::tombstones || (kind == EntryKind::data && s.wanted[slot] != 0);
+    };
+    s.step = Step::read;
+    std::uint32_t used = 0;
+    for (std::uint32_t slot = 0; slot < l.slots_per_segment;) {
+        if (!needs_read(slot)) {
+            ++slot;
+            continue;
+        }
+        const Pba first = l.pba(victim_->band, s.segment, slot);
+        const std::uint32_t most = reader_.run_length(first, l.slots_per_segment - slot);
+        std::uint32_t n = 1;
+        for (std::uint32_t i = 1; i < most && i - n <= kBridge; ++i) {
+            if (needs_read(slot + i)) n = i + 1;
+        }
+        BlockRead& read = s.reads[used++];
+        read.first = first;
+        read.blocks = n;
+        read.data = slot_data(s, slot);
+        for (std::uint32_t i = 0; i < n; ++i) {
+            const Entry e = header.entry(slot + i);
+            read.expected[i] = PmtEntry::make_mapped(l, Pba(first.value + i), e.crc);
+            read.lbas[i] = e.lba;
+        }
+        read.context = &s;
+        read.done = [](BlockRead& done) {
+            auto& source = *static_cast<Source*>(done.context);
+            const std::uint32_t at = source.owner->array_.layout.slot_of(done.first);
+            for (std::uint32_t i = 0; i < done.blocks; ++i) {
+                if ((done.bad >> i & 1) != 0) source.damaged[at + i] = 1;
+            }
+            --source.reads_pending;
+        };
+        slot += n;
+    }
+    s.reads_pending = used;
+    for (std::uint32_t i = 0; i < used; ++i) reader_.read(s.reads[i]);
+}
+
+// Tombstones that still stand are carried. One block of them at a time.
+bool Collector::next_trims(Source& s) {
+    const ArrayLayout& l = array_.layout;
+    trims_looked_up(s);
+    const SegmentHeader header = header_of(s);
+    while (s.trim_slot < l.slots_per_segment &&
+           header.entry(s.trim_slot).kind != EntryKind::tombstones) {
+        ++s.trim_slot;
+    }
+    if (s.trim_slot == l.slots_per_segment) {
+        s.step = Step::append;
+        return true;
+    }
+    const std::uint32_t slot = s.trim_slot++;
+    if (s.damaged[slot] != 0) {
+        victim_damaged_ = true;
+        s.step = Step::idle;
+        return true;
+    }
+    const std::byte* block = slot_data(s, slot);
+    for (std::uint32_t i = 0; i < tombstone_count(block); ++i) {
+        const Tombstone t = load_tombstone(block, i);
+        MapItem item;
+        item.lba = t.lba;
+        item.blocks = t.blocks;
+        item.expected = PmtEntry::make_unmapped(Unmapped::trimmed, t.version);
+        batch_for(s.batches, t.lba).items.push_back(item);
+    }
+    send(s.batches, s.batches_pending);
+    return true;
+}
+
+void Collector::trims_looked_up(Source& s) {
+    for (MapBatch& b : s.batches) {
+        if (b.kind != MapKind::tombstone) continue;
+        for (const MapItem& item : b.items) {
+            if (item.failed) victim_damaged_ = true;
+            if (item.yes) s.trims.push_back({item.lba, item.blocks, item.expected.version()});
+        }
+    }
+    clear(s.batches, MapKind::tombstone);
+}
+
+// False where no target has room.
+bool Collector::append(Source& s) {
+    const SegmentHeader header = header_of(s);
+    const ArrayLayout& l = array_.layout;
+    for (; s.next_slot < l.slots_per_segment; ++s.next_slot) {
+        if (s.wanted[s.next_slot] == 0) continue;
+        Target* target = open_target();
+        if (target == nullptr) return false;
+        Entry e = header.entry(s.next_slot);
+        PmtEntry from;
+        if (e.kind == EntryKind::data) {
+            from = PmtEntry::make_mapped(l, l.pba(victim_->band, s.segment, s.next_slot), e.crc);
+        } else {
+            from = PmtEntry::make_unmapped(Unmapped::poisoned, e.version);
+        }
+        std::byte* to = target->slot_data(target->fill());
+        if (e.kind == EntryKind::poisoned || s.damaged[s.next_slot] != 0) {
+            std::memset(to, 0, kBlockBytes);
+            e = Entry{EntryKind::poisoned, e.lba, e.version, zero_block_crc32c()};
+            ++target->poisoned;
+        } else {
+            std::memcpy(to, slot_data(s, s.next_slot), kBlockBytes);
+        }
+        target->from[target->append(e)] = from;
+        victim_->last_target = target->sequence;
+        ++s.moved;
+        if (target->room() == 0) seal_target();
+    }
+    for (; s.next_trim < s.trims.size(); ++s.next_trim) {
+        Target* target = open_target();
+        if (target == nullptr) return false;
+        target->append_tombstone(s.trims[s.next_trim]);
+        victim_->last_target = target->sequence;
+    }
+    return true;
+}
+
+void Collector::finish(Source& s) {
+    gate_.reclaimed(array_.layout.slots_per_segment, s.moved);
+    counters_.add(Counter::gc_blocks_moved, s.moved);
+    s.step = Step::idle;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,69 @@
+// Segments of the GC stream: filled from several sources, committed, then made known to the table.
+#include "base/assert.h"
+#include "gc/collector.h"
+
+namespace qlcshape {
+
+// The open target, with room for a block or a tombstone; null while all are on their way.
+Collector::Target* Collector::open_target() {
+    if (open_ != nullptr && open_->room() == 0) seal_target();
+    if (open_ != nullptr) return open_;
+    for (auto& t : targets_) {
+        if (t->in_use) continue;
+        t->in_use = true;
+        t->reset();
+        t->poisoned = 0;
+        t->sequence = next_target_++;
+        open_ = t.get();
+        return open_;
+    }
+    return nullptr;
+}
+
+void Collector::seal_target() {
+    open_->finish_filling();
+    committer_.commit(*open_);
+    open_ = nullptr;
+}
+
+// Durable in its new place: let the table say so, where it still says the old one.
+void Collector::target_durable(Target& t) {
+    const ArrayLayout& l = array_.layout;
+    clear(t.batches, MapKind::exchange);
+    for (std::uint32_t slot = 0; slot < t.fill(); ++slot) {
+        const Entry e = t.entry(slot);
+        MapItem item;
+        item.lba = e.lba;
+        item.expected = t.from[slot];
+        item.desired = e.kind == EntryKind::data
+                           ? PmtEntry::make_mapped(
+                                 l, l.pba(t.placement.band, t.placement.segment, slot), e.crc)
+                           : PmtEntry::make_unmapped(Unmapped::poisoned, e.version);
+        batch_for(t.batches, e.lba).items.push_back(item);
+    }
+    send(t.batches, t.batches_pending);
+}
+
+void Collector::target_settled(Target& t) {
+    std::uint64_t lost = 0;
+    for (const MapBatch& b : t.batches) {
+        for (const MapItem& item : b.items) {
+            if (!item.yes) ++lost;
+        }
+    }
+    clear(t.batches, MapKind::exchange);
+    counters_.add(Counter::gc_races_lost, lost);
+    bands_.published(t.placement, t.tombstone_blocks() + t.poisoned);
+    t.in_use = false;
+}
+
+// The lowest sequence of a target that holds anything not yet settled.
+std::uint64_t Collector::oldest_unsettled() const {
+    std::uint64_t oldest = UINT64_MAX;
+    for (const auto& t : targets_) {
+        if (t->in_use && !t->empty()) oldest = std::min(oldest, t->sequence);
+    }
+    return oldest;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,57 @@
+// Questions and changes that GC sends to the shard that owns the pages: "does the table still say
+// this?" and "if it does, let it say that". The shard alone touches its pages, so an answer is
+// never stale in between: a user's write that came first wins.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/mailbox.h"
+#include "device/io.h"
+#include "format/pmt_page.h"
+#include "pmt/page_cache.h"
+
+namespace qlcshape {
+
+struct MapBatch;
+
+enum class MapKind : std::uint8_t {
+    lookup,     // is the entry still `expected`?
+    exchange,   // if it is, make it `desired`
+    tombstone,  // is any of `blocks` blocks from `lba` still trimmed at this version?
+};
+
+struct MapItem : PageWaiter {
+    void* shard = nullptr;  // who answers
+    MapBatch* batch = nullptr;
+    Lba lba;
+    std::uint32_t blocks = 1;
+    PmtEntry expected;  // tombstone: make_unmapped(trimmed, version)
+    PmtEntry desired;
+    std::uint32_t slot = 0;  // the sender's
+    bool yes = false;        // the answer
+    bool failed = false;     // the page is damaged: no answer
+};
+
+struct MapBatch {
+    MapBatch* mail_next = nullptr;
+    MapBatch* next = nullptr;
+    MapKind kind = MapKind::lookup;
+    std::vector<MapItem> items;  // capacity taken at open
+    std::uint32_t unanswered = 0;
+    Mailbox<MapBatch>* reply_to = nullptr;
+    IoQueue* reply_queue = nullptr;  // of the thread that takes the reply
+    void* context = nullptr;         // the sender's
+};
+
+// Where a shard takes batches.
+struct MapPort {
+    Mailbox<MapBatch> mailbox;
+    IoQueue* queue = nullptr;  // of the shard's thread
+    void send(MapBatch& batch) {
+        mailbox.put(batch);
+        queue->wake();
+    }
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,217 @@
+#include "pmt/page_cache.h"
+
+#include "base/assert.h"
+
+namespace qlcshape {
+
+PageCache::PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& queue,
+                     Counters& counters)
+    : array_(array),
+      queue_(queue),
+      counters_(counters),
+      sets_(sets),
+      entries_(sets * kSetBytes),
+      blocks_(std::size_t{kTransfers} * kBlockBytes),
+      ways_(sets * kWays),
+      transfers_(kTransfers) {
+    QS_ASSERT(sets > 0);
+    for (std::size_t i = 0; i < ways_.size(); ++i) {
+        ways_[i].cached.entries = reinterpret_cast<PmtEntry*>(entries_.data() + i * kBlockBytes);
+    }
+    for (std::size_t i = 0; i < transfers_.size(); ++i) {
+        transfers_[i].cache = this;
+        transfers_[i].block = blocks_.data() + i * kBlockBytes;
+        idle_transfers_.push_back(transfers_[i]);
+    }
+}
+
+PageCache::~PageCache() = default;
+
+std::uint64_t PageCache::memory_bytes() const {
+    return entries_.size() + blocks_.size() + ways_.size() * sizeof(Way) +
+           transfers_.size() * sizeof(Transfer);
+}
+
+PageCache::Way* PageCache::set_of(PageId page) {
+    // Pages of one shard are `shards` apart; mix, so that volumes of regular sizes spread over the
+    // sets.
+    const std::uint64_t mixed = page.value / array_.shards * 0x9e3779b97f4a7c15;
+    const std::uint64_t set = (mixed >> 32) * sets_ >> 32;
+    return &ways_[set * kWays];
+}
+
+PageCache::Way* PageCache::find(Way* set, PageId page) {
+    for (std::uint32_t i = 0; i < kWays; ++i) {
+        if (set[i].page == page && set[i].state != State::empty) return &set[i];
+    }
+    return nullptr;
+}
+
+CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
+    QS_ASSERT(!serving_);
+    Way* set = set_of(page);
+    Way* way = find(set, page);
+    if (way != nullptr && way->state == State::resident) {
+        counters_.add(Counter::pmt_hits, 1);
+        way->used = ++tick_;
+        return &way->cached;
+    }
+    counters_.add(Counter::pmt_misses, 1);
+    waiter.page = page;
+    if (way != nullptr) {
+        way->waiters.push_back(waiter);
+    } else if (!stalled_.empty() || !start_load(set, waiter)) {
+        stalled_.push_back(waiter);
+    }
+    return nullptr;
+}
+
+// False where it has to wait for a way or a transfer.
+bool PageCache::start_load(Way* set, PageWaiter& waiter) {
+    if (idle_transfers_.empty()) return false;
+    Way* way = claim_way(set);
+    if (way == nullptr) return false;
+    way->waiters.push_back(waiter);
+    load(*way, waiter.page);
+    return true;
+}
+
+// An empty way, or the least recently used clean one. Where all are dirty the oldest is written
+// back, and its way is free when that is done.
+PageCache::Way* PageCache::claim_way(Way* set) {
+    Way* clean = nullptr;
+    Way* dirty = nullptr;
+    for (std::uint32_t i = 0; i < kWays; ++i) {
+        Way& w = set[i];
+        if (w.state == State::empty) return &w;
+        if (w.state != State::resident || w.writing || w.serving) continue;
+        Way*& best = w.cached.dirty ? dirty : clean;
+        if (best == nullptr || w.used < best->used) best = &w;
+    }
+    if (clean == nullptr && dirty != nullptr) write_back(*dirty);
+    return clean;
+}
+
+void PageCache::load(Way& way, PageId page) {
+    way.page = page;
+    way.state = State::loading;
+    way.cached.dirty = false;
+    Transfer& transfer = idle_transfers_.pop_front();
+    transfer.way = &way;
+    start(transfer, IoKind::read, page);
+    counters_.add(Counter::pmt_read_bytes, kBlockBytes);
+}
+
+bool PageCache::write_back(Way& way) {
+    if (idle_transfers_.empty()) return false;
+    Transfer& transfer = idle_transfers_.pop_front();
+    transfer.way = &way;
+    way.writing = true;
+    way.cached.dirty = false;
+    encode_pmt_page(way.cached.entries, way.page, array_.array, array_.epoch, transfer.block);
+    start(transfer, IoKind::write, way.page);
+    counters_.add(Counter::pmt_written_bytes, kBlockBytes);
+    return true;
+}
+
+void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
+    ++transfers_busy_;
+    Io& io = transfer.io;
+    io = Io{};
+    io.kind = kind;
+    io.device = array_.scm[array_.layout.pmt_drive(page)];
+    io.offset = array_.layout.pmt_page_offset(page);
+    io.bytes = kBlockBytes;
+    io.data = transfer.block;
+    io.context = &transfer;
+    io.done = [](Io& done) {
+        auto& t = *static_cast<Transfer*>(done.context);
+        done.kind == IoKind::read ? t.cache->loaded(t) : t.cache->written(t);
+    };
+    queue_.submit(io);
+}
+
+void PageCache::loaded(Transfer& transfer) {
+    Way& way = *transfer.way;
+    const bool good = transfer.io.error_number == 0 &&
+                      decode_pmt_page(transfer.block, way.page, array_.array, way.cached.entries);
+    if (transfer.io.error_number != 0) counters_.add(Counter::io_errors, 1);
+    --transfers_busy_;
+    idle_transfers_.push_back(transfer);
+    changed_ = true;
+    way.used = ++tick_;
+    if (good) {
+        way.state = State::resident;
+        serve(way, &way.cached);
+    } else {
+        serve(way, nullptr);
+        way.state = State::empty;
+    }
+}
+
+void PageCache::written(Transfer& transfer) {
+    if (transfer.io.error_number != 0) {
+        counters_.add(Counter::io_errors, 1);
+        failed_ = true;
+    }
+    transfer.way->writing = false;
+    --transfers_busy_;
+    idle_transfers_.push_back(transfer);
+    changed_ = true;
+}
+
+void PageCache::serve(Way& way, CachedPage* cached) {
+    way.serving = serving_ = true;
+    Fifo<PageWaiter> waiters = way.waiters.take();
+    while (!waiters.empty()) {
+        PageWaiter& waiter = waiters.pop_front();
+        waiter.ready(waiter, cached);
+    }
+    way.serving = serving_ = false;
+}
+
+// Tries each stalled waiter in order. One that can't go on stays, and with it all later ones of its
+// page, since nothing that they need comes free in between.
+bool PageCache::retry_stalled() {
+    Fifo<PageWaiter> waiting = stalled_.take();
+    bool any = false;
+    Fifo<PageWaiter> still;
+    while (!waiting.empty()) {
+        PageWaiter& waiter = waiting.pop_front();
+        Way* set = set_of(waiter.page);
+        Way* way = find(set, waiter.page);
+        if (way == nullptr) {
+            if (start_load(set, waiter))
+                any = true;
+            else
+                still.push_back(waiter);
+        } else if (way->state == State::loading) {
+            way->waiters.push_back(waiter);
+        } else {
+            way->waiters.push_back(waiter);
+            serve(*way, &way->cached);
+            any = true;
+        }
+    }
+    stalled_ = still;
+    return any;
+}
+
+bool PageCache::poll() {
+    if (!changed_ || stalled_.empty()) return false;
+    changed_ = false;
+    return retry_stalled();
+}
+
+bool PageCache::flushed() {
+    for (; flush_cursor_ < ways_.size(); ++flush_cursor_) {
+        Way& way = ways_[flush_cursor_];
+        if (way.writing) return false;
+        if (way.state == State::resident && way.cached.dirty && !write_back(way)) return false;
+    }
+    if (transfers_busy_ != 0) return false;
+    flush_cursor_ = 0;
+    return true;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,109 @@
+// The part of the PMT's page cache that one shard owns: 8-way set-associative, write-back.
+//
+// Runs on the shard's thread alone; GC reaches it by messages to the shard. Nobody pins a page:
+// whoever gets one uses it at once and lets go, so the cache works with a single set. Waiters for
+// the same page are served in the order in which they asked; publication depends on it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/counters.h"
+#include "base/fifo.h"
+#include "device/array_context.h"
+#include "format/pmt_page.h"
+
+namespace qlcshape {
+
+// One page in DRAM. Entries may be changed by whoever was just given the page; then set `dirty`.
+struct CachedPage {
+    PmtEntry* entries = nullptr;
+    bool dirty = false;
+};
+
+struct PageWaiter {
+    PageId page;
+    // From IoQueue::poll() or PageCache::poll(); must not call get(), which could overtake others.
+    // `cached` is null where the page is damaged or can't be read.
+    void (*ready)(PageWaiter&, CachedPage* cached) = nullptr;
+    PageWaiter* next = nullptr;
+};
+
+class PageCache {
+  public:
+    static constexpr std::uint32_t kWays = 8;
+    static constexpr std::uint32_t kTransfers = 32;  // page reads and writes in flight at once
+    static constexpr std::uint64_t kSetBytes = std::uint64_t{kWays} * kBlockBytes;
+
+    PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& queue, Counters& counters);
+    ~PageCache();
+
+    // The page, if it is there; else null, and `waiter` is called when it is. A waiter belongs to
+    // the cache until then.
+    CachedPage* get(PageId page, PageWaiter& waiter);
+
+    // Retries what waits for a way or a transfer. True if anything happened.
+    bool poll();
+
+    // Writes back dirty pages; false while there are any left. Then the drives still need a flush.
+    bool flushed();
+
+    // A write-back failed: the table on SCM is no longer complete, and must be rebuilt at the next
+    // open.
+    bool failed() const { return failed_; }
+
+    std::uint64_t memory_bytes() const;
+
+  private:
+    enum class State : std::uint8_t { empty, loading, resident };
+    struct Way {
+        PageId page;
+        State state = State::empty;
+        bool writing = false;
+        bool serving = false;  // its waiters are being called
+        std::uint64_t used = 0;
+        CachedPage cached;
+        Fifo<PageWaiter> waiters;
+    };
+    struct Transfer {
+        PageCache* cache = nullptr;
+        Way* way = nullptr;
+        std::byte* block = nullptr;
+        Io io;
+        Transfer* next = nullptr;
+    };
+
+    Way* set_of(PageId page);
+    static Way* find(Way* set, PageId page);
+    bool start_load(Way* set, PageWaiter& waiter);
+    Way* claim_way(Way* set);
+    void load(Way& way, PageId page);
+    bool write_back(Way& way);
+    void start(Transfer& transfer, IoKind kind, PageId page);
+    void loaded(Transfer& transfer);
+    void written(Transfer& transfer);
+    void serve(Way& way, CachedPage* cached);
+    bool retry_stalled();
+
+    const ArrayContext& array_;
+    IoQueue& queue_;
+    Counters& counters_;
+    std::uint64_t sets_;
+    Buffer entries_;
+    Buffer blocks_;
+    std::vector<Way> ways_;
+    std::vector<Transfer> transfers_;
+    Fifo<Transfer> idle_transfers_;
+    Fifo<PageWaiter> stalled_;  // need a way or a transfer that is not free now
+    std::uint64_t tick_ = 0;
+    std::uint64_t flush_cursor_ = 0;
+    std::uint32_t transfers_busy_ = 0;
+    bool changed_ = false;  // a way or a transfer came free since stalled_ was last tried
+    bool serving_ = false;
+    bool failed_ = false;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,19 @@
+// Reads the band table: of each page the newest whole copy on any scm drive.
+#pragma once
+
+#include <vector>
+
+#include "base/error.h"
+#include "device/array_context.h"
+#include "format/band_page.h"
+
+namespace qlcshape {
+
+struct LoadedBands {
+    std::vector<BandRecord> records;         // by band
+    std::vector<std::uint64_t> generations;  // by page
+};
+
+Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue);
+
+}  // namespace qlcshape

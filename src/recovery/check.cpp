@@ -1,0 +1,175 @@
+#include "recovery/check.h"
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "recovery/band_load.h"
+#include "recovery/segment_scan.h"
+#include "recovery/table_build.h"
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::size_t kProblemsNamed = 100;
+
+class Check {
+  public:
+    Check(const ArrayContext& array, const Superblock& superblock, IoQueue& queue,
+          const Progress& progress)
+        : array_(array),
+          l_(array.layout),
+          superblock_(superblock),
+          queue_(queue),
+          progress_(progress),
+          scan_(array, queue) {}
+
+    Result<CheckReport> run_all() {
+        report_.clean_close = superblock_.state == ArrayState::clean;
+        auto loaded = load_band_table(array_, queue_);
+        if (!loaded) {
+            problem(loaded.error().message);
+            return report_;
+        }
+        records_ = std::move(loaded->records);
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            if (progress_) progress_("checking stripes", 100.0 * i / l_.bands);
+            check_band(BandId(i), records_[i]);
+        }
+        if (report_.clean_close && report_.problems_found == 0) QS_TRY(check_table());
+        return report_;
+    }
+
+  private:
+    template <class... Args>
+    void problem(fmt::format_string<Args...> text, Args&&... args) {
+        problem(fmt::format(text, std::forward<Args>(args)...));
+    }
+    void problem(std::string text) {
+        ++report_.problems_found;
+        if (report_.problems.size() < kProblemsNamed) report_.problems.push_back(std::move(text));
+    }
+
+    void check_band(BandId band, const BandRecord& r) {
+        if (r.state == BandState::free || r.state == BandState::erasing) return;
+        ++report_.bands;
+        for (std::uint32_t segment = 0; segment < r.segments; ++segment)
+            check_segment(band, r.sequence, segment);
+        counting_.push_back({band, r.sequence, r.segments});
+    }
+
+    void check_segment(BandId band, std::uint64_t sequence, std::uint32_t segment) {
+        ++report_.segments;
+        ++report_.stripes;
+        const Proof proof = scan_.prove(band, sequence, segment);
+        if (proof == Proof::unproved) {
+            problem("band {} segment {}: more is damaged than P and Q can bring back", band.value,
+                    segment);
+            return;
+        }
+        for (const std::uint32_t drive : scan_.wrong_drives()) {
+            problem(
+                "{} at offset {}: the strip of band {} segment {} is not what was written; it can "
+                "be rebuilt",
+                array_.qlc[drive] == nullptr ? fmt::format("qlc drive {} (missing)", drive)
+                                             : array_.qlc[drive]->path(),
+                l_.strip_offset(band, segment), band.value, segment);
+        }
+        const SegmentHeader header = scan_.header();
+        for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
+            if (header.entry(slot).kind != EntryKind::empty) ++report_.blocks;
+        }
+    }
+
+    Status check_table() {
+        Buffer block(kBlockBytes);
+        std::vector<PmtEntry> entries(kPageEntries);
+        auto page = [&](PageId id, const PmtEntry* expected, const Version*) -> Status {
+            Io io;
+            io.kind = IoKind::read;
+            io.device = array_.scm[l_.pmt_drive(id)];
+            io.offset = l_.pmt_page_offset(id);
+            io.bytes = kBlockBytes;
+            io.data = block.data();
+            const Status read = run(queue_, io);
+            if (!read || !decode_pmt_page(block.data(), id, array_.array, entries.data())) {
+                problem("{} at offset {}: page {} of the table is damaged", io.device->path(),
+                        io.offset, id.value);
+                return {};
+            }
+            compare(id, entries.data(), expected);
+            return {};
+        };
+        auto totals = build_table(array_, counting_, {}, scan_, page, progress_);
+        if (!totals) return fail(totals.error());
+        compare_counts(*totals);
+        return {};
+    }
+
+    // Of GC's source and copy the table may lead to either; both bands count, and the version is
+    // the same.
+    void compare(PageId id, const PmtEntry* have, const PmtEntry* expected) {
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            ++report_.pmt_entries;
+            const bool same_state = have[i].mapped() == expected[i].mapped();
+            if (have[i] == expected[i]) continue;
+            if (same_state && have[i].mapped() &&
+                is_copy(Lba(id.value * kPageEntries + i), have[i], expected[i]))
+                continue;
+            problem("table page {} entry {}: it says {:#x}, the headers say {:#x}", id.value, i,
+                    have[i].bits, expected[i].bits);
+        }
+    }
+
+    bool is_copy(Lba lba, PmtEntry have, PmtEntry expected) {
+        Version versions[2];
+        const PmtEntry both[2] = {have, expected};
+        for (int i = 0; i < 2; ++i) {
+            const Pba pba = both[i].pba(l_);
+            if (pba.value / l_.blocks_per_segment / l_.segments_per_band >= l_.bands) return false;
+            const BandId band = l_.band_of(pba);
+            const SegmentHeader* header =
+                scan_.rebuilt_header(band, records_[band.value].sequence, l_.segment_of(pba));
+            if (header == nullptr || pba.value % l_.blocks_per_segment < l_.header_blocks)
+                return false;
+            const Entry e = header->entry(l_.slot_of(pba));
+            if (e.kind != EntryKind::data || e.lba != lba || !both[i].crc_matches(l_, e.crc))
+                return false;
+            versions[i] = e.version;
+        }
+        return versions[0] == versions[1];
+    }
+
+    // A block whose copy GC made and then lost to a crash may be counted in either band: only the
+    // sum over all bands is exact.
+    void compare_counts(const TableTotals& totals) {
+        std::uint64_t expected = 0, have = 0;
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            expected += totals.valid[i];
+            const bool counts =
+                records_[i].state == BandState::open || records_[i].state == BandState::closed;
+            have += counts ? records_[i].valid : 0;
+        }
+        if (expected != have) {
+            problem("band table: it counts {} valid blocks, the headers give {}", have, expected);
+        }
+    }
+
+    const ArrayContext& array_;
+    const ArrayLayout& l_;
+    const Superblock& superblock_;
+    IoQueue& queue_;
+    const Progress& progress_;
+    SegmentScan scan_;
+    std::vector<BandRecord> records_;
+    std::vector<CountingBand> counting_;
+    CheckReport report_;
+};
+
+}  // namespace
+
+Result<CheckReport> check_array(const ArrayContext& array, const Superblock& superblock,
+                                IoQueue& queue, const Progress& progress) {
+    return Check(array, superblock, queue, progress).run_all();
+}
+
+}  // namespace qlcshape

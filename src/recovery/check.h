@@ -1,0 +1,17 @@
+// The judge: reads all of a closed array and compares it with itself. Writes nothing. Every call
+// blocks.
+#pragma once
+
+#include "device/array_context.h"
+#include "format/superblock.h"
+#include "qlcshape/options.h"
+#include "qlcshape/stats.h"
+
+namespace qlcshape {
+
+// Every segment of every band that counts: header, each block's checksum, P and Q. After a clean
+// close also the table against the headers, entry by entry, and the counts of the band table.
+Result<CheckReport> check_array(const ArrayContext& array, const Superblock& superblock,
+                                IoQueue& queue, const Progress& progress);
+
+}  // namespace qlcshape

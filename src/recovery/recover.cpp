@@ -1,0 +1,276 @@
+#include "recovery/recover.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/crc32c.h"
+#include "recovery/replay.h"
+#include "recovery/segment_scan.h"
+#include "recovery/table_build.h"
+#include "recovery/tps_scan.h"
+
+namespace qlcshape {
+
+namespace {
+
+// More versions than can be in flight at a crash: versions that only a discarded segment held are
+// not given out again.
+constexpr std::uint64_t kVersionGap = 1 << 20;
+
+class Recovery {
+  public:
+    explicit Recovery(RecoveryInput& in)
+        : in_(in), l_(in.array.layout), scan_(in.array, in.queue) {}
+
+    Result<Recovered> after_clean_close() {
+        for (std::uint32_t i = 0; i < l_.bands; ++i)
+            in_.bands.restore(BandId(i), in_.loaded.records[i]);
+        if (!in_.read_only) {
+            for (std::uint32_t i = 0; i < l_.bands; ++i) {
+                if (in_.loaded.records[i].state == BandState::open) in_.bands.resume(BandId(i));
+            }
+        }
+        in_.bands.set_next_sequence(in_.superblock.next_band_sequence);
+        out_.report.kind = "clean";
+        out_.next_version = in_.superblock.next_version;
+        out_.used_blocks = in_.superblock.counters[static_cast<std::size_t>(Counter::used_blocks)];
+        return std::move(out_);
+    }
+
+    Result<Recovered> after_crash() {
+        out_.report.kind = "full";
+        auto tps = scan_tps(in_.crashed, in_.queue);
+        if (!tps) return fail(tps.error());
+        tps_ = std::move(*tps);
+        out_.report.tps_records = tps_.records;
+        find_newest_in_tps();
+        void_unfinished_recovery();
+        QS_TRY(decide_open_bands());
+        if (in_.read_only) {
+            keep_tps_in_memory();
+        } else {
+            QS_TRY(replay());
+        }
+        QS_TRY(rebuild_table());
+        out_.next_version =
+            std::max({in_.superblock.next_version, max_version_, tps_.max_version}) + kVersionGap;
+        return std::move(out_);
+    }
+
+  private:
+    std::vector<BandRecord>& records() { return in_.loaded.records; }
+
+    void note(const char* what, double percent) const {
+        if (in_.progress) in_.progress(what, percent);
+    }
+
+    // A recovery that was cut off wrote bands of an epoch that never began; all they hold is in the
+    // TPS.
+    void void_unfinished_recovery() {
+        for (BandRecord& r : records()) {
+            const bool holds = r.state == BandState::open || r.state == BandState::closed;
+            if (holds && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
+            next_sequence_ = std::max(next_sequence_, r.sequence + 1);
+        }
+    }
+
+    Status decide_open_bands() {
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            BandRecord& r = records()[i];
+            if (r.state != BandState::open) continue;
+            note("checking open bands", 100.0 * i / l_.bands);
+            QS_TRY(decide_open_band(BandId(i), r));
+        }
+        return {};
+    }
+
+    Status decide_open_band(BandId band, BandRecord& r) {
+        std::uint32_t frontier = r.segments;
+        for (const BandFrontier& f : tps_.frontiers) {
+            if (f.band == band.value && f.sequence == r.sequence)
+                frontier = std::max(frontier, f.frontier);
+        }
+        std::uint32_t seen_end = 0;
+        auto see = [&](std::uint32_t segment, const SegmentHeader* header) {
+            ++out_.report.segments_scanned;
+            if (header == nullptr) return;
+            seen_end = segment + 1;
+            frontier = std::max(frontier, header->fixed().frontier);
+            max_version_ = std::max(max_version_, header->fixed().max_version);
+        };
+        QS_TRY(scan_.headers(band, r.sequence, 0, l_.segments_per_band, see));
+        // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
+        // counts if it is proved, and all before it in the band count.
+        std::uint32_t kept = std::min(frontier, l_.segments_per_band);
+        for (; kept < l_.segments_per_band; ++kept) {
+            const Proof proof = scan_.prove(band, r.sequence, kept);
+            if (proof == Proof::unproved) break;
+            max_version_ = std::max(max_version_, scan_.header().fixed().max_version);
+            if (proof == Proof::mendable && !in_.read_only) take_for_replay(band, kept);
+        }
+        if (seen_end > kept) out_.report.segments_discarded += seen_end - kept;
+        r.state = BandState::closed;
+        r.segments = kept;
+        return {};
+    }
+
+    // It counts, but not with all its strips: its blocks are committed anew, with full redundancy.
+    void take_for_replay(BandId band, std::uint32_t segment) {
+        ++out_.report.segments_mended;
+        skip_.insert({band.value, segment});
+        for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
+            const Entry e = scan_.header().entry(slot);
+            const TpsEntry* in_tps = find_in_tps(e);
+            if (e.kind == EntryKind::empty ||
+                (in_tps != nullptr && in_tps->entry.version >= e.version))
+                continue;
+            const std::byte* block = scan_.block(slot);
+            mended_.emplace_back(e, std::vector<std::byte>(block, block + kBlockBytes));
+        }
+    }
+
+    const TpsEntry* find_in_tps(const Entry& e) const {
+        const auto it = newest_.find(e.lba.value);
+        return e.kind == EntryKind::data && it != newest_.end() ? it->second : nullptr;
+    }
+
+    void find_newest_in_tps() {
+        for (const TpsEntry& t : tps_.entries) {
+            if (t.entry.kind != EntryKind::data) continue;
+            const TpsEntry*& newest = newest_[t.entry.lba.value];
+            if (newest == nullptr || newest->entry.version < t.entry.version) newest = &t;
+        }
+    }
+
+    Status replay() {
+        for (std::uint32_t i = 0; i < l_.bands; ++i) in_.bands.restore(BandId(i), records()[i]);
+        in_.bands.set_next_sequence(std::max(next_sequence_, in_.superblock.next_band_sequence));
+        in_.gate.set_recovering(true);
+        Replay replay(in_.array, in_.bands, in_.keeper, in_.queue, in_.counters);
+        // In the order of LBAs, so that the same media always give the same segments.
+        std::vector<const TpsEntry*> entries;
+        for (const auto& [lba, entry] : newest_) entries.push_back(entry);
+        std::sort(entries.begin(), entries.end(),
+                  [](const TpsEntry* a, const TpsEntry* b) { return a->entry.lba < b->entry.lba; });
+        for (const TpsEntry* t : entries) QS_TRY(replay.append(t->entry, t->data));
+        for (const auto& [entry, block] : mended_) {
+            if (entry.kind != EntryKind::tombstones) {
+                QS_TRY(replay.append(entry, block.data()));
+                continue;
+            }
+            for (std::uint32_t i = 0; i < tombstone_count(block.data()); ++i) {
+                QS_TRY(replay.append(load_tombstone(block.data(), i)));
+            }
+        }
+        for (const TpsEntry& t : tps_.entries) {
+            if (t.entry.kind != EntryKind::tombstones) continue;
+            QS_TRY(replay.append(Tombstone{t.entry.lba, t.entry.crc, t.entry.version}));
+        }
+        QS_TRY(replay.finish());
+        out_.report.blocks_replayed = replay.blocks();
+        in_.gate.set_recovering(false);
+        return {};
+    }
+
+    // Drives are missing: nothing can be committed, so what the TPS holds is served from memory.
+    void keep_tps_in_memory() {
+        for (std::uint32_t i = 0; i < l_.bands; ++i) in_.bands.restore(BandId(i), records()[i]);
+        for (const auto& [lba, t] : newest_) {
+            memory_versions_[lba] = t->entry.version;
+            out_.blocks[lba].assign(t->data, t->data + kBlockBytes);
+        }
+        for (const TpsEntry& t : tps_.entries) {
+            if (t.entry.kind != EntryKind::tombstones) continue;
+            for (std::uint32_t i = 0; i < t.entry.crc; ++i) {
+                const std::uint64_t lba = t.entry.lba.value + i;
+                Version& version = memory_versions_[lba];
+                if (version > t.entry.version) continue;
+                version = t.entry.version;
+                out_.blocks[lba].clear();
+            }
+        }
+    }
+
+    std::vector<CountingBand> counting_bands() const {
+        std::vector<CountingBand> counting;
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            const BandRecord r = in_.bands.record_of(BandId(i));
+            if (r.state == BandState::closed || r.state == BandState::open) {
+                counting.push_back({BandId(i), r.sequence, r.segments});
+            }
+        }
+        return counting;
+    }
+
+    Status rebuild_table() {
+        std::vector<Io> ios(kWrites);
+        Buffer blocks(kWrites * kBlockBytes);
+        std::size_t used = 0;
+        auto write_out = [&]() -> Status {
+            QS_TRY(run(in_.queue, {ios.data(), used}));
+            used = 0;
+            return {};
+        };
+        auto page = [&](PageId id, const PmtEntry* entries, const Version* versions) -> Status {
+            Io& io = ios[used];
+            io = Io{};
+            io.kind = IoKind::write;
+            io.device = in_.array.scm[l_.pmt_drive(id)];
+            io.offset = l_.pmt_page_offset(id);
+            io.bytes = kBlockBytes;
+            io.data = blocks.data() + used * kBlockBytes;
+            encode_pmt_page(entries, id, in_.array.array, in_.array.epoch, io.data);
+            if (in_.read_only) forget_superseded(id, versions);
+            return ++used == kWrites ? write_out() : Status{};
+        };
+        auto totals = build_table(in_.array, counting_bands(), skip_, scan_, page, in_.progress);
+        if (!totals) return fail(totals.error());
+        QS_TRY(write_out());
+        for (Device* scm : in_.array.scm) {
+            Io io;
+            io.kind = IoKind::flush;
+            io.device = scm;
+            QS_TRY(run(in_.queue, io));
+        }
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            in_.bands.set_counts(BandId(i), totals->valid[i], totals->tombstones[i]);
+        }
+        out_.used_blocks = totals->used_blocks;
+        out_.report.segments_scanned += totals->segments_read;
+        max_version_ = std::max(max_version_, totals->max_version);
+        return {};
+    }
+
+    // What is on QLC already may be newer than what is still in the TPS.
+    void forget_superseded(PageId id, const Version* versions) {
+        if (out_.blocks.empty()) return;
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            auto it = memory_versions_.find(id.value * kPageEntries + i);
+            if (it != memory_versions_.end() && versions[i] >= it->second)
+                out_.blocks.erase(it->first);
+        }
+    }
+
+    static constexpr std::size_t kWrites = 256;
+    RecoveryInput& in_;
+    const ArrayLayout& l_;
+    SegmentScan scan_;
+    Recovered out_;
+    TpsContents tps_;
+    std::unordered_map<std::uint64_t, const TpsEntry*> newest_;
+    std::unordered_map<std::uint64_t, Version> memory_versions_;
+    std::set<SegmentPlace> skip_;
+    std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;
+    std::uint64_t max_version_ = 0;
+    std::uint64_t next_sequence_ = 1;
+};
+
+}  // namespace
+
+Result<Recovered> recover(RecoveryInput& input) {
+    Recovery recovery(input);
+    return input.superblock.state == ArrayState::clean ? recovery.after_clean_close()
+                                                       : recovery.after_crash();
+}
+
+}  // namespace qlcshape

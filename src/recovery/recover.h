@@ -1,0 +1,57 @@
+// From superblocks to an array that can serve, after a clean close or a crash. Every call blocks.
+//
+// After a crash, in this order (docs/write_path.md tells what a second crash between steps finds):
+//   1 band table           which bands count; bands of an unfinished recovery are void
+//   2 TPS                  the records that count, from whichever mirror has them
+//   3 open bands           how many segments of each count: below the durable frontier all must be
+//   there,
+//                          beyond it those that can be proved whole
+//   4 replay               what only the TPS holds is committed
+//   5 table                rebuilt from headers, written to SCM
+// The caller then makes the new epoch durable: only from there on the TPS's old contents are void.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "band/keeper.h"
+#include "format/superblock.h"
+#include "qlcshape/options.h"
+#include "recovery/band_load.h"
+#include "shard/shard.h"
+
+namespace qlcshape {
+
+struct RecoveryReport {
+    std::string kind;  // "clean", "full"
+    std::uint64_t segments_scanned = 0;
+    std::uint64_t tps_records = 0;
+    std::uint64_t blocks_replayed = 0;
+    std::uint64_t segments_discarded = 0;
+    std::uint64_t segments_mended = 0;
+};
+
+struct Recovered {
+    RecoveryReport report;
+    std::uint64_t next_version = 1;
+    std::uint64_t used_blocks = 0;
+    RecoveredBlocks blocks;  // read-only opens: what the TPS holds
+};
+
+struct RecoveryInput {
+    const ArrayContext& array;    // of the epoch about to begin
+    const ArrayContext& crashed;  // of the epoch that ended: its number, key and shards
+    const Superblock& superblock;
+    LoadedBands loaded;
+    bool read_only = false;  // nothing may be written to QLC drives
+    BandTable& bands;        // empty; restored here
+    BandKeeper& keeper;
+    SpaceGate& gate;
+    IoQueue& queue;
+    Counters& counters;
+    const Progress& progress;
+};
+
+Result<Recovered> recover(RecoveryInput& input);
+
+}  // namespace qlcshape

@@ -1,0 +1,64 @@
+#include "recovery/replay.h"
+
+#include <cstring>
+
+namespace qlcshape {
+
+Replay::Replay(const ArrayContext& array, BandTable& bands, BandKeeper& keeper, IoQueue& queue,
+               Counters& counters)
+    : array_(array),
+      bands_(bands),
+      keeper_(keeper),
+      queue_(queue),
+      committer_(array, bands, Stream::user, Committer::kNoShard, queue, counters),
+      memory_(SegmentBuffer::bytes_needed(array.layout)),
+      segment_(array.layout, memory_.span()) {
+    segment_.reset();
+    committer_.durable = [this](SegmentBuffer& done) {
+        bands_.published(done.placement, done.tombstone_blocks());
+        settled_ = true;
+    };
+}
+
+Status Replay::append(const Entry& entry, const std::byte* data) {
+    if (segment_.room() == 0) QS_TRY(commit());
+    std::memcpy(segment_.slot_data(segment_.fill()), data, kBlockBytes);
+    segment_.append(entry);
+    ++blocks_;
+    return {};
+}
+
+Status Replay::append(const Tombstone& tombstone) {
+    if (!segment_.has_tombstone_room()) QS_TRY(commit());
+    segment_.append_tombstone(tombstone);
+    return {};
+}
+
+Status Replay::finish() { return segment_.empty() ? Status{} : commit(); }
+
+Status Replay::commit() {
+    segment_.finish_filling();
+    settled_ = false;
+    committer_.commit(segment_);
+    while (!settled_) {
+        if (committer_.failed() || keeper_.failed()) {
+            return fail(
+                Errc::io_error,
+                "recovery could not commit a segment: writes to qlc or scm drives failed {} times; "
+                "see the drives' own logs",
+                segment_.attempts);
+        }
+        const bool any =
+            static_cast<int>(committer_.poll()) + static_cast<int>(keeper_.poll()) != 0;
+        if (any || queue_.poll() != 0) continue;
+        if (queue_.in_flight() == 0 && bands_.free_bands() == 0 && keeper_.idle() && !settled_ &&
+            segment_.step == SegmentBuffer::Step::placing) {
+            return fail(Errc::no_space, "recovery found no free band for what the TPS holds");
+        }
+        queue_.wait(1000);
+    }
+    segment_.reset();
+    return {};
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,39 @@
+// Commits what only the TPS holds (or a segment that lost strips) to segments of its own, before
+// anything is served: afterwards the TPS is not needed any more. Every call blocks.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "band/keeper.h"
+#include "base/error.h"
+#include "segment/committer.h"
+
+namespace qlcshape {
+
+class Replay {
+  public:
+    // `array.epoch` is the epoch that is about to begin.
+    Replay(const ArrayContext& array, BandTable& bands, BandKeeper& keeper, IoQueue& queue,
+           Counters& counters);
+
+    Status append(const Entry& entry, const std::byte* data);
+    Status append(const Tombstone& tombstone);
+    Status finish();
+    std::uint64_t blocks() const { return blocks_; }
+
+  private:
+    Status commit();
+
+    const ArrayContext& array_;
+    BandTable& bands_;
+    BandKeeper& keeper_;
+    IoQueue& queue_;
+    Committer committer_;
+    Buffer memory_;
+    SegmentBuffer segment_;
+    std::uint64_t blocks_ = 0;
+    bool settled_ = false;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,176 @@
+#include "recovery/segment_scan.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/crc32c.h"
+#include "raid6/parity.h"
+
+namespace qlcshape {
+
+void wait_until(IoQueue& queue, const std::function<bool()>& done) {
+    while (!done()) {
+        if (queue.poll() == 0) queue.wait(1000);
+    }
+}
+
+SegmentScan::SegmentScan(const ArrayContext& array, IoQueue& queue)
+    : array_(array),
+      queue_(queue),
+      rebuild_(array, queue),
+      geometry_{array.layout.p.data_strips},
+      batch_(std::size_t{kBatch} * array.layout.header_blocks * kBlockBytes),
+      stripe_(array.layout.p.strip_bytes * array.layout.p.qlc_count),
+      parity_(2 * array.layout.p.strip_bytes),
+      block_(kBlockBytes),
+      rebuilt_(array.layout, nullptr) {}
+
+Status SegmentScan::headers(BandId band, std::uint64_t sequence, std::uint32_t from,
+                            std::uint32_t to, const See& see) {
+    const ArrayLayout& l = array_.layout;
+    const std::uint64_t bytes = std::uint64_t{l.header_blocks} * kBlockBytes;
+    for (std::uint32_t start = from; start < to; start += kBatch) {
+        const std::uint32_t n = std::min(kBatch, to - start);
+        std::vector<Io> ios;
+        for (std::uint32_t i = 0; i < n; ++i) {
+            Device* drive = array_.qlc[geometry_.drive_of(l.stripe_number(band, start + i), 0)];
+            std::memset(batch_.data() + i * bytes, 0, bytes);
+            if (drive == nullptr) continue;
+            Io io;
+            io.kind = IoKind::read;
+            io.device = drive;
+            io.offset = l.strip_offset(band, start + i);
+            io.bytes = bytes;
+            io.data = batch_.data() + i * bytes;
+            ios.push_back(io);
+        }
+        // A header that can't be read is no header here; whoever needs it rebuilds it.
+        static_cast<void>(run(queue_, ios));
+        for (std::uint32_t i = 0; i < n; ++i) {
+            const SegmentHeader header(l, batch_.data() + i * bytes);
+            const bool good = header.valid(array_.array, band, start + i) &&
+                              header.fixed().band_sequence == sequence;
+            see(start + i, good ? &header : nullptr);
+        }
+    }
+    return {};
+}
+
+const SegmentHeader* SegmentScan::rebuilt_header(BandId band, std::uint64_t sequence,
+                                                 std::uint32_t segment) {
+    bool done = false, good = false;
+    rebuild_.header_of(band, segment, [&](bool ok) {
+        done = true;
+        good = ok;
+    });
+    wait_until(queue_, [&] { return done; });
+    rebuilt_ = rebuild_.header();
+    return good && rebuilt_.fixed().band_sequence == sequence ? &rebuilt_ : nullptr;
+}
+
+bool SegmentScan::rebuild_block(const BlockIdentity& id) {
+    bool done = false, good = false;
+    rebuild_.block(id, [&](bool ok) {
+        done = true;
+        good = ok;
+    });
+    wait_until(queue_, [&] { return done; });
+    return good;
+}
+
+Status SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
+    const ArrayLayout& l = array_.layout;
+    const std::uint64_t stripe = l.stripe_number(band, segment);
+    ios_.clear();
+    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+        Device* drive = array_.qlc[geometry_.drive_of(stripe, role)];
+        std::byte* to = stripe_.data() + role * l.p.strip_bytes;
+        std::memset(to, 0, l.p.strip_bytes);
+        if (drive == nullptr) continue;
+        Io io;
+        io.kind = IoKind::read;
+        io.device = drive;
+        io.offset = l.strip_offset(band, segment);
+        io.bytes = l.p.strip_bytes;
+        io.data = to;
+        ios_.push_back(io);
+    }
+    return run(queue_, ios_);
+}
+
+Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segment) {
+    const ArrayLayout& l = array_.layout;
+    wrong_drives_.clear();
+    static_cast<void>(read_stripe(band, segment));
+    SegmentHeader h = header();
+    const std::uint64_t stripe = l.stripe_number(band, segment);
+    std::vector<bool> wrong(geometry_.width());
+    if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
+        const SegmentHeader* other = rebuilt_header(band, sequence, segment);
+        if (other == nullptr) return Proof::unproved;
+        std::memcpy(stripe_.data(), other->bytes().data(), other->bytes().size());
+        wrong[0] = true;
+    }
+    const std::uint32_t strip_blocks = l.strip_blocks();
+    bool any_wrong = false;
+    for (std::uint32_t slot = 0; slot < l.slots_per_segment; ++slot) {
+        if (crc32c({block(slot), kBlockBytes}) == h.entry(slot).crc) continue;
+        wrong[(l.header_blocks + slot) / strip_blocks] = any_wrong = true;
+    }
+    if (any_wrong && !mend(band, segment)) return Proof::unproved;
+    // Now the data is right: P and Q must be what it gives.
+    std::byte* strips[kMaxDataStrips + 2];
+    for (std::uint32_t r = 0; r < l.p.data_strips; ++r)
+        strips[r] = stripe_.data() + r * l.p.strip_bytes;
+    strips[l.p.data_strips] = parity_.data();
+    strips[l.p.data_strips + 1] = parity_.data() + l.p.strip_bytes;
+    compute_parity({strips, geometry_.width()}, l.p.strip_bytes);
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        const std::byte* read = stripe_.data() + (l.p.data_strips + i) * l.p.strip_bytes;
+        if (std::memcmp(read, parity_.data() + i * l.p.strip_bytes, l.p.strip_bytes) != 0) {
+            wrong[l.p.data_strips + i] = true;
+        }
+    }
+    for (std::uint32_t r = 0; r < geometry_.width(); ++r) {
+        if (wrong[r]) wrong_drives_.push_back(geometry_.drive_of(stripe, r));
+    }
+    return wrong_drives_.empty() ? Proof::whole : Proof::mendable;
+}
+
+// Rebuilds every block that is wrong, into the stripe in memory.
+bool SegmentScan::mend(BandId band, std::uint32_t segment) {
+    const ArrayLayout& l = array_.layout;
+    SegmentHeader h = header();
+    for (std::uint32_t slot = 0; slot < l.slots_per_segment; ++slot) {
+        const Entry e = h.entry(slot);
+        auto* to = const_cast<std::byte*>(block(slot));
+        if (crc32c({to, kBlockBytes}) == e.crc) continue;
+        if (e.kind == EntryKind::empty || e.kind == EntryKind::poisoned) {
+            std::memset(to, 0, kBlockBytes);
+        } else {
+            if (!rebuild_block({band, segment, slot, e.lba})) return false;
+            std::memcpy(to, rebuild_.result(), kBlockBytes);
+        }
+    }
+    return true;
+}
+
+const std::byte* SegmentScan::read_block(BandId band, std::uint32_t segment, std::uint32_t slot,
+                                         const Entry& entry) {
+    const ArrayLayout& l = array_.layout;
+    const std::uint64_t in_segment = std::uint64_t{l.header_blocks + slot} * kBlockBytes;
+    const auto role = static_cast<std::uint32_t>(in_segment / l.p.strip_bytes);
+    Io io;
+    io.kind = IoKind::read;
+    io.device = array_.qlc[geometry_.drive_of(l.stripe_number(band, segment), role)];
+    io.offset = l.strip_offset(band, segment) + in_segment % l.p.strip_bytes;
+    io.bytes = kBlockBytes;
+    io.data = block_.data();
+    if (io.device != nullptr && run(queue_, io) &&
+        crc32c({block_.data(), kBlockBytes}) == entry.crc) {
+        return block_.data();
+    }
+    return rebuild_block({band, segment, slot, entry.lba}) ? rebuild_.result() : nullptr;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,72 @@
+// Reads segments for recovery and for check: headers by the batch, and whole stripes to be proved.
+// Every call blocks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "device/array_context.h"
+#include "format/band_page.h"
+#include "format/segment_header.h"
+#include "segment/rebuild.h"
+
+namespace qlcshape {
+
+enum class Proof : std::uint8_t {
+    whole,     // every block's checksum, P and Q are right
+    mendable,  // what is wrong can be rebuilt, and was: blocks() are right
+    unproved,  // not this segment, or more is wrong than P and Q can tell
+};
+
+class SegmentScan {
+  public:
+    SegmentScan(const ArrayContext& array, IoQueue& queue);
+
+    // Calls `see` for each segment [from, to) of the band in order; `header` is null where the
+    // bytes are no header of this life of the band.
+    using See = std::function<void(std::uint32_t segment, const SegmentHeader* header)>;
+    Status headers(BandId band, std::uint64_t sequence, std::uint32_t from, std::uint32_t to,
+                   const See& see);
+
+    // The header rebuilt from the other strips; null where that fails.
+    const SegmentHeader* rebuilt_header(BandId band, std::uint64_t sequence, std::uint32_t segment);
+
+    // Reads the whole stripe. Afterwards header() and block() give what was proved.
+    Proof prove(BandId band, std::uint64_t sequence, std::uint32_t segment);
+    SegmentHeader header() { return SegmentHeader(array_.layout, stripe_.data()); }
+    const std::byte* block(std::uint32_t slot) const {
+        return stripe_.data() + std::size_t{array_.layout.header_blocks + slot} * kBlockBytes;
+    }
+    // Drive numbers whose strip was wrong or missing at the last prove().
+    const std::vector<std::uint32_t>& wrong_drives() const { return wrong_drives_; }
+
+    // One block of a committed segment, verified; null where it can't be had.
+    const std::byte* read_block(BandId band, std::uint32_t segment, std::uint32_t slot,
+                                const Entry& entry);
+
+  private:
+    static constexpr std::uint32_t kBatch = 64;
+    Status read_stripe(BandId band, std::uint32_t segment);
+    bool mend(BandId band, std::uint32_t segment);
+    bool rebuild_block(const BlockIdentity& id);
+
+    const ArrayContext& array_;
+    IoQueue& queue_;
+    Rebuild rebuild_;
+    StripeGeometry geometry_;
+    Buffer batch_;
+    Buffer stripe_;  // data strips, P, Q as read
+    Buffer parity_;  // P and Q as computed
+    Buffer block_;
+    std::vector<Io> ios_;
+    SegmentHeader rebuilt_;
+    std::vector<std::uint32_t> wrong_drives_;
+};
+
+// Polls the queue until `done`.
+void wait_until(IoQueue& queue, const std::function<bool()>& done);
+
+}  // namespace qlcshape

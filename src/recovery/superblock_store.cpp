@@ -1,0 +1,294 @@
+#include "recovery/superblock_store.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "base/buffer.h"
+
+namespace qlcshape {
+
+namespace {
+
+struct Found {
+    Superblock superblock;
+    Uuid device;
+    std::uint32_t unit = 0;
+    std::uint32_t slot = 0;
+};
+
+struct Places {
+    std::uint64_t record_bytes = 0;
+    std::uint64_t unit_bytes = 0;
+    std::uint32_t slots() const {
+        return static_cast<std::uint32_t>(
+            std::min<std::uint64_t>(kSuperblockSlots, unit_bytes / record_bytes));
+    }
+    std::uint64_t offset(std::uint32_t unit, std::uint32_t slot) const {
+        return unit * unit_bytes + slot * record_bytes;
+    }
+};
+
+Result<Superblock> read_record(Device& device, std::uint64_t offset, std::uint64_t bytes,
+                               Uuid* identity, IoQueue& queue) {
+    Buffer record(bytes);
+    Io io;
+    io.kind = IoKind::read;
+    io.device = &device;
+    io.offset = offset;
+    io.bytes = bytes;
+    io.data = record.data();
+    QS_TRY(run(queue, io));
+    return decode_superblock(record.span(), identity);
+}
+
+// The newest whole record of a device whose places are known. An error tells what is wrong with the
+// newest one where none is whole.
+Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue) {
+    const std::uint32_t slots = places.slots();
+    if (places.offset(2, 0) > device.geometry().capacity_bytes) {
+        return fail(Errc::foreign_device, "there is no superblock");
+    }
+    Buffer blocks(2 * slots * kBlockBytes);
+    std::vector<Io> ios(2 * slots);
+    for (std::uint32_t i = 0; i < 2 * slots; ++i) {
+        ios[i].kind = IoKind::read;
+        ios[i].device = &device;
+        ios[i].offset = places.offset(i / slots, i % slots);
+        ios[i].bytes = kBlockBytes;
+        ios[i].data = blocks.data() + i * kBlockBytes;
+    }
+    QS_TRY(run(queue, ios));
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> order;  // generation, index
+    bool looks = false;
+    for (std::uint32_t i = 0; i < 2 * slots; ++i) {
+        const auto block = blocks.span().subspan(i * kBlockBytes, kBlockBytes);
+        looks |= looks_like_superblock(block);
+        if (auto peek = peek_superblock(block)) order.emplace_back(peek->generation, i);
+    }
+    std::sort(order.rbegin(), order.rend());
+    Error first{Errc::damaged, "its superblock's checksum is wrong"};
+    for (std::size_t n = 0; n < order.size(); ++n) {
+        Found found;
+        found.unit = order[n].second / slots;
+        found.slot = order[n].second % slots;
+        auto record = read_record(device, places.offset(found.unit, found.slot),
+                                  places.record_bytes, &found.device, queue);
+        if (record) {
+            found.superblock = std::move(*record);
+            return found;
+        }
+        if (n == 0) first = record.error();
+        if (record.error().code == Errc::unsupported) return fail(first);
+    }
+    if (!order.empty() || looks) return fail(first);
+    return fail(Errc::foreign_device, "there is no superblock");
+}
+
+// Places as the device's own first block tells them.
+std::optional<Places> own_places(Device& device, IoQueue& queue) {
+    Buffer block(kBlockBytes);
+    Io io;
+    io.kind = IoKind::read;
+    io.device = &device;
+    io.bytes = kBlockBytes;
+    io.data = block.data();
+    if (!run(queue, io)) return std::nullopt;
+    auto peek = peek_superblock(block.span());
+    if (!peek || peek->record_bytes < kSuperblockRecordMin || peek->record_bytes > 4 * MiB ||
+        peek->record_bytes % kBlockBytes != 0 || peek->unit_bytes < peek->record_bytes ||
+        peek->unit_bytes > device.geometry().capacity_bytes) {
+        return std::nullopt;
+    }
+    return Places{peek->record_bytes, peek->unit_bytes};
+}
+
+using Findings = std::vector<Result<Found>>;
+
+// Each device by its own first block; those that have none there by the places that others tell.
+Findings find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
+    Findings found(devices.size(), fail(Errc::foreign_device, "there is no superblock"));
+    std::optional<ArrayLayout> hint;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        auto places = own_places(*devices[i], queue);
+        if (!places) continue;
+        found[i] = newest_record(*devices[i], *places, queue);
+        if (found[i] && !hint) hint = *make_layout(found[i]->superblock.parameters);
+    }
+    if (!hint) return found;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        if (found[i]) continue;
+        for (std::uint64_t unit :
+             {hint->qlc_superblock_unit_bytes, hint->scm_superblock_unit_bytes}) {
+            auto again = newest_record(*devices[i], {hint->superblock_record_bytes, unit}, queue);
+            if (again || again.error().code != Errc::foreign_device) found[i] = std::move(again);
+            if (found[i]) break;
+        }
+    }
+    return found;
+}
+
+Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Findings& found) {
+    std::map<Uuid, std::size_t> arrays;
+    for (const auto& f : found) {
+        if (f) ++arrays[f->superblock.array];
+    }
+    if (arrays.empty()) {
+        for (std::size_t i = 0; i < devices.size(); ++i) {
+            if (found[i].error().code != Errc::foreign_device) {
+                return fail(found[i].error().code, "{}: {}", devices[i]->path(),
+                            found[i].error().message);
+            }
+        }
+        return fail(
+            Errc::foreign_device,
+            "{}: there is no superblock on it, nor on any other device: is this the right array "
+            "file, and was the array created?",
+            devices.empty() ? "(no device)" : devices[0]->path());
+    }
+    const Uuid array =
+        std::max_element(arrays.begin(), arrays.end(), [](const auto& a, const auto& b) {
+            return a.second < b.second;
+        })->first;
+    std::map<Uuid, std::size_t> seen;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const std::string& path = devices[i]->path();
+        if (!found[i]) {
+            const char* remedy =
+                found[i].error().code == Errc::foreign_device
+                    ? "it is not of this array; correct its path"
+                    : "if its data is lost take it out of the array file, and the array "
+                      "opens for reading";
+            return fail(found[i].error().code, "{}: {}; {}", path, found[i].error().message,
+                        remedy);
+        }
+        if (found[i]->superblock.array != array) {
+            return fail(Errc::foreign_device,
+                        "{}: it belongs to array {} ({}), the others to {}; correct its path", path,
+                        found[i]->superblock.array.to_string(), found[i]->superblock.name,
+                        array.to_string());
+        }
+        auto [other, first] = seen.emplace(found[i]->device, i);
+        if (!first) {
+            return fail(Errc::duplicate_device,
+                        "{}: it is the same member as {} (device UUID {}); name each once", path,
+                        devices[other->second]->path(), found[i]->device.to_string());
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
+                           IoQueue& queue) {
+    Findings found = find_all(devices, queue);
+    QS_TRY(check_each(devices, found));
+    std::size_t newest = 0;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        if (found[i]->superblock.generation > found[newest]->superblock.generation) newest = i;
+    }
+    Discovery d;
+    d.superblock = found[newest]->superblock;
+    const ArrayLayout layout = *make_layout(d.superblock.parameters);
+    for (const MemberRecord& record : d.superblock.members) {
+        MemberDevice member;
+        member.record = record;
+        member.unit_bytes = record.role == DeviceRole::qlc ? layout.qlc_superblock_unit_bytes
+                                                           : layout.scm_superblock_unit_bytes;
+        d.members.push_back(std::move(member));
+    }
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const Found& f = *found[i];
+        const std::string path = devices[i]->path();
+        auto member = std::find_if(d.members.begin(), d.members.end(), [&](const MemberDevice& m) {
+            return m.record.uuid == f.device;
+        });
+        if (member == d.members.end()) {
+            return fail(Errc::foreign_device,
+                        "{}: it is no longer a member of the array; take it out of the array file",
+                        path);
+        }
+        if (f.superblock.generation < d.superblock.complete_generation) {
+            return fail(Errc::stale_device,
+                        "{}: its superblock is of generation {}, the array's of {}: it missed "
+                        "writes; take it "
+                        "out of the array file, and the array opens without it",
+                        path, f.superblock.generation, d.superblock.generation);
+        }
+        const std::uint64_t needed = member->record.role == DeviceRole::qlc
+                                         ? d.superblock.parameters.qlc_bytes
+                                         : d.superblock.parameters.scm_bytes;
+        if (devices[i]->geometry().capacity_bytes < needed) {
+            return fail(Errc::damaged, "{}: it has {} bytes, and {} are in use: it was cut short",
+                        path, devices[i]->geometry().capacity_bytes, needed);
+        }
+        // After a crash the unit behind the newest record may be torn: go on in the other one.
+        const bool clean = d.superblock.state == ArrayState::clean;
+        member->unit = clean ? f.unit : f.unit ^ 1;
+        member->slot = clean ? f.slot + 1 : 0;
+        member->fresh_unit = !clean;
+        member->device = std::move(devices[i]);
+    }
+    for (const MemberDevice& m : d.members) {
+        if (m.device != nullptr) continue;
+        const bool scm = m.record.role == DeviceRole::scm;
+        if (scm || ++d.missing_qlc > 2) {
+            return fail(Errc::missing_device, "{} drive {} (device UUID {}) is missing{}{}: {}",
+                        to_string(m.record.role), m.record.index, m.record.uuid.to_string(),
+                        absent.empty() ? "" : "; could not open ", absent,
+                        scm ? "every scm drive is needed to open"
+                            : "no more than two qlc drives may be missing");
+        }
+    }
+    return d;
+}
+
+Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
+                         IoQueue& queue) {
+    const ArrayLayout layout = *make_layout(superblock.parameters);
+    ++superblock.generation;
+    for (const DeviceRole role : {DeviceRole::qlc, DeviceRole::scm}) {
+        std::vector<Buffer> records;
+        std::vector<Io> discards, writes, flushes;
+        for (MemberDevice& m : members) {
+            if (m.device == nullptr || m.record.role != role) continue;
+            const Places places{layout.superblock_record_bytes, m.unit_bytes};
+            if (m.slot >= places.slots()) {
+                m.unit ^= 1;
+                m.slot = 0;
+                m.fresh_unit = true;
+            }
+            Io io;
+            io.device = m.device.get();
+            if (m.fresh_unit) {
+                io.kind = IoKind::discard;
+                io.offset = places.offset(m.unit, 0);
+                io.bytes = m.unit_bytes;
+                discards.push_back(io);
+                m.fresh_unit = false;
+            }
+            records.emplace_back(layout.superblock_record_bytes);
+            encode_superblock(superblock, m.record.uuid, records.back().span());
+            io.kind = IoKind::write;
+            io.bytes = layout.p.strip_bytes;
+            for (std::uint64_t at = 0; at < layout.superblock_record_bytes;
+                 at += layout.p.strip_bytes) {
+                io.offset = places.offset(m.unit, m.slot) + at;
+                io.data = records.back().data() + at;
+                writes.push_back(io);
+            }
+            ++m.slot;
+            io = Io{};
+            io.kind = IoKind::flush;
+            io.device = m.device.get();
+            flushes.push_back(io);
+        }
+        QS_TRY(run(queue, discards));
+        QS_TRY(run(queue, writes));
+        QS_TRY(run(queue, flushes));
+    }
+    return {};
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,43 @@
+// Finds the superblocks of an array on its devices, and appends new ones. Every call blocks.
+//
+// A device has two reserved units; records are appended to one until it is full, then the other is
+// discarded and used. QLC drives are written first, scm drives when those are durable, so that a
+// cut never leaves all devices in the middle of a change of units.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "format/superblock.h"
+
+namespace qlcshape {
+
+struct MemberDevice {
+    std::unique_ptr<Device> device;  // null: missing
+    MemberRecord record;
+    std::uint64_t unit_bytes = 0;
+    std::uint32_t unit = 0;  // the next record goes here
+    std::uint32_t slot = 0;
+    bool fresh_unit = true;  // discard the unit before that
+};
+
+// What the devices say together.
+struct Discovery {
+    Superblock superblock;              // the newest
+    std::vector<MemberDevice> members;  // all of them, in the order of the superblock
+    std::uint32_t missing_qlc = 0;
+};
+
+// Sorts devices into the members of one array. Refuses strangers, stale members, doubles, damaged
+// superblocks, and arrays of which too much is missing; the error names the device. `absent` names
+// devices that could not be opened, for messages.
+Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
+                           IoQueue& queue);
+
+// Writes the superblock to every member that is there, with the next generation.
+Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
+                         IoQueue& queue);
+
+}  // namespace qlcshape

@@ -1,0 +1,128 @@
+#include "recovery/tps_scan.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/crc32c.h"
+#include "format/tps_record.h"
+
+namespace qlcshape {
+
+namespace {
+
+using Candidates =
+    std::map<std::uint64_t, std::vector<TpsRecord>>;  // by sequence: the mirrors' copies
+
+Result<Buffer> read_ring(const ArrayContext& array, std::uint32_t shard, Device* scm,
+                         IoQueue& queue) {
+    Buffer ring(array.layout.tps_ring_bytes(array.shards));
+    std::vector<Io> ios;
+    for (std::uint64_t at = 0; at < ring.size(); at += MiB) {
+        Io io;
+        io.kind = IoKind::read;
+        io.device = scm;
+        io.offset = array.layout.tps_ring_offset(array.shards, shard) + at;
+        io.bytes = std::min<std::uint64_t>(MiB, ring.size() - at);
+        io.data = ring.data() + at;
+        ios.push_back(io);
+    }
+    QS_TRY(run(queue, ios));
+    return ring;
+}
+
+// A record starts at any block. The epoch's key, which no user can know, tells it from user data.
+void find_records(const ArrayContext& array, std::uint32_t shard, const Buffer& ring,
+                  Candidates& found) {
+    for (std::uint64_t at = 0; at < ring.size(); at += kBlockBytes) {
+        TpsRecord record(ring.span().subspan(at));
+        if (!record.valid(array.array, array.epoch, array.epoch_key, shard, at)) continue;
+        if (record.bytes() > ring.size() - at) continue;
+        found[record.fixed().sequence].push_back(record);
+    }
+}
+
+bool payload_whole(TpsRecord& record) {
+    const auto* data = reinterpret_cast<const std::byte*>(&record.fixed()) + record.header_bytes();
+    std::uint32_t block = 0;
+    for (std::uint32_t i = 0; i < record.fixed().entries; ++i) {
+        const Entry e = record.entry(i);
+        if (e.kind == EntryKind::tombstones) continue;
+        if (block == record.fixed().payload_blocks ||
+            crc32c({data + std::uint64_t{block} * kBlockBytes, kBlockBytes}) != e.crc) {
+            return false;
+        }
+        ++block;
+    }
+    return block == record.fixed().payload_blocks;
+}
+
+void keep(TpsRecord& record, TpsContents& contents) {
+    const auto* data = reinterpret_cast<const std::byte*>(&record.fixed()) + record.header_bytes();
+    for (std::uint32_t i = 0; i < record.fixed().entries; ++i) {
+        const Entry e = record.entry(i);
+        if (e.kind == EntryKind::tombstones) {
+            contents.entries.push_back({e, nullptr});
+        } else {
+            contents.entries.push_back({e, data});
+            data += kBlockBytes;
+        }
+    }
+    ++contents.records;
+}
+
+Status take_shard(const ArrayContext& array, std::uint32_t shard, Candidates& found,
+                  TpsContents& contents) {
+    std::uint64_t acked = 0, tail = 1;
+    for (auto& [sequence, copies] : found) {
+        const TpsRecordFixed& f = copies.front().fixed();
+        acked = std::max(acked, f.acked_through);
+        tail = std::max(tail, f.tail);
+        contents.frontiers.push_back({f.band, f.band_sequence, f.frontier});
+        for (std::uint32_t i = 0; i < f.entries; ++i) {
+            contents.max_version =
+                std::max(contents.max_version, copies.front().entry(i).version.value);
+        }
+    }
+    for (std::uint64_t sequence = tail;; ++sequence) {
+        auto it = found.find(sequence);
+        TpsRecord* whole = nullptr;
+        if (it != found.end()) {
+            for (TpsRecord& copy : it->second) {
+                if (whole == nullptr && payload_whole(copy)) whole = &copy;
+            }
+        }
+        if (whole != nullptr) {
+            keep(*whole, contents);
+        } else if (sequence <= acked) {
+            return fail(
+                Errc::damaged,
+                "TPS of shard {}: record {} was acknowledged and is whole on none of {} scm drives "
+                "(first: {}): acknowledged writes would be lost, so the array can't be opened",
+                shard, sequence, array.scm.size(), array.scm[0]->path());
+        } else {
+            return {};
+        }
+    }
+}
+
+}  // namespace
+
+Result<TpsContents> scan_tps(const ArrayContext& array, IoQueue& queue) {
+    TpsContents contents;
+    for (std::uint32_t shard = 0; shard < array.shards; ++shard) {
+        Candidates found;
+        for (Device* scm : array.scm) {
+            auto ring = read_ring(array, shard, scm, queue);
+            if (!ring) {
+                if (array.scm.size() == 1) return fail(ring.error());
+                continue;  // the other mirrors have it
+            }
+            contents.memory.push_back(std::move(*ring));
+            find_records(array, shard, contents.memory.back(), found);
+        }
+        QS_TRY(take_shard(array, shard, found, contents));
+    }
+    return contents;
+}
+
+}  // namespace qlcshape

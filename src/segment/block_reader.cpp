@@ -1,0 +1,112 @@
+#include "segment/block_reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+
+namespace qlcshape {
+
+BlockReader::BlockReader(const ArrayContext& array, IoQueue& queue, Counters& counters)
+    : array_(array),
+      queue_(queue),
+      counters_(counters),
+      geometry_{array.layout.p.data_strips},
+      rebuild_(array, queue) {}
+
+std::uint32_t BlockReader::run_length(Pba pba, std::uint32_t blocks) const {
+    const std::uint32_t strip_blocks = array_.layout.strip_blocks();
+    const auto in_segment =
+        static_cast<std::uint32_t>(pba.value % array_.layout.blocks_per_segment);
+    return std::min({blocks, strip_blocks - in_segment % strip_blocks, BlockRead::kMaxBlocks});
+}
+
+void BlockReader::read(BlockRead& read) {
+    QS_ASSERT(read.blocks > 0 && run_length(read.first, read.blocks) == read.blocks);
+    ++busy_;
+    read.reader = this;
+    read.bad = 0;
+    read.to_rebuild = 0;
+    const ArrayLayout& l = array_.layout;
+    const BandId band = l.band_of(read.first);
+    const std::uint32_t segment = l.segment_of(read.first);
+    const auto in_segment = static_cast<std::uint32_t>(read.first.value % l.blocks_per_segment);
+    const std::uint32_t role = in_segment / l.strip_blocks();
+    Device* drive = array_.qlc[geometry_.drive_of(l.stripe_number(band, segment), role)];
+    if (drive == nullptr) {
+        read.to_rebuild = read.blocks == 32 ? ~0u : (1u << read.blocks) - 1;
+        waiting_.push_back(read);
+        return;
+    }
+    Io& io = read.io;
+    io = Io{};
+    io.kind = IoKind::read;
+    io.device = drive;
+    io.offset =
+        l.strip_offset(band, segment) + std::uint64_t{in_segment % l.strip_blocks()} * kBlockBytes;
+    io.bytes = std::uint64_t{read.blocks} * kBlockBytes;
+    io.data = read.data;
+    io.context = &read;
+    io.done = [](Io& done) {
+        auto& r = *static_cast<BlockRead*>(done.context);
+        r.reader->direct_done(r);
+    };
+    queue_.submit(io);
+}
+
+void BlockReader::direct_done(BlockRead& read) {
+    if (read.io.error_number != 0) counters_.add(Counter::io_errors, 1);
+    for (std::uint32_t i = 0; i < read.blocks; ++i) {
+        if (read.io.error_number == 0) {
+            const std::uint32_t crc = crc32c({read.data + i * kBlockBytes, kBlockBytes});
+            if (read.expected[i].crc_matches(array_.layout, crc)) continue;
+            counters_.add(Counter::verify_failed, 1);
+        }
+        read.to_rebuild |= 1u << i;
+    }
+    if (read.to_rebuild == 0)
+        finish(read);
+    else
+        waiting_.push_back(read);
+}
+
+bool BlockReader::poll() {
+    if (rebuilding_ != nullptr || waiting_.empty()) return false;
+    rebuilding_ = &waiting_.pop_front();
+    rebuild_or_finish(*rebuilding_);
+    return true;
+}
+
+void BlockReader::rebuild_or_finish(BlockRead& read) {
+    if (read.to_rebuild == 0) {
+        rebuilding_ = nullptr;
+        return finish(read);
+    }
+    const auto i = static_cast<std::uint32_t>(__builtin_ctz(read.to_rebuild));
+    read.to_rebuild &= read.to_rebuild - 1;
+    const Pba pba(read.first.value + i);
+    const ArrayLayout& l = array_.layout;
+    rebuild_.block({l.band_of(pba), l.segment_of(pba), l.slot_of(pba), read.lbas[i]},
+                   [this, &read, i](bool good) {
+                       // Proved by the header; and it must be what the table expects, or the header
+                       // is of another life.
+                       good = good && read.expected[i].crc_matches(
+                                          array_.layout, crc32c({rebuild_.result(), kBlockBytes}));
+                       if (good) {
+                           std::memcpy(read.data + i * kBlockBytes, rebuild_.result(), kBlockBytes);
+                           counters_.add(Counter::reconstructed, 1);
+                       } else {
+                           read.bad |= 1u << i;
+                           counters_.add(Counter::unreadable, 1);
+                       }
+                       rebuild_or_finish(read);
+                   });
+}
+
+void BlockReader::finish(BlockRead& read) {
+    --busy_;
+    read.done(read);
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,68 @@
+// Reads blocks from the array, verified: every byte that leaves here matched a checksum. Where a
+// drive is missing, fails, or returns something else than was written, the block is rebuilt from
+// the other strips and proved by the CRC-32C in the segment's header. One BlockReader a thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/counters.h"
+#include "device/array_context.h"
+#include "format/entry.h"
+#include "format/pmt_page.h"
+#include "raid6/geometry.h"
+#include "segment/rebuild.h"
+
+namespace qlcshape {
+
+// A run of blocks that lie one after the other in one strip. The caller's until `done`.
+struct BlockRead {
+    static constexpr std::uint32_t kMaxBlocks = 32;
+
+    Pba first;
+    std::uint32_t blocks = 0;
+    std::byte* data = nullptr;                    // aligned to a block
+    std::array<PmtEntry, kMaxBlocks> expected{};  // the table's entries: the CRC's low bits count
+    std::array<Lba, kMaxBlocks> lbas{};           // whose they are
+    std::uint32_t bad = 0;                        // result: bit i set: block i can't be had
+    void (*done)(BlockRead&) = nullptr;           // from poll()
+    void* context = nullptr;
+
+    // The reader's.
+    Io io;
+    class BlockReader* reader = nullptr;
+    std::uint32_t to_rebuild = 0;  // bit i set: block i has to be rebuilt
+    BlockRead* next = nullptr;
+};
+static_assert(BlockRead::kMaxBlocks <= 32);
+
+class BlockReader {
+  public:
+    BlockReader(const ArrayContext& array, IoQueue& queue, Counters& counters);
+
+    void read(BlockRead& read);
+    bool poll();
+    bool idle() const { return busy_ == 0; }
+
+    // How many of `blocks` blocks from `pba` lie in one strip and fit in one read.
+    std::uint32_t run_length(Pba pba, std::uint32_t blocks) const;
+    std::uint64_t memory_bytes() const { return rebuild_.memory_bytes(); }
+
+  private:
+    void direct_done(BlockRead& read);
+    void rebuild_or_finish(BlockRead& read);
+    void finish(BlockRead& read);
+
+    const ArrayContext& array_;
+    IoQueue& queue_;
+    Counters& counters_;
+    StripeGeometry geometry_;
+    Rebuild rebuild_;
+    Fifo<BlockRead> waiting_;  // for the rebuild
+    BlockRead* rebuilding_ = nullptr;
+    std::uint32_t busy_ = 0;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,225 @@
+#include "segment/committer.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "raid6/parity.h"
+
+namespace qlcshape {
+
+using Step = SegmentBuffer::Step;
+
+Committer::Committer(const ArrayContext& array, BandTable& bands, Stream stream,
+                     std::uint8_t writer, IoQueue& queue, Counters& counters)
+    : array_(array),
+      bands_(bands),
+      stream_(stream),
+      writer_(writer),
+      queue_(queue),
+      counters_(counters),
+      geometry_{array.layout.p.data_strips} {
+    for (Device* drive : array_.qlc)
+        must_flush_ |= drive != nullptr && drive->geometry().volatile_cache;
+    flushes_.resize(array_.qlc.size());
+    active_.reserve(2 * kRamSegments);
+}
+
+void Committer::commit(SegmentBuffer& segment) {
+    QS_ASSERT(segment.step == Step::idle);
+    segment.step = Step::placing;
+    segment.attempts = 0;
+    active_.push_back(&segment);
+}
+
+bool Committer::poll() {
+    bool any = false;
+    for (std::size_t i = 0; i < active_.size(); ++i) any |= step(*active_[i]);
+    any |= start_flush();
+    // Hand over what has settled, oldest first.
+    for (std::size_t i = 0; i < active_.size();) {
+        SegmentBuffer& segment = *active_[i];
+        if (segment.step == Step::settling && bands_.settled(segment.placement)) {
+            active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(i));
+            segment.step = Step::idle;
+            count(segment);
+            durable(segment);
+            any = true;
+        } else {
+            ++i;
+        }
+    }
+    return any;
+}
+
+bool Committer::step(SegmentBuffer& segment) {
+    switch (segment.step) {
+        case Step::placing: {
+            if (failed_) return false;
+            auto placement = bands_.place(stream_);
+            if (!placement) return false;
+            segment.placement = *placement;
+            encode(segment);
+            segment.step = Step::turn;
+            return true;
+        }
+        case Step::turn:
+            if (!bands_.my_turn(segment.placement)) return false;
+            if (bands_.void_place(segment.placement)) {
+                bands_.submitted(segment.placement);
+                replace(segment);
+            } else {
+                write(segment);
+            }
+            return true;
+        case Step::writing:
+            if (segment.writes_pending != 0) return false;
+            written(segment);
+            return true;
+        case Step::settling:
+            if (!bands_.void_place(segment.placement)) return false;
+            replace(segment);
+            return true;
+        case Step::idle:
+        case Step::written:
+        case Step::flushing:
+            return false;
+    }
+    return false;
+}
+
+void Committer::encode(SegmentBuffer& segment) {
+    const ArrayLayout& l = array_.layout;
+    SegmentHeader& header = segment.header();
+    SegmentHeaderFixed& f = header.fixed();
+    f = SegmentHeaderFixed{};
+    f.array = array_.array;
+    f.band = segment.placement.band.value;
+    f.segment = segment.placement.segment;
+    f.band_sequence = segment.placement.sequence;
+    f.epoch = array_.epoch;
+    f.frontier = segment.placement.frontier;
+    f.stream = static_cast<std::uint8_t>(stream_);
+    f.shard = writer_;
+    f.min_version = segment.min_version().value;
+    f.max_version = segment.max_version().value;
+
+    // P and Q cover the header, so their checksums in it leave out the part that covers it.
+    std::byte* strips[kMaxDataStrips + 2];
+    std::byte* behind_header[kMaxDataStrips + 2];
+    const std::uint64_t header_bytes = l.header_blocks * kBlockBytes;
+    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+        strips[role] = segment.strip(role);
+        behind_header[role] = strips[role] + header_bytes;
+    }
+    const std::uint64_t rest = l.p.strip_bytes - header_bytes;
+    if (rest != 0) compute_parity({behind_header, geometry_.width()}, rest);
+    f.p_crc = crc32c({behind_header[l.p.data_strips], rest});
+    f.q_crc = crc32c({behind_header[l.p.data_strips + 1], rest});
+    header.seal();
+    compute_parity({strips, geometry_.width()}, header_bytes);
+}
+
+void Committer::write(SegmentBuffer& segment) {
+    const ArrayLayout& l = array_.layout;
+    const Placement& p = segment.placement;
+    const std::uint64_t stripe = l.stripe_number(p.band, p.segment);
+    segment.writes_pending = geometry_.width();
+    segment.write_failed = false;
+    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+        Io& io = segment.ios()[role];
+        io = Io{};
+        io.kind = IoKind::write;
+        io.device = array_.qlc[geometry_.drive_of(stripe, role)];
+        io.offset = l.strip_offset(p.band, p.segment);
+        io.bytes = l.p.strip_bytes;
+        io.data = segment.strip(role);
+        io.context = &segment;
+        io.done = [](Io& done) {
+            auto& s = *static_cast<SegmentBuffer*>(done.context);
+            --s.writes_pending;
+            if (done.error_number != 0) s.write_failed = true;
+        };
+        queue_.submit(io);
+    }
+    bands_.submitted(p);
+    segment.step = Step::writing;
+}
+
+void Committer::written(SegmentBuffer& segment) {
+    if (segment.write_failed) {
+        counters_.add(Counter::io_errors, 1);
+        bands_.write_failed(segment.placement);
+        replace(segment);
+    } else if (must_flush_) {
+        segment.step = Step::written;
+    } else {
+        bands_.durable(segment.placement);
+        segment.step = Step::settling;
+    }
+}
+
+// One round of flushes covers every segment that was written before it began.
+bool Committer::start_flush() {
+    if (flushes_pending_ != 0) return false;
+    bool any = false;
+    for (SegmentBuffer* segment : active_) {
+        if (segment->step != Step::flushing) continue;
+        // The round that covered it has ended. A failed flush is never tried again as if it were
+        // clean: the segment is written anew, elsewhere.
+        if (flush_failed_) {
+            bands_.write_failed(segment->placement);
+            replace(*segment);
+        } else {
+            bands_.durable(segment->placement);
+            segment->step = Step::settling;
+        }
+        any = true;
+    }
+    flush_failed_ = false;
+    bool wanted = false;
+    for (SegmentBuffer* segment : active_) {
+        if (segment->step != Step::written) continue;
+        segment->step = Step::flushing;
+        wanted = true;
+    }
+    if (!wanted) return any;
+    for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
+        if (!array_.qlc[i]->geometry().volatile_cache) continue;
+        Io& io = flushes_[i];
+        io = Io{};
+        io.kind = IoKind::flush;
+        io.device = array_.qlc[i];
+        io.context = this;
+        io.done = [](Io& done) {
+            auto& self = *static_cast<Committer*>(done.context);
+            --self.flushes_pending_;
+            if (done.error_number != 0) self.flush_failed_ = true;
+        };
+        ++flushes_pending_;
+    }
+    for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
+        if (array_.qlc[i]->geometry().volatile_cache) queue_.submit(flushes_[i]);
+    }
+    return true;
+}
+
+void Committer::replace(SegmentBuffer& segment) {
+    counters_.add(Counter::commit_retries, 1);
+    if (++segment.attempts >= kAttempts) failed_ = true;
+    segment.step = Step::placing;
+}
+
+void Committer::count(const SegmentBuffer& segment) {
+    const ArrayLayout& l = array_.layout;
+    const std::uint64_t used = segment.fill();
+    const auto kind = stream_ == Stream::user ? Counter::qlc_data_bytes : Counter::qlc_gc_bytes;
+    counters_.add(kind, used * kBlockBytes);
+    counters_.add(Counter::qlc_header_bytes,
+                  (l.header_blocks + segment.tombstone_blocks()) * kBlockBytes);
+    counters_.add(Counter::qlc_padding_bytes,
+                  (l.slots_per_segment - used - segment.tombstone_blocks()) * kBlockBytes);
+    counters_.add(Counter::qlc_parity_bytes, 2 * l.p.strip_bytes);
+}
+
+}  // namespace qlcshape

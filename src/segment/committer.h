@@ -1,0 +1,63 @@
+// Takes full segments to the QLC drives: a place in the stream's band, header, P and Q, k + 2 strip
+// writes in the band's order, flush, and the wait for all earlier segments of the band. A segment
+// whose write failed goes to another band. One Committer a thread; bands are shared.
+//
+// A crash between any two steps leaves a segment that recovery proves whole or discards:
+// docs/write_path.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "band/band_table.h"
+#include "base/counters.h"
+#include "base/fifo.h"
+#include "raid6/geometry.h"
+#include "segment/segment_buffer.h"
+
+namespace qlcshape {
+
+class Committer {
+  public:
+    // `writer`: the shard's number, or kNoShard for GC and recovery.
+    static constexpr std::uint8_t kNoShard = 255;
+    Committer(const ArrayContext& array, BandTable& bands, Stream stream, std::uint8_t writer,
+              IoQueue& queue, Counters& counters);
+
+    // `segment` is filled and finished. `durable` is called with it from poll(), in any order.
+    void commit(SegmentBuffer& segment);
+    std::function<void(SegmentBuffer&)> durable;
+
+    bool poll();
+    bool idle() const { return active_.empty(); }
+    // A segment could not be written anywhere: the drives fail faster than bands can be found.
+    bool failed() const { return failed_; }
+
+  private:
+    static constexpr std::uint32_t kAttempts = 8;
+
+    bool step(SegmentBuffer& segment);
+    void encode(SegmentBuffer& segment);
+    void write(SegmentBuffer& segment);
+    void written(SegmentBuffer& segment);
+    void replace(SegmentBuffer& segment);
+    void count(const SegmentBuffer& segment);
+    bool start_flush();
+
+    const ArrayContext& array_;
+    BandTable& bands_;
+    const Stream stream_;
+    const std::uint8_t writer_;
+    IoQueue& queue_;
+    Counters& counters_;
+    StripeGeometry geometry_;
+    bool must_flush_ = false;
+    std::vector<SegmentBuffer*> active_;  // in the order of commit()
+    std::vector<Io> flushes_;
+    std::uint32_t flushes_pending_ = 0;
+    bool flush_failed_ = false;
+    bool failed_ = false;
+};
+
+}  // namespace qlcshape

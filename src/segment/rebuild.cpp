@@ -1,0 +1,146 @@
+#include "segment/rebuild.h"
+
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "raid6/parity.h"
+
+namespace qlcshape {
+
+Rebuild::Rebuild(const ArrayContext& array, IoQueue& queue)
+    : array_(array),
+      queue_(queue),
+      geometry_{array.layout.p.data_strips},
+      row_capacity_(std::uint64_t{array.layout.header_blocks} * kBlockBytes),
+      rows_((geometry_.width() + 2) * row_capacity_),
+      header_(row_capacity_),
+      ios_(geometry_.width()),
+      there_(geometry_.width()) {}
+
+void Rebuild::block(const BlockIdentity& id, std::function<void(bool)> done) {
+    QS_ASSERT(!busy_);
+    busy_ = true;
+    header_only_ = false;
+    id_ = id;
+    done_ = std::move(done);
+    read_rows(0, row_capacity_, &Rebuild::solve_header);
+}
+
+void Rebuild::header_of(BandId band, std::uint32_t segment, std::function<void(bool)> done) {
+    QS_ASSERT(!busy_);
+    busy_ = true;
+    header_only_ = true;
+    id_ = {band, segment, 0, Lba(0)};
+    done_ = std::move(done);
+    read_rows(0, row_capacity_, &Rebuild::solve_header);
+}
+
+void Rebuild::read_rows(std::uint64_t offset, std::uint64_t bytes, void (Rebuild::*then)()) {
+    const std::uint64_t stripe = array_.layout.stripe_number(id_.band, id_.segment);
+    then_ = then;
+    bytes_ = bytes;
+    pending_ = 0;
+    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+        Device* drive = array_.qlc[geometry_.drive_of(stripe, role)];
+        there_[role] = drive != nullptr;
+        if (drive == nullptr) continue;
+        ++pending_;
+        Io& io = ios_[role];
+        io = Io{};
+        io.kind = IoKind::read;
+        io.device = drive;
+        io.offset = array_.layout.strip_offset(id_.band, id_.segment) + offset;
+        io.bytes = bytes;
+        io.data = row(role);
+        io.context = this;
+        io.done = [](Io& done) {
+            auto& self = *static_cast<Rebuild*>(done.context);
+            if (--self.pending_ == 0) self.rows_read();
+        };
+    }
+    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+        if (there_[role]) queue_.submit(ios_[role]);
+    }
+}
+
+void Rebuild::rows_read() {
+    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+        if (there_[role] && ios_[role].error_number != 0) there_[role] = false;
+    }
+    (this->*then_)();
+}
+
+void Rebuild::solve_header() {
+    const bool good = solve(0, [this](const std::byte* bytes) {
+        SegmentHeader seen(array_.layout, const_cast<std::byte*>(bytes));
+        return seen.valid(array_.array, id_.band, id_.segment);
+    });
+    if (!good) return finish(false);
+    std::memcpy(header_.data(), result_, row_capacity_);
+    if (header_only_) return finish(true);
+    const Entry entry = header().entry(id_.slot);
+    const bool hers = entry.kind == EntryKind::tombstones ||
+                      (entry.kind == EntryKind::data && entry.lba == id_.lba);
+    if (!hers) return finish(false);
+    const std::uint64_t in_segment =
+        std::uint64_t{array_.layout.header_blocks + id_.slot} * kBlockBytes;
+    read_rows(in_segment % array_.layout.p.strip_bytes, kBlockBytes, &Rebuild::solve_block);
+}
+
+void Rebuild::solve_block() {
+    const std::uint64_t in_segment =
+        std::uint64_t{array_.layout.header_blocks + id_.slot} * kBlockBytes;
+    const auto role = static_cast<std::uint32_t>(in_segment / array_.layout.p.strip_bytes);
+    const std::uint32_t crc = header().entry(id_.slot).crc;
+    finish(solve(role, [crc](const std::byte* bytes) {
+        return crc32c({bytes, kBlockBytes}) == crc;
+    }));
+}
+
+// As read; then without that strip; then without that strip and one more.
+bool Rebuild::solve(std::uint32_t role, const Proof& proof) {
+    if (there_[role] && proof(row(role))) {
+        result_ = row(role);
+        return true;
+    }
+    std::uint32_t missing = 0;
+    std::uint32_t other = role;
+    for (std::uint32_t r = 0; r < geometry_.width(); ++r) {
+        if (r == role || there_[r]) continue;
+        ++missing;
+        other = r;
+    }
+    if (missing > 1) return false;
+    if (missing == 1) return attempt(role, other, proof);
+    for (std::uint32_t second = 0; second < geometry_.width(); ++second) {
+        // second == role: that strip alone.
+        const std::uint32_t r = second == 0 ? role : second <= role ? second - 1 : second;
+        if (attempt(role, r, proof)) return true;
+    }
+    return false;
+}
+
+std::byte* Rebuild::scratch(std::uint32_t which) const {
+    return rows_.data() + (geometry_.width() + which) * row_capacity_;
+}
+
+bool Rebuild::attempt(std::uint32_t role, std::uint32_t second, const Proof& proof) {
+    std::byte* strips[kMaxDataStrips + 2];
+    for (std::uint32_t r = 0; r < geometry_.width(); ++r) strips[r] = row(r);
+    strips[role] = scratch(0);
+    std::uint32_t lost[2] = {role, second};
+    if (second != role) strips[second] = scratch(1);
+    reconstruct({strips, geometry_.width()}, bytes_, {lost, second == role ? 1u : 2u});
+    if (!proof(scratch(0))) return false;
+    result_ = scratch(0);
+    return true;
+}
+
+void Rebuild::finish(bool good) {
+    busy_ = false;
+    auto done = std::move(done_);
+    done(good);
+}
+
+}  // namespace qlcshape

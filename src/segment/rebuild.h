@@ -1,0 +1,71 @@
+// Rebuilds a part of one strip from the same part of the others, and proves it. Tries the drive in
+// question alone first, then together with each other one, since a second strip may lie silently.
+// One rebuild at a time; slow, and rare while all drives are there.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/buffer.h"
+#include "device/array_context.h"
+#include "format/segment_header.h"
+#include "raid6/geometry.h"
+
+namespace qlcshape {
+
+// What a block must be, as a segment header tells it.
+struct BlockIdentity {
+    BandId band;
+    std::uint32_t segment = 0;
+    std::uint32_t slot = 0;
+    Lba lba;
+};
+
+class Rebuild {
+  public:
+    Rebuild(const ArrayContext& array, IoQueue& queue);
+
+    // Gets the block, whatever drive it lies on: first the segment's header (read, or itself
+    // rebuilt), then the block. `done(good)` from IoQueue::poll(); the block is then at result().
+    void block(const BlockIdentity& id, std::function<void(bool good)> done);
+    // Gets the header blocks of a segment alone, at header().
+    void header_of(BandId band, std::uint32_t segment, std::function<void(bool good)> done);
+
+    bool busy() const { return busy_; }
+    const std::byte* result() const { return result_; }
+    SegmentHeader header() const { return SegmentHeader(array_.layout, header_.data()); }
+    std::uint64_t memory_bytes() const { return rows_.size() + header_.size(); }
+
+  private:
+    using Proof = std::function<bool(const std::byte* row)>;
+    // Reads bytes [offset, offset + bytes) of every strip of the stripe that is there.
+    void read_rows(std::uint64_t offset, std::uint64_t bytes, void (Rebuild::*then)());
+    void rows_read();
+    void solve_header();
+    void solve_block();
+    bool solve(std::uint32_t role, const Proof& proof);
+    bool attempt(std::uint32_t role, std::uint32_t second, const Proof& proof);
+    std::byte* row(std::uint32_t role) const { return rows_.data() + role * row_capacity_; }
+    std::byte* scratch(std::uint32_t role) const;
+    void finish(bool good);
+
+    const ArrayContext& array_;
+    IoQueue& queue_;
+    StripeGeometry geometry_;
+    std::uint64_t row_capacity_;
+    Buffer rows_;  // width rows as read, then two rows to solve into
+    Buffer header_;
+    std::vector<Io> ios_;
+    std::vector<bool> there_;  // by role: the row was read
+    void (Rebuild::*then_)() = nullptr;
+    BlockIdentity id_;
+    bool header_only_ = false;
+    std::uint64_t bytes_ = 0;
+    std::uint32_t pending_ = 0;
+    const std::byte* result_ = nullptr;
+    std::function<void(bool)> done_;
+    bool busy_ = false;
+};
+
+}  // namespace qlcshape

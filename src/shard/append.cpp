@@ -1,0 +1,295 @@
+// The write path up to the acknowledgement: into the open segment, into the TPS, sealed for commit.
+#include "base/assert.h"
+#include "base/crc32c.h"
+#include "shard/shard.h"
+
+namespace qlcshape {
+
+bool Shard::pump_writes() {
+    bool any = false;
+    while (!writes_.empty() && !failed_) {
+        PageOp& op = writes_.front();
+        if (!prepare(op)) break;
+        if (op.kind == OpKind::trim && !op.needed) {  // nothing there to trim
+            writes_.pop_front();
+            finish(op);
+        } else if (!(op.kind == OpKind::trim ? append_trim(op) : append(op))) {
+            break;
+        }
+        any = true;
+    }
+    if (closing_ && writes_.empty() && !open().empty() && !open().sealed &&
+        span_.segment == nullptr && can_open_next()) {
+        seal(nullptr);
+        open_next();
+        any = true;
+    }
+    return any;
+}
+
+// What must be known before the write at the front may be appended. Writes are appended in order,
+// so nothing can come between the merge of old contents and the append.
+bool Shard::prepare(PageOp& op) {
+    if (op.kind == OpKind::trim) {
+        if (op.checked) return true;
+        if (trim_waiting_) return false;
+        op.ready = [](PageWaiter& waiter, CachedPage* cached) {
+            auto& trim = static_cast<PageOp&>(waiter);
+            trim.shard->trim_waiting_ = false;
+            trim.checked = true;
+            trim.shard->look_before_trim(trim, cached);
+        };
+        trim_waiting_ = true;
+        if (CachedPage* cached = cache_.get(page_of(op.first), op)) op.ready(op, cached);
+        return op.checked;
+    }
+    if (op.merged || (!op.head_partial() && !op.tail_partial())) return true;
+    if (merges_pending_ == 0 && start_merge(op)) return op.merged;
+    return op.merged;
+}
+
+// A tombstone is wanted only where something is mapped, or about to be.
+void Shard::look_before_trim(PageOp& op, const CachedPage* cached) {
+    if (cached == nullptr) return damaged_page();
+    for (std::uint32_t i = 0; i < op.blocks && !op.needed; ++i) {
+        const Lba lba(op.first.value + i);
+        const PmtEntry entry = cached->entries[lba.value % kPageEntries];
+        op.needed =
+            entry.mapped() || entry.why() == Unmapped::poisoned || overlay_.find(lba) != nullptr;
+    }
+}
+
+// Reads the old contents of the partial blocks at the write's ends.
+bool Shard::start_merge(PageOp& op) {
+    merge_failed_ = false;
+    const bool wanted[2] = {op.head_partial(), op.tail_partial()};
+    merges_pending_ = (wanted[0] ? 1u : 0u) + (wanted[1] ? 1u : 0u);
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        if (!wanted[i]) continue;
+        PageOp& read = merge_reads_[i];
+        read = PageOp{};
+        read.shard = this;
+        read.kind = OpKind::read;
+        read.first = i == 0 ? op.first : Lba(op.first.value + op.blocks - 1);
+        read.blocks = 1;
+        read.bytes = kBlockBytes;
+        read.data = merge_memory_.data() + i * kBlockBytes;
+        read.context = &op;
+        read.done = [](PageOp& done) {
+            auto& write = *static_cast<PageOp*>(done.context);
+            Shard& shard = *write.shard;
+            if (done.failed)
+                shard.merge_failed_ = true;
+            else
+                shard.counters_.subtract(Counter::user_read_bytes, done.bytes);
+            if (--shard.merges_pending_ != 0) return;
+            if (!shard.merge_failed_) {
+                write.merged = true;
+                return;
+            }
+            QS_ASSERT(&shard.writes_.front() == &write);
+            shard.writes_.pop_front();
+            shard.finish_failed(write, Errc::media_error, done.first);
+        };
+    }
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        if (wanted[i]) start_read(merge_reads_[i]);
+    }
+    return true;
+}
+
+bool Shard::can_open_next() const { return open_sequence_ - published_sequence_ < kRamSegments; }
+
+void Shard::open_next() {
+    QS_ASSERT(can_open_next());
+    ++open_sequence_;
+    RamSegment& s = open();
+    s.reset();
+    s.sequence = open_sequence_;
+    s.journaled = s.trims_journaled = 0;
+    s.hold_record = s.last_record = 0;
+    s.awaits_record = s.sealed = s.committing = s.committed = false;
+}
+
+bool Shard::open_has_room_or_next() {
+    if (!open().sealed) return true;
+    if (!can_open_next()) return false;
+    open_next();
+    return true;
+}
+
+// Appends as much as goes; true when all of it is in, and the op is in the list it waits in.
+bool Shard::append(PageOp& op) {
+    if (span_.segment != nullptr) return false;               // its record comes first
+    if (!open().sealed && open().room() == 0) seal(nullptr);  // tombstones took the last slot
+    if (!open_has_room_or_next()) return false;
+    if (op.progress == 0) {
+        // All of an atomic write goes into one record or one segment.
+        const std::uint32_t whole = op.atomic() ? op.blocks : 1;
+        if (open().room() < whole && !can_open_next()) return false;
+        if (op.atomic() && !gate_.admit(op.blocks)) return false;
+        if (op.version.value == 0)
+            op.version = Version(next_version_.fetch_add(1, std::memory_order_relaxed));
+    }
+    Span span;
+    while (op.progress < op.blocks) {
+        if (!open_has_room_or_next()) return false;
+        std::uint32_t n = std::min(open().room(), op.blocks - op.progress);
+        if (!op.atomic() && !gate_.admit(n)) return false;
+        const std::uint32_t first_slot = open().fill();
+        for (std::uint32_t i = 0; i < n; ++i) append_block(op, op.progress + i);
+        op.progress += n;
+        if (open().room() == 0) {
+            if (op.atomic() && op.progress < op.blocks) span = Span{&open(), first_slot};
+            seal(span.segment != nullptr ? nullptr : &op);
+        }
+    }
+    QS_ASSERT(&writes_.front() == &op);
+    writes_.pop_front();
+    counters_.add(Counter::user_written_bytes, op.bytes);
+    if (span.segment != nullptr) {
+        span_ = span;
+        span_.segment->awaits_record = true;
+        pending_.push_back(op);
+    } else if (open().sealed) {
+        in_commit_.push_back(op);
+    } else {
+        pending_.push_back(op);
+    }
+    return true;
+}
+
+void Shard::append_block(PageOp& op, std::uint32_t index) {
+    RamSegment& s = open();
+    const std::uint32_t slot = s.fill();
+    std::byte* to = s.slot_data(slot);
+    const Lba lba(op.first.value + index);
+    const bool head = index == 0 && op.head_partial();
+    const bool tail = index == op.blocks - 1 && op.tail_partial();
+    std::uint32_t crc;
+    if (head || tail) {
+        const std::uint32_t skip = head ? op.head_skip : 0;
+        const std::uint64_t bytes =
+            head ? std::min<std::uint64_t>(op.bytes, kBlockBytes - skip) : op.tail_bytes();
+        std::memcpy(to, merge_memory_.data() + (head ? 0 : kBlockBytes), kBlockBytes);
+        const std::uint64_t from = head ? 0 : op.bytes - bytes;
+        if (op.data == nullptr)
+            std::memset(to + skip, 0, bytes);
+        else
+            std::memcpy(to + skip, op.data + from, bytes);
+        crc = crc32c({to, kBlockBytes});
+    } else if (op.data == nullptr) {
+        std::memset(to, 0, kBlockBytes);
+        crc = zero_block_crc32c();
+    } else {
+        crc = copy_block_crc32c(to, op.data + std::uint64_t{index} * kBlockBytes - op.head_skip);
+    }
+    s.append(Entry{EntryKind::data, lba, op.version, crc});
+    overlay_.set(lba,
+                 RamPlace{op.version, static_cast<std::uint32_t>(s.sequence % kRamSegments), slot});
+}
+
+bool Shard::append_trim(PageOp& op) {
+    if (span_.segment != nullptr || !open_has_room_or_next()) return false;
+    if (!open().has_tombstone_room()) {
+        if (!can_open_next()) return false;
+        seal(nullptr);
+        open_next();
+    }
+    if (open().tombstones() - open().trims_journaled >= kTpsTrims)
+        return false;  // the record is full
+    if (!gate_.admit(1)) return false;
+    op.version = Version(next_version_.fetch_add(1, std::memory_order_relaxed));
+    open().append_tombstone(Tombstone{op.first, op.blocks, op.version});
+    writes_.pop_front();
+    pending_.push_back(op);
+    counters_.add(Counter::user_trimmed_bytes, op.bytes);
+    return true;
+}
+
+// The open segment takes no more. What of it is in no record bypasses the TPS: its writes, and
+// `current` where it goes on in the next segment, are acknowledged when the segment is committed.
+void Shard::seal(PageOp* current) {
+    RamSegment& s = open();
+    QS_ASSERT(!s.sealed);
+    s.finish_filling();
+    s.sealed = true;
+    if (current != nullptr) current->wait_segment = s.sequence;
+    while (!pending_.empty()) {
+        PageOp& op = pending_.pop_front();
+        op.wait_segment = s.sequence;
+        in_commit_.push_back(op);
+    }
+}
+
+// Group commit: everything appended since the last record goes into one.
+bool Shard::journal() {
+    if (pending_.empty() || !tps_.record_free() || failed_) return false;
+    RamSegment& s = open();
+    QS_ASSERT(!s.sealed);
+    Tps::Contents contents;
+    if (span_.segment != nullptr) {
+        contents.pieces[0] = {span_.segment, span_.from, span_.segment->fill()};
+    }
+    contents.pieces[1] = {&s, s.journaled, s.fill()};
+    contents.trims = &s;
+    contents.first_trim = s.trims_journaled;
+    contents.last_trim = s.tombstones();
+    contents.last_segment = s.sequence;
+    contents.frontier = bands_.user_frontier();
+    if (!tps_.ring_has_room(contents)) {
+        if (tps_.space_to_tell()) {
+            Tps::Contents nothing;
+            nothing.frontier = contents.frontier;
+            tps_.write(nothing, OpFifo{});
+            return true;
+        }
+        // Commits make room. Without a write that spans segments, this one needn't wait for it.
+        if (span_.segment == nullptr && can_open_next()) {
+            seal(nullptr);
+            open_next();
+            return true;
+        }
+        return false;
+    }
+    const std::uint64_t record = tps_.write(contents, pending_.take());
+    s.journaled = s.fill();
+    s.trims_journaled = s.tombstones();
+    s.last_record = record;
+    if (span_.segment != nullptr) {
+        span_.segment->hold_record = span_.segment->last_record = record;
+        span_.segment->awaits_record = false;
+        span_ = Span{};
+    }
+    return true;
+}
+
+void Shard::record_acked(OpFifo ops, bool good) {
+    if (!good) failed_ = true;
+    while (!ops.empty()) {
+        PageOp& op = ops.pop_front();
+        if (!good)
+            finish_failed(op, Errc::io_error, op.first);
+        else if (op.wait_segment > durable_sequence_)
+            in_commit_.push_back(op);
+        else if (op.kind == OpKind::trim)
+            apply_trim(op);
+        else
+            finish(op);
+    }
+}
+
+bool Shard::start_commits() {
+    bool any = false;
+    while (commit_cursor_ < open_sequence_ || (commit_cursor_ == open_sequence_ && open().sealed)) {
+        RamSegment& s = segment(commit_cursor_);
+        if (s.awaits_record || s.hold_record > tps_.acked_through()) break;
+        s.committing = true;
+        committer_.commit(s);
+        ++commit_cursor_;
+        any = true;
+    }
+    return any;
+}
+
+}  // namespace qlcshape

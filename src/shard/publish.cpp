@@ -1,0 +1,178 @@
+// What becomes of durable segments: their blocks enter the table of mappings. And GC's questions
+// about it, which only this shard may answer.
+#include "base/assert.h"
+#include "shard/shard.h"
+
+namespace qlcshape {
+
+// In the order of sequence: everything up to here is committed, and no record that reads from it is
+// in flight any more.
+bool Shard::advance_durable() {
+    const std::uint64_t before = durable_sequence_;
+    while (durable_sequence_ + 1 <= open_sequence_) {
+        RamSegment& s = segment(durable_sequence_ + 1);
+        if (!s.sealed || !s.committed || s.last_record > tps_.acked_through()) break;
+        ++durable_sequence_;
+    }
+    if (durable_sequence_ == before) return false;
+    tps_.release(durable_sequence_);
+    // Trims are applied before later writes of the same segment are published.
+    OpFifo ops = in_commit_.take();
+    while (!ops.empty()) {
+        PageOp& op = ops.pop_front();
+        if (op.wait_segment > durable_sequence_)
+            in_commit_.push_back(op);
+        else if (op.kind == OpKind::trim)
+            apply_trim(op);
+        else
+            finish(op);
+    }
+    return true;
+}
+
+// One segment at a time, slots in order; up to kPublishItems pages are fetched at once.
+bool Shard::publish() {
+    bool any = false;
+    while (published_sequence_ < durable_sequence_) {
+        RamSegment& s = segment(published_sequence_ + 1);
+        while (publish_slot_ < s.fill() && !idle_publish_.empty()) {
+            auto& item = static_cast<PublishItem&>(idle_publish_.pop_front());
+            item.segment = &s;
+            item.slot = publish_slot_++;
+            any = true;
+            if (CachedPage* cached = cache_.get(page_of(s.entry(item.slot).lba), item)) {
+                publish_slot(s, item.slot, cached);
+                idle_publish_.push_back(item);
+            } else {
+                ++publishing_;
+            }
+        }
+        if (publish_slot_ < s.fill() || publishing_ != 0) break;
+        publish_done();
+        any = true;
+    }
+    return any;
+}
+
+void Shard::publish_slot(RamSegment& s, std::uint32_t slot, CachedPage* cached) {
+    if (cached == nullptr) return damaged_page();
+    const Entry e = s.entry(slot);
+    PmtEntry& entry = cached->entries[e.lba.value % kPageEntries];
+    const ArrayLayout& l = array_.layout;
+    // A trim that came after this write may have been applied before it.
+    const bool newer = entry.mapped() || entry.version() < e.version;
+    if (newer) {
+        if (entry.mapped())
+            bands_.drop_valid(l.band_of(entry.pba(l)));
+        else
+            counters_.add(Counter::used_blocks, 1);
+        entry = PmtEntry::make_mapped(l, l.pba(s.placement.band, s.placement.segment, slot), e.crc);
+        bands_.add_valid(s.placement.band);
+        cached->dirty = true;
+    }
+    const RamPlace* ram = overlay_.find(e.lba);
+    if (ram != nullptr && ram->segment == s.sequence % kRamSegments && ram->slot == slot)
+        overlay_.erase(e.lba);
+}
+
+void Shard::publish_done() {
+    RamSegment& s = segment(published_sequence_ + 1);
+    bands_.published(s.placement, s.tombstone_blocks());
+    s.sealed = false;
+    ++published_sequence_;
+    publish_slot_ = 0;
+    if (published_sequence_ == open_sequence_) {
+        open_next();
+    }
+}
+
+// The tombstone is durable: now the table forgets what it covers, and then the trim is
+// acknowledged.
+void Shard::apply_trim(PageOp& op) {
+    op.ready = [](PageWaiter& waiter, CachedPage* cached) {
+        auto& trim = static_cast<PageOp&>(waiter);
+        trim.shard->trim_page(trim, cached);
+    };
+    if (CachedPage* cached = cache_.get(page_of(op.first), op)) trim_page(op, cached);
+}
+
+void Shard::trim_page(PageOp& op, CachedPage* cached) {
+    if (cached == nullptr) {
+        damaged_page();
+        return finish_failed(op, Errc::media_error, op.first);
+    }
+    const ArrayLayout& l = array_.layout;
+    for (std::uint32_t i = 0; i < op.blocks; ++i) {
+        const Lba lba(op.first.value + i);
+        PmtEntry& entry = cached->entries[lba.value % kPageEntries];
+        if (entry.mapped()) {
+            bands_.drop_valid(l.band_of(entry.pba(l)));
+            counters_.subtract(Counter::used_blocks, 1);
+            entry = PmtEntry::make_unmapped(Unmapped::trimmed, op.version);
+        } else if (entry.version() < op.version) {
+            entry = PmtEntry::make_unmapped(Unmapped::trimmed, op.version);
+        }
+        const RamPlace* ram = overlay_.find(lba);
+        if (ram != nullptr && ram->version < op.version) overlay_.erase(lba);
+    }
+    cached->dirty = true;
+    finish(op);
+}
+
+bool Shard::take_batches() {
+    MapBatch* batch = map_port_.mailbox.take_all();
+    const bool any = batch != nullptr;
+    while (batch != nullptr) {
+        MapBatch* next = batch->mail_next;
+        batch->unanswered = static_cast<std::uint32_t>(batch->items.size()) + 1;
+        for (MapItem& item : batch->items) {
+            item.batch = batch;
+            item.shard = this;
+            item.ready = [](PageWaiter& waiter, CachedPage* cached) {
+                auto& it = static_cast<MapItem&>(waiter);
+                static_cast<Shard*>(it.shard)->answer(it, cached);
+            };
+            if (CachedPage* cached = cache_.get(page_of(item.lba), item)) answer(item, cached);
+        }
+        if (--batch->unanswered == 0) {
+            batch->reply_to->put(*batch);
+            batch->reply_queue->wake();
+        }
+        batch = next;
+    }
+    return any;
+}
+
+void Shard::answer(MapItem& item, CachedPage* cached) {
+    const ArrayLayout& l = array_.layout;
+    item.yes = false;
+    item.failed = cached == nullptr;
+    if (cached == nullptr) {
+        damaged_page();
+    } else if (item.batch->kind == MapKind::tombstone) {
+        for (std::uint32_t i = 0; i < item.blocks; ++i) {
+            item.yes |= cached->entries[(item.lba.value + i) % kPageEntries] == item.expected;
+        }
+    } else {
+        PmtEntry& entry = cached->entries[item.lba.value % kPageEntries];
+        item.yes = entry == item.expected;
+        if (item.yes && item.batch->kind == MapKind::exchange) {
+            if (entry.mapped()) bands_.drop_valid(l.band_of(entry.pba(l)));
+            if (item.desired.mapped()) bands_.add_valid(l.band_of(item.desired.pba(l)));
+            if (entry.mapped() && !item.desired.mapped())
+                counters_.subtract(Counter::used_blocks, 1);
+            entry = item.desired;
+            cached->dirty = true;
+        }
+    }
+    if (--item.batch->unanswered == 0) {
+        item.batch->reply_to->put(*item.batch);
+        item.batch->reply_queue->wake();
+    }
+}
+
+// A page of the table can't be trusted. Nothing more is acknowledged, the array stays marked as
+// open, and the next open rebuilds the table from headers.
+void Shard::damaged_page() { failed_ = true; }
+
+}  // namespace qlcshape

@@ -1,0 +1,146 @@
+// The read path: from RAM where the block is newest there, else from the array, verified.
+#include <cstring>
+
+#include "base/assert.h"
+#include "shard/shard.h"
+
+namespace qlcshape {
+
+void Shard::start_read(PageOp& op) {
+    op.progress = 0;
+    op.reads_pending = 1;  // for the op itself, until all of it has begun
+    if (!reads_.empty()) {
+        reads_.push_back(op);
+        return;
+    }
+    op.ready = [](PageWaiter& waiter, CachedPage* cached) {
+        auto& read = static_cast<PageOp&>(waiter);
+        read.shard->read_page(read, cached);
+    };
+    if (CachedPage* cached = cache_.get(page_of(op.first), op)) read_page(op, cached);
+}
+
+// Reads that ran out of chunks begin again where they stopped, with a fresh look at the table.
+bool Shard::pump_reads() {
+    bool any = false;
+    while (!reads_.empty() && !idle_chunks_.empty()) {
+        PageOp& op = reads_.pop_front();
+        any = true;
+        op.ready = [](PageWaiter& waiter, CachedPage* cached) {
+            auto& read = static_cast<PageOp&>(waiter);
+            read.shard->read_page(read, cached);
+        };
+        if (CachedPage* cached = cache_.get(page_of(op.first), op)) read_page(op, cached);
+    }
+    return any;
+}
+
+void Shard::read_page(PageOp& op, CachedPage* cached) {
+    while (op.progress < op.blocks) {
+        if (!read_block(op, cached == nullptr ? nullptr : cached->entries)) {
+            reads_.push_back(op);
+            return;
+        }
+    }
+    end_read(op);
+}
+
+// Begins the next block, or a run of blocks; false where no chunk is free.
+bool Shard::read_block(PageOp& op, const PmtEntry* entries) {
+    const Lba lba(op.first.value + op.progress);
+    if (const RamPlace* ram = overlay_.find(lba)) {
+        deliver(op, op.progress++, segments_[ram->segment]->slot_data(ram->slot));
+        return true;
+    }
+    if (recovered_ != nullptr) {
+        if (auto it = recovered_->find(lba.value); it != recovered_->end()) {
+            deliver(op, op.progress++, it->second.empty() ? nullptr : it->second.data());
+            return true;
+        }
+    }
+    const PmtEntry entry = entries == nullptr ? PmtEntry{} : entries[lba.value % kPageEntries];
+    if (entries == nullptr || (!entry.mapped() && entry.why() == Unmapped::poisoned)) {
+        op.failed = true;
+        op.error = Errc::media_error;
+        op.bad_lba = lba;
+        ++op.progress;
+        return true;
+    }
+    if (!entry.mapped()) {
+        deliver(op, op.progress++, nullptr);
+        return true;
+    }
+    if (idle_chunks_.empty()) return false;
+    start_chunk(op, idle_chunks_.pop_front(), entries);
+    return true;
+}
+
+// A run: blocks that follow each other in the volume, on the drive, and are not newer in RAM.
+void Shard::start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries) {
+    const ArrayLayout& l = array_.layout;
+    const std::uint64_t first = op.first.value + op.progress;
+    const Pba pba = entries[first % kPageEntries].pba(l);
+    const std::uint32_t most = reader_.run_length(pba, op.blocks - op.progress);
+    std::uint32_t n = 0;
+    while (n < most) {
+        const Lba lba(first + n);
+        const PmtEntry entry = entries[lba.value % kPageEntries];
+        if (!entry.mapped() || entry.pba(l).value != pba.value + n || overlay_.find(lba) != nullptr)
+            break;
+        if (recovered_ != nullptr && recovered_->contains(lba.value)) break;
+        chunk.read.expected[n] = entry;
+        chunk.read.lbas[n] = lba;
+        ++n;
+    }
+    QS_ASSERT(n > 0);
+    chunk.op = &op;
+    chunk.first_block = op.progress;
+    chunk.band = l.band_of(pba);
+    chunk.read.first = pba;
+    chunk.read.blocks = n;
+    chunk.read.context = &chunk;
+    chunk.read.done = [](BlockRead& read) {
+        auto& done = *static_cast<ReadChunk*>(read.context);
+        done.op->shard->chunk_done(done);
+    };
+    op.progress += n;
+    ++op.reads_pending;
+    bands_.begin_read(chunk.band);
+    reader_.read(chunk.read);
+}
+
+void Shard::chunk_done(ReadChunk& chunk) {
+    PageOp& op = *chunk.op;
+    bands_.end_read(chunk.band);
+    for (std::uint32_t i = 0; i < chunk.read.blocks; ++i) {
+        if ((chunk.read.bad >> i & 1) != 0) {
+            op.failed = true;
+            op.error = Errc::media_error;
+            op.bad_lba = chunk.read.lbas[i];
+        } else {
+            deliver(op, chunk.first_block + i, chunk.read.data + std::size_t{i} * kBlockBytes);
+        }
+    }
+    idle_chunks_.push_back(chunk);
+    end_read(op);
+}
+
+// Copies what the request wants of a block; null: zeroes.
+void Shard::deliver(PageOp& op, std::uint32_t block, const std::byte* from) {
+    const std::uint64_t skip = block == 0 ? op.head_skip : 0;
+    const std::uint64_t at =
+        std::uint64_t{block} * kBlockBytes + skip - op.head_skip;  // in the range
+    const std::uint64_t bytes = std::min<std::uint64_t>(kBlockBytes - skip, op.bytes - at);
+    if (from == nullptr)
+        std::memset(op.data + at, 0, bytes);
+    else
+        std::memcpy(op.data + at, from + skip, bytes);
+}
+
+void Shard::end_read(PageOp& op) {
+    if (--op.reads_pending != 0) return;
+    if (!op.failed) counters_.add(Counter::user_read_bytes, op.bytes);
+    finish(op);
+}
+
+}  // namespace qlcshape

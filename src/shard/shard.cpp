@@ -1,0 +1,178 @@
+#include "shard/shard.h"
+
+#include "base/assert.h"
+
+namespace qlcshape {
+
+namespace {
+constexpr std::uint32_t kReadChunks = 64;
+constexpr std::uint32_t kPublishItems = 256;
+}  // namespace
+
+Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue)
+    : array_(shared.array),
+      bands_(shared.bands),
+      gate_(shared.gate),
+      next_version_(shared.next_version),
+      queue_(queue),
+      cache_(array_, cache_sets, queue, counters_),
+      reader_(array_, queue, counters_),
+      committer_(array_, bands_, Stream::user, static_cast<std::uint8_t>(index), queue, counters_),
+      tps_(array_, index, queue, counters_),
+      overlay_(std::size_t{kRamSegments} * array_.layout.slots_per_segment),
+      segment_memory_(segment_memory_bytes(array_.layout)),
+      publish_items_(kPublishItems),
+      chunk_memory_(std::size_t{kReadChunks} * BlockRead::kMaxBlocks * kBlockBytes),
+      chunks_(kReadChunks),
+      merge_memory_(2 * kBlockBytes) {
+    const std::uint64_t bytes = SegmentBuffer::bytes_needed(array_.layout);
+    for (std::uint32_t i = 0; i < kRamSegments; ++i) {
+        segments_.push_back(std::make_unique<RamSegment>(
+            array_.layout, segment_memory_.span().subspan(i * bytes, bytes)));
+    }
+    open().reset();
+    open().sequence = open_sequence_;
+    for (std::uint32_t i = 0; i < kReadChunks; ++i) {
+        chunks_[i].read.data =
+            chunk_memory_.data() + std::size_t{i} * BlockRead::kMaxBlocks * kBlockBytes;
+        idle_chunks_.push_back(chunks_[i]);
+    }
+    for (PublishItem& item : publish_items_) {
+        item.shard = this;
+        item.ready = [](PageWaiter& waiter, CachedPage* cached) {
+            auto& it = static_cast<PublishItem&>(waiter);
+            it.shard->publish_slot(*it.segment, it.slot, cached);
+            --it.shard->publishing_;
+            it.shard->idle_publish_.push_back(it);
+        };
+        idle_publish_.push_back(item);
+    }
+    map_port_.queue = &queue_;
+    tps_.acked = [this](OpFifo ops, bool good) { record_acked(ops, good); };
+    committer_.durable = [](SegmentBuffer& done) {
+        static_cast<RamSegment&>(done).committed = true;
+    };
+}
+
+Shard::~Shard() = default;
+
+void Shard::memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t& overlay) const {
+    cache += cache_.memory_bytes();
+    segments += segment_memory_.size() + chunk_memory_.size() + merge_memory_.size() +
+                tps_.memory_bytes() + reader_.memory_bytes();
+    overlay += overlay_.memory_bytes();
+}
+
+bool Shard::poll() {
+    bool any = take_mail();
+    any |= take_batches();
+    any |= tps_.poll();
+    any |= committer_.poll();
+    any |= advance_durable();
+    any |= cache_.poll();
+    any |= publish();
+    any |= reader_.poll();
+    any |= pump_reads();
+    any |= pump_writes();
+    any |= journal();
+    any |= start_commits();
+    any |= pump_flushes();
+    if (committer_.failed() || cache_.failed()) failed_ = true;
+    if (failed_) fail_everything();
+    return any;
+}
+
+bool Shard::busy() const {
+    return in_flight_[0] + in_flight_[1] != 0 || !reads_.empty() ||
+           published_sequence_ + 1 != open_sequence_ || closing_ || queue_.in_flight() != 0;
+}
+
+bool Shard::take_mail() {
+    PageOp* op = mailbox_.take_all();
+    const bool any = op != nullptr;
+    while (op != nullptr) {
+        PageOp* next = op->mail_next;
+        dispatch(*op);
+        op = next;
+    }
+    return any;
+}
+
+void Shard::dispatch(PageOp& op) {
+    op.shard = this;
+    switch (op.kind) {
+        case OpKind::read:
+            start_read(op);
+            break;
+        case OpKind::write:
+        case OpKind::trim:
+            op.flush_phase = phase_;
+            ++in_flight_[phase_];
+            writes_.push_back(op);
+            break;
+        case OpKind::flush:
+            flushes_.push_back(op);
+            break;
+    }
+}
+
+void Shard::finish(PageOp& op) {
+    if (op.kind == OpKind::write || op.kind == OpKind::trim) --in_flight_[op.flush_phase];
+    op.done(op);
+}
+
+void Shard::finish_failed(PageOp& op, Errc error, Lba lba) {
+    op.failed = true;
+    op.error = error;
+    op.bad_lba = lba;
+    finish(op);
+}
+
+// A drive of the TPS or the table failed, or no place could be found for a segment: what was
+// acknowledged is safe on media, and nothing more is acknowledged.
+void Shard::fail_everything() {
+    for (OpFifo* list : {&writes_, &pending_, &in_commit_}) {
+        if (list == &writes_ && merges_pending_ != 0)
+            continue;  // the front still waits for its reads
+        if (list == &writes_ && trim_waiting_) continue;
+        OpFifo ops = list->take();
+        while (!ops.empty()) {
+            PageOp& op = ops.pop_front();
+            finish_failed(op, Errc::io_error, op.first);
+        }
+    }
+}
+
+// Flushes wait for the writes that were in flight when they came, no others: writes are counted by
+// the phase in which they came, and each round of flushes begins a new phase.
+bool Shard::pump_flushes() {
+    bool any = false;
+    if (flushing_ != nullptr && in_flight_[phase_ ^ 1] == 0) {
+        PageOp* op = flushing_;
+        flushing_ = nullptr;
+        while (op != nullptr) {
+            PageOp* next = op->next_op;
+            finish(*op);
+            op = next;
+        }
+        any = true;
+    }
+    if (flushing_ == nullptr && !flushes_.empty()) {
+        flushing_ = &flushes_.front();
+        flushes_.take();
+        phase_ ^= 1;
+        any = true;
+    }
+    return any;
+}
+
+bool Shard::drained() const {
+    if (!closing_ || in_flight_[0] + in_flight_[1] != 0 || flushing_ != nullptr ||
+        !flushes_.empty() || !reads_.empty() || !reader_.idle() || !mailbox_.empty()) {
+        return false;
+    }
+    if (failed_) return queue_.in_flight() == 0;
+    return open().empty() && published_sequence_ + 1 == open_sequence_ && tps_.idle();
+}
+
+}  // namespace qlcshape

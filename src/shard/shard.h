@@ -1,0 +1,210 @@
+// A shard: one thread's share of the data plane. It owns the PMT pages routed to it, orders all
+// writes to their blocks, and shares nothing but the band table, the space gate and its two
+// mailboxes.
+//
+// A write: append to the open RAM segment -> TPS record (or, for what completes a segment, its
+// commit)
+// -> acknowledged. A full segment: commit -> published (the PMT leads to it) -> its TPS space and
+// RAM are free. docs/write_path.md names what a crash leaves between any two steps.
+//
+// Everything advances from poll(), on the shard's thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "band/band_table.h"
+#include "band/space_gate.h"
+#include "base/counters.h"
+#include "base/mailbox.h"
+#include "pmt/map_batch.h"
+#include "segment/block_reader.h"
+#include "segment/committer.h"
+#include "shard/overlay.h"
+#include "shard/page_op.h"
+#include "shard/tps.h"
+
+namespace qlcshape {
+
+// The newest contents of blocks that recovery could not commit, because drives are missing: served
+// from memory, read-only. An empty vector: trimmed.
+using RecoveredBlocks = std::unordered_map<std::uint64_t, std::vector<std::byte>>;
+
+class Shard {
+  public:
+    struct Shared {
+        const ArrayContext& array;
+        BandTable& bands;
+        SpaceGate& gate;
+        std::atomic<std::uint64_t>& next_version;
+    };
+
+    Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue);
+    ~Shard();
+
+    // --- any thread ---
+    void submit(PageOp& op) {
+        mailbox_.put(op);
+        queue_.wake();
+    }
+    MapPort& map_port() { return map_port_; }
+    const Counters& counters() const { return counters_; }
+    bool failed() const { return failed_.load(std::memory_order_relaxed); }
+    std::uint64_t blocks_used_now() const { return counters_.get(Counter::used_blocks); }
+
+    // --- the shard's thread ---
+    bool poll();
+    bool has_mail() const { return !mailbox_.empty() || !map_port_.mailbox.empty(); }
+    // Something is under way that a later poll may advance without mail or a completion.
+    bool busy() const;
+
+    // Closing: commit what is in RAM; then drained() becomes true once nothing is left to do.
+    void begin_close() { closing_ = true; }
+    bool drained() const;
+    // Then write the table back; true when done.
+    bool table_flushed() { return cache_.flushed(); }
+    bool table_failed() const { return cache_.failed(); }
+
+    // --- set-up ---
+    void set_recovered(const RecoveredBlocks* recovered) { recovered_ = recovered; }
+    // Memory that I/O is done from, to be registered with the queue.
+    static std::uint64_t segment_memory_bytes(const ArrayLayout& l) {
+        return kRamSegments * SegmentBuffer::bytes_needed(l);
+    }
+    void memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t& overlay) const;
+
+  private:
+    struct RamSegment : SegmentBuffer {
+        using SegmentBuffer::SegmentBuffer;
+        std::uint32_t journaled = 0;  // slots that are in a TPS record, or were when it was sealed
+        std::uint32_t trims_journaled = 0;
+        std::uint64_t hold_record = 0;  // not to be committed before this record is durable
+        std::uint64_t last_record = 0;  // newest record with blocks of it
+        bool awaits_record = false;     // hold_record is not known yet
+        bool sealed = false;
+        bool committing = false;
+        bool committed = false;
+    };
+    struct PublishItem : PageWaiter {
+        Shard* shard = nullptr;
+        RamSegment* segment = nullptr;
+        std::uint32_t slot = 0;
+    };
+    struct ReadChunk {
+        BlockRead read;
+        PageOp* op = nullptr;
+        std::uint32_t first_block = 0;  // of the op
+        BandId band;
+        ReadChunk* next = nullptr;
+    };
+    struct Span {  // an atomic write whose first blocks are at the end of a sealed segment
+        RamSegment* segment = nullptr;
+        std::uint32_t from = 0;
+    };
+
+    // shard.cpp
+    bool take_mail();
+    void dispatch(PageOp& op);
+    void finish(PageOp& op);
+    void finish_failed(PageOp& op, Errc error, Lba lba);
+    void fail_everything();
+    bool pump_flushes();
+
+    // append.cpp
+    bool pump_writes();
+    bool prepare(PageOp& op);
+    void look_before_trim(PageOp& op, const CachedPage* cached);
+    bool start_merge(PageOp& op);
+    bool append(PageOp& op);
+    bool append_trim(PageOp& op);
+    void append_block(PageOp& op, std::uint32_t index);
+    bool open_has_room_or_next();
+    bool can_open_next() const;
+    void open_next();
+    void seal(PageOp* current);
+    bool journal();
+    void record_acked(OpFifo ops, bool good);
+    bool start_commits();
+
+    // publish.cpp
+    bool advance_durable();
+    bool publish();
+    void publish_slot(RamSegment& segment, std::uint32_t slot, CachedPage* cached);
+    void publish_done();
+    void apply_trim(PageOp& op);
+    void trim_page(PageOp& op, CachedPage* cached);
+    bool take_batches();
+    void answer(MapItem& item, CachedPage* cached);
+    void damaged_page();
+
+    // read.cpp
+    void start_read(PageOp& op);
+    bool pump_reads();
+    void read_page(PageOp& op, CachedPage* cached);
+    bool read_block(PageOp& op, const PmtEntry* entries);
+    void start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries);
+    void chunk_done(ReadChunk& chunk);
+    void deliver(PageOp& op, std::uint32_t block, const std::byte* from);
+    void end_read(PageOp& op);
+
+    RamSegment& segment(std::uint64_t sequence) { return *segments_[sequence % kRamSegments]; }
+    RamSegment& open() { return segment(open_sequence_); }
+    const RamSegment& open() const { return *segments_[open_sequence_ % kRamSegments]; }
+
+    const ArrayContext& array_;
+    BandTable& bands_;
+    SpaceGate& gate_;
+    std::atomic<std::uint64_t>& next_version_;
+    IoQueue& queue_;
+    Counters counters_;
+    Mailbox<PageOp> mailbox_;
+    MapPort map_port_;
+    PageCache cache_;
+    BlockReader reader_;
+    Committer committer_;
+    Tps tps_;
+    Overlay overlay_;
+
+    // Segments by sequence: published_ < durable, committing, sealed < open_sequence_.
+    Buffer segment_memory_;
+    std::vector<std::unique_ptr<RamSegment>> segments_;
+    std::uint64_t open_sequence_ = 1;
+    std::uint64_t durable_sequence_ = 0;
+    std::uint64_t published_sequence_ = 0;
+    std::uint64_t commit_cursor_ = 1;  // next to be handed to the committer
+
+    OpFifo writes_;     // not yet appended, in order
+    OpFifo pending_;    // appended, the newest blocks in no record yet
+    OpFifo in_commit_;  // wait for durable_sequence_
+    Span span_;
+
+    std::vector<PublishItem> publish_items_;
+    Fifo<PageWaiter> idle_publish_;
+    std::uint32_t publish_slot_ = 0;
+    std::uint32_t publishing_ = 0;
+
+    Buffer chunk_memory_;
+    std::vector<ReadChunk> chunks_;
+    Fifo<ReadChunk> idle_chunks_;
+    OpFifo reads_;  // wait for a chunk
+    const RecoveredBlocks* recovered_ = nullptr;
+
+    Buffer merge_memory_;  // the two partial blocks of the write at the front
+    PageOp merge_reads_[2];
+    std::uint32_t merges_pending_ = 0;
+    bool merge_failed_ = false;
+    bool trim_waiting_ = false;
+
+    OpFifo flushes_;
+    PageOp* flushing_ = nullptr;
+    std::uint64_t in_flight_[2] = {0, 0};
+    std::uint8_t phase_ = 0;
+
+    std::atomic<bool> failed_{false};
+    bool closing_ = false;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,189 @@
+#include "shard/tps.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+
+namespace qlcshape {
+
+Tps::Tps(const ArrayContext& array, std::uint32_t shard, IoQueue& queue, Counters& counters)
+    : array_(array),
+      shard_(shard),
+      queue_(queue),
+      counters_(counters),
+      ring_bytes_(array.layout.tps_ring_bytes(array.shards)),
+      ring_offset_(array.layout.tps_ring_offset(array.shards, shard)) {
+    const std::uint64_t most = array.layout.slots_per_segment + kAtomicWriteBlocks + kTpsTrims;
+    QS_ASSERT(most <= kTpsMaxEntries);
+    header_capacity_ = std::uint64_t{tps_header_blocks(most)} * kBlockBytes;
+    headers_ = Buffer(kRecords * header_capacity_);
+    for (Record& r : records_) r.ios.reserve(3 * array.scm.size());
+    for (Device* scm : array.scm) must_flush_ |= scm->geometry().volatile_cache;
+}
+
+bool Tps::record_free() const { return next_ - oldest_ < kRecords; }
+
+std::uint64_t Tps::record_bytes(const Contents& c) const {
+    return std::uint64_t{tps_header_blocks(c.entries()) + c.blocks()} * kBlockBytes;
+}
+
+// A record doesn't wrap: where it wouldn't fit before the ring's end it starts at its beginning.
+std::uint64_t Tps::start_of(std::uint64_t bytes) const {
+    const std::uint64_t place = head_ % ring_bytes_;
+    return place + bytes <= ring_bytes_ ? head_ : head_ + (ring_bytes_ - place);
+}
+
+bool Tps::ring_has_room(const Contents& c) const {
+    // One block is always left for a record that only tells of the tail.
+    const std::uint64_t bytes = record_bytes(c);
+    const std::uint64_t spare = c.entries() == 0 ? 0 : kBlockBytes;
+    return start_of(bytes) + bytes + spare - told_tail_ <= ring_bytes_;
+}
+
+std::uint64_t Tps::write(const Contents& c, OpFifo ops) {
+    QS_ASSERT(record_free() && ring_has_room(c));
+    const std::uint64_t bytes = record_bytes(c);
+    const std::uint64_t start = start_of(bytes);
+    head_ = start + bytes;
+    Record& r = record(next_);
+    QS_ASSERT(r.step == Step::idle);
+    r.sequence = next_++;
+    r.ops = ops;
+    r.failed = false;
+    r.tail = tail_;
+    if (c.entries() != 0) note_use(c.last_segment);
+    std::byte* header = headers_.data() + r.sequence % kRecords * header_capacity_;
+    TpsRecord view({header, header_capacity_});
+    encode(c, view, start % ring_bytes_);
+    submit(r, c, header, start % ring_bytes_);
+    counters_.add(Counter::tps_written_bytes, bytes);
+    return r.sequence;
+}
+
+void Tps::encode(const Contents& c, TpsRecord& view, std::uint64_t position) {
+    TpsRecordFixed& f = view.fixed();
+    f = TpsRecordFixed{};
+    f.array = array_.array;
+    f.epoch = array_.epoch;
+    f.epoch_key = array_.epoch_key;
+    f.shard = shard_;
+    f.sequence = next_ - 1;
+    f.position = position;
+    f.acked_through = acked_through_;
+    f.tail = tail_sequence_;
+    f.band = c.frontier.band.value;
+    f.band_sequence = c.frontier.sequence;
+    f.frontier = c.frontier.frontier;
+    f.payload_blocks = c.blocks();
+    f.entries = static_cast<std::uint16_t>(c.entries());
+    std::memset(static_cast<void*>(&f + 1), 0, view.header_bytes() - sizeof(f));
+    std::uint32_t index = 0;
+    for (const Piece& piece : c.pieces) {
+        for (std::uint32_t slot = piece.from; slot < piece.to; ++slot) {
+            view.set_entry(index++, piece.segment->entry(slot));
+        }
+    }
+    for (std::uint32_t i = c.first_trim; i < c.last_trim; ++i) {
+        const Tombstone t = c.trims->tombstone(i);
+        view.set_entry(index++, Entry{EntryKind::tombstones, t.lba, t.version, t.blocks});
+    }
+    view.seal();
+}
+
+void Tps::submit(Record& r, const Contents& c, std::byte* header, std::uint64_t position) {
+    r.ios.clear();
+    const std::uint64_t header_bytes = std::uint64_t{tps_header_blocks(c.entries())} * kBlockBytes;
+    for (Device* scm : array_.scm) {
+        std::uint64_t at = position;
+        add_io(r, scm, at, header_bytes, header);
+        at += header_bytes;
+        for (const Piece& piece : c.pieces) {
+            if (piece.count() == 0) continue;
+            const std::uint64_t bytes = std::uint64_t{piece.count()} * kBlockBytes;
+            add_io(r, scm, at, bytes, piece.segment->slot_data(piece.from));
+            at += bytes;
+        }
+    }
+    r.step = Step::writing;
+    r.pending = static_cast<std::uint32_t>(r.ios.size());
+    for (Io& io : r.ios) queue_.submit(io);
+}
+
+void Tps::add_io(Record& r, Device* device, std::uint64_t position, std::uint64_t bytes,
+                 std::byte* data) {
+    Io io;
+    io.kind = data == nullptr ? IoKind::flush : IoKind::write;
+    io.device = device;
+    io.offset = data == nullptr ? 0 : ring_offset_ + position;
+    io.bytes = bytes;
+    io.data = data;
+    io.context = &r;
+    io.done = [](Io& done) {
+        auto& rec = *static_cast<Record*>(done.context);
+        --rec.pending;
+        if (done.error_number != 0) rec.failed = true;
+    };
+    r.ios.push_back(io);
+}
+
+void Tps::flush(Record& r) {
+    r.ios.clear();
+    for (Device* scm : array_.scm) {
+        if (scm->geometry().volatile_cache) add_io(r, scm, 0, 0, nullptr);
+    }
+    r.step = Step::flushing;
+    r.pending = static_cast<std::uint32_t>(r.ios.size());
+    for (Io& io : r.ios) queue_.submit(io);
+}
+
+bool Tps::poll() {
+    bool any = false;
+    for (std::uint64_t sequence = oldest_; sequence < next_; ++sequence) {
+        Record& r = record(sequence);
+        if (r.pending != 0) continue;
+        if (r.step == Step::writing && must_flush_ && !r.failed) {
+            flush(r);
+            any = true;
+        } else if (r.step == Step::writing || r.step == Step::flushing) {
+            r.step = Step::done;
+        }
+    }
+    while (oldest_ < next_ && record(oldest_).step == Step::done) {
+        Record& r = record(oldest_);
+        r.step = Step::idle;
+        ++oldest_;
+        if (r.failed)
+            counters_.add(Counter::io_errors, 1);
+        else
+            acked_through_ = r.sequence, told_tail_ = r.tail;
+        acked(r.ops.take(), !r.failed);
+        any = true;
+    }
+    return any;
+}
+
+void Tps::note_use(std::uint64_t segment) {
+    if (uses_count_ != 0) {
+        Use& last = uses_[(uses_begin_ + uses_count_ - 1) % uses_.size()];
+        QS_ASSERT(last.segment <= segment);
+        if (last.segment == segment) {
+            last.end = head_;
+            last.sequence = next_ - 1;
+            return;
+        }
+    }
+    QS_ASSERT(uses_count_ < uses_.size());
+    uses_[(uses_begin_ + uses_count_++) % uses_.size()] = Use{segment, head_, next_ - 1};
+}
+
+void Tps::release(std::uint64_t segment) {
+    while (uses_count_ != 0 && uses_[uses_begin_].segment <= segment) {
+        tail_ = uses_[uses_begin_].end;
+        tail_sequence_ = uses_[uses_begin_].sequence + 1;
+        uses_begin_ = (uses_begin_ + 1) % uses_.size();
+        --uses_count_;
+    }
+}
+
+}  // namespace qlcshape

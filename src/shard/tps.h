@@ -1,0 +1,110 @@
+// A shard's part of the TPS: a ring of records on every scm drive, the same bytes on each. A record
+// is acknowledged when it is durable on all of them, in the order of sequence. Space comes back
+// when all segments that a record has blocks in are committed, and a durable record says so: else a
+// torn record could destroy one that recovery still asks for.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/counters.h"
+#include "format/tps_record.h"
+#include "segment/segment_buffer.h"
+#include "shard/page_op.h"
+
+namespace qlcshape {
+
+class Tps {
+  public:
+    static constexpr std::uint32_t kRecords = 4;  // in flight at once
+
+    // Slots [from, to) of a segment in RAM.
+    struct Piece {
+        const SegmentBuffer* segment = nullptr;
+        std::uint32_t from = 0;
+        std::uint32_t to = 0;
+        std::uint32_t count() const { return to - from; }
+    };
+    struct Contents {
+        std::array<Piece, 2> pieces;  // one, or two where a write spans two segments
+        const SegmentBuffer* trims = nullptr;
+        std::uint32_t first_trim = 0, last_trim = 0;  // [first, last)
+        std::uint64_t last_segment = 0;               // the newest segment that any of it lies in
+        Placement frontier;
+        std::uint32_t blocks() const { return pieces[0].count() + pieces[1].count(); }
+        std::uint32_t entries() const { return blocks() + last_trim - first_trim; }
+    };
+
+    Tps(const ArrayContext& array, std::uint32_t shard, IoQueue& queue, Counters& counters);
+
+    bool record_free() const;
+    // There is space that a record without entries would bring back, by telling of it.
+    bool space_to_tell() const { return tail_ != told_tail_ && idle(); }
+    bool ring_has_room(const Contents& contents) const;
+    // Writes a record; `ops` are handed to `acked` when it is durable. Returns its sequence.
+    std::uint64_t write(const Contents& contents, OpFifo ops);
+    std::function<void(OpFifo ops, bool good)> acked;
+
+    bool poll();
+    std::uint64_t acked_through() const { return acked_through_; }
+    bool idle() const { return oldest_ == next_; }
+
+    // All segments up to `segment` are committed: records that need no later one are free.
+    void release(std::uint64_t segment);
+
+    std::uint64_t memory_bytes() const { return headers_.size(); }
+
+  private:
+    enum class Step : std::uint8_t { idle, writing, flushing, done };
+    struct Record {
+        Step step = Step::idle;
+        std::uint64_t sequence = 0;
+        std::uint32_t pending = 0;
+        bool failed = false;
+        std::uint64_t tail = 0;
+        OpFifo ops;
+        std::vector<Io> ios;
+    };
+    struct Use {  // the ring up to `end` serves segments up to `segment`
+        std::uint64_t segment = 0;
+        std::uint64_t end = 0;
+        std::uint64_t sequence = 0;
+    };
+
+    std::uint64_t record_bytes(const Contents& contents) const;
+    std::uint64_t start_of(std::uint64_t bytes) const;
+    void encode(const Contents& contents, TpsRecord& header, std::uint64_t position);
+    void submit(Record& record, const Contents& contents, std::byte* header,
+                std::uint64_t position);
+    void add_io(Record& record, Device* device, std::uint64_t position, std::uint64_t bytes,
+                std::byte* data);
+    void flush(Record& record);
+    void note_use(std::uint64_t segment);
+    Record& record(std::uint64_t sequence) { return records_[sequence % kRecords]; }
+    const Record& record(std::uint64_t sequence) const { return records_[sequence % kRecords]; }
+
+    const ArrayContext& array_;
+    const std::uint32_t shard_;
+    IoQueue& queue_;
+    Counters& counters_;
+    const std::uint64_t ring_bytes_;
+    const std::uint64_t ring_offset_;
+    std::uint64_t header_capacity_;
+    Buffer headers_;
+    std::array<Record, kRecords> records_;
+    std::uint64_t oldest_ = 1;  // sequences oldest_ .. next_ - 1 are in flight
+    std::uint64_t next_ = 1;
+    std::uint64_t acked_through_ = 0;
+    std::uint64_t head_ = 0;  // bytes ever used; modulo ring_bytes_ the place of the next record
+    std::uint64_t tail_ = 0;  // nothing before is needed
+    std::uint64_t told_tail_ = 0;  // and a durable record says so of this
+    std::uint64_t tail_sequence_ = 1;
+    std::array<Use, kRamSegments + 2> uses_;
+    std::size_t uses_begin_ = 0, uses_count_ = 0;
+    bool must_flush_ = false;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,114 @@
+# What can't be done is refused, with the place and the cause, and changes nothing.
+source "$(dirname "$0")/lib.bash"
+
+expect 2 "$QLCSHAPE"
+expect 0 "$QLCSHAPE" --help
+for verb in demo create volume "volume create" "volume list" "volume delete" status check bench; do
+    # shellcheck disable=SC2086
+    expect 0 "$QLCSHAPE" $verb --help
+done
+expect 2 "$QLCSHAPE" polish array.toml
+expect 2 "$QLCSHAPE" create
+expect 2 "$QLCSHAPE" create none.toml
+says none.toml
+expect 2 "$QLCSHAPE" status none.toml --json
+holds 'j["error"]["code"] == "not_found" and "none.toml" in j["error"]["message"]'
+
+# The array file.
+array_file
+sed 's/^band =/bnad =/' array.toml >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "bad.toml:5" '"bnad"' "known are"
+sed 's/"32KiB"/"32KB"/' array.toml >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "bad.toml:4" "strip" '"32KB"'
+echo "[array" >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "bad.toml:1"
+sed 's/data_strips = 4/data_strips = 3/' array.toml >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "6 qlc devices" "exactly 5"
+sed 's/"24MiB"/"4MiB"/' array.toml >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "at least"
+[[ $(ls) == $(printf 'array.toml\nbad.toml\nerr\nout') ]] || fail "a refused create left files: $(ls)"
+
+# Devices.
+expect 2 "$QLCSHAPE" status array.toml
+says qlc0.img
+expect 0 "$QLCSHAPE" create array.toml
+expect 2 "$QLCSHAPE" create array.toml
+says qlc0.img --force
+expect 0 "$QLCSHAPE" volume create array.toml v0 --size 8MiB
+expect 2 "$QLCSHAPE" volume create array.toml v0 --size 8MiB
+says v0
+expect 2 "$QLCSHAPE" volume create array.toml v1 --size 8MB
+says --size
+expect 2 "$QLCSHAPE" volume create array.toml v1 --size 1000
+expect 2 "$QLCSHAPE" volume create array.toml v1 --size 1TiB
+expect 2 "$QLCSHAPE" volume create array.toml "" --size 8MiB
+expect 2 "$QLCSHAPE" bench array.toml --volume v9
+says v9
+for option in "--rw scribble" "--bs 100" "--bs 0" "--iodepth 0" "--iodepth 5000" "--size big" \
+    "--random-distribution normal" "--runtime -1" "--rw trim --bs 512 --verify" "--seed x"; do
+    # shellcheck disable=SC2086
+    expect 2 "$QLCSHAPE" bench array.toml $option
+    [[ -s err ]] || fail "no message for $option"
+done
+
+# A running array is nobody else's, but status looks in.
+"$QLCSHAPE" bench array.toml --runtime 20 >/dev/null 2>&1 &
+bench=$!
+sleep 1
+expect 2 "$QLCSHAPE" bench array.toml
+expect 2 "$QLCSHAPE" create array.toml --force
+expect 2 "$QLCSHAPE" check array.toml
+expect 0 "$QLCSHAPE" status array.toml --json
+kill -INT $bench
+wait $bench
+
+# Two QLC drives may be missing; a third may not, nor all that tell of the array.
+mkdir away
+mv qlc0.img qlc5.img away/
+expect 0 "$QLCSHAPE" status array.toml --json
+holds 'sorted(d["state"] for d in j["devices"]) == ["missing"] * 2 + ["online"] * 6'
+expect 0 "$QLCSHAPE" bench array.toml --rw randread --size 1m
+expect 2 "$QLCSHAPE" bench array.toml --rw randwrite --size 1m
+mv qlc1.img away/
+expect 2 "$QLCSHAPE" bench array.toml --rw randread --size 1m
+says missing
+mv away/* .
+mv scm0.img away/
+expect 2 "$QLCSHAPE" bench array.toml --rw randread --size 1m
+says scm
+mv away/* .
+expect 0 "$QLCSHAPE" check array.toml
+
+# A drive of another array.
+mkdir other
+(cd other && sed 's/e2e/other/' ../array.toml >array.toml && "$QLCSHAPE" create array.toml >/dev/null)
+mv qlc2.img away/
+cp --sparse=always other/qlc2.img .
+expect 2 "$QLCSHAPE" bench array.toml --rw randread --size 1m
+says qlc2.img
+mv away/qlc2.img .
+
+# Damage in bands is found, named, and repaired in what is read.
+expect 0 "$QLCSHAPE" bench array.toml --rw write --size 8m
+expect 0 "$QLCSHAPE" check array.toml
+dd if=/dev/urandom of=qlc3.img bs=1M seek=1 count=6 conv=notrunc status=none
+expect 1 "$QLCSHAPE" check array.toml --json
+holds 'j["problems_found"] > 0 and any("qlc3.img" in p for p in j["problems"])'
+expect 0 "$QLCSHAPE" bench array.toml --rw read --size 8m --json
+holds 'j["errors"]["reconstructed"] > 0 and j["errors"]["unreadable"] == 0'
+
+# A superblock that is no more.
+dd if=/dev/urandom of=qlc3.img bs=1M count=1 conv=notrunc status=none
+code=0
+"$QLCSHAPE" bench array.toml --rw randwrite --size 1m >out 2>err || code=$?
+[[ $code != 0 ]] || fail "it opened for writing with a ruined superblock"
+says qlc3.img
+
+expect 0 "$QLCSHAPE" create array.toml --force
+expect 0 "$QLCSHAPE" volume list array.toml --json
+holds 'j["volumes"] == []'

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Proves that the house checks ring: each is shown a small project that is in order, and then the
+same project with one thing wrong. Usage: alarms.py COMPILER [FLAG...]
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+COMPILER = sys.argv[1:]
+
+GOOD = {
+    ".clang-format": "BasedOnStyle: Google\nSortIncludes: Never\nIncludeBlocks: Preserve\n",
+    "CMakeLists.txt": "".join(f"add_subdirectory(src/{f})\n" for f in ("base", "left", "right")),
+    "README.md": "<!-- run -->\n```sh\ntrue\n```\n```sh\nfalse\n```\n",
+    "include/qlcshape/api.h": "#include <string>\n#include <qlcshape/part.h>\nstd::string name();\n",
+    "include/qlcshape/part.h": "struct Part {};\n",
+    "src/base/CMakeLists.txt": "qs_folder(base LIBRARIES fmt::fmt)\n",
+    "src/base/a.h": "#include <cstdint>\ninline std::uint8_t a() { return 1; }\n",
+    "src/left/CMakeLists.txt": "qs_folder(left DEPENDS base)\n",
+    "src/left/l.h": '#include "base/a.h"\n#include "qlcshape/api.h"\ninline int l() { return a(); }\n',
+    "src/left/l.cpp": '#include "left/l.h"\n\n#include <vector>\n',
+    "src/right/CMakeLists.txt": "qs_folder(right DEPENDS base LIBRARIES fmt::fmt)\n",
+    "src/right/r.h": '#include "base/a.h"\n',
+    "tools/main.cpp": '#include "bench/b.h"\n#include "left/l.h"\n',
+    "bench/b.h": '#include "right/r.h"\n',
+    "examples/hello.cpp": "#include <qlcshape/api.h>\n",
+}
+
+# check, file, its broken text, words of the alarm
+BREAKS = [
+    ("include_direction", "src/base/a.h", '#include "left/l.h"\n', "base does not depend on left"),
+    ("include_direction", "src/left/l.h", '#  include <right/r.h>\n', "left does not depend on right"),
+    ("include_direction", "src/left/l.h", '#include "l2.h"\n', "name it as"),
+    ("include_direction", "src/left/l.h", '#include "tools/t.h"\n', "name it as"),
+    ("include_direction", "src/base/CMakeLists.txt", "qs_folder(base DEPENDS left)\n", "left is not below base"),
+    ("include_direction", "src/odd/o.h", "", "src/odd: not in the top CMakeLists.txt"),
+    ("include_direction", "include/qlcshape/api.h", '#include "base/a.h"\n', "public headers include only"),
+    ("include_direction", "include/qlcshape/api.h", "#include <fmt/format.h>\n", "public headers include only"),
+    ("include_direction", "bench/b.h", '#include "tools/t.h"\n', "bench does not depend on tools"),
+    ("include_direction", "examples/hello.cpp", '#include "base/a.h"\n', "examples use public headers only"),
+    ("self_contained_headers", "src/base/a.h", "inline std::string a;\n", "src/base/a.h: does not compile alone"),
+    ("self_contained_headers", "include/qlcshape/api.h", '#include "base/a.h"\n', "api.h: does not compile alone"),
+    ("self_contained_headers", "src/left/l.cpp", '#include <vector>\n#include "left/l.h"\n', None),
+    ("self_contained_headers", "src/left/l.h", "std::vector<int> l();\n", None),
+    ("format", "src/base/a.h", "int   a ;\n", "src/base/a.h: not formatted"),
+    ("file_size", "src/base/a.h", "\n" * 501, "src/base/a.h: 501 lines"),
+    ("docs_commands", "README.md", "nothing\n", "no block marked"),
+    ("docs_commands", "README.md", "<!-- run -->\n```sh\nfalse\ntrue\n```\n", "README.md:2: exit 1"),
+    ("docs_commands", "README.md", "<!-- run -->\n\n```sh\ntrue\n```\n", "without a ```sh block"),
+    ("docs_commands", "docs/page.md", "<!-- run -->\n```sh\nexit 3\n```\n", "page.md:2: exit 3"),
+]
+EXTRA_ARGUMENTS = {"self_contained_headers": COMPILER, "docs_commands": ["/nonexistent"]}
+
+
+def check(name, files):
+    with tempfile.TemporaryDirectory(prefix="qlcshape-house-") as root:
+        for path, text in files.items():
+            (Path(root) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(root) / path).write_text(text)
+        return subprocess.run(
+            [sys.executable, "-B", HERE / f"{name}.py", root, *EXTRA_ARGUMENTS.get(name, [])],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def main():
+    failures = 0
+
+    def expect(holds, what, output):
+        nonlocal failures
+        if not holds:
+            failures += 1
+            print(f"{what}\n{output}")
+
+    for name in sorted({b[0] for b in BREAKS}):
+        run = check(name, GOOD)
+        expect(run.returncode == 0, f"{name}: rings though all is well", run.stdout)
+    for name, path, text, words in BREAKS:
+        run = check(name, {**GOOD, path: text})
+        if words is None:  # the build proves this one, or there is nothing wrong
+            expect(run.returncode == 0, f"{name}: rings at {path}: {text}", run.stdout)
+        else:
+            expect(run.returncode == 1 and words in run.stdout,
+                   f"{name}: silent, or says something else, at {path}: {text}", run.stdout)
+    print(f"{failures} of {len(BREAKS)} alarms failed")
+    raise SystemExit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()

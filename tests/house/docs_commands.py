@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Runs the commands in README.md and docs/*.md.
+
+A ```sh block whose line before is <!-- run --> is run by `bash -e`; other blocks are only shown. The
+blocks of one page run in order in one temporary folder, where build/release is the build under
+test and where its programs are in PATH. Usage: docs_commands.py ROOT BUILD
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from sources import finish
+
+MARK = "<!-- run -->"
+LIMIT_SECONDS = 300
+
+
+def marked_blocks(page, problems):
+    """(line number, text) of each block to run."""
+    lines = page.read_text().splitlines()
+    blocks = []
+    for number, line in enumerate(lines):
+        if line.strip() != MARK:
+            continue
+        if number + 1 >= len(lines) or lines[number + 1].strip() != "```sh":
+            problems.append(f"{page}:{number + 1}: {MARK} without a ```sh block right after it")
+            continue
+        rest = lines[number + 2:]
+        end = next((i for i, text in enumerate(rest) if text.strip() == "```"), None)
+        if end is None:
+            problems.append(f"{page}:{number + 2}: the block has no end")
+            continue
+        blocks.append((number + 2, "\n".join(rest[:end]) + "\n"))
+    return blocks
+
+
+def run_block(text, folder, build):
+    """What went wrong, or None."""
+    path = os.pathsep.join([str(build), str(build / "bench"), str(build / "examples"),
+                            os.environ["PATH"]])
+    try:
+        run = subprocess.run(["bash", "-e", "-c", text], cwd=folder, text=True,
+                             env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             timeout=LIMIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"still running after {LIMIT_SECONDS} s"
+    return None if run.returncode == 0 else f"exit {run.returncode}\n{run.stdout}"
+
+
+def main():
+    root, build = Path(sys.argv[1]), Path(sys.argv[2]).resolve()
+    problems = []
+    ran = 0
+    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        blocks = marked_blocks(page, problems) if page.exists() else []
+        if page.name == "README.md" and not blocks:
+            problems.append(f"{page}: no block marked {MARK}")
+        with tempfile.TemporaryDirectory(prefix="qlcshape-docs-") as folder:
+            (Path(folder) / "build").mkdir()
+            (Path(folder) / "build" / "release").symlink_to(build)
+            for number, text in blocks:
+                print(f"{page}:{number}:\n{text}", end="", flush=True)
+                ran += 1
+                why = run_block(text, folder, build)
+                if why:
+                    problems.append(f"{page}:{number}: {why}")
+                    break  # later blocks of the page build on this one
+    finish(problems, f"{ran} blocks")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+#include "tools/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "tools/units.h"
+
+namespace qlcshape::tools {
+
+namespace {
+
+template <class T>
+Json to_array(const std::vector<T>& items, Json (*one)(const T&)) {
+    Json array = Json::array();
+    for (const T& item : items) array.push_back(one(item));
+    return array;
+}
+
+Json device_json(const DeviceStatus& device) {
+    return {{"uuid", device.uuid},     {"path", device.path},
+            {"role", device.role},     {"state", device.state},
+            {"errors", device.errors}, {"capacity_bytes", device.capacity_bytes}};
+}
+
+Json volume_json(const VolumeInfo& volume) {
+    return {{"name", volume.name}, {"uuid", volume.uuid}, {"bytes", volume.bytes}};
+}
+
+Json bytes_json(const Stats::Bytes& bytes) {
+    return {{"user_written", bytes.user_written}, {"user_read", bytes.user_read},
+            {"user_trimmed", bytes.user_trimmed}, {"tps_written", bytes.tps_written},
+            {"qlc_data", bytes.qlc_data},         {"qlc_gc", bytes.qlc_gc},
+            {"qlc_parity", bytes.qlc_parity},     {"qlc_header", bytes.qlc_header},
+            {"qlc_padding", bytes.qlc_padding},   {"pmt_written", bytes.pmt_written},
+            {"pmt_read", bytes.pmt_read},         {"band_table_written", bytes.band_table_written}};
+}
+
+Json memory_json(const Stats::Memory& memory) {
+    return {{"total_bytes", memory.total()},
+            {"pmt_cache_bytes", memory.pmt_cache},
+            {"segments_bytes", memory.segments},
+            {"overlay_bytes", memory.overlay},
+            {"band_table_bytes", memory.band_table},
+            {"requests_bytes", memory.requests},
+            {"gc_bytes", memory.gc}};
+}
+
+}  // namespace
+
+ExitCode exit_code_for(Errc code) {
+    switch (code) {
+        case Errc::damaged:
+        case Errc::media_error:
+        case Errc::io_error:
+            return kFoundProblem;
+        default:
+            return kCouldNotRun;
+    }
+}
+
+int report_error(const std::string& verb, bool json, const Error& error) {
+    fmt::print(stderr, "qlcshape {}: {}\n", verb, error.message);
+    if (json) {
+        Json object = new_object(verb);
+        object["error"] = {{"code", to_string(error.code)}, {"message", error.message}};
+        print(object);
+    }
+    return exit_code_for(error.code);
+}
+
+Json new_object(const std::string& verb) { return {{"schema", 1}, {"verb", verb}}; }
+
+void print(const Json& object) {
+    // A path need not be UTF-8.
+    fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
+    std::fflush(stdout);
+}
+
+Json latency_json(const LatencySummary& latency) {
+    return {{"p50", latency.p50},
+            {"p99", latency.p99},
+            {"p999", latency.p999},
+            {"max", latency.max},
+            {"count", latency.count}};
+}
+
+void add_stats(Json& object, const Stats& stats) {
+    object["array"] = {{"name", stats.array_name},
+                       {"uuid", stats.array_uuid},
+                       {"state", stats.state},
+                       {"epoch", stats.epoch}};
+    object["space"] = {{"raw_bytes", stats.space.raw_bytes},
+                       {"writable_bytes", stats.space.writable_bytes},
+                       {"promised_bytes", stats.space.promised_bytes},
+                       {"used_bytes", stats.space.used_bytes},
+                       {"spare_bytes", stats.space.spare_bytes}};
+    object["bytes"] = bytes_json(stats.bytes);
+    object["waf"] = {{"data", stats.waf_data}, {"total", stats.waf_total}};
+    object["pmt"] = {{"hits", stats.pmt.hits},
+                     {"misses", stats.pmt.misses},
+                     {"write_backs", stats.pmt.write_backs}};
+    object["gc"] = {{"bands_moved", stats.gc.bands_moved},
+                    {"blocks_moved", stats.gc.blocks_moved},
+                    {"races_lost", stats.gc.races_lost}};
+    object["bands"] = {{"total", stats.bands.total},
+                       {"free", stats.bands.free},
+                       {"open", stats.bands.open},
+                       {"closed", stats.bands.closed},
+                       {"reserve", stats.bands.reserve}};
+    object["recovery"] = {{"kind", stats.recovery.kind},
+                          {"seconds", stats.recovery.seconds},
+                          {"segments_scanned", stats.recovery.segments_scanned},
+                          {"tps_records", stats.recovery.tps_records},
+                          {"blocks_replayed", stats.recovery.blocks_replayed},
+                          {"segments_discarded", stats.recovery.segments_discarded}};
+    object["errors"] = {{"verify_failed", stats.errors.verify_failed},
+                        {"reconstructed", stats.errors.reconstructed},
+                        {"unreadable", stats.errors.unreadable},
+                        {"commit_retries", stats.errors.commit_retries}};
+    object["memory"] = memory_json(stats.memory);
+    object["devices"] = to_array(stats.devices, device_json);
+    object["volumes"] = to_array(stats.volumes, volume_json);
+    object["latency_us"] = {{"read", latency_json(stats.latency.read)},
+                            {"write", latency_json(stats.latency.write)}};
+    object["iops"] = {{"read", 0.0}, {"write", 0.0}};
+    object["verified"] = {{"blocks", 0}, {"mismatches", 0}};
+}
+
+double waf_data(const Stats::Bytes& b) { return ratio(b.user_written + b.qlc_gc, b.user_written); }
+
+double waf_total(const Stats::Bytes& b) {
+    return ratio(b.qlc_data + b.qlc_gc + b.qlc_parity + b.qlc_header + b.qlc_padding,
+                 b.user_written);
+}
+
+Stats difference(const Stats& after, const Stats& before) {
+    Stats d = after;
+    d.bytes.user_written -= before.bytes.user_written;
+    d.bytes.user_read -= before.bytes.user_read;
+    d.bytes.user_trimmed -= before.bytes.user_trimmed;
+    d.bytes.tps_written -= before.bytes.tps_written;
+    d.bytes.qlc_data -= before.bytes.qlc_data;
+    d.bytes.qlc_gc -= before.bytes.qlc_gc;
+    d.bytes.qlc_parity -= before.bytes.qlc_parity;
+    d.bytes.qlc_header -= before.bytes.qlc_header;
+    d.bytes.qlc_padding -= before.bytes.qlc_padding;
+    d.bytes.pmt_written -= before.bytes.pmt_written;
+    d.bytes.pmt_read -= before.bytes.pmt_read;
+    d.bytes.band_table_written -= before.bytes.band_table_written;
+    d.pmt.hits -= before.pmt.hits;
+    d.pmt.misses -= before.pmt.misses;
+    d.pmt.write_backs -= before.pmt.write_backs;
+    d.gc.bands_moved -= before.gc.bands_moved;
+    d.gc.blocks_moved -= before.gc.blocks_moved;
+    d.gc.races_lost -= before.gc.races_lost;
+    d.errors.verify_failed -= before.errors.verify_failed;
+    d.errors.reconstructed -= before.errors.reconstructed;
+    d.errors.unreadable -= before.errors.unreadable;
+    d.errors.commit_retries -= before.errors.commit_retries;
+    d.waf_data = waf_data(d.bytes);
+    d.waf_total = waf_total(d.bytes);
+    return d;
+}
+
+std::string Table::text() const {
+    std::vector<std::size_t> widths;
+    for (const auto& row : rows_) {
+        widths.resize(std::max(widths.size(), row.size()));
+        for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    }
+    std::string out;
+    for (const auto& row : rows_) {
+        std::string line = " ";
+        for (std::size_t i = 0; i < row.size(); ++i)
+            line += fmt::format(" {:<{}} ", row[i], widths[i]);
+        line.erase(line.find_last_not_of(' ') + 1);
+        out += line + "\n";
+    }
+    return out;
+}
+
+}  // namespace qlcshape::tools

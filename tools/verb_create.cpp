@@ -1,0 +1,57 @@
+// create: makes the array that the file describes.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "tools/progress.h"
+#include "tools/report.h"
+#include "tools/units.h"
+#include "tools/verbs.h"
+
+namespace qlcshape::tools {
+
+namespace {
+
+struct Arguments : CommonArguments {
+    bool force = false;
+};
+
+Result<Stats> create(const Arguments& arguments) {
+    Result<Options> options = Options::from_file(arguments.array_file);
+    if (!options) return std::unexpected(options.error());
+    ProgressLine progress;
+    options->progress = progress.callback();
+    if (Status made = Engine::create(*options, arguments.force); !made) {
+        return std::unexpected(made.error());
+    }
+    return Engine::inspect(*options);
+}
+
+int run(const Arguments& arguments) {
+    const Result<Stats> stats = create(arguments);
+    if (!stats) return report_error("create", arguments.json, stats.error());
+    if (arguments.json) {
+        Json object = new_object("create");
+        add_stats(object, *stats);
+        print(object);
+        return kDone;
+    }
+    fmt::print("array \"{}\" {}\n{} devices, {} for volumes of {} raw\n", stats->array_name,
+               stats->array_uuid, stats->devices.size(),
+               bytes_text(static_cast<double>(stats->space.writable_bytes)),
+               bytes_text(static_cast<double>(stats->space.raw_bytes)));
+    return kDone;
+}
+
+}  // namespace
+
+void add_create(CLI::App& app, int& exit_code) {
+    auto arguments = std::make_shared<Arguments>();
+    CLI::App* verb =
+        app.add_subcommand("create", "make an array: write superblocks and empty tables");
+    arguments->add_to(*verb);
+    verb->add_flag("--force", arguments->force, "also on devices that hold data, which is lost");
+    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+}
+
+}  // namespace qlcshape::tools

@@ -1,0 +1,87 @@
+// status: what an array says of itself, without opening it.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "tools/report.h"
+#include "tools/units.h"
+#include "tools/verbs.h"
+
+namespace qlcshape::tools {
+
+namespace {
+
+std::string size(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
+std::string count(std::uint64_t n) { return count_text(static_cast<double>(n)); }
+
+void print_array(const Stats& s) {
+    const auto& b = s.bytes;
+    fmt::print("array     {}  {}  {}\n", s.array_name, s.state, s.array_uuid);
+    fmt::print("space     {} writable, {} promised, {} used, {} raw\n",
+               size(s.space.writable_bytes), size(s.space.promised_bytes), size(s.space.used_bytes),
+               size(s.space.raw_bytes));
+    fmt::print("bands     {}: {} free, {} open, {} closed; {} kept in reserve\n", s.bands.total,
+               s.bands.free, s.bands.open, s.bands.closed, s.bands.reserve);
+    fmt::print("user      {} written, {} read, {} trimmed\n", size(b.user_written),
+               size(b.user_read), size(b.user_trimmed));
+    fmt::print("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n", size(b.qlc_data),
+               size(b.qlc_gc), size(b.qlc_parity), size(b.qlc_header), size(b.qlc_padding));
+    fmt::print("to SCM    {} TPS, {} PMT\n", size(b.tps_written), size(b.pmt_written));
+    fmt::print("WAF       {:.3f} data, {:.3f} total\n", s.waf_data, s.waf_total);
+    fmt::print("GC        {} bands, {} blocks moved\n", count(s.gc.bands_moved),
+               count(s.gc.blocks_moved));
+    fmt::print("PMT       {} hits, {} misses\n", count(s.pmt.hits), count(s.pmt.misses));
+    fmt::print("errors    {} checksum, {} rebuilt, {} unreadable\n", count(s.errors.verify_failed),
+               count(s.errors.reconstructed), count(s.errors.unreadable));
+    if (!s.recovery.kind.empty()) {
+        fmt::print("recovery  {}, {}, {} segments scanned\n", s.recovery.kind,
+                   seconds_text(s.recovery.seconds), count(s.recovery.segments_scanned));
+    }
+    fmt::print("jobs      none\n");
+}
+
+void print_tables(const Stats& s) {
+    Table devices({"role", "state", "size", "errors", "device", "uuid"});
+    for (const DeviceStatus& device : s.devices) {
+        devices.add({device.role, device.state, size(device.capacity_bytes),
+                     std::to_string(device.errors), device.path, device.uuid});
+    }
+    fmt::print("\n{}", devices.text());
+    if (s.volumes.empty()) {
+        fmt::print("\n  no volumes\n");
+        return;
+    }
+    Table volumes({"volume", "size", "uuid"});
+    for (const VolumeInfo& volume : s.volumes) {
+        volumes.add({volume.name, size(volume.bytes), volume.uuid});
+    }
+    fmt::print("\n{}", volumes.text());
+}
+
+int run(const CommonArguments& arguments) {
+    const Result<Options> options = Options::from_file(arguments.array_file);
+    if (!options) return report_error("status", arguments.json, options.error());
+    const Result<Stats> stats = Engine::inspect(*options);
+    if (!stats) return report_error("status", arguments.json, stats.error());
+    if (arguments.json) {
+        Json object = new_object("status");
+        add_stats(object, *stats);
+        object["jobs"] = Json::array();
+        print(object);
+    } else {
+        print_array(*stats);
+        print_tables(*stats);
+    }
+    return kDone;
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, int& exit_code) {
+    auto arguments = std::make_shared<CommonArguments>();
+    CLI::App* verb = app.add_subcommand("status", "drives, volumes, space, WAF, recovery");
+    arguments->add_to(*verb);
+    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+}
+
+}  // namespace qlcshape::tools

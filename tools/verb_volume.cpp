@@ -1,0 +1,118 @@
+// volume create, list, delete.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "tools/progress.h"
+#include "tools/report.h"
+#include "tools/units.h"
+#include "tools/verbs.h"
+
+namespace qlcshape::tools {
+
+namespace {
+
+struct Arguments : CommonArguments {
+    std::string name;
+    std::string size;
+};
+
+// Opens the array for one change, and closes it in order.
+template <class Change>
+Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Change change) {
+    Result<Options> options = Options::from_file(arguments.array_file);
+    if (!options) return std::unexpected(options.error());
+    ProgressLine progress;
+    options->progress = progress.callback();
+    auto engine = Engine::open(*options);
+    if (!engine) return std::unexpected(engine.error());
+    const Status changed = change(**engine);
+    std::vector<VolumeInfo> volumes = (*engine)->volumes();
+    const Status closed = (*engine)->close();
+    if (!changed) return std::unexpected(changed.error());
+    if (!closed) return std::unexpected(closed.error());
+    return volumes;
+}
+
+Result<std::vector<VolumeInfo>> list_volumes(const Arguments& arguments) {
+    const Result<Options> options = Options::from_file(arguments.array_file);
+    if (!options) return std::unexpected(options.error());
+    const Result<Stats> stats = Engine::inspect(*options);
+    if (!stats) return std::unexpected(stats.error());
+    return stats->volumes;
+}
+
+int report(const std::string& verb, const Arguments& arguments,
+           const Result<std::vector<VolumeInfo>>& volumes, const std::string& text) {
+    if (!volumes) return report_error(verb, arguments.json, volumes.error());
+    if (!arguments.json) {
+        fmt::print("{}", text);
+        return kDone;
+    }
+    Json object = new_object(verb);
+    object["volumes"] = Json::array();
+    for (const VolumeInfo& volume : *volumes) {
+        object["volumes"].push_back(
+            {{"name", volume.name}, {"uuid", volume.uuid}, {"bytes", volume.bytes}});
+    }
+    print(object);
+    return kDone;
+}
+
+int run_create(const Arguments& arguments) {
+    const Result<std::uint64_t> bytes = parse_amount(arguments.size);
+    if (!bytes) {
+        return report_error("volume create", arguments.json,
+                            {bytes.error().code, "--size: " + bytes.error().message});
+    }
+    const auto volumes = change_volumes(
+        arguments, [&](Engine& engine) { return engine.create_volume(arguments.name, *bytes); });
+    return report("volume create", arguments, volumes,
+                  fmt::format("volume \"{}\" of {}\n", arguments.name,
+                              bytes_text(static_cast<double>(*bytes))));
+}
+
+int run_delete(const Arguments& arguments) {
+    const auto volumes = change_volumes(
+        arguments, [&](Engine& engine) { return engine.delete_volume(arguments.name); });
+    return report("volume delete", arguments, volumes,
+                  fmt::format("volume \"{}\" is deleted\n", arguments.name));
+}
+
+int run_list(const Arguments& arguments) {
+    const auto volumes = list_volumes(arguments);
+    std::string text = "no volumes\n";
+    if (volumes && !volumes->empty()) {
+        Table table({"volume", "size", "uuid"});
+        for (const VolumeInfo& volume : *volumes) {
+            table.add({volume.name, bytes_text(static_cast<double>(volume.bytes)), volume.uuid});
+        }
+        text = table.text();
+    }
+    return report("volume list", arguments, volumes, text);
+}
+
+}  // namespace
+
+void add_volume(CLI::App& app, int& exit_code) {
+    CLI::App* volume = app.add_subcommand("volume", "create, list or delete volumes");
+    volume->require_subcommand(1);
+    const auto add = [&](const char* name, const char* help, int (*run)(const Arguments&)) {
+        auto arguments = std::make_shared<Arguments>();
+        CLI::App* verb = volume->add_subcommand(name, help);
+        arguments->add_to(*verb);
+        verb->callback([arguments, run, &exit_code] { exit_code = run(*arguments); });
+        return std::pair(verb, arguments.get());
+    };
+    const auto [create, create_arguments] = add("create", "make a thin volume", run_create);
+    create->add_option("NAME", create_arguments->name, "its name")->required();
+    create->add_option("--size", create_arguments->size, "its size, as 10GiB: a multiple of 4096")
+        ->required();
+    add("list", "name, size and UUID of each volume", run_list);
+    const auto [remove, remove_arguments] =
+        add("delete", "delete a volume and all in it", run_delete);
+    remove->add_option("NAME", remove_arguments->name, "its name")->required();
+}
+
+}  // namespace qlcshape::tools

@@ -1,0 +1,26 @@
+// The command's verbs. Each adds its subcommand, and when that was chosen, sets the exit code.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace qlcshape::tools {
+
+void add_create(CLI::App& app, int& exit_code);
+void add_volume(CLI::App& app, int& exit_code);
+void add_status(CLI::App& app, int& exit_code);
+void add_check(CLI::App& app, int& exit_code);
+void add_bench(CLI::App& app, int& exit_code);
+void add_demo(CLI::App& app, int& exit_code);
+
+// The options that most verbs have.
+struct CommonArguments {
+    std::string array_file;
+    bool json = false;
+
+    void add_to(CLI::App& verb) {
+        verb.add_option("ARRAY.toml", array_file, "the array file")->required();
+        verb.add_flag("--json", json, "print one JSON object on stdout");
+    }
+};
+
+}  // namespace qlcshape::tools
