@@ -189,7 +189,7 @@ TEST_CASE("file device: wait ends on a completion, delivers nothing") {
     CHECK(done);
 }
 
-TEST_CASE("io queue: wait times out; a wake before it counts once") {
+TEST_CASE("io queue: wait times out, a wake before it counts once") {
     const Folder folder;
     const bool with_ring = GENERATE(false, true);
     CAPTURE(with_ring);
