@@ -8,7 +8,7 @@ namespace qlcshape {
 namespace {
 
 constexpr std::uint32_t kSuperblockUnits = 2;
-constexpr std::uint32_t kVolumePagesSlack = 1024;  // volumes are rounded up to whole PMT pages
+constexpr std::uint32_t kVolumePagesSlack = 128;  // volumes are rounded up to whole PMT pages
 constexpr std::uint32_t kMinSpareBands = 4;        // garbage may hide in open bands: see below
 
 // Smallest h so that the fixed part and one entry for each other block fit in h blocks.

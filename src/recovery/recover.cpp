@@ -100,24 +100,29 @@ class Recovery {
         };
         QS_TRY(scan_.headers(band, r.sequence, 0, l_.segments_per_band, see));
         // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
-        // counts if it is proved, and all before it in the band count.
+        // counts if it is proved, and all before it in the band count. From the first on that lacks
+        // strips they are committed anew, with full redundancy, and void here.
         std::uint32_t kept = std::min(frontier, l_.segments_per_band);
-        for (; kept < l_.segments_per_band; ++kept) {
-            const Proof proof = scan_.prove(band, r.sequence, kept);
+        std::uint32_t proved = kept;
+        for (; proved < l_.segments_per_band; ++proved) {
+            const Proof proof = scan_.prove(band, r.sequence, proved);
             if (proof == Proof::unproved) break;
             max_version_ = std::max(max_version_, scan_.header().fixed().max_version);
-            if (proof == Proof::mendable && !in_.read_only) take_for_replay(band, kept);
+            const bool in_place = kept == proved && (proof == Proof::whole || in_.read_only);
+            if (in_place) {
+                ++kept;
+            } else {
+                take_for_replay();
+            }
         }
-        if (seen_end > kept) out_.report.segments_discarded += seen_end - kept;
+        if (seen_end > proved) out_.report.segments_discarded += seen_end - proved;
         r.state = BandState::closed;
         r.segments = kept;
         return {};
     }
 
-    // It counts, but not with all its strips: its blocks are committed anew, with full redundancy.
-    void take_for_replay(BandId band, std::uint32_t segment) {
+    void take_for_replay() {
         ++out_.report.segments_mended;
-        skip_.insert({band.value, segment});
         for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
             const Entry e = scan_.header().entry(slot);
             const TpsEntry* in_tps = find_in_tps(e);
@@ -223,7 +228,7 @@ class Recovery {
             if (in_.read_only) forget_superseded(id, versions);
             return ++used == kWrites ? write_out() : Status{};
         };
-        auto totals = build_table(in_.array, counting_bands(), skip_, scan_, page, in_.progress);
+        auto totals = build_table(in_.array, counting_bands(), scan_, page, in_.progress);
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
         for (Device* scm : in_.array.scm) {
@@ -259,7 +264,6 @@ class Recovery {
     TpsContents tps_;
     std::unordered_map<std::uint64_t, const TpsEntry*> newest_;
     std::unordered_map<std::uint64_t, Version> memory_versions_;
-    std::set<SegmentPlace> skip_;
     std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;
     std::uint64_t max_version_ = 0;
     std::uint64_t next_sequence_ = 1;

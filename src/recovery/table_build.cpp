@@ -25,8 +25,7 @@ class Pass {
           first_pass_(first_pass),
           totals_(totals) {}
 
-    Status see_band(const CountingBand& band, const std::set<SegmentPlace>& skip,
-                    SegmentScan& scan) {
+    Status see_band(const CountingBand& band, SegmentScan& scan) {
         std::vector<std::uint32_t> unread;
         std::vector<std::pair<std::uint32_t, std::uint32_t>> trims;  // segment, slot
         std::vector<Entry> trim_entries;
@@ -45,7 +44,6 @@ class Pass {
         };
         QS_TRY(scan.headers(band.band, band.sequence, 0, band.segments,
                             [&](std::uint32_t segment, const SegmentHeader* header) {
-                                if (skip.contains({band.band.value, segment})) return;
                                 if (header != nullptr)
                                     see(segment, *header);
                                 else
@@ -140,8 +138,7 @@ class Pass {
 }  // namespace
 
 Result<TableTotals> build_table(const ArrayContext& array, const std::vector<CountingBand>& bands,
-                                const std::set<SegmentPlace>& skip, SegmentScan& scan,
-                                const SeePage& page, const Progress& progress) {
+                                SegmentScan& scan, const SeePage& page, const Progress& progress) {
     TableTotals totals;
     totals.valid.resize(array.layout.bands);
     totals.tombstones.resize(array.layout.bands);
@@ -151,7 +148,7 @@ Result<TableTotals> build_table(const ArrayContext& array, const std::vector<Cou
         const std::uint64_t n = std::min(most, pages - first);
         Pass pass(array, first, n, first == 0, totals);
         for (std::size_t i = 0; i < bands.size(); ++i) {
-            QS_TRY(pass.see_band(bands[i], skip, scan));
+            QS_TRY(pass.see_band(bands[i], scan));
             if (progress && i % 64 == 0) {
                 const double done = static_cast<double>(i) / static_cast<double>(bands.size());
                 progress("rebuilding the table",

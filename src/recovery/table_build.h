@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -25,8 +24,6 @@ struct CountingBand {
     std::uint32_t segments = 0;
 };
 
-using SegmentPlace = std::pair<std::uint32_t, std::uint32_t>;  // band, segment
-
 struct TableTotals {
     std::uint64_t used_blocks = 0;
     std::uint64_t segments_read = 0;
@@ -39,11 +36,9 @@ struct TableTotals {
 inline constexpr std::uint64_t kTableBuildBytes = 256 * MiB;
 
 // Calls `page` with each page of the table in order, and the version of each entry. Segments in
-// `skip` don't count.
 using SeePage =
     std::function<Status(PageId page, const PmtEntry* entries, const Version* versions)>;
 Result<TableTotals> build_table(const ArrayContext& array, const std::vector<CountingBand>& bands,
-                                const std::set<SegmentPlace>& skip, SegmentScan& scan,
-                                const SeePage& page, const Progress& progress);
+                                SegmentScan& scan, const SeePage& page, const Progress& progress);
 
 }  // namespace qlcshape

@@ -44,7 +44,8 @@ bool Shard::prepare(PageOp& op) {
         return op.checked;
     }
     if (op.merged || (!op.head_partial() && !op.tail_partial())) return true;
-    if (merges_pending_ == 0 && start_merge(op)) return op.merged;
+    // A trim that was appended before but is not yet in the table would be overlooked.
+    if (merges_pending_ == 0 && trims_unapplied_ == 0) start_merge(op);
     return op.merged;
 }
 
@@ -60,7 +61,7 @@ void Shard::look_before_trim(PageOp& op, const CachedPage* cached) {
 }
 
 // Reads the old contents of the partial blocks at the write's ends.
-bool Shard::start_merge(PageOp& op) {
+void Shard::start_merge(PageOp& op) {
     merge_failed_ = false;
     const bool wanted[2] = {op.head_partial(), op.tail_partial()};
     merges_pending_ = (wanted[0] ? 1u : 0u) + (wanted[1] ? 1u : 0u);
@@ -95,7 +96,6 @@ bool Shard::start_merge(PageOp& op) {
     for (std::uint32_t i = 0; i < 2; ++i) {
         if (wanted[i]) start_read(merge_reads_[i]);
     }
-    return true;
 }
 
 bool Shard::can_open_next() const { return open_sequence_ - published_sequence_ < kRamSegments; }
@@ -201,6 +201,7 @@ bool Shard::append_trim(PageOp& op) {
     if (!gate_.admit(1)) return false;
     op.version = Version(next_version_.fetch_add(1, std::memory_order_relaxed));
     open().append_tombstone(Tombstone{op.first, op.blocks, op.version});
+    ++trims_unapplied_;
     writes_.pop_front();
     pending_.push_back(op);
     counters_.add(Counter::user_trimmed_bytes, op.bytes);

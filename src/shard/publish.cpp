@@ -97,6 +97,7 @@ void Shard::apply_trim(PageOp& op) {
 }
 
 void Shard::trim_page(PageOp& op, CachedPage* cached) {
+    --trims_unapplied_;
     if (cached == nullptr) {
         damaged_page();
         return finish_failed(op, Errc::media_error, op.first);

@@ -117,7 +117,7 @@ class Shard {
     bool pump_writes();
     bool prepare(PageOp& op);
     void look_before_trim(PageOp& op, const CachedPage* cached);
-    bool start_merge(PageOp& op);
+    void start_merge(PageOp& op);
     bool append(PageOp& op);
     bool append_trim(PageOp& op);
     void append_block(PageOp& op, std::uint32_t index);
@@ -197,6 +197,7 @@ class Shard {
     std::uint32_t merges_pending_ = 0;
     bool merge_failed_ = false;
     bool trim_waiting_ = false;
+    std::uint32_t trims_unapplied_ = 0;  // appended, not yet in the table
 
     OpFifo flushes_;
     PageOp* flushing_ = nullptr;
