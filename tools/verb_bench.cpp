@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/buffer.h"
 #include "base/error.h"
+#include "device/device.h"
 #include "tools/bench_plan.h"
 #include "tools/bench_report.h"
 #include "tools/inplace.h"
@@ -116,12 +118,35 @@ Status run_on(Session& session, const BenchArguments& arguments, LoadOptions& lo
     return verify_into(result.verified, volume, *table, progress);
 }
 
+// Writes all of the memory devices once, so that the kernel's page faults are not in what is
+// measured.
+Status touch_memory(const Options& options, ProgressLine& progress) {
+    IoQueue queue;
+    const Buffer zeroes(MiB);
+    for (std::size_t i = 0; i < options.devices.size(); ++i) {
+        progress.update("touching memory", 100.0 * static_cast<double>(i) /
+                                               static_cast<double>(options.devices.size()));
+        const DeviceOptions& d = options.devices[i];
+        auto device = open_device(d.path, d.size_bytes, Access::read_write, true);
+        if (!device) return fail(device.error());
+        for (std::uint64_t at = 0; at + MiB <= d.size_bytes; at += MiB) {
+            QS_TRY(run(queue, {.kind = IoKind::write,
+                               .device = device->get(),
+                               .offset = at,
+                               .bytes = MiB,
+                               .data = zeroes.data()}));
+        }
+    }
+    return {};
+}
+
 Result<BenchResult> bench(const BenchArguments& arguments, LoadOptions& load) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return fail(options.error());
     if (arguments.memory) options = options->on_memory("bench-");
     ProgressLine progress;
     options->progress = progress.callback();
+    if (arguments.memory) QS_TRY(touch_memory(*options, progress));
     Result<Session> session = open_session(arguments, *options);
     if (!session) return fail(session.error());
     BenchResult result;

@@ -123,11 +123,8 @@ void MemoryDevice::start(Io& io, IoQueue& queue) {
         case IoKind::flush:
             break;
         case IoKind::discard:
-            if (access_ != Access::read_write) {
-                error_number = EROFS;
-            } else if (::madvise(place, io.bytes, MADV_DONTNEED) != 0) {
-                error_number = errno;
-            }
+            // The memory is kept: to give it back would make the next write pay for page faults.
+            if (access_ != Access::read_write) error_number = EROFS;
             break;
     }
     queue.complete(io, error_number);

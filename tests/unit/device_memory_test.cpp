@@ -32,7 +32,7 @@ std::unique_ptr<Device> open_or_fail(std::uint64_t size_bytes, Access access, bo
 
 }  // namespace
 
-TEST_CASE("memory device: what is written is read, and discarded blocks are zero") {
+TEST_CASE("memory device: what is written is read, and a discard is advice") {
     const Forget forget;
     auto device = open_or_fail(MiB, Access::read_write, true);
     CHECK(device->geometry().capacity_bytes == MiB);
@@ -47,9 +47,7 @@ TEST_CASE("memory device: what is written is read, and discarded blocks are zero
     CHECK(std::memcmp(in.data(), out.data(), in.size()) == 0);
     REQUIRE(run(queue, transfer(IoKind::discard, *device, 64 * KiB, 8 * KiB, nullptr)));
     REQUIRE(run(queue, transfer(IoKind::read, *device, 64 * KiB, in.size(), in.data())));
-    CHECK(in.data()[0] == std::byte{0});
-    CHECK(in.data()[8 * KiB - 1] == std::byte{0});
-    CHECK(in.data()[8 * KiB] == std::byte{0x5a});
+    CHECK(std::memcmp(in.data(), out.data(), in.size()) == 0);
 }
 
 TEST_CASE("io queue: completions come from poll alone, and callbacks may submit") {

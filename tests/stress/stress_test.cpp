@@ -1,0 +1,141 @@
+// Real threads, for the sanitizers: clients, shards, GC and volume changes at once, every read
+// compared.
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "base/types.h"
+#include "device/device.h"
+#include "qlcshape/engine.h"
+
+using namespace qlcshape;
+
+namespace {
+
+constexpr std::uint64_t kBlock = kVolumeBlockBytes;
+
+Options small_array(std::uint32_t shards) {
+    Options o;
+    o.name = "stress";
+    o.data_strips = 2;
+    o.strip_bytes = 64 * KiB;
+    o.band_bytes = 512 * KiB;
+    o.overprovision = 0.25;
+    o.shards = shards;
+    o.gc_threads = 2;
+    o.pmt_cache_bytes = 64 << 10;
+    for (int i = 0; i < 4; ++i)
+        o.devices.push_back({Role::qlc, "memory:stress-q" + std::to_string(i), 32 * MiB});
+    for (int i = 0; i < 2; ++i)
+        o.devices.push_back({Role::scm, "memory:stress-s" + std::to_string(i), 48 * MiB});
+    return o;
+}
+
+void forget(const Options& o) {
+    for (const auto& d : o.devices) forget_memory_device(d.path);
+}
+
+void fill(std::vector<std::byte>& block, std::uint64_t stamp) {
+    for (std::size_t i = 0; i < block.size(); i += sizeof(stamp))
+        std::memcpy(&block[i], &stamp, sizeof(stamp));
+}
+
+// Each client has blocks of its own, interleaved with the others', so what it reads is exact.
+void client(const Volume& volume, std::uint32_t me, std::uint32_t clients, int rounds,
+            std::atomic<int>& wrong) {
+    Random random(me + 1);
+    const std::uint64_t mine = volume.blocks() / clients;
+    std::vector<std::uint64_t> stamps(mine);
+    std::vector<std::byte> out(kBlock), in(kBlock);
+    for (int i = 0; i < rounds; ++i) {
+        const std::uint64_t n = random.below(mine);
+        const std::uint64_t lba = n * clients + me;
+        const std::uint64_t choice = random.below(10);
+        if (choice < 6) {
+            stamps[n] = static_cast<std::uint64_t>(i) << 8 | me | 1;
+            fill(out, stamps[n]);
+            if (!volume.write(lba, out)) ++wrong;
+        } else if (choice == 6) {
+            stamps[n] = 0;
+            if (!volume.trim(lba, 1)) ++wrong;
+        } else {
+            fill(out, stamps[n]);
+            if (!volume.read(lba, in) || in != out) ++wrong;
+        }
+        if (choice == 9 && random.chance(1, 20) && !volume.flush()) ++wrong;
+    }
+    for (std::uint64_t n = 0; n < mine; ++n) {
+        fill(out, stamps[n]);
+        if (!volume.read(n * clients + me, in) || in != out) ++wrong;
+    }
+}
+
+// Many requests in flight from one thread, past the engine's limit.
+void flood(const Volume& volume, std::atomic<int>& wrong) {
+    std::vector<std::byte> data(16 * kBlock);
+    std::atomic<int> pending{0};
+    Random random(99);
+    for (int i = 0; i < 4000; ++i) {
+        Request request{Op::write, random.below(volume.blocks() - 16) * kBlock, data.size(),
+                        data.data(), [&](Status s) {
+                            if (!s) ++wrong;
+                            --pending;
+                        }};
+        ++pending;
+        const Status taken = volume.submit(std::move(request));
+        if (taken) continue;
+        --pending;
+        if (taken.error().code != Errc::busy) ++wrong;
+        std::this_thread::yield();
+    }
+    while (pending != 0) std::this_thread::yield();
+}
+
+}  // namespace
+
+TEST_CASE("stress: clients, shards, GC and volume changes at once") {
+    const Options options = small_array(2);
+    forget(options);
+    REQUIRE(Engine::create(options));
+    std::atomic<int> wrong{0};
+    for (int opening = 0; opening < 2; ++opening) {
+        auto engine = Engine::open(options);
+        REQUIRE(engine);
+        const std::string name = "v" + std::to_string(opening);
+        const std::uint64_t third = (*engine)->stats().space.writable_bytes / 3 / kBlock * kBlock;
+        REQUIRE((*engine)->create_volume(name, third));
+        REQUIRE((*engine)->create_volume("flood", third));
+        auto volume = (*engine)->open_volume(name);
+        auto other = (*engine)->open_volume("flood");
+        REQUIRE(volume);
+        REQUIRE(other);
+        std::vector<std::thread> threads;
+        for (std::uint32_t i = 0; i < 3; ++i) {
+            threads.emplace_back([&, i] { client(*volume, i, 3, 4000, wrong); });
+        }
+        threads.emplace_back([&] { flood(*other, wrong); });
+        threads.emplace_back([&] {
+            for (int i = 0; i < 5; ++i) {
+                if (!(*engine)->create_volume("passing", 64 * kBlock)) ++wrong;
+                static_cast<void>((*engine)->stats());
+                if (!(*engine)->delete_volume("passing")) ++wrong;
+            }
+        });
+        for (auto& thread : threads) thread.join();
+        CHECK(wrong == 0);
+        CHECK((*engine)->stats().gc.bands_moved > 0);
+        REQUIRE((*engine)->delete_volume("flood"));
+        REQUIRE((*engine)->delete_volume(name));
+        CHECK((*engine)->stats().space.used_bytes == 0);
+        CHECK((*engine)->close());
+    }
+    auto report = Engine::check(options);
+    REQUIRE(report);
+    CHECK(report->problems_found == 0);
+    forget(options);
+}
