@@ -44,7 +44,8 @@ void print_tables(const Stats& s) {
     Table devices({"role", "state", "size", "errors", "device", "uuid"});
     for (const DeviceStatus& device : s.devices) {
         devices.add({device.role, device.state, size(device.capacity_bytes),
-                     std::to_string(device.errors), device.path, device.uuid});
+                     std::to_string(device.errors), device.path.empty() ? "-" : device.path,
+                     device.uuid});
     }
     fmt::print("\n{}", devices.text());
     if (s.volumes.empty()) {

@@ -50,6 +50,8 @@ void FileDevice::start(Io& io, IoQueue& queue) {
     const bool changes = io.kind == IoKind::write || io.kind == IoKind::discard;
     if (changes && !writable_) {
         queue.complete(io, EROFS);
+    } else if (io.kind == IoKind::discard && !discards_) {
+        queue.complete(io, 0);
     } else if (Ring* ring = queue.ring()) {
         ring->start(io, file_);
     } else {

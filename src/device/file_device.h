@@ -13,14 +13,20 @@ namespace qlcshape {
 class FileDevice final : public Device {
   public:
     FileDevice(std::string path, Geometry geometry, std::shared_ptr<const OpenFile> file,
-               bool writable)
-        : Device(std::move(path), geometry), file_(std::move(file)), writable_(writable) {}
+               bool writable, bool discards)
+        : Device(std::move(path), geometry),
+          file_(std::move(file)),
+          writable_(writable),
+          discards_(discards) {}
 
     void start(Io& io, IoQueue& queue) override;
 
   private:
     std::shared_ptr<const OpenFile> file_;
     const bool writable_;
+    // A regular file keeps its blocks: to punch holes would make every later flush wait for the
+    // file system's journal.
+    const bool discards_;
 };
 
 // As open_device().

@@ -191,8 +191,8 @@ Result<std::unique_ptr<Device>> open_block_device(const std::string& path, std::
         return fail(Errc::invalid_argument, "{}: has {} bytes, where {} are wanted", path,
                     geometry->capacity_bytes, needed);
     }
-    return std::make_unique<FileDevice>(path, *geometry, opened->file,
-                                        access == Access::read_write);
+    return std::make_unique<FileDevice>(path, *geometry, opened->file, access == Access::read_write,
+                                        true);
 }
 
 Result<std::unique_ptr<Device>> open_regular_file(const std::string& path, Opened opened,
@@ -205,7 +205,7 @@ Result<std::unique_ptr<Device>> open_regular_file(const std::string& path, Opene
     Geometry geometry;
     geometry.capacity_bytes = round_down(*size, kBlockBytes);
     return std::make_unique<FileDevice>(path, geometry, std::move(opened.file),
-                                        access == Access::read_write);
+                                        access == Access::read_write, false);
 }
 
 Result<std::unique_ptr<Device>> open_new_file(const std::string& path, std::uint64_t size_bytes) {

@@ -2,8 +2,8 @@
 // under its name, so that closing and reopening finds what was written.
 //
 // Any number of threads may transfer at once, as long as their ranges don't overlap. Nothing is
-// lost but by the end of the process, so there is no volatile cache. A discard is taken as advice, and
-// leaves the bytes as they are.
+// lost but by the end of the process, so there is no volatile cache. A discard is taken as advice,
+// and leaves the bytes as they are.
 #pragma once
 
 #include <memory>

@@ -20,7 +20,7 @@ bool Shard::pump_writes() {
     }
     if (closing_ && writes_.empty() && !open().empty() && !open().sealed &&
         span_.segment == nullptr && can_open_next()) {
-        seal(nullptr);
+        seal();
         open_next();
         any = true;
     }
@@ -120,8 +120,8 @@ bool Shard::open_has_room_or_next() {
 
 // Appends as much as goes; true when all of it is in, and the op is in the list it waits in.
 bool Shard::append(PageOp& op) {
-    if (span_.segment != nullptr) return false;               // its record comes first
-    if (!open().sealed && open().room() == 0) seal(nullptr);  // tombstones took the last slot
+    if (span_.segment != nullptr) return false;        // its record comes first
+    if (!open().sealed && open().room() == 0) seal();  // tombstones took the last slot
     if (!open_has_room_or_next()) return false;
     if (op.progress == 0) {
         // All of an atomic write goes into one record or one segment.
@@ -131,27 +131,23 @@ bool Shard::append(PageOp& op) {
         if (op.version.value == 0)
             op.version = Version(next_version_.fetch_add(1, std::memory_order_relaxed));
     }
-    Span span;
+    bool spans = false;
     while (op.progress < op.blocks) {
         if (!open_has_room_or_next()) return false;
-        std::uint32_t n = std::min(open().room(), op.blocks - op.progress);
+        const std::uint32_t n = std::min(open().room(), op.blocks - op.progress);
         if (!op.atomic() && !gate_.admit(n)) return false;
         const std::uint32_t first_slot = open().fill();
         for (std::uint32_t i = 0; i < n; ++i) append_block(op, op.progress + i);
         op.progress += n;
-        if (open().room() == 0) {
-            if (op.atomic() && op.progress < op.blocks) span = Span{&open(), first_slot};
-            seal(span.segment != nullptr ? nullptr : &op);
-        }
+        if (open().room() != 0) continue;
+        spans = op.atomic() && op.progress < op.blocks;
+        seal_full(op, spans ? open().fill() : first_slot);
+        if (!spans) op.wait_segment = open_sequence_;
     }
     QS_ASSERT(&writes_.front() == &op);
     writes_.pop_front();
     counters_.add(Counter::user_written_bytes, op.bytes);
-    if (span.segment != nullptr) {
-        span_ = span;
-        span_.segment->awaits_record = true;
-        pending_.push_back(op);
-    } else if (open().sealed) {
+    if (open().sealed && !spans) {
         in_commit_.push_back(op);
     } else {
         pending_.push_back(op);
@@ -193,7 +189,7 @@ bool Shard::append_trim(PageOp& op) {
     if (span_.segment != nullptr || !open_has_room_or_next()) return false;
     if (!open().has_tombstone_room()) {
         if (!can_open_next()) return false;
-        seal(nullptr);
+        seal();
         open_next();
     }
     if (open().tombstones() - open().trims_journaled >= kTpsTrims)
@@ -208,14 +204,26 @@ bool Shard::append_trim(PageOp& op) {
     return true;
 }
 
-// The open segment takes no more. What of it is in no record bypasses the TPS: its writes, and
-// `current` where it goes on in the next segment, are acknowledged when the segment is committed.
-void Shard::seal(PageOp* current) {
+// `op` has filled the open segment. Its own blocks bypass the TPS: they are acknowledged when the
+// segment is committed. What other writes have there up to slot `end` in no record yet goes into
+// one first, and so do all blocks of an atomic write that goes on in the next segment.
+void Shard::seal_full(PageOp& op, std::uint32_t end) {
     RamSegment& s = open();
-    QS_ASSERT(!s.sealed);
+    const bool spans = op.atomic() && op.progress < op.blocks;
+    if (span_.segment == nullptr && (spans || !pending_.empty())) {
+        span_ = Span{&s, s.journaled, end};
+        s.awaits_record = true;
+    }
     s.finish_filling();
     s.sealed = true;
-    if (current != nullptr) current->wait_segment = s.sequence;
+}
+
+// The open segment takes no more, full or not. What of it is in no record bypasses the TPS.
+void Shard::seal() {
+    RamSegment& s = open();
+    QS_ASSERT(!s.sealed && span_.segment == nullptr);
+    s.finish_filling();
+    s.sealed = true;
     while (!pending_.empty()) {
         PageOp& op = pending_.pop_front();
         op.wait_segment = s.sequence;
@@ -223,45 +231,45 @@ void Shard::seal(PageOp* current) {
     }
 }
 
-// Group commit: everything appended since the last record goes into one.
+// Group commit: everything appended since the last record goes into one. Where a segment was filled
+// in between, what is left of that one first.
 bool Shard::journal() {
     if (pending_.empty() || !tps_.record_free() || failed_) return false;
     RamSegment& s = open();
-    QS_ASSERT(!s.sealed);
+    RamSegment& trims = span_.segment != nullptr ? *span_.segment : s;
     Tps::Contents contents;
-    if (span_.segment != nullptr) {
-        contents.pieces[0] = {span_.segment, span_.from, span_.segment->fill()};
-    }
-    contents.pieces[1] = {&s, s.journaled, s.fill()};
-    contents.trims = &s;
-    contents.first_trim = s.trims_journaled;
-    contents.last_trim = s.tombstones();
+    if (span_.segment != nullptr) contents.pieces[0] = {span_.segment, span_.from, span_.to};
+    if (!s.sealed) contents.pieces[1] = {&s, s.journaled, s.fill()};
+    contents.trims = &trims;
+    contents.first_trim = trims.trims_journaled;
+    contents.last_trim = trims.tombstones();
     contents.last_segment = s.sequence;
     contents.frontier = bands_.user_frontier();
-    if (!tps_.ring_has_room(contents)) {
-        if (tps_.space_to_tell()) {
-            Tps::Contents nothing;
-            nothing.frontier = contents.frontier;
-            tps_.write(nothing, OpFifo{});
-            return true;
-        }
-        // Commits make room. Without a write that spans segments, this one needn't wait for it.
-        if (span_.segment == nullptr && can_open_next()) {
-            seal(nullptr);
-            open_next();
-            return true;
-        }
-        return false;
-    }
+    if (!tps_.ring_has_room(contents)) return make_ring_room(contents.frontier);
     const std::uint64_t record = tps_.write(contents, pending_.take());
-    s.journaled = s.fill();
-    s.trims_journaled = s.tombstones();
+    trims.trims_journaled = trims.tombstones();
+    if (!s.sealed) s.journaled = s.fill();
     s.last_record = record;
     if (span_.segment != nullptr) {
         span_.segment->hold_record = span_.segment->last_record = record;
         span_.segment->awaits_record = false;
         span_ = Span{};
     }
+    return true;
+}
+
+// Commits bring back space, and a record must tell of it. A write that needn't go into a record
+// needn't wait for that.
+bool Shard::make_ring_room(const Placement& frontier) {
+    if (tps_.space_to_tell()) {
+        Tps::Contents nothing;
+        nothing.frontier = frontier;
+        tps_.write(nothing, OpFifo{});
+        return true;
+    }
+    if (span_.segment != nullptr || !can_open_next()) return false;
+    seal();
+    open_next();
     return true;
 }
 

@@ -100,9 +100,10 @@ class Shard {
         BandId band;
         ReadChunk* next = nullptr;
     };
-    struct Span {  // an atomic write whose first blocks are at the end of a sealed segment
+    struct Span {  // slots [from, to) of a sealed segment go into the next record
         RamSegment* segment = nullptr;
         std::uint32_t from = 0;
+        std::uint32_t to = 0;
     };
 
     // shard.cpp
@@ -124,7 +125,9 @@ class Shard {
     bool open_has_room_or_next();
     bool can_open_next() const;
     void open_next();
-    void seal(PageOp* current);
+    void seal_full(PageOp& op, std::uint32_t end);
+    void seal();
+    bool make_ring_room(const Placement& frontier);
     bool journal();
     void record_acked(OpFifo ops, bool good);
     bool start_commits();

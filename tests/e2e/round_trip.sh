@@ -41,6 +41,7 @@ for field in space.writable_bytes space.used_bytes bytes.user_written bytes.user
     holds "j$(sed "s/\([a-z0-9_]*\)\.*/['\1']/g" <<<"$field") is not None"
 done
 holds 'all(d["uuid"] and d["path"] and d["role"] in ("qlc", "scm") and d["state"] == "online" and d["errors"] == 0 for d in j["devices"])'
+holds 'j["recovery"]["kind"] in ("clean", "snapshot", "full")'
 holds "j['space']['used_bytes'] <= $bytes and j['bytes']['user_written'] > 3 * $bytes"
 expect 0 "$QLCSHAPE" status array.toml
 grep -q '^WAF' out || fail "status without a WAF"

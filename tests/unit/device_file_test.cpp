@@ -71,7 +71,7 @@ std::uint64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-TEST_CASE("file device: write, flush, read, discard") {
+TEST_CASE("file device: write, flush, read, and a discard that is advice") {
     const Folder folder;
     auto device = open_or_fail(folder.file("a"), 4 * MiB, Access::read_write, true);
     CHECK(device->geometry().capacity_bytes == 4 * MiB);
@@ -87,9 +87,7 @@ TEST_CASE("file device: write, flush, read, discard") {
     CHECK(std::memcmp(in.data(), out.data(), MiB) == 0);
     REQUIRE(run(queue, transfer(IoKind::discard, *device, MiB, 64 * KiB, nullptr)));
     REQUIRE(run(queue, transfer(IoKind::read, *device, MiB, 128 * KiB, in.data())));
-    const Buffer zero(64 * KiB);
-    CHECK(std::memcmp(in.data(), zero.data(), 64 * KiB) == 0);
-    CHECK(std::memcmp(in.data() + 64 * KiB, out.data() + 64 * KiB, 64 * KiB) == 0);
+    CHECK(std::memcmp(in.data(), out.data(), 128 * KiB) == 0);
 }
 
 TEST_CASE("file device: more requests than any ring holds") {
