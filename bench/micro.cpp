@@ -7,7 +7,11 @@
 
 #include "base/buffer.h"
 #include "base/crc32c.h"
+#include "base/random.h"
 #include "base/types.h"
+#include "device/array_context.h"
+#include "format/segment_header.h"
+#include "pmt/page_cache.h"
 #include "raid6/parity.h"
 
 namespace qlcshape {
@@ -108,6 +112,66 @@ void reconstruct_one_block(benchmark::State& state) {
     count_bytes(state, kBlockBytes);
 }
 BENCHMARK(reconstruct_one_block);
+
+ArrayLayout layout_8p2() {
+    ArrayParameters p;
+    p.qlc_bytes = 64 * GiB;
+    p.scm_bytes = 4 * GiB;
+    return *make_layout(p);
+}
+
+// Finding a block's entry in a page that is in the cache.
+void pmt_lookup(benchmark::State& state) {
+    forget_memory_device("memory:micro-scm");
+    auto scm = open_device("memory:micro-scm", 4 * GiB, Access::read_write, true);
+    ArrayContext array;
+    array.layout = layout_8p2();
+    array.scm = {scm->get(), scm->get()};
+    IoQueue queue;
+    Counters counters;
+    PageCache cache(array, 512, queue, counters);
+    constexpr std::uint64_t kPages = 1024;
+    Buffer block(kBlockBytes);
+    const std::vector<PmtEntry> entries(kPageEntries);
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+        encode_pmt_page(entries.data(), PageId(page), array.array, 0, block.data());
+        Io io{.kind = IoKind::write,
+              .device = scm->get(),
+              .offset = array.layout.pmt_page_offset(PageId(page)),
+              .bytes = kBlockBytes,
+              .data = block.data()};
+        static_cast<void>(run(queue, io));
+        PageWaiter waiter;
+        waiter.ready = [](PageWaiter&, CachedPage*) {};
+        if (cache.get(PageId(page), waiter) == nullptr) queue.poll();
+    }
+    Random random(1);
+    PageWaiter waiter;
+    std::uint64_t sum = 0;
+    for (auto _ : state) {
+        const std::uint64_t lba = random.below(kPages * kPageEntries);
+        sum += cache.get(page_of(Lba(lba)), waiter)->entries[lba % kPageEntries].bits;
+    }
+    benchmark::DoNotOptimize(sum);
+    state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(pmt_lookup);
+
+// A segment's header: 255 entries and the checksum.
+void segment_header_encode(benchmark::State& state) {
+    const ArrayLayout layout = layout_8p2();
+    Buffer memory(layout.header_blocks * kBlockBytes);
+    SegmentHeader header(layout, memory.data());
+    for (auto _ : state) {
+        for (std::uint32_t slot = 0; slot < layout.slots_per_segment; ++slot) {
+            header.set_entry(slot, Entry{EntryKind::data, Lba(slot * 7919), Version(slot), slot});
+        }
+        header.seal();
+        benchmark::ClobberMemory();
+    }
+    state.SetItemsProcessed(state.iterations() * layout.slots_per_segment);
+}
+BENCHMARK(segment_header_encode);
 
 }  // namespace
 }  // namespace qlcshape

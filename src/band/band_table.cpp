@@ -143,10 +143,11 @@ void BandTable::candidates(const std::function<void(const Candidate&)>& see) con
     }
 }
 
-void BandTable::begin_move(BandId id) {
+bool BandTable::begin_move(BandId id) {
     std::lock_guard lock(mutex_);
-    QS_ASSERT(at(id).state == BandState::closed && !at(id).moving);
+    if (at(id).state != BandState::closed || at(id).moving) return false;
     at(id).moving = true;
+    return true;
 }
 
 void BandTable::abandon_move(BandId id) {

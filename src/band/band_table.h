@@ -87,7 +87,8 @@ class BandTable {
     // --- GC ---
     // Calls `see` for each closed band that nobody moves.
     void candidates(const std::function<void(const Candidate&)>& see) const;
-    void begin_move(BandId band);
+    // False where another collector has it by now.
+    bool begin_move(BandId band);
     void abandon_move(BandId band);
     std::uint32_t segments_of(BandId band) const;
     std::uint64_t sequence_of(BandId band) const;
@@ -161,7 +162,7 @@ class BandTable {
     std::vector<BandId> free_list_;
     std::vector<BandId> moved_list_;
     std::atomic<std::uint32_t> free_{0};
-    std::uint64_t next_sequence_ = 1;
+    std::atomic<std::uint64_t> next_sequence_{1};
     std::function<void()> alarm_;
 };
 

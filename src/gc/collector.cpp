@@ -105,7 +105,7 @@ bool Collector::pick() {
     bands_.candidates([&](const Candidate& c) { policy.see(c); });
     const auto band = policy.best();
     if (!band) return false;
-    bands_.begin_move(*band);
+    if (!bands_.begin_move(*band)) return true;
     victim_ = Victim{*band, bands_.sequence_of(*band), bands_.segments_of(*band), 0, 0};
     victim_damaged_ = false;
     return true;

@@ -1,0 +1,146 @@
+// Who may take free bands, and how fast writers may go, from many free bands to none.
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "band/space_gate.h"
+
+using namespace qlcshape;
+
+namespace {
+
+ArrayLayout gate_layout() {
+    ArrayParameters p;
+    p.data_strips = 2;
+    p.qlc_count = 4;
+    p.strip_bytes = 64 * KiB;
+    p.band_bytes = 8 * p.strip_bytes;
+    p.qlc_bytes = 42 * p.band_bytes;
+    p.scm_bytes = 64 * MiB;
+    p.max_gc_threads = 2;
+    auto l = make_layout(p);
+    if (!l) FAIL(l.error().message);
+    return *l;
+}
+
+struct Gate {
+    ArrayLayout layout = gate_layout();
+    BandTable bands{layout};
+    SpaceGate gate{layout, bands};
+    std::uint32_t recovery = layout.recovery_bands;
+    std::uint32_t floor = layout.recovery_bands + 2;
+    std::uint32_t gc_start = layout.recovery_bands + 4;
+    std::uint32_t cap = layout.slots_per_band() / 2;
+    std::vector<BandId> taken;
+
+    Gate() {
+        for (std::uint32_t i = 0; i < layout.bands; ++i) bands.restore(BandId(i), BandRecord{});
+        REQUIRE(layout.bands > gc_start + 4);
+    }
+    void set_free(std::uint32_t wanted) {
+        while (bands.free_bands() > wanted) {
+            const BandId id = *bands.begin_open(Stream::user, 1);
+            bands.opened(id);
+            bands.write_failed(*bands.place(Stream::user));
+            taken.push_back(id);
+        }
+        while (bands.free_bands() < wanted) {
+            bands.begin_move(taken.back());
+            bands.moved(taken.back());
+            bands.erased(*bands.next_moved());
+            taken.pop_back();
+        }
+    }
+};
+
+}  // namespace
+
+TEST_CASE("space gate: who may open a band at which number of free ones") {
+    Gate g;
+    g.gate.start();
+    CHECK(g.gate.gc_start() == g.gc_start);
+    struct Row {
+        std::uint32_t free;
+        bool gc_wanted, user, gc;
+    };
+    const std::vector<Row> rows = {
+        {g.layout.bands, false, true, true}, {g.gc_start, false, true, true},
+        {g.gc_start - 1, true, true, true},  {g.floor + 1, true, true, true},
+        {g.floor, true, false, true},        {g.recovery + 1, true, false, true},
+        {g.recovery, true, false, false},    {1, true, false, false},
+        {0, true, false, false},
+    };
+    for (const Row& row : rows) {
+        INFO(row.free << " free");
+        g.set_free(row.free);
+        CHECK(g.gate.gc_wanted() == row.gc_wanted);
+        CHECK(g.gate.user_may_open() == row.user);
+        CHECK(g.gate.gc_may_open() == row.gc);
+        g.gate.set_recovering(true);
+        CHECK(g.gate.user_may_open());
+        g.gate.set_recovering(false);
+    }
+}
+
+TEST_CASE("space gate: many free bands, no limit") {
+    Gate g;
+    g.gate.start();
+    for (int i = 0; i < 100; ++i) REQUIRE(g.gate.admit(g.cap));
+    g.set_free(g.gc_start);
+    for (int i = 0; i < 100; ++i) REQUIRE(g.gate.admit(10 * g.cap));
+}
+
+TEST_CASE("space gate: with few free bands writers live on credit that gc earns") {
+    Gate g;
+    g.gate.start();
+    g.set_free(g.gc_start - 1);
+    CHECK(g.gate.admit(g.cap - 1));
+    CHECK_FALSE(g.gate.admit(2));
+    CHECK(g.gate.admit(1));
+    CHECK_FALSE(g.gate.admit(1));
+    CHECK(g.gate.admit(0));
+    g.gate.reclaimed(100, 60);
+    CHECK_FALSE(g.gate.admit(41));
+    CHECK(g.gate.admit(40));
+    CHECK_FALSE(g.gate.admit(1));
+    // What is earned is capped, so that a quiet time doesn't end in a burst.
+    for (int i = 0; i < 100; ++i) g.gate.reclaimed(g.cap, 0);
+    CHECK_FALSE(g.gate.admit(4 * g.cap + 1));
+    CHECK(g.gate.admit(4 * g.cap));
+    CHECK_FALSE(g.gate.admit(1));
+    // Freedom regained fills it up.
+    g.set_free(g.gc_start);
+    CHECK(g.gate.admit(1));
+    g.set_free(g.gc_start - 1);
+    CHECK(g.gate.admit(g.cap));
+    CHECK_FALSE(g.gate.admit(1));
+}
+
+TEST_CASE("space gate: below what recovery needs nothing is appended") {
+    Gate g;
+    g.gate.start();
+    g.set_free(g.recovery);
+    CHECK(g.gate.admit(1));
+    g.set_free(g.recovery - 1);
+    CHECK_FALSE(g.gate.admit(1));
+    g.set_free(g.recovery);
+    CHECK(g.gate.admit(1));
+}
+
+TEST_CASE("space gate: after a recovery that used its bands gc makes up for them first") {
+    Gate g;
+    g.set_free(g.floor - 1);
+    g.gate.start();
+    CHECK_FALSE(g.gate.admit(1));
+    CHECK_FALSE(g.gate.user_may_open());
+    CHECK(g.gate.gc_may_open());
+    g.set_free(g.recovery - 1);
+    CHECK(g.gate.gc_may_open());  // it may use recovery's own bands for that
+    CHECK_FALSE(g.gate.admit(1));
+    g.set_free(g.floor);
+    CHECK(g.gate.admit(1));
+    // From here on the usual rules hold.
+    g.set_free(g.floor - 1);
+    CHECK(g.gate.admit(1));
+    g.set_free(g.recovery);
+    CHECK_FALSE(g.gate.gc_may_open());
+}
