@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "engine/core.h"
@@ -62,7 +63,9 @@ class History {
 
     std::vector<std::unique_ptr<Device>> devices() {
         std::vector<std::unique_ptr<Device>> list;
-        for (Media* m : media_) list.push_back(world_.device(*m));
+        for (std::size_t i = 0; i < media_.size(); ++i) {
+            if (!lost_.contains(i)) list.push_back(world_.device(*media_[i]));
+        }
         return list;
     }
 
@@ -97,9 +100,28 @@ class History {
         return true;
     }
 
+    // Opens with one or two QLC drives missing, and reads everything: after a crash, too.
+    void look_degraded() {
+        world_.power_on();
+        const std::size_t drives = options_.data_strips + 2;
+        lost_ = {rng_.below(drives), rng_.below(drives)};
+        if (open()) {
+            ++result_.degraded_opens;
+            auto volume = core_->volume("v");
+            if (!core_->read_only()) violate("it opened for writing with drives missing");
+            if (volume) {
+                volume_ = *volume;
+                compare_all(false);
+            }
+            drop();
+        }
+        lost_.clear();
+    }
+
     // Opens, with power cuts on the way, until it succeeds; reads everything back; puts load on it;
     // ends in a cut or a clean close.
     void cycle() {
+        if (opened_before_ && rng_.chance(1, 4)) look_degraded();
         for (std::uint32_t tries = 0;; ++tries) {
             world_.power_on();
             const bool cut = opened_before_ && tries < 3 && rng_.chance(1, 3);
@@ -116,7 +138,7 @@ class History {
         auto volume = core_->volume("v");
         if (!volume) return void(violate("the volume is gone"));
         volume_ = *volume;
-        if (!compare_all()) return drop();
+        if (!compare_all(true)) return drop();
         load();
         if (!result_.violation.empty()) return drop();
         if (rng_.chance(1, 4))
@@ -263,7 +285,8 @@ class History {
         }
     }
 
-    bool compare_all() {
+    // With `settle` what is seen must stay: recovery has decided.
+    bool compare_all(bool settle) {
         oracle_->prune_all();
         std::vector<std::uint64_t> seen(sectors());
         Buffer buffer(64 * kBlockBytes);
@@ -290,6 +313,7 @@ class History {
             s += n;
         }
         if (!result_.violation.empty()) return false;
+        if (!settle) return true;
         if (const std::uint64_t torn = oracle_->settle(seen); torn != 0) {
             return violate(fmt::format("the atomic write {} is there in part", torn));
         }
@@ -371,6 +395,7 @@ class History {
     Random& rng_;
     Options options_;
     std::vector<Media*> media_;
+    std::set<std::size_t> lost_;
     std::vector<Op> ops_;
     std::unique_ptr<Core> core_;
     std::shared_ptr<VolumeState> volume_;

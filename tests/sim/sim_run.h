@@ -14,6 +14,7 @@ struct RunResult {
     std::uint64_t crashes = 0;
     std::uint64_t crashes_in_recovery = 0;
     std::uint64_t clean_closes = 0;
+    std::uint64_t degraded_opens = 0;
     std::uint64_t operations = 0;
     std::uint64_t bands_moved = 0;
 };

@@ -29,16 +29,17 @@ TEST_CASE("sim: power cuts at any event lose nothing that was acknowledged") {
         sum.crashes += result.crashes;
         sum.crashes_in_recovery += result.crashes_in_recovery;
         sum.clean_closes += result.clean_closes;
+        sum.degraded_opens += result.degraded_opens;
         sum.operations += result.operations;
         sum.bands_moved += result.bands_moved;
         sum.events += result.events;
     }
     fmt::print(
         "sim: {} seeds, {} operations, {} device events, {} cuts, {} cuts while recovering, {} "
-        "clean closes, "
-        "{} bands moved by GC: no violation\n",
+        "clean "
+        "closes, {} opens with drives missing, {} bands moved by GC: no violation\n",
         count, sum.operations, sum.events, sum.crashes, sum.crashes_in_recovery, sum.clean_closes,
-        sum.bands_moved);
+        sum.degraded_opens, sum.bands_moved);
 }
 
 TEST_CASE("sim: a run is a pure function of its seed") {
