@@ -97,6 +97,7 @@ class History {
             return false;
         }
         core_ = std::move(*core);
+        moved_before_ = core_->stats().gc.bands_moved;
         return true;
     }
 
@@ -333,7 +334,7 @@ class History {
         for (int round = 0; round < 1000; ++round) {
             for (const auto& w : core_->workers()) w->poll(core_->phase());
         }
-        result_.bands_moved += core_->stats().gc.bands_moved;
+        result_.bands_moved += core_->stats().gc.bands_moved - moved_before_;
         core_.reset();
         volume_.reset();
         for (Op& op : ops_) op.busy = false;
@@ -354,6 +355,7 @@ class History {
             core_->begin_phase(phase);
             if (!settle([&] { return core_->reached(phase); }, "a phase")) return drop();
         }
+        result_.bands_moved += core_->stats().gc.bands_moved - moved_before_;
         const Status closed = core_->finish_close();
         if (!closed) violate("close: " + closed.error().message);
         ++result_.clean_closes;
@@ -402,6 +404,7 @@ class History {
     std::optional<Oracle> oracle_;
     RunResult result_;
     std::uint64_t stamp_ = 0;
+    std::uint64_t moved_before_ = 0;
     bool opened_before_ = false;
     bool trims_ = false, hot_ = false, large_ = false, partial_ = false;
 };
