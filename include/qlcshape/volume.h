@@ -51,7 +51,7 @@ class Volume {
     Status flush() const;
 
     // Asynchronous. An error here means that the request was not taken and `done` will not be
-    // called: invalid_argument (range, alignment), busy (too many in flight: Engine::max_requests),
+    // called: invalid_argument (range, alignment), busy (too many in flight: Engine::kMaxRequests),
     // closed. After a success every outcome comes through `done`.
     Status submit(Request request) const;
 

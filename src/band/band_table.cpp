@@ -29,6 +29,17 @@ void BandTable::restore(BandId id, const BandRecord& record) {
     }
 }
 
+void BandTable::restore_decided(BandId id, const BandRecord& record, const BandRecord& on_media) {
+    restore(id, record);
+    at(id).decided = true;
+    at(id).media_segments = on_media.segments;
+}
+
+void BandTable::epoch_begun() {
+    std::lock_guard lock(mutex_);
+    for (Band& band : bands_) band.decided = false;
+}
+
 void BandTable::resume(BandId id) {
     Band& band = at(id);
     QS_ASSERT(band.state == BandState::open);
@@ -69,6 +80,7 @@ std::optional<Placement> BandTable::place(Stream which) {
             const std::uint32_t frontier = band.frontier.load(std::memory_order_relaxed);
             if (band.next - frontier < kWindow) {
                 placement = Placement{*s.current, band.next++, band.sequence, frontier};
+                ++band.in_flight;
             }
         }
     }
@@ -107,6 +119,12 @@ void BandTable::write_failed(const Placement& p) {
     Band& band = at(p.band);
     QS_ASSERT(p.segment >= band.frontier.load());
     band.failed_from.store(std::min(band.failed_from.load(), p.segment), std::memory_order_release);
+}
+
+void BandTable::left(const Placement& p) {
+    std::lock_guard lock(mutex_);
+    Band& band = at(p.band);
+    --band.in_flight;
     close_if_done(band);
 }
 
@@ -119,6 +137,7 @@ void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
         std::lock_guard lock(mutex_);
         Band& band = at(p.band);
         ++band.published;
+        --band.in_flight;
         band.tombstones += tombstone_blocks;
         close_if_done(band);
     }
@@ -127,7 +146,8 @@ void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
 
 void BandTable::close_if_done(Band& band) {
     const std::uint32_t end = std::min(layout_.segments_per_band, band.failed_from.load());
-    if (band.state == BandState::open && full(band) && band.published == end) {
+    if (band.state == BandState::open && full(band) && band.in_flight == 0) {
+        QS_ASSERT(band.published == end);
         band.state = BandState::closed;
         band.segments = end;
     }
@@ -199,7 +219,8 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
     band.stream = which;
     band.sequence = next_sequence_++;
     band.epoch = epoch;
-    band.next = band.published = band.tombstones = band.segments = 0;
+    band.next = band.in_flight = band.published = band.tombstones = band.segments = 0;
+    band.decided = false;
     band.window = 0;
     band.frontier = band.submitted = 0;
     band.failed_from = UINT32_MAX;
@@ -251,6 +272,17 @@ BandRecord BandTable::record_of(BandId id) const {
     r.segments = band.state == BandState::closed ? band.segments : band.frontier.load();
     r.valid = band.valid.load();
     r.tombstones = band.tombstones;
+    return r;
+}
+
+BandRecord BandTable::media_record_of(BandId id) const {
+    BandRecord r = record_of(id);
+    std::lock_guard lock(mutex_);
+    const Band& band = at(id);
+    if (band.decided) {
+        r.state = BandState::open;
+        r.segments = band.media_segments;
+    }
     return r;
 }
 

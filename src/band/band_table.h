@@ -51,6 +51,10 @@ class BandTable {
 
     // --- set-up, one thread ---
     void restore(BandId band, const BandRecord& record);
+    // What recovery made of a band that was open. On media it stays as it was until epoch_begun():
+    // a recovery that is cut off must find it so.
+    void restore_decided(BandId band, const BandRecord& record, const BandRecord& on_media);
+    void epoch_begun();
     // Makes a restored open band the stream's again; its segments 0..record.segments-1 are written.
     void resume(BandId band);
     // What a rebuilt table says of it.
@@ -72,6 +76,8 @@ class BandTable {
     // A strip of it could not be written: it and all later ones of the band have to be placed anew.
     void write_failed(const Placement& placement);
     bool void_place(const Placement& placement) const;
+    // The owner has left a void place; the band closes when all have.
+    void left(const Placement& placement);
     // Everything that the segment holds is in the table of mappings.
     void published(const Placement& placement, std::uint32_t tombstone_blocks);
 
@@ -108,6 +114,8 @@ class BandTable {
     std::optional<BandId> next_moved();
     void erased(BandId band);
     BandRecord record_of(BandId band) const;
+    // As it has to stand on media now.
+    BandRecord media_record_of(BandId band) const;
 
     // --- looking ---
     std::uint32_t free_bands() const { return free_.load(std::memory_order_acquire); }
@@ -130,9 +138,12 @@ class BandTable {
         Stream stream = Stream::user;
         bool moving = false;
         bool opening = false;
+        bool decided = false;  // by a recovery whose epoch has not begun
+        std::uint32_t media_segments = 0;
         std::uint64_t sequence = 0;
         std::uint64_t epoch = 0;
-        std::uint32_t next = 0;  // segments placed
+        std::uint32_t next = 0;       // segments placed
+        std::uint32_t in_flight = 0;  // of them neither published nor left
         std::uint32_t published = 0;
         std::uint32_t tombstones = 0;
         std::uint32_t segments = 0;  // when closed

@@ -134,10 +134,12 @@ void BandKeeper::io_done(const Io& io) {
     --pending_;
     if (io.error_number == 0) return;
     counters_.add(Counter::io_errors, 1);
-    if (io.kind == IoKind::discard)
+    if (io.kind == IoKind::discard) {
         discard_failed_ = true;
-    else
+    } else {
         failed_ = true;
+        gate_.fail();
+    }
 }
 
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
@@ -147,7 +149,7 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
     for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
         const std::uint64_t band = page * kBandsPerPage + i;
         if (band < array.layout.bands) {
-            view.records()[i] = bands.record_of(BandId(static_cast<std::uint32_t>(band)));
+            view.records()[i] = bands.media_record_of(BandId(static_cast<std::uint32_t>(band)));
         }
     }
     view.seal(array.array, page, generation);

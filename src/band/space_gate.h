@@ -32,6 +32,10 @@ class SpaceGate {
     // After the bands were restored.
     void start() { replenishing_ = bands_.free_bands() < user_floor_; }
 
+    // A part of the engine can't go on: none acknowledges anything more.
+    void fail() { failed_.store(true, std::memory_order_relaxed); }
+    bool failed() const { return failed_.load(std::memory_order_relaxed); }
+
     std::uint32_t gc_start() const { return user_floor_ + 2; }
     bool gc_wanted() const { return bands_.free_bands() < gc_start(); }
 
@@ -80,6 +84,7 @@ class SpaceGate {
     std::atomic<std::int64_t> credit_{0};
     std::atomic<bool> replenishing_{false};
     bool recovering_ = false;
+    std::atomic<bool> failed_{false};
 };
 
 }  // namespace qlcshape

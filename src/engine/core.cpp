@@ -103,7 +103,7 @@ Status Core::bring_up() {
     }
     loaded->generations = keeper.generations();
     next_version_ = recovered->next_version;
-    make_workers(std::move(*loaded), *control_);
+    make_workers(std::move(*loaded));
     recovered_ = std::move(*recovered);
     gate_->start();
     if (read_only_) {
@@ -118,24 +118,27 @@ Status Core::bring_up() {
     return {};
 }
 
-void Core::make_workers(LoadedBands loaded, IoQueue&) {
+void Core::make_workers(LoadedBands loaded) {
     const std::uint64_t sets = options_.pmt_cache_bytes / PageCache::kSetBytes / options_.shards;
     std::vector<MapPort*> ports;
     std::vector<Shard*> shards;
     for (std::uint32_t i = 0; i < options_.shards; ++i) {
-        auto worker = std::make_unique<Worker>("shard" + std::to_string(i), around_.make_queue({}));
+        Buffer memory(Shard::memory_bytes(array_.layout));
+        auto worker = std::make_unique<Worker>("shard" + std::to_string(i),
+                                               around_.make_queue({memory.span()}));
         const Shard::Shared shared{array_, *bands_, *gate_, next_version_};
-        worker->own(std::make_unique<Shard>(shared, i, sets, worker->queue()));
+        worker->own(std::make_unique<Shard>(shared, i, sets, worker->queue(), std::move(memory)));
         ports.push_back(&worker->shard()->map_port());
         shards.push_back(worker->shard());
         workers_.push_back(std::move(worker));
     }
     if (!read_only_) {
         for (std::uint32_t i = 0; i < options_.gc_threads; ++i) {
-            auto worker =
-                std::make_unique<Worker>("gc" + std::to_string(i), around_.make_queue({}));
+            Buffer memory(Collector::buffer_bytes(array_.layout));
+            auto worker = std::make_unique<Worker>("gc" + std::to_string(i),
+                                                   around_.make_queue({memory.span()}));
             worker->own(std::make_unique<Collector>(array_, *bands_, *gate_, ports, worker->queue(),
-                                                    worker->counters()));
+                                                    worker->counters(), std::move(memory)));
             if (i == 0) {
                 keeper_ = std::make_unique<BandKeeper>(array_, *bands_, *gate_,
                                                        std::move(loaded.generations),
@@ -156,7 +159,6 @@ void Core::make_workers(LoadedBands loaded, IoQueue&) {
 // record can say of the first that every member has it: a member left behind is then seen at the
 // next open.
 Status Core::begin_epoch(const Recovered& recovered) {
-    if (recovered.report.kind != "clean") QS_TRY(write_band_table());
     superblock_.state = ArrayState::open;
     superblock_.epoch = array_.epoch;
     superblock_.epoch_key = array_.epoch_key;
@@ -168,6 +170,9 @@ Status Core::begin_epoch(const Recovered& recovered) {
         QS_TRY(append_superblock(superblock_, members_, *control_));
         superblock_.complete_generation = superblock_.generation;
     }
+    // Only now may the decisions of recovery stand on media.
+    bands_->epoch_begun();
+    if (recovered.report.kind != "clean") QS_TRY(write_band_table());
     return {};
 }
 

@@ -81,7 +81,7 @@ class Core {
     void set_array(Discovery discovery);
     void place_guards(const LoadedBands& loaded);
     Status bring_up();
-    void make_workers(LoadedBands loaded, IoQueue& set_up);
+    void make_workers(LoadedBands loaded);
     Status begin_epoch(const Recovered& recovered);
     Status write_band_table();
     Status flush_scm();

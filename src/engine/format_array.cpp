@@ -126,6 +126,31 @@ Status write_empty_table(const ArrayContext& array, const Progress& progress, Io
     return {};
 }
 
+Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) {
+    Io io;
+    io.device = m.device.get();
+    if (m.record.role == DeviceRole::qlc) {
+        io.kind = IoKind::discard;
+        io.bytes = round_down(l.p.qlc_bytes, l.p.band_bytes);
+        QS_TRY(run(queue, io));
+    }
+    const Buffer zeroes(l.p.strip_bytes);
+    io.kind = IoKind::write;
+    io.bytes = l.p.strip_bytes;
+    io.data = zeroes.data();
+    const std::uint64_t used = std::min(kSuperblockSlots * l.superblock_record_bytes, m.unit_bytes);
+    for (std::uint64_t unit = 0; unit < 2; ++unit) {
+        for (std::uint64_t at = 0; at + io.bytes <= used; at += io.bytes) {
+            io.offset = unit * m.unit_bytes + at;
+            QS_TRY(run(queue, io));
+        }
+    }
+    io = Io{};
+    io.kind = IoKind::flush;
+    io.device = m.device.get();
+    return run(queue, io);
+}
+
 Status write_band_table(const ArrayContext& array, IoQueue& queue) {
     BandTable bands(array.layout);
     Buffer block(kBlockBytes);
@@ -202,21 +227,9 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
         m.device = std::move(devices[i]);
         members.push_back(std::move(m));
     }
-    // Old superblocks first: a cut from here on leaves devices that belong to no array.
-    for (MemberDevice& m : members) {
-        Buffer zero(m.record.role == DeviceRole::qlc ? kBlockBytes : 2 * m.unit_bytes);
-        Io io;
-        io.device = m.device.get();
-        if (m.record.role == DeviceRole::qlc) {
-            io.kind = IoKind::discard;
-            io.bytes = round_down(parameters->qlc_bytes, layout->p.band_bytes);
-        } else {
-            io.kind = IoKind::write;
-            io.bytes = zero.size();
-            io.data = zero.data();
-        }
-        QS_TRY(run(queue, io));
-    }
+    // Old superblocks first: a cut from here on leaves devices that belong to no array. A discard
+    // may leave the bytes as they are, so they are overwritten as well.
+    for (MemberDevice& m : members) QS_TRY(erase_superblocks(m, *layout, queue));
     QS_TRY(write_band_table(array, queue));
     QS_TRY(write_empty_table(array, options.progress, queue));
     for (Device* scm : array.scm) {

@@ -64,6 +64,15 @@ Status RequestTable::check(const VolumeState& volume, const Request& r) const {
 }
 
 Status RequestTable::begin(VolumeState& volume, Request request) {
+    // Counted before the look at `deleted`: who deletes the volume waits for the count after
+    // setting it.
+    volume.in_flight.fetch_add(1);
+    const Status taken = take(volume, request);
+    if (!taken) volume.in_flight.fetch_sub(1);
+    return taken;
+}
+
+Status RequestTable::take(VolumeState& volume, Request& request) {
     QS_TRY(check(volume, request));
     Active* active = nullptr;
     {
@@ -76,7 +85,6 @@ Status RequestTable::begin(VolumeState& volume, Request request) {
         idle_.pop_back();
     }
     in_flight_.fetch_add(1, std::memory_order_relaxed);
-    volume.in_flight.fetch_add(1);
     active->volume = &volume;
     active->request = std::move(request);
     active->begun_ns = clock_.now_ns();

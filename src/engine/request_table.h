@@ -50,6 +50,7 @@ class RequestTable {
     };
 
     Status check(const VolumeState& volume, const Request& request) const;
+    Status take(VolumeState& volume, Request& request);
     static bool has_head(const Active& active);
     static bool has_tail(const Active& active);
     static void cut(Active& active);

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint32_t kSuperblockUnits = 2;
 constexpr std::uint32_t kVolumePagesSlack = 128;  // volumes are rounded up to whole PMT pages
-constexpr std::uint32_t kMinSpareBands = 4;        // garbage may hide in open bands: see below
+constexpr std::uint32_t kMinSpareBands = 4;       // garbage may hide in open bands: see below
 
 // Smallest h so that the fixed part and one entry for each other block fit in h blocks.
 std::uint32_t header_blocks_for(std::uint32_t blocks) {
@@ -102,6 +102,11 @@ Status set_space(ArrayLayout& l) {
         return fail(Errc::unsupported, "an array of 2^{} blocks is too large", l.pba_bits);
     l.crc_bits = std::min<std::uint32_t>(62 - l.pba_bits, 32);
     l.pmt_pages = l.writable_blocks / kPageEntries + kVolumePagesSlack;
+    if (l.pmt_pages * kPageEntries > std::uint64_t{1} << kLbaBits) {
+        return fail(Errc::unsupported,
+                    "an array of {} writable blocks is too large: an LBA has {} bits",
+                    l.writable_blocks, kLbaBits);
+    }
     return {};
 }
 

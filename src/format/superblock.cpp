@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/crc32c.h"
@@ -12,7 +14,7 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::uint64_t kMagic = 0x45504148534c4351;  // the bytes "QCLSHAPE"
+constexpr std::uint64_t kMagic = 0x4550414853434c51;  // the bytes "QLCSHAPE"
 constexpr std::uint64_t kMembersAt = 4096;
 constexpr std::uint64_t kVolumesAt = 8192;
 constexpr std::uint64_t kExtentsAt = 24576;
@@ -105,33 +107,57 @@ Fixed load_fixed(std::span<const std::byte> record) {
     return f;
 }
 
-// The record passed its checksums; a value that this program would not have written is still
-// refused.
-Status check_lists(const Superblock& s, const ArrayLayout& layout) {
-    std::uint32_t qlc = 0, scm = 0;
+// The record passed its checksums; a value that this program would not have written is refused all
+// the same.
+Status check_members(const Superblock& s) {
+    std::set<Uuid> uuids;
+    std::set<std::pair<DeviceRole, std::uint16_t>> places;
     for (const auto& m : s.members) {
-        if (m.role == DeviceRole::qlc && m.index < s.parameters.qlc_count)
-            ++qlc;
-        else if (m.role == DeviceRole::scm && m.index < s.parameters.scm_count)
-            ++scm;
-        else
+        const bool known = (m.role == DeviceRole::qlc && m.index < s.parameters.qlc_count) ||
+                           (m.role == DeviceRole::scm && m.index < s.parameters.scm_count);
+        if (!known || !uuids.insert(m.uuid).second || !places.emplace(m.role, m.index).second) {
             return fail(Errc::damaged, "its list of members is inconsistent");
-    }
-    if (qlc != s.parameters.qlc_count || scm != s.parameters.scm_count) {
-        return fail(Errc::damaged, "its list of members is inconsistent");
-    }
-    for (const auto& e : s.extents) {
-        if (e.first_page > layout.pmt_pages || e.pages > layout.pmt_pages - e.first_page) {
-            return fail(Errc::damaged, "a volume's extent lies outside the table");
         }
     }
+    if (places.size() != s.parameters.qlc_count + s.parameters.scm_count) {
+        return fail(Errc::damaged, "its list of members is inconsistent");
+    }
+    return {};
+}
+
+Status check_extents(const Superblock& s, const ArrayLayout& layout) {
+    std::vector<VolumeExtent> sorted = s.extents;
+    std::sort(sorted.begin(), sorted.end(), [](const VolumeExtent& a, const VolumeExtent& b) {
+        return a.first_page < b.first_page;
+    });
+    std::uint64_t end = 0;
+    for (const auto& e : sorted) {
+        if (e.first_page < end || e.first_page > layout.pmt_pages ||
+            e.pages > layout.pmt_pages - e.first_page) {
+            return fail(Errc::damaged,
+                        "a volume's extent overlaps another, or lies outside the table");
+        }
+        end = e.first_page + e.pages;
+    }
+    return {};
+}
+
+Status check_volumes(const Superblock& s) {
+    std::set<std::string> names;
+    std::vector<bool> taken(s.extents.size());
     for (const auto& v : s.volumes) {
-        if (v.first_extent > s.extents.size() || v.extents > s.extents.size() - v.first_extent ||
-            v.name[kNameBytes - 1] != 0) {
+        const bool whole = v.first_extent <= s.extents.size() &&
+                           v.extents <= s.extents.size() - v.first_extent &&
+                           v.name[kNameBytes - 1] == 0 && v.bytes % kBlockBytes == 0;
+        if (!whole || !names.insert(v.name).second) {
             return fail(Errc::damaged, "its volume table is inconsistent");
         }
         std::uint64_t pages = 0;
-        for (std::uint32_t i = 0; i < v.extents; ++i) pages += s.extents[v.first_extent + i].pages;
+        for (std::uint32_t i = v.first_extent; i < v.first_extent + v.extents; ++i) {
+            if (taken[i]) return fail(Errc::damaged, "two of its volumes have the same blocks");
+            taken[i] = true;
+            pages += s.extents[i].pages;
+        }
         if (div_up(v.bytes, kPageSpanBytes) != pages) {
             return fail(Errc::damaged, "its volume table is inconsistent");
         }
@@ -266,7 +292,9 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
     s.members = load_list<MemberRecord>(record, kMembersAt, f.member_count);
     s.volumes = load_list<VolumeRecord>(record, kVolumesAt, f.volume_count);
     s.extents = load_list<VolumeExtent>(record, kExtentsAt, f.extent_count);
-    QS_TRY(check_lists(s, *layout));
+    QS_TRY(check_members(s));
+    QS_TRY(check_extents(s, *layout));
+    QS_TRY(check_volumes(s));
     *device = f.device;
     return s;
 }

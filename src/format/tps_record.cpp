@@ -27,7 +27,7 @@ bool TpsRecord::valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoc
     const auto& f = fixed();
     return f.magic == kTpsMagic && f.format == kFormatVersion && f.array == array &&
            f.epoch == epoch && f.epoch_key == epoch_key && f.shard == shard &&
-           f.position == position && f.entries <= kTpsMaxEntries && f.payload_blocks <= f.entries &&
+           f.position == position && f.payload_blocks <= f.entries &&
            header_bytes() <= bytes_.size() && f.crc == computed_crc();
 }
 

@@ -17,7 +17,7 @@ struct TpsRecordFixed {
     std::uint64_t magic;
     std::uint32_t crc;  // of the header blocks with this field zero
     std::uint16_t format;
-    std::uint16_t entries;
+    std::uint16_t reserved0;
     Uuid array;
     std::uint64_t epoch;
     std::uint64_t epoch_key;  // random for each epoch: no user data can pass for a record
@@ -30,7 +30,8 @@ struct TpsRecordFixed {
     std::uint64_t band_sequence;  // of the user stream's band
     std::uint32_t band;
     std::uint32_t frontier;  // its durable segments
-    std::uint8_t reserved[152];
+    std::uint32_t entries;
+    std::uint8_t reserved[148];
 };
 static_assert(sizeof(TpsRecordFixed) == 256);
 static_assert(offsetof(TpsRecordFixed, array) == 16);
@@ -38,8 +39,11 @@ static_assert(offsetof(TpsRecordFixed, sequence) == 56);
 static_assert(offsetof(TpsRecordFixed, frontier) == 100);
 
 inline constexpr std::uint64_t kTpsMagic = 0x3153505445504853;  // "SHPETPS1"
-inline constexpr std::uint32_t kTpsTrims = 256;        // tombstones in a record, at the most
-inline constexpr std::uint64_t kTpsMaxEntries = 2048;  // more is not a record of ours
+inline constexpr std::uint32_t kTpsTrims = 256;  // tombstones in a record, at the most
+// Entries of a record, at the most: what is left of one segment, all of the next, and trims.
+constexpr std::uint64_t tps_max_entries(const ArrayLayout& l) {
+    return 2 * std::uint64_t{l.slots_per_segment} + kTpsTrims;
+}
 
 constexpr std::uint32_t tps_header_blocks(std::uint64_t entries) {
     return static_cast<std::uint32_t>(

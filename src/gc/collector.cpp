@@ -6,18 +6,18 @@
 namespace qlcshape {
 
 Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
-                     std::vector<MapPort*> shards, IoQueue& queue, Counters& counters)
+                     std::vector<MapPort*> shards, IoQueue& queue, Counters& counters,
+                     Buffer memory)
     : array_(array),
       bands_(bands),
       gate_(gate),
       shards_(std::move(shards)),
       queue_(queue),
       counters_(counters),
-      reader_(array, queue, counters),
+      reader_(array, bands, queue, counters),
       committer_(array, bands, Stream::gc, Committer::kNoShard, queue, counters),
       rebuild_(array, queue),
-      memory_(kSources * array.layout.segment_bytes +
-              kTargets * SegmentBuffer::bytes_needed(array.layout)),
+      memory_(std::move(memory)),
       sources_(kSources) {
     const ArrayLayout& l = array.layout;
     const std::size_t most = std::max<std::size_t>(l.slots_per_segment, kTombstonesPerBlock);
@@ -53,7 +53,12 @@ Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gat
     };
 }
 
+std::uint64_t Collector::buffer_bytes(const ArrayLayout& layout) {
+    return kSources * layout.segment_bytes + kTargets * SegmentBuffer::bytes_needed(layout);
+}
+
 bool Collector::poll() {
+    if (committer_.failed()) gate_.fail();
     bool any = take_replies();
     any |= committer_.poll();
     any |= reader_.poll();
@@ -158,8 +163,8 @@ bool Collector::seal_if_stuck() {
 }
 
 bool Collector::drained() const {
+    if (gate_.failed()) return closing_ && queue_.in_flight() == 0;
     if (!closing_ || victim_ || !sources_idle()) return false;
-    if (committer_.failed()) return queue_.in_flight() == 0;
     for (const auto& t : targets_) {
         if (t->in_use && !(t.get() == open_ && t->empty())) return false;
     }

@@ -25,7 +25,9 @@ namespace qlcshape {
 class Collector {
   public:
     Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
-              std::vector<MapPort*> shards, IoQueue& queue, Counters& counters);
+              std::vector<MapPort*> shards, IoQueue& queue, Counters& counters, Buffer memory);
+    // To be registered with the queue.
+    static std::uint64_t buffer_bytes(const ArrayLayout& layout);
 
     bool poll();
     bool has_mail() const { return !replies_.empty(); }

@@ -43,7 +43,7 @@ bool Collector::step(Source& s) {
             return true;
         case Step::rebuild:
             if (rebuild_.busy() || s.reads_pending == 0) return false;
-            rebuild_.header_of(victim_->band, s.segment, [this, &s](bool good) {
+            rebuild_.header_of(victim_->band, victim_->sequence, s.segment, [this, &s](bool good) {
                 s.reads_pending = 0;
                 if (good)
                     std::memcpy(s.memory, rebuild_.header().bytes().data(),

@@ -44,6 +44,7 @@ class Recovery {
         tps_ = std::move(*tps);
         out_.report.tps_records = tps_.records;
         find_newest_in_tps();
+        on_media_ = records();
         void_unfinished_recovery();
         QS_TRY(decide_open_bands());
         if (in_.read_only) {
@@ -71,6 +72,18 @@ class Recovery {
             const bool holds = r.state == BandState::open || r.state == BandState::closed;
             if (holds && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
             next_sequence_ = std::max(next_sequence_, r.sequence + 1);
+        }
+    }
+
+    void restore_bands() {
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            const BandRecord& on_media = on_media_[i];
+            const bool decided =
+                on_media.state == BandState::open && records()[i].state == BandState::closed;
+            if (decided)
+                in_.bands.restore_decided(BandId(i), records()[i], on_media);
+            else
+                in_.bands.restore(BandId(i), records()[i]);
         }
     }
 
@@ -148,7 +161,7 @@ class Recovery {
     }
 
     Status replay() {
-        for (std::uint32_t i = 0; i < l_.bands; ++i) in_.bands.restore(BandId(i), records()[i]);
+        restore_bands();
         in_.bands.set_next_sequence(std::max(next_sequence_, in_.superblock.next_band_sequence));
         in_.gate.set_recovering(true);
         Replay replay(in_.array, in_.bands, in_.keeper, in_.queue, in_.counters);
@@ -179,7 +192,7 @@ class Recovery {
 
     // Drives are missing: nothing can be committed, so what the TPS holds is served from memory.
     void keep_tps_in_memory() {
-        for (std::uint32_t i = 0; i < l_.bands; ++i) in_.bands.restore(BandId(i), records()[i]);
+        restore_bands();
         for (const auto& [lba, t] : newest_) {
             memory_versions_[lba] = t->entry.version;
             out_.blocks[lba].assign(t->data, t->data + kBlockBytes);
@@ -262,6 +275,7 @@ class Recovery {
     SegmentScan scan_;
     Recovered out_;
     TpsContents tps_;
+    std::vector<BandRecord> on_media_;
     std::unordered_map<std::uint64_t, const TpsEntry*> newest_;
     std::unordered_map<std::uint64_t, Version> memory_versions_;
     std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;

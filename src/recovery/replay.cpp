@@ -20,6 +20,12 @@ Replay::Replay(const ArrayContext& array, BandTable& bands, BandKeeper& keeper, 
     };
 }
 
+Replay::~Replay() {
+    while (queue_.in_flight() != 0) {
+        if (queue_.poll() == 0) queue_.wait(1000);
+    }
+}
+
 Status Replay::append(const Entry& entry, const std::byte* data) {
     if (segment_.room() == 0) QS_TRY(commit());
     std::memcpy(segment_.slot_data(segment_.fill()), data, kBlockBytes);

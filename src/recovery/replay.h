@@ -17,6 +17,8 @@ class Replay {
     Replay(const ArrayContext& array, BandTable& bands, BandKeeper& keeper, IoQueue& queue,
            Counters& counters);
 
+    ~Replay();  // waits for what is in flight
+
     Status append(const Entry& entry, const std::byte* data);
     Status append(const Tombstone& tombstone);
     Status finish();

@@ -59,7 +59,7 @@ Status SegmentScan::headers(BandId band, std::uint64_t sequence, std::uint32_t f
 const SegmentHeader* SegmentScan::rebuilt_header(BandId band, std::uint64_t sequence,
                                                  std::uint32_t segment) {
     bool done = false, good = false;
-    rebuild_.header_of(band, segment, [&](bool ok) {
+    rebuild_.header_of(band, sequence, segment, [&](bool ok) {
         done = true;
         good = ok;
     });
@@ -117,7 +117,7 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
         if (crc32c({block(slot), kBlockBytes}) == h.entry(slot).crc) continue;
         wrong[(l.header_blocks + slot) / strip_blocks] = any_wrong = true;
     }
-    if (any_wrong && !mend(band, segment)) return Proof::unproved;
+    if (any_wrong && !mend(band, sequence, segment)) return Proof::unproved;
     // Now the data is right: P and Q must be what it gives.
     std::byte* strips[kMaxDataStrips + 2];
     for (std::uint32_t r = 0; r < l.p.data_strips; ++r)
@@ -138,7 +138,7 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
 }
 
 // Rebuilds every block that is wrong, into the stripe in memory.
-bool SegmentScan::mend(BandId band, std::uint32_t segment) {
+bool SegmentScan::mend(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     SegmentHeader h = header();
     for (std::uint32_t slot = 0; slot < l.slots_per_segment; ++slot) {
@@ -148,15 +148,15 @@ bool SegmentScan::mend(BandId band, std::uint32_t segment) {
         if (e.kind == EntryKind::empty || e.kind == EntryKind::poisoned) {
             std::memset(to, 0, kBlockBytes);
         } else {
-            if (!rebuild_block({band, segment, slot, e.lba})) return false;
+            if (!rebuild_block({band, sequence, segment, slot, e.lba})) return false;
             std::memcpy(to, rebuild_.result(), kBlockBytes);
         }
     }
     return true;
 }
 
-const std::byte* SegmentScan::read_block(BandId band, std::uint32_t segment, std::uint32_t slot,
-                                         const Entry& entry) {
+const std::byte* SegmentScan::read_block(BandId band, std::uint64_t sequence, std::uint32_t segment,
+                                         std::uint32_t slot, const Entry& entry) {
     const ArrayLayout& l = array_.layout;
     const std::uint64_t in_segment = std::uint64_t{l.header_blocks + slot} * kBlockBytes;
     const auto role = static_cast<std::uint32_t>(in_segment / l.p.strip_bytes);
@@ -170,7 +170,7 @@ const std::byte* SegmentScan::read_block(BandId band, std::uint32_t segment, std
         crc32c({block_.data(), kBlockBytes}) == entry.crc) {
         return block_.data();
     }
-    return rebuild_block({band, segment, slot, entry.lba}) ? rebuild_.result() : nullptr;
+    return rebuild_block({band, sequence, segment, slot, entry.lba}) ? rebuild_.result() : nullptr;
 }
 
 }  // namespace qlcshape

@@ -44,13 +44,13 @@ class SegmentScan {
     const std::vector<std::uint32_t>& wrong_drives() const { return wrong_drives_; }
 
     // One block of a committed segment, verified; null where it can't be had.
-    const std::byte* read_block(BandId band, std::uint32_t segment, std::uint32_t slot,
-                                const Entry& entry);
+    const std::byte* read_block(BandId band, std::uint64_t sequence, std::uint32_t segment,
+                                std::uint32_t slot, const Entry& entry);
 
   private:
     static constexpr std::uint32_t kBatch = 64;
     Status read_stripe(BandId band, std::uint32_t segment);
-    bool mend(BandId band, std::uint32_t segment);
+    bool mend(BandId band, std::uint64_t sequence, std::uint32_t segment);
     bool rebuild_block(const BlockIdentity& id);
 
     const ArrayContext& array_;

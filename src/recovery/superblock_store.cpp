@@ -15,6 +15,7 @@ struct Found {
     Uuid device;
     std::uint32_t unit = 0;
     std::uint32_t slot = 0;
+    bool next_blank = false;  // nothing lies behind it in its unit
 };
 
 struct Places {
@@ -40,6 +41,21 @@ Result<Superblock> read_record(Device& device, std::uint64_t offset, std::uint64
     io.data = record.data();
     QS_TRY(run(queue, io));
     return decode_superblock(record.span(), identity);
+}
+
+bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uint32_t slot,
+              IoQueue& queue) {
+    if (slot >= places.slots()) return true;
+    Buffer record(places.record_bytes);
+    Io io;
+    io.kind = IoKind::read;
+    io.device = &device;
+    io.offset = places.offset(unit, slot);
+    io.bytes = record.size();
+    io.data = record.data();
+    if (!run(queue, io)) return false;
+    return std::all_of(record.data(), record.data() + record.size(),
+                       [](std::byte b) { return b == std::byte{0}; });
 }
 
 // The newest whole record of a device whose places are known. An error tells what is wrong with the
@@ -76,6 +92,8 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
                                   places.record_bytes, &found.device, queue);
         if (record) {
             found.superblock = std::move(*record);
+            found.next_blank =
+                n == 0 && is_blank(device, places, found.unit, found.slot + 1, queue);
             return found;
         }
         if (n == 0) first = record.error();
@@ -223,8 +241,9 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
             return fail(Errc::damaged, "{}: it has {} bytes, and {} are in use: it was cut short",
                         path, devices[i]->geometry().capacity_bytes, needed);
         }
-        // After a crash the unit behind the newest record may be torn: go on in the other one.
-        const bool clean = d.superblock.state == ArrayState::clean;
+        // Where an append may have been torn behind the newest record: go on in the other unit.
+        const bool clean = d.superblock.state == ArrayState::clean && f.next_blank &&
+                           f.superblock.generation == d.superblock.generation;
         member->unit = clean ? f.unit : f.unit ^ 1;
         member->slot = clean ? f.slot + 1 : 0;
         member->fresh_unit = !clean;

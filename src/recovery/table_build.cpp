@@ -98,7 +98,7 @@ class Pass {
     Status see_trims(const CountingBand& band, std::uint32_t segment, std::uint32_t slot,
                      const Entry& e, SegmentScan& scan) {
         if (first_pass_) ++totals_.tombstones[band.band.value];
-        const std::byte* block = scan.read_block(band.band, segment, slot, e);
+        const std::byte* block = scan.read_block(band.band, band.sequence, segment, slot, e);
         if (block == nullptr) {
             return fail(
                 Errc::damaged,

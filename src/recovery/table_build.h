@@ -35,7 +35,7 @@ struct TableTotals {
 // DRAM for one pass; 24 bytes an LBA.
 inline constexpr std::uint64_t kTableBuildBytes = 256 * MiB;
 
-// Calls `page` with each page of the table in order, and the version of each entry. Segments in
+// Calls `page` with each page of the table in order, and the version of each entry.
 using SeePage =
     std::function<Status(PageId page, const PmtEntry* entries, const Version* versions)>;
 Result<TableTotals> build_table(const ArrayContext& array, const std::vector<CountingBand>& bands,

@@ -1,6 +1,7 @@
 #include "recovery/tps_scan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 
 #include "base/crc32c.h"
@@ -13,20 +14,29 @@ namespace {
 using Candidates =
     std::map<std::uint64_t, std::vector<TpsRecord>>;  // by sequence: the mirrors' copies
 
-Result<Buffer> read_ring(const ArrayContext& array, std::uint32_t shard, Device* scm,
-                         IoQueue& queue) {
+constexpr std::uint64_t kChunk = 64 * KiB;
+
+// A part that can't be read comes as zeroes, and is marked in `unread`: another mirror may have it.
+Buffer read_ring(const ArrayContext& array, std::uint32_t shard, Device* scm, IoQueue& queue,
+                 std::vector<std::uint32_t>& unread) {
     Buffer ring(array.layout.tps_ring_bytes(array.shards));
     std::vector<Io> ios;
-    for (std::uint64_t at = 0; at < ring.size(); at += MiB) {
+    for (std::uint64_t at = 0; at < ring.size(); at += kChunk) {
         Io io;
         io.kind = IoKind::read;
         io.device = scm;
         io.offset = array.layout.tps_ring_offset(array.shards, shard) + at;
-        io.bytes = std::min<std::uint64_t>(MiB, ring.size() - at);
+        io.bytes = std::min(kChunk, ring.size() - at);
         io.data = ring.data() + at;
         ios.push_back(io);
     }
-    QS_TRY(run(queue, ios));
+    static_cast<void>(run(queue, ios));
+    unread.resize(ios.size());
+    for (std::size_t i = 0; i < ios.size(); ++i) {
+        if (ios[i].error_number == 0) continue;
+        ++unread[i];
+        std::memset(ios[i].data, 0, ios[i].bytes);
+    }
     return ring;
 }
 
@@ -111,14 +121,19 @@ Result<TpsContents> scan_tps(const ArrayContext& array, IoQueue& queue) {
     TpsContents contents;
     for (std::uint32_t shard = 0; shard < array.shards; ++shard) {
         Candidates found;
+        std::vector<std::uint32_t> unread;
         for (Device* scm : array.scm) {
-            auto ring = read_ring(array, shard, scm, queue);
-            if (!ring) {
-                if (array.scm.size() == 1) return fail(ring.error());
-                continue;  // the other mirrors have it
-            }
-            contents.memory.push_back(std::move(*ring));
+            contents.memory.push_back(read_ring(array, shard, scm, queue, unread));
             find_records(array, shard, contents.memory.back(), found);
+        }
+        for (std::size_t i = 0; i < unread.size(); ++i) {
+            if (unread[i] < array.scm.size()) continue;
+            return fail(
+                Errc::media_error,
+                "{} at offset {}: the TPS of shard {} can't be read there, on any scm drive: "
+                "acknowledged writes may be in it, so the array can't be opened",
+                array.scm[0]->path(),
+                array.layout.tps_ring_offset(array.shards, shard) + i * kChunk, shard);
         }
         QS_TRY(take_shard(array, shard, found, contents));
     }

@@ -8,8 +8,10 @@
 
 namespace qlcshape {
 
-BlockReader::BlockReader(const ArrayContext& array, IoQueue& queue, Counters& counters)
+BlockReader::BlockReader(const ArrayContext& array, const BandTable& bands, IoQueue& queue,
+                         Counters& counters)
     : array_(array),
+      bands_(bands),
       queue_(queue),
       counters_(counters),
       geometry_{array.layout.p.data_strips},
@@ -87,7 +89,8 @@ void BlockReader::rebuild_or_finish(BlockRead& read) {
     read.to_rebuild &= read.to_rebuild - 1;
     const Pba pba(read.first.value + i);
     const ArrayLayout& l = array_.layout;
-    rebuild_.block({l.band_of(pba), l.segment_of(pba), l.slot_of(pba), read.lbas[i]},
+    rebuild_.block({l.band_of(pba), bands_.sequence_of(l.band_of(pba)), l.segment_of(pba),
+                    l.slot_of(pba), read.lbas[i]},
                    [this, &read, i](bool good) {
                        // Proved by the header; and it must be what the table expects, or the header
                        // is of another life.

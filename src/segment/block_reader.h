@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "band/band_table.h"
 #include "base/counters.h"
 #include "device/array_context.h"
 #include "format/entry.h"
@@ -40,7 +41,8 @@ static_assert(BlockRead::kMaxBlocks <= 32);
 
 class BlockReader {
   public:
-    BlockReader(const ArrayContext& array, IoQueue& queue, Counters& counters);
+    BlockReader(const ArrayContext& array, const BandTable& bands, IoQueue& queue,
+                Counters& counters);
 
     void read(BlockRead& read);
     bool poll();
@@ -56,6 +58,7 @@ class BlockReader {
     void finish(BlockRead& read);
 
     const ArrayContext& array_;
+    const BandTable& bands_;
     IoQueue& queue_;
     Counters& counters_;
     StripeGeometry geometry_;

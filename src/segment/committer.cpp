@@ -57,7 +57,14 @@ bool Committer::step(SegmentBuffer& segment) {
         case Step::placing: {
             if (failed_) return false;
             auto placement = bands_.place(stream_);
-            if (!placement) return false;
+            if (!placement) {
+                // Bands go as fast as they are tried: a drive fails for good. What is left is for
+                // recovery.
+                if (segment.attempts > 0 && bands_.free_bands() <= array_.layout.recovery_bands) {
+                    failed_ = true;
+                }
+                return false;
+            }
             segment.placement = *placement;
             encode(segment);
             segment.step = Step::turn;
@@ -206,6 +213,7 @@ bool Committer::start_flush() {
 
 void Committer::replace(SegmentBuffer& segment) {
     counters_.add(Counter::commit_retries, 1);
+    bands_.left(segment.placement);
     if (++segment.attempts >= kAttempts) failed_ = true;
     segment.step = Step::placing;
 }

@@ -27,11 +27,12 @@ void Rebuild::block(const BlockIdentity& id, std::function<void(bool)> done) {
     read_rows(0, row_capacity_, &Rebuild::solve_header);
 }
 
-void Rebuild::header_of(BandId band, std::uint32_t segment, std::function<void(bool)> done) {
+void Rebuild::header_of(BandId band, std::uint64_t sequence, std::uint32_t segment,
+                        std::function<void(bool)> done) {
     QS_ASSERT(!busy_);
     busy_ = true;
     header_only_ = true;
-    id_ = {band, segment, 0, Lba(0)};
+    id_ = {band, sequence, segment, 0, Lba(0)};
     done_ = std::move(done);
     read_rows(0, row_capacity_, &Rebuild::solve_header);
 }
@@ -74,7 +75,8 @@ void Rebuild::rows_read() {
 void Rebuild::solve_header() {
     const bool good = solve(0, [this](const std::byte* bytes) {
         SegmentHeader seen(array_.layout, const_cast<std::byte*>(bytes));
-        return seen.valid(array_.array, id_.band, id_.segment);
+        return seen.valid(array_.array, id_.band, id_.segment) &&
+               seen.fixed().band_sequence == id_.sequence;
     });
     if (!good) return finish(false);
     std::memcpy(header_.data(), result_, row_capacity_);

@@ -17,6 +17,7 @@ namespace qlcshape {
 // What a block must be, as a segment header tells it.
 struct BlockIdentity {
     BandId band;
+    std::uint64_t sequence = 0;  // the band's: a header of another life of the band is none
     std::uint32_t segment = 0;
     std::uint32_t slot = 0;
     Lba lba;
@@ -30,7 +31,8 @@ class Rebuild {
     // rebuilt), then the block. `done(good)` from IoQueue::poll(); the block is then at result().
     void block(const BlockIdentity& id, std::function<void(bool good)> done);
     // Gets the header blocks of a segment alone, at header().
-    void header_of(BandId band, std::uint32_t segment, std::function<void(bool good)> done);
+    void header_of(BandId band, std::uint64_t sequence, std::uint32_t segment,
+                   std::function<void(bool good)> done);
 
     bool busy() const { return busy_; }
     const std::byte* result() const { return result_; }

@@ -9,7 +9,13 @@ bool Shard::pump_writes() {
     bool any = false;
     while (!writes_.empty() && !failed_) {
         PageOp& op = writes_.front();
-        if (!prepare(op)) break;
+        if (!prepare(op)) {
+            if (!merge_failed_ || merges_pending_ != 0) break;
+            merge_failed_ = false;
+            writes_.pop_front();
+            finish_failed(op, Errc::media_error, op.bad_lba);
+            continue;
+        }
         if (op.kind == OpKind::trim && !op.needed) {  // nothing there to trim
             writes_.pop_front();
             finish(op);
@@ -45,7 +51,7 @@ bool Shard::prepare(PageOp& op) {
     }
     if (op.merged || (!op.head_partial() && !op.tail_partial())) return true;
     // A trim that was appended before but is not yet in the table would be overlooked.
-    if (merges_pending_ == 0 && trims_unapplied_ == 0) start_merge(op);
+    if (merges_pending_ == 0 && trims_unapplied_ == 0 && !merge_failed_) start_merge(op);
     return op.merged;
 }
 
@@ -62,7 +68,6 @@ void Shard::look_before_trim(PageOp& op, const CachedPage* cached) {
 
 // Reads the old contents of the partial blocks at the write's ends.
 void Shard::start_merge(PageOp& op) {
-    merge_failed_ = false;
     const bool wanted[2] = {op.head_partial(), op.tail_partial()};
     merges_pending_ = (wanted[0] ? 1u : 0u) + (wanted[1] ? 1u : 0u);
     for (std::uint32_t i = 0; i < 2; ++i) {
@@ -84,13 +89,8 @@ void Shard::start_merge(PageOp& op) {
             else
                 shard.counters_.subtract(Counter::user_read_bytes, done.bytes);
             if (--shard.merges_pending_ != 0) return;
-            if (!shard.merge_failed_) {
-                write.merged = true;
-                return;
-            }
-            QS_ASSERT(&shard.writes_.front() == &write);
-            shard.writes_.pop_front();
-            shard.finish_failed(write, Errc::media_error, done.first);
+            write.merged = !shard.merge_failed_;
+            if (done.failed) write.bad_lba = done.first;
         };
     }
     for (std::uint32_t i = 0; i < 2; ++i) {

@@ -6,35 +6,36 @@ namespace qlcshape {
 
 namespace {
 constexpr std::uint32_t kReadChunks = 64;
+constexpr std::uint64_t kChunkBytes = std::uint64_t{BlockRead::kMaxBlocks} * kBlockBytes;
 constexpr std::uint32_t kPublishItems = 256;
 }  // namespace
 
-Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue)
+Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue,
+             Buffer memory)
     : array_(shared.array),
       bands_(shared.bands),
       gate_(shared.gate),
       next_version_(shared.next_version),
       queue_(queue),
       cache_(array_, cache_sets, queue, counters_),
-      reader_(array_, queue, counters_),
+      reader_(array_, bands_, queue, counters_),
       committer_(array_, bands_, Stream::user, static_cast<std::uint8_t>(index), queue, counters_),
       tps_(array_, index, queue, counters_),
       overlay_(std::size_t{kRamSegments} * array_.layout.slots_per_segment),
-      segment_memory_(segment_memory_bytes(array_.layout)),
+      memory_(std::move(memory)),
       publish_items_(kPublishItems),
-      chunk_memory_(std::size_t{kReadChunks} * BlockRead::kMaxBlocks * kBlockBytes),
       chunks_(kReadChunks),
       merge_memory_(2 * kBlockBytes) {
     const std::uint64_t bytes = SegmentBuffer::bytes_needed(array_.layout);
     for (std::uint32_t i = 0; i < kRamSegments; ++i) {
-        segments_.push_back(std::make_unique<RamSegment>(
-            array_.layout, segment_memory_.span().subspan(i * bytes, bytes)));
+        segments_.push_back(
+            std::make_unique<RamSegment>(array_.layout, memory_.span().subspan(i * bytes, bytes)));
     }
     open().reset();
     open().sequence = open_sequence_;
     for (std::uint32_t i = 0; i < kReadChunks; ++i) {
-        chunks_[i].read.data =
-            chunk_memory_.data() + std::size_t{i} * BlockRead::kMaxBlocks * kBlockBytes;
+        chunks_[i].read.data = memory_.data() + kRamSegments * bytes +
+                               std::size_t{i} * BlockRead::kMaxBlocks * kBlockBytes;
         idle_chunks_.push_back(chunks_[i]);
     }
     for (PublishItem& item : publish_items_) {
@@ -56,10 +57,14 @@ Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets
 
 Shard::~Shard() = default;
 
+std::uint64_t Shard::memory_bytes(const ArrayLayout& layout) {
+    return kRamSegments * SegmentBuffer::bytes_needed(layout) + kChunkBytes * kReadChunks;
+}
+
 void Shard::memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t& overlay) const {
     cache += cache_.memory_bytes();
-    segments += segment_memory_.size() + chunk_memory_.size() + merge_memory_.size() +
-                tps_.memory_bytes() + reader_.memory_bytes();
+    segments +=
+        memory_.size() + merge_memory_.size() + tps_.memory_bytes() + reader_.memory_bytes();
     overlay += overlay_.memory_bytes();
 }
 
@@ -77,8 +82,11 @@ bool Shard::poll() {
     any |= journal();
     any |= start_commits();
     any |= pump_flushes();
-    if (committer_.failed() || cache_.failed()) failed_ = true;
-    if (failed_) fail_everything();
+    if (committer_.failed() || cache_.failed() || gate_.failed()) failed_ = true;
+    if (failed_) {
+        gate_.fail();
+        fail_everything();
+    }
     return any;
 }
 

@@ -42,7 +42,10 @@ class Shard {
         std::atomic<std::uint64_t>& next_version;
     };
 
-    Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue);
+    // `memory`: memory_bytes() of it, registered with the queue.
+    Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue,
+          Buffer memory);
+    static std::uint64_t memory_bytes(const ArrayLayout& layout);
     ~Shard();
 
     // --- any thread ---
@@ -70,10 +73,6 @@ class Shard {
 
     // --- set-up ---
     void set_recovered(const RecoveredBlocks* recovered) { recovered_ = recovered; }
-    // Memory that I/O is done from, to be registered with the queue.
-    static std::uint64_t segment_memory_bytes(const ArrayLayout& l) {
-        return kRamSegments * SegmentBuffer::bytes_needed(l);
-    }
     void memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t& overlay) const;
 
   private:
@@ -170,9 +169,9 @@ class Shard {
     Committer committer_;
     Tps tps_;
     Overlay overlay_;
+    Buffer memory_;  // RAM segments, then read chunks
 
     // Segments by sequence: published_ < durable, committing, sealed < open_sequence_.
-    Buffer segment_memory_;
     std::vector<std::unique_ptr<RamSegment>> segments_;
     std::uint64_t open_sequence_ = 1;
     std::uint64_t durable_sequence_ = 0;
@@ -189,7 +188,6 @@ class Shard {
     std::uint32_t publish_slot_ = 0;
     std::uint32_t publishing_ = 0;
 
-    Buffer chunk_memory_;
     std::vector<ReadChunk> chunks_;
     Fifo<ReadChunk> idle_chunks_;
     OpFifo reads_;  // wait for a chunk

@@ -14,9 +14,8 @@ Tps::Tps(const ArrayContext& array, std::uint32_t shard, IoQueue& queue, Counter
       counters_(counters),
       ring_bytes_(array.layout.tps_ring_bytes(array.shards)),
       ring_offset_(array.layout.tps_ring_offset(array.shards, shard)) {
-    const std::uint64_t most = array.layout.slots_per_segment + kAtomicWriteBlocks + kTpsTrims;
-    QS_ASSERT(most <= kTpsMaxEntries);
-    header_capacity_ = std::uint64_t{tps_header_blocks(most)} * kBlockBytes;
+    header_capacity_ =
+        std::uint64_t{tps_header_blocks(tps_max_entries(array.layout))} * kBlockBytes;
     headers_ = Buffer(kRecords * header_capacity_);
     for (Record& r : records_) r.ios.reserve(3 * array.scm.size());
     for (Device* scm : array.scm) must_flush_ |= scm->geometry().volatile_cache;
@@ -76,7 +75,7 @@ void Tps::encode(const Contents& c, TpsRecord& view, std::uint64_t position) {
     f.band_sequence = c.frontier.sequence;
     f.frontier = c.frontier.frontier;
     f.payload_blocks = c.blocks();
-    f.entries = static_cast<std::uint16_t>(c.entries());
+    f.entries = c.entries();
     std::memset(static_cast<void*>(&f + 1), 0, view.header_bytes() - sizeof(f));
     std::uint32_t index = 0;
     for (const Piece& piece : c.pieces) {
@@ -153,11 +152,13 @@ bool Tps::poll() {
         Record& r = record(oldest_);
         r.step = Step::idle;
         ++oldest_;
-        if (r.failed)
-            counters_.add(Counter::io_errors, 1);
-        else
-            acked_through_ = r.sequence, told_tail_ = r.tail;
-        acked(r.ops.take(), !r.failed);
+        if (r.failed) counters_.add(Counter::io_errors, 1);
+        failed_ |= r.failed;  // recovery would end the log here: nothing behind it counts
+        if (!failed_) {
+            acked_through_ = r.sequence;
+            told_tail_ = r.tail;
+        }
+        acked(r.ops.take(), !failed_);
         any = true;
     }
     return any;

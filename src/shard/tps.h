@@ -105,6 +105,7 @@ class Tps {
     std::array<Use, kRamSegments + 2> uses_;
     std::size_t uses_begin_ = 0, uses_count_ = 0;
     bool must_flush_ = false;
+    bool failed_ = false;
 };
 
 }  // namespace qlcshape

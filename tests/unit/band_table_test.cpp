@@ -237,6 +237,10 @@ TEST_CASE("band table: a failed write voids its place and all later ones of the 
     CHECK_FALSE(t.bands.settled(c));
     // What is before it stays, the band takes nothing more, and the stream goes on in another one.
     CHECK(t.bands.settled(a));
+    CHECK(t.state(id) == BandState::open);
+    t.bands.left(b);
+    CHECK(t.state(id) == BandState::open);
+    t.bands.left(c);
     CHECK(t.state(id) == BandState::closed);
     CHECK(t.bands.segments_of(id) == 1);
     CHECK(t.bands.record_of(id).segments == 1);
@@ -255,6 +259,7 @@ TEST_CASE("band table: after a failed write earlier places still have to be publ
     t.bands.submitted(a);
     t.bands.submitted(b);
     t.bands.write_failed(b);
+    t.bands.left(b);
     CHECK(t.state(id) == BandState::open);
     t.bands.durable(a);
     t.bands.published(a, 1);
@@ -266,7 +271,9 @@ TEST_CASE("band table: a freed band starts anew with a new sequence") {
     Table t;
     const BandId id = t.open(Stream::user);
     const std::uint64_t sequence = t.bands.sequence_of(id);
-    t.bands.write_failed(t.place());
+    const Placement failed = t.place();
+    t.bands.write_failed(failed);
+    t.bands.left(failed);
     CHECK(t.bands.segments_of(id) == 0);
     t.free(id);
     std::map<std::uint32_t, std::uint64_t> opened;

@@ -1,6 +1,7 @@
-// Verified reads of a committed segment: what is wrong on the drives is rebuilt and proved, or told.
-#include <cerrno>
+// Verified reads of a committed segment: what is wrong on the drives is rebuilt and proved, or
+// told.
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -40,6 +41,7 @@ struct Array {
     Buffer truth;  // the segment's strips as they were written
     Placement placement;
     std::vector<Lba> lbas;
+    std::unique_ptr<BandTable> table;
 
     explicit Array(std::uint32_t k = 3, std::uint64_t strip = 64 * KiB) : geometry{k} {
         ArrayParameters p;
@@ -65,7 +67,8 @@ struct Array {
     }
     void write_segment(Random& random) {
         const ArrayLayout& l = context.layout;
-        BandTable bands(l);
+        table = std::make_unique<BandTable>(l);
+        BandTable& bands = *table;
         for (std::uint32_t i = 0; i < l.bands; ++i) bands.restore(BandId(i), BandRecord{});
         bands.opened(*bands.begin_open(Stream::user, 1));
         truth = Buffer(SegmentBuffer::bytes_needed(l));
@@ -99,8 +102,8 @@ struct Array {
         return (context.layout.header_blocks + slot) % context.layout.strip_blocks();
     }
     std::uint32_t drive_of(std::uint32_t role) const {
-        return geometry.drive_of(
-            context.layout.stripe_number(placement.band, placement.segment), role);
+        return geometry.drive_of(context.layout.stripe_number(placement.band, placement.segment),
+                                 role);
     }
     // Spoils block `row` of a strip on its drive.
     void spoil(std::uint32_t role, std::uint32_t row) {
@@ -175,7 +178,7 @@ std::uint32_t read_all(Array& array, BlockReader& reader) {
 
 TEST_CASE("block reader: runs end with the strip and with 32 blocks") {
     Array array(8, 256 * KiB);
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     auto run_from = [&](std::uint32_t slot, std::uint32_t blocks) {
         return reader.run_length(array.context.layout.pba(BandId(1), 1, slot), blocks);
     };
@@ -189,7 +192,7 @@ TEST_CASE("block reader: runs end with the strip and with 32 blocks") {
 
 TEST_CASE("block reader: whole drives, nothing to rebuild") {
     Array array(GENERATE(2u, 3u, 16u), 128 * KiB);
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::verify_failed) == 0);
     CHECK(array.count(Counter::reconstructed) == 0);
@@ -197,7 +200,7 @@ TEST_CASE("block reader: whole drives, nothing to rebuild") {
 
 TEST_CASE("block reader: a spoiled block is rebuilt, proved and counted") {
     Array array;
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     for (const std::uint32_t slot : {0u, 20u, array.context.layout.slots_per_segment - 1}) {
         array.spoil(array.role_of_slot(slot), array.row_of_slot(slot));
     }
@@ -209,7 +212,7 @@ TEST_CASE("block reader: a spoiled block is rebuilt, proved and counted") {
 
 TEST_CASE("block reader: two strips of a row lie") {
     Array array;
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     const std::uint32_t slot = 20;
     const std::uint32_t role = array.role_of_slot(slot);
     const std::uint32_t second = GENERATE(0u, 2u, 3u, 4u);
@@ -229,7 +232,7 @@ TEST_CASE("block reader: any two drives gone") {
     array.lose(a);
     array.lose(b);
     INFO("roles " << a << " and " << b);
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::unreadable) == 0);
     const std::uint32_t strip = array.context.layout.strip_blocks();
@@ -245,7 +248,7 @@ TEST_CASE("block reader: header and block of a header in several blocks") {
     REQUIRE(array.context.layout.header_blocks == 2);
     array.lose(0);
     array.spoil(5, 7);
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::reconstructed) == 30 + 1);
 }
@@ -254,7 +257,7 @@ TEST_CASE("block reader: drives that fail to read are as good as gone") {
     Array array;
     array.drives[array.drive_of(1)]->fail_reads = true;
     array.drives[array.drive_of(3)]->fail_reads = true;
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::io_errors) > 0);
     CHECK(array.count(Counter::reconstructed) == 16);
@@ -277,7 +280,7 @@ TEST_CASE("block reader: three wrong in a row is an error for that block alone")
         array.lose(4);
         array.spoil(1, row);
     }
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     const Outcome outcome = read_some(array, reader, slot - 2, 5);
     CHECK(outcome.bad == 1u << 2);
     CHECK(outcome.wrong == 0);
@@ -287,7 +290,7 @@ TEST_CASE("block reader: three wrong in a row is an error for that block alone")
 TEST_CASE("block reader: three drives gone") {
     Array array;
     for (const std::uint32_t role : {0u, 1u, 4u}) array.lose(role);
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     const std::uint32_t strip = array.context.layout.strip_blocks();
     CHECK(read_all(array, reader) == 2 * strip - 1);
 }
@@ -296,14 +299,14 @@ TEST_CASE("block reader: without the header nothing can be proved") {
     Array array;
     for (const std::uint32_t role : {0u, 3u, 4u}) array.spoil(role, 0);
     array.spoil(1, 5);
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     CHECK(read_all(array, reader) == 1);
 }
 
 TEST_CASE("block reader: a table that expects other contents gets none") {
     Array array;
     const ArrayLayout& l = array.context.layout;
-    BlockReader reader(array.context, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters);
     const bool other_block = GENERATE(false, true);
     const Buffer data(kBlockBytes);
     BlockRead read;
@@ -348,18 +351,24 @@ TEST_CASE("rebuild: the header of a segment, whatever two strips are worth") {
     Rebuild rebuild(array.context, array.queue);
     bool done = false;
     bool good = false;
-    rebuild.header_of(array.placement.band, array.placement.segment, [&](bool result) {
-        done = true;
-        good = result;
-    });
+    rebuild.header_of(array.placement.band, array.placement.sequence, array.placement.segment,
+                      [&](bool result) {
+                          done = true;
+                          good = result;
+                      });
     for (int i = 0; i < 100 && !done; ++i) array.queue.poll();
     REQUIRE(done);
     REQUIRE(good);
     CHECK_FALSE(rebuild.busy());
     CHECK(std::memcmp(rebuild.header().bytes().data(), array.truth.data(),
                       l.header_blocks * kBlockBytes) == 0);
+    // A header of another life of the band is none.
+    rebuild.header_of(array.placement.band, array.placement.sequence + 1, array.placement.segment,
+                      [&](bool result) { good = result; });
+    for (int i = 0; i < 100 && rebuild.busy(); ++i) array.queue.poll();
+    CHECK_FALSE(good);
     // A place that was never written has none.
-    rebuild.header_of(array.placement.band, array.placement.segment + 1,
+    rebuild.header_of(array.placement.band, array.placement.sequence, array.placement.segment + 1,
                       [&](bool result) { good = result; });
     for (int i = 0; i < 100 && rebuild.busy(); ++i) array.queue.poll();
     CHECK_FALSE(good);

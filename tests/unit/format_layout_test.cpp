@@ -87,8 +87,8 @@ TEST_CASE("layout: a segment is its header and its slots") {
         CHECK(l.segments_per_band == p.band_bytes / p.strip_bytes);
         CHECK(l.slots_per_band() == l.slots_per_segment * l.segments_per_band);
         // The header holds an entry for each slot, is no longer than needed, and fits in a strip.
-        const std::uint64_t needed = kSegmentFixedBytes + std::uint64_t{kEntryBytes} *
-                                                              l.slots_per_segment;
+        const std::uint64_t needed =
+            kSegmentFixedBytes + std::uint64_t{kEntryBytes} * l.slots_per_segment;
         CHECK(needed <= l.header_blocks * std::uint64_t{kBlockBytes});
         if (l.header_blocks > 1) {
             CHECK(needed + kEntryBytes > (l.header_blocks - 1) * std::uint64_t{kBlockBytes});

@@ -1,7 +1,7 @@
 // The page cache at its smallest, against a model of the table, on scm devices that answer late and
 // in any order.
-#include <cerrno>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -98,7 +98,8 @@ struct Table {
         REQUIRE(array.layout.pmt_pages > 200);
         last_served.resize(array.layout.pmt_pages);
         for (std::uint64_t i = 0; i < array.layout.pmt_pages; ++i) {
-            model.emplace_back(kPageEntries, PmtEntry::make_unmapped(Unmapped::trimmed, Version(i)));
+            model.emplace_back(kPageEntries,
+                               PmtEntry::make_unmapped(Unmapped::trimmed, Version(i)));
             encode_pmt_page(model[i].data(), PageId(i), array.array, 1, place(PageId(i)));
         }
         cache = std::make_unique<PageCache>(array, sets, queue, counters);
@@ -163,7 +164,8 @@ struct Table {
     bool on_media_as_modelled() {
         Page page(kPageEntries);
         for (std::uint64_t i = 0; i < model.size(); ++i) {
-            if (!decode_pmt_page(place(PageId(i)), PageId(i), array.array, page.data())) return false;
+            if (!decode_pmt_page(place(PageId(i)), PageId(i), array.array, page.data()))
+                return false;
             if (page != model[i]) return false;
         }
         return true;

@@ -1,6 +1,6 @@
 // A segment from its first block to its strips on the drives.
-#include <cerrno>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -89,8 +89,7 @@ struct Array {
     // With `blocks` random blocks.
     SegmentBuffer& fill(std::uint32_t blocks, std::uint64_t seed, std::uint32_t trims = 0) {
         memory.emplace_back(SegmentBuffer::bytes_needed(context.layout));
-        segments.push_back(
-            std::make_unique<SegmentBuffer>(context.layout, memory.back().span()));
+        segments.push_back(std::make_unique<SegmentBuffer>(context.layout, memory.back().span()));
         SegmentBuffer& s = *segments.back();
         s.reset();
         Random random(seed);
@@ -203,8 +202,7 @@ TEST_CASE("committer: strips lie where the layout says, with header and parity")
         {{2, 64 * KiB}, {3, 128 * KiB}, {8, 128 * KiB}, {16, 128 * KiB}}));
     Array array(k, strip);
     const ArrayLayout& l = array.context.layout;
-    Committer committer(array.context, *array.bands, Stream::user, 5, array.queue,
-                        array.counters);
+    Committer committer(array.context, *array.bands, Stream::user, 5, array.queue, array.counters);
     const BandId band = array.open_band();
     for (std::uint32_t i = 0; i < 4; ++i) {
         committer.commit(array.fill(i == 2 ? 7 : l.slots_per_segment, 100 * (i + 1), i == 2));
@@ -244,8 +242,7 @@ TEST_CASE("committer: strips lie where the layout says, with header and parity")
 
 TEST_CASE("committer: waits for a band, and goes on in the next one") {
     Array array(2, 64 * KiB);
-    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue,
-                        array.counters);
+    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue, array.counters);
     for (std::uint64_t i = 0; i < 6; ++i) committer.commit(array.fill(5, 10 * i));
     array.poll(committer);
     CHECK(array.done.empty());
@@ -299,8 +296,7 @@ TEST_CASE("committer: drives with a cache are flushed before a segment counts") 
 TEST_CASE("committer: what could not be written or flushed goes to another band") {
     const bool flush = GENERATE(false, true);
     Array array(2, 64 * KiB, true);
-    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue,
-                        array.counters);
+    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue, array.counters);
     const BandId first = array.open_band();
     committer.commit(array.fill(4, 1));
     array.poll(committer);
@@ -328,8 +324,7 @@ TEST_CASE("committer: what could not be written or flushed goes to another band"
 
 TEST_CASE("committer: a drive that always fails ends in failure, not in a loop") {
     Array array(2, 64 * KiB);
-    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue,
-                        array.counters);
+    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue, array.counters);
     array.drives[0]->fail_writes = ~0u;
     committer.commit(array.fill(4, 1));
     for (int i = 0; i < 10 && !committer.failed(); ++i) {

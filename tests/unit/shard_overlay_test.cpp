@@ -77,8 +77,8 @@ TEST_CASE("overlay: random sets and erases agree with a map") {
         if (i % 64 == 0) REQUIRE(all_there(overlay, model));
     }
     while (!model.empty()) {
-        const auto victim = std::next(
-            model.begin(), static_cast<std::ptrdiff_t>(random.below(model.size())));
+        const auto victim =
+            std::next(model.begin(), static_cast<std::ptrdiff_t>(random.below(model.size())));
         overlay.erase(victim->first);
         model.erase(victim);
         REQUIRE(all_there(overlay, model));

@@ -40,7 +40,9 @@ struct Gate {
         while (bands.free_bands() > wanted) {
             const BandId id = *bands.begin_open(Stream::user, 1);
             bands.opened(id);
-            bands.write_failed(*bands.place(Stream::user));
+            const Placement placement = *bands.place(Stream::user);
+            bands.write_failed(placement);
+            bands.left(placement);
             taken.push_back(id);
         }
         while (bands.free_bands() < wanted) {
@@ -63,10 +65,14 @@ TEST_CASE("space gate: who may open a band at which number of free ones") {
         bool gc_wanted, user, gc;
     };
     const std::vector<Row> rows = {
-        {g.layout.bands, false, true, true}, {g.gc_start, false, true, true},
-        {g.gc_start - 1, true, true, true},  {g.floor + 1, true, true, true},
-        {g.floor, true, false, true},        {g.recovery + 1, true, false, true},
-        {g.recovery, true, false, false},    {1, true, false, false},
+        {g.layout.bands, false, true, true},
+        {g.gc_start, false, true, true},
+        {g.gc_start - 1, true, true, true},
+        {g.floor + 1, true, true, true},
+        {g.floor, true, false, true},
+        {g.recovery + 1, true, false, true},
+        {g.recovery, true, false, false},
+        {1, true, false, false},
         {0, true, false, false},
     };
     for (const Row& row : rows) {

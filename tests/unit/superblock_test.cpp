@@ -286,6 +286,5 @@ TEST_CASE("superblock: inconsistent lists are refused") {
     CHECK(changed([](Superblock& s) { s.volumes[1].first_extent = 3; }) == Errc::damaged);
     CHECK(changed([](Superblock& s) { s.volumes[1].first_extent = ~0u; }) == Errc::damaged);
     CHECK(changed([](Superblock& s) { s.volumes[0].bytes += kBlockBytes; }) == Errc::damaged);
-    CHECK(changed([](Superblock& s) { s.volumes[0].name[kNameBytes - 1] = 'x'; }) ==
-          Errc::damaged);
+    CHECK(changed([](Superblock& s) { s.volumes[0].name[kNameBytes - 1] = 'x'; }) == Errc::damaged);
 }

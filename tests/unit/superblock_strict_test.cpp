@@ -1,0 +1,61 @@
+// Lists of a superblock that contradict themselves under right checksums.
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <functional>
+
+#include "base/buffer.h"
+#include "format/superblock.h"
+
+using namespace qlcshape;
+
+namespace {
+
+Superblock two_volumes() {
+    Superblock s;
+    s.parameters.data_strips = 2;
+    s.parameters.qlc_count = 4;
+    s.parameters.strip_bytes = 64 * KiB;
+    s.parameters.band_bytes = MiB;
+    s.parameters.qlc_bytes = 100 * MiB;
+    s.parameters.scm_bytes = 64 * MiB;
+    for (std::uint16_t i = 0; i < 6; ++i) {
+        MemberRecord m;
+        m.uuid.bytes[0] = static_cast<std::uint8_t>(i + 1);
+        m.role = i < 4 ? DeviceRole::qlc : DeviceRole::scm;
+        m.index = i < 4 ? i : static_cast<std::uint16_t>(i - 4);
+        s.members.push_back(m);
+    }
+    s.extents = {{0, 1}, {1, 1}};
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        VolumeRecord v;
+        v.name[0] = static_cast<char>('a' + i);
+        v.first_extent = i;
+        v.extents = 1;
+        v.bytes = kPageSpanBytes;
+        v.state = 1;
+        s.volumes.push_back(v);
+    }
+    return s;
+}
+
+bool accepted(const std::function<void(Superblock&)>& change) {
+    Superblock s = two_volumes();
+    change(s);
+    Buffer record(64 * KiB);
+    encode_superblock(s, s.members[0].uuid, record.span());
+    Uuid device;
+    return decode_superblock(record.span(), &device).has_value();
+}
+
+}  // namespace
+
+TEST_CASE("superblock: lists that contradict themselves are refused") {
+    CHECK(accepted([](Superblock&) {}));
+    // Two drives of one number: another number has none, and is a null pointer to who opens it.
+    CHECK_FALSE(accepted([](Superblock& s) { s.members[1].index = 0; }));
+    CHECK_FALSE(accepted([](Superblock& s) { s.members[1].uuid = s.members[0].uuid; }));
+    // Two volumes with the same blocks, or the same name.
+    CHECK_FALSE(accepted([](Superblock& s) { s.extents[1].first_page = 0; }));
+    CHECK_FALSE(accepted([](Superblock& s) { s.volumes[1].first_extent = 0; }));
+    CHECK_FALSE(accepted([](Superblock& s) { s.volumes[1].name[0] = 'a'; }));
+}
