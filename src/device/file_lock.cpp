@@ -15,10 +15,10 @@ namespace qlcshape {
 
 namespace {
 
-constexpr int kDeadHolderTries = 1000;
+constexpr int kDeadHolderTries = 500;
 constexpr useconds_t kDeadHolderNapUs = 10'000;
 
-// Who holds a flock on the file, by /proc/locks; 0 where that doesn't tell.
+// Who holds a flock on the file, by /proc/locks; 0 for one who has ended, or has just let go.
 int lock_holder(int fd) {
     struct stat status {};
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> locks(std::fopen("/proc/locks", "re"),
@@ -43,7 +43,7 @@ int lock_holder(int fd) {
 // The kernel takes a moment to close the files of a process that was killed with I/O in flight: its
 // locks outlive it.
 bool is_gone(int pid) {
-    if (pid <= 0) return false;
+    if (pid <= 0) return true;  // so /proc/locks shows an owner that has ended
     if (::kill(pid, 0) != 0) return errno == ESRCH;
     const std::string path = fmt::format("/proc/{}/stat", pid);
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> stat(std::fopen(path.c_str(), "re"),

@@ -174,6 +174,7 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 Status Engine::create(const Options& options, bool force) {
+    QS_TRY(check_plan(options));
     auto devices = open_devices(options, Access::read_write, true, nullptr);
     if (!devices) return fail(devices.error());
     Random random(entropy());
@@ -226,7 +227,9 @@ Result<Stats> Engine::inspect(const Options& options) {
     fill_counters(s, [&](Counter c) { return superblock.counters[static_cast<std::size_t>(c)]; });
     fill_space(s, superblock, array->array.layout);
     fill_devices(s, array->discovery.members);
-    s.state = superblock.state == ArrayState::clean ? "clean" : "open";
+    const bool clean = superblock.state == ArrayState::clean;
+    s.state = clean ? "clean" : "open";
+    s.recovery.kind = clean ? "clean" : "full";  // what an open would do now
     auto loaded = load_band_table(array->array, queue);
     if (!loaded) return fail(loaded.error());
     for (const BandRecord& r : loaded->records) {

@@ -36,8 +36,7 @@ std::uint64_t default_band_bytes(const ArrayParameters& p, std::uint64_t erase_u
     return erase_unit == 0 ? band : round_up(round_up(band, erase_unit), p.strip_bytes);
 }
 
-Result<ArrayParameters> parameters_of(const Options& o,
-                                      const std::vector<std::unique_ptr<Device>>& devices) {
+Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geometry>& geometries) {
     ArrayParameters p;
     p.data_strips = o.data_strips;
     p.strip_bytes = o.strip_bytes;
@@ -47,8 +46,8 @@ Result<ArrayParameters> parameters_of(const Options& o,
     p.qlc_count = p.scm_count = 0;
     p.qlc_bytes = p.scm_bytes = UINT64_MAX;
     std::uint64_t erase_unit = 0;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        const Geometry& g = devices[i]->geometry();
+    for (std::size_t i = 0; i < geometries.size(); ++i) {
+        const Geometry& g = geometries[i];
         if (o.devices[i].role == Role::qlc) {
             ++p.qlc_count;
             p.qlc_bytes = std::min(p.qlc_bytes, g.capacity_bytes);
@@ -57,7 +56,7 @@ Result<ArrayParameters> parameters_of(const Options& o,
                 return fail(
                     Errc::invalid_argument,
                     "{}: its indirection unit is {} bytes, and strip = {} is no multiple of it",
-                    devices[i]->path(), g.iu_bytes, p.strip_bytes);
+                    o.devices[i].path, g.iu_bytes, p.strip_bytes);
             }
         } else if (o.devices[i].role == Role::scm) {
             ++p.scm_count;
@@ -65,7 +64,7 @@ Result<ArrayParameters> parameters_of(const Options& o,
         } else {
             return fail(Errc::unsupported,
                         "{}: spare drives are not supported yet; take it out of the array file",
-                        devices[i]->path());
+                        o.devices[i].path);
         }
     }
     if (p.qlc_count == 0 || p.scm_count == 0) {
@@ -187,13 +186,27 @@ Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options
     return devices;
 }
 
+Status check_plan(const Options& options) {
+    std::vector<Geometry> geometries;
+    for (const DeviceOptions& d : options.devices) {
+        if (d.size_bytes == 0) return {};  // only the device itself can tell
+        geometries.push_back(Geometry{.capacity_bytes = d.size_bytes});
+    }
+    auto parameters = parameters_of(options, geometries);
+    if (!parameters) return fail(parameters.error());
+    auto layout = make_layout(*parameters);
+    return layout ? Status{} : fail(layout.error());
+}
+
 Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
                     bool force, Random& random, IoQueue& queue) {
     if (options.name.empty() || options.name.size() >= kNameBytes) {
         return fail(Errc::invalid_argument, "array name '{}': it must have 1 to {} characters",
                     options.name, kNameBytes - 1);
     }
-    auto parameters = parameters_of(options, devices);
+    std::vector<Geometry> geometries;
+    for (const auto& device : devices) geometries.push_back(device->geometry());
+    auto parameters = parameters_of(options, geometries);
     if (!parameters) return fail(parameters.error());
     auto layout = make_layout(*parameters);
     if (!layout) return fail(layout.error());

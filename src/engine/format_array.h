@@ -11,6 +11,10 @@
 
 namespace qlcshape {
 
+// Whether the options can work, before a file is made for them. Where a device's size is not given
+// it is format_array() that tells.
+Status check_plan(const Options& options);
+
 // `devices` in the order of options.devices. Every call blocks.
 Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
                     bool force, Random& random, IoQueue& queue);

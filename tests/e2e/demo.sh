@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The demo, small: nothing wrong, nothing left behind; with --keep an array that can be used.
 source "$(dirname "$0")/lib.bash"
 

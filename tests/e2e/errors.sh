@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # What can't be done is refused, with the place and the cause, and changes nothing.
 source "$(dirname "$0")/lib.bash"
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Killed again and again, in loads and in recoveries: each time everything acknowledged is there.
 source "$(dirname "$0")/lib.bash"
 array_file

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # bench --memory: the array file's sizes, nothing on disk.
 source "$(dirname "$0")/lib.bash"
 array_file 48MiB

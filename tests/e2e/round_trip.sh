@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # create, volumes, loads of all kinds, status and check, on small files.
 source "$(dirname "$0")/lib.bash"
 array_file

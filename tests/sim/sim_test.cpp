@@ -19,7 +19,7 @@ void seeds_to_run(std::uint64_t& first, std::uint64_t& count) {
 }  // namespace
 
 TEST_CASE("sim: power cuts at any event lose nothing that was acknowledged") {
-    std::uint64_t first = 1, count = 40;
+    std::uint64_t first = 1, count = 16;
     seeds_to_run(first, count);
     qlcshape::sim::RunResult sum;
     for (std::uint64_t seed = first; seed < first + count; ++seed) {
