@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <ctime>
 
 #include "base/assert.h"
 #include "tools/units.h"
@@ -12,10 +13,31 @@ namespace qlcshape::tools {
 
 std::atomic<bool> stop_requested = false;
 
+namespace {
+
+// The first asks for an end in good order; another one, a second or more later, kills. (timeout(1)
+// sends each signal twice, at once.)
+void on_signal(int number) {
+    static volatile std::sig_atomic_t asked = 0;
+    static ::timespec first{};
+    ::timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    if (asked == 0) {
+        asked = 1;
+        first = now;
+    } else if (now.tv_sec - first.tv_sec > 1) {
+        ::signal(number, SIG_DFL);
+        ::raise(number);
+    }
+    stop_requested = true;
+}
+
+}  // namespace
+
 void stop_on_signals() {
     struct sigaction action {};
-    action.sa_handler = [](int) { stop_requested = true; };
-    action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);  // the second one kills
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
     ::sigaction(SIGINT, &action, nullptr);
     ::sigaction(SIGTERM, &action, nullptr);
 }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kRedraw{100};
 constexpr std::chrono::seconds kLog{1};
-constexpr int kBarCells = 24;
+constexpr int kBarCells = 20;
 
 std::string bar(double percent) {
     const int full = static_cast<int>(percent / 100 * kBarCells);
@@ -53,7 +53,7 @@ void ProgressLine::draw(const std::string& what, double percent, const std::stri
     if (now - last_ < kRedraw) return;
     last_ = now;
     drawn_ = true;
-    fmt::print(stderr, "\r\033[K{:<12} [{}] {:3.0f} %  {}", what, bar(percent), percent, detail);
+    fmt::print(stderr, "\r\033[K{:<20} [{}] {:3.0f} %  {}", what, bar(percent), percent, detail);
     std::fflush(stderr);
 }
 
