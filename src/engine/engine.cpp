@@ -24,7 +24,10 @@ std::uint64_t entropy() {
     return seed;
 }
 
+// A thread that waits for drives soon sleeps, since their completions wake it; one that waits for
+// requests looks for them some 100 us longer, since to be woken costs as much.
 constexpr std::uint32_t kPollsBeforeSleep = 64;
+constexpr std::uint32_t kPollsForRequests = 1024;
 constexpr std::uint64_t kSleepBusyUs = 200;
 constexpr std::uint64_t kSleepIdleUs = 100'000;
 
@@ -92,7 +95,8 @@ void Engine::Impl::run(Worker& worker, std::uint32_t) {
     while (!stop_.load(std::memory_order_acquire)) {
         if (worker.poll(core_->phase())) {
             idle = 0;
-        } else if (++idle > kPollsBeforeSleep) {
+        } else if (++idle >
+                   (worker.queue().in_flight() != 0 ? kPollsBeforeSleep : kPollsForRequests)) {
             worker.queue().wait(worker.busy() ? kSleepBusyUs : kSleepIdleUs);
         }
     }

@@ -37,6 +37,10 @@ std::uint64_t default_band_bytes(const ArrayParameters& p, std::uint64_t erase_u
 }
 
 Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geometry>& geometries) {
+    if (!(o.overprovision >= 0 && o.overprovision < 1)) {
+        return fail(Errc::invalid_argument, "overprovision is {}: it must be from 0.02 to 0.9",
+                    o.overprovision);
+    }
     ArrayParameters p;
     p.data_strips = o.data_strips;
     p.strip_bytes = o.strip_bytes;

@@ -1,5 +1,6 @@
 // A page of the PMT: 512 entries of 64 bits. Bit 63 of each belongs to the page, not to the entry:
-// the 512 bits together are a 64-byte trailer that tells a damaged, stale or misdirected page.
+// the 512 bits together are a 64-byte trailer that tells a damaged or misdirected page, and the
+// epoch that wrote it.
 //
 // An entry, mapped:   bit 62 set; bits 0..pba_bits-1 PBA; above it the low bits of the block's
 // CRC-32C An entry, unmapped: bit 62 clear; bits 60..61 why; bits 0..47 the version of that trim or

@@ -109,7 +109,11 @@ bool Collector::pick() {
                         bands_.next_sequence());
     bands_.candidates([&](const Candidate& c) { policy.see(c); });
     const auto band = policy.best();
-    if (!band) return false;
+    if (!band) {
+        // With bands that can't be read, and none left to gain from, writers would wait for ever.
+        if (damaged_bands_ != 0 && awaiting_.empty() && !gate_.user_may_open()) gate_.fail();
+        return false;
+    }
     if (!bands_.begin_move(*band)) return true;
     victim_ = Victim{*band, bands_.sequence_of(*band), bands_.segments_of(*band), 0, 0};
     victim_damaged_ = false;
@@ -121,6 +125,7 @@ bool Collector::end_victim() {
     if (!victim_ || !sources_idle()) return false;
     if (victim_damaged_) {
         // What can't be read keeps its place: the band stays as it is and is not chosen again.
+        ++damaged_bands_;
         victim_.reset();
         return true;
     }

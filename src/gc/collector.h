@@ -137,6 +137,7 @@ class Collector {
     std::optional<Victim> victim_;
     std::vector<Victim> awaiting_;  // all moved, not all settled
     bool victim_damaged_ = false;
+    std::uint32_t damaged_bands_ = 0;
     bool closing_ = false;
 };
 

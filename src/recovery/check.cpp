@@ -31,11 +31,17 @@ class Check {
             return report_;
         }
         records_ = std::move(loaded->records);
+        for (std::uint32_t drive = 0; drive < array_.qlc.size(); ++drive) {
+            if (array_.qlc[drive] == nullptr) {
+                problem("qlc drive {} is missing: what lay on it can be rebuilt from the others",
+                        drive);
+            }
+        }
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             if (progress_) progress_("checking stripes", 100.0 * i / l_.bands);
             check_band(BandId(i), records_[i]);
         }
-        if (report_.clean_close && report_.problems_found == 0) QS_TRY(check_table());
+        if (report_.clean_close && !lost_segments_) QS_TRY(check_table());
         return report_;
     }
 
@@ -62,17 +68,17 @@ class Check {
         ++report_.stripes;
         const Proof proof = scan_.prove(band, sequence, segment);
         if (proof == Proof::unproved) {
+            lost_segments_ = true;
             problem("band {} segment {}: more is damaged than P and Q can bring back", band.value,
                     segment);
             return;
         }
         for (const std::uint32_t drive : scan_.wrong_drives()) {
+            if (array_.qlc[drive] == nullptr) continue;  // named once
             problem(
                 "{} at offset {}: the strip of band {} segment {} is not what was written; it can "
                 "be rebuilt",
-                array_.qlc[drive] == nullptr ? fmt::format("qlc drive {} (missing)", drive)
-                                             : array_.qlc[drive]->path(),
-                l_.strip_offset(band, segment), band.value, segment);
+                array_.qlc[drive]->path(), l_.strip_offset(band, segment), band.value, segment);
         }
         const SegmentHeader header = scan_.header();
         for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
@@ -163,6 +169,7 @@ class Check {
     std::vector<BandRecord> records_;
     std::vector<CountingBand> counting_;
     CheckReport report_;
+    bool lost_segments_ = false;  // the headers don't tell the whole table
 };
 
 }  // namespace

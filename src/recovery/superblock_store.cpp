@@ -162,7 +162,7 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fin
             Errc::foreign_device,
             "{}: there is no superblock on it, nor on any other device: is this the right array "
             "file, and was the array created?",
-            devices.empty() ? "(no device)" : devices[0]->path());
+            devices[0]->path());
     }
     const Uuid array =
         std::max_element(arrays.begin(), arrays.end(), [](const auto& a, const auto& b) {
@@ -200,6 +200,16 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fin
 
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
                            IoQueue& queue) {
+    if (devices.empty() && absent.empty()) {
+        return fail(Errc::invalid_argument, "no device is given: name those of the array");
+    }
+    if (devices.empty()) {
+        return fail(
+            Errc::missing_device,
+            "none of the array's devices is there ({}); is this the right array file, and was "
+            "the array created?",
+            absent);
+    }
     Findings found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
     std::size_t newest = 0;

@@ -196,13 +196,13 @@ TEST_CASE("discovery: a device that is blank") {
 TEST_CASE("discovery: nothing but blank devices, and none at all") {
     TestArray a;
     a.options.devices.clear();
-    check(a.refused(), Errc::foreign_device, "no device");
+    check(a.refused(), Errc::invalid_argument, "no device");
     const std::string blank = a.path("blank");
     write_device(blank, Buffer(kScmBytes));
     a.options.devices.push_back({Role::qlc, blank, 0});
     check(a.refused(), Errc::foreign_device, blank);
     a.options.devices = {{Role::qlc, a.path("never_made"), 0}};
-    CHECK_FALSE(Engine::open(a.options));
+    check(a.refused(), Errc::missing_device, a.path("never_made"));
 }
 
 TEST_CASE("discovery: an scm device is missing") {
