@@ -2,6 +2,10 @@
 
 #include <sys/mman.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -45,6 +49,22 @@ struct Registry {
 Registry& registry() {
     static auto* all = new Registry;
     return *all;
+}
+
+// A drive fetches its data itself, past the caches of whoever submits. Stores past the caches come
+// nearest to that: they neither read the place first nor push the writer's own data out.
+void write_past_caches(std::byte* to, const std::byte* from, std::uint64_t bytes) {
+#if defined(__SSE2__)
+    static_assert(kSectorBytes % 64 == 0, "the unit of transfers on any drive");
+    for (std::uint64_t at = 0; at < bytes; at += 64) {
+        const auto* source = reinterpret_cast<const __m128i*>(from + at);
+        auto* place = reinterpret_cast<__m128i*>(to + at);
+        for (int i = 0; i < 4; ++i) _mm_stream_si128(place + i, _mm_load_si128(source + i));
+    }
+    _mm_sfence();  // whoever hears of the completion sees the bytes
+#else
+    std::memcpy(to, from, bytes);
+#endif
 }
 
 Status resize(Medium& medium, const std::string& path, std::uint64_t bytes) {
@@ -117,7 +137,7 @@ void MemoryDevice::start(Io& io, IoQueue& queue) {
             if (access_ != Access::read_write) {
                 error_number = EROFS;
             } else {
-                std::memcpy(place, io.data, io.bytes);
+                write_past_caches(place, io.data, io.bytes);
             }
             break;
         case IoKind::flush:

@@ -12,6 +12,7 @@ PageCache::PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& que
       sets_(sets),
       entries_(sets * kSetBytes),
       blocks_(std::size_t{kTransfers} * kBlockBytes),
+      tags_(sets * kWays, kNoPage),
       ways_(sets * kWays),
       transfers_(kTransfers) {
     QS_ASSERT(sets > 0);
@@ -28,23 +29,30 @@ PageCache::PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& que
 PageCache::~PageCache() = default;
 
 std::uint64_t PageCache::memory_bytes() const {
-    return entries_.size() + blocks_.size() + ways_.size() * sizeof(Way) +
+    return entries_.size() + blocks_.size() + ways_.size() * (sizeof(Way) + sizeof(tags_[0])) +
            transfers_.size() * sizeof(Transfer);
 }
 
-PageCache::Way* PageCache::set_of(PageId page) {
+std::uint64_t PageCache::first_way(PageId page) const {
     // Pages of one shard are `shards` apart; mix, so that volumes of regular sizes spread over the
     // sets.
     const std::uint64_t mixed = page.value / array_.shards * 0x9e3779b97f4a7c15;
     const std::uint64_t set = (mixed >> 32) * sets_ >> 32;
-    return &ways_[set * kWays];
+    return set * kWays;
 }
 
 PageCache::Way* PageCache::find(Way* set, PageId page) {
+    const std::uint64_t* tags = &tags_[static_cast<std::size_t>(set - ways_.data())];
     for (std::uint32_t i = 0; i < kWays; ++i) {
-        if (set[i].page == page && set[i].state != State::empty) return &set[i];
+        if (tags[i] == page.value) return &set[i];
     }
     return nullptr;
+}
+
+void PageCache::set_state(Way& way, State state) {
+    way.state = state;
+    tags_[static_cast<std::size_t>(&way - ways_.data())] =
+        state == State::empty ? kNoPage : way.page.value;
 }
 
 CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
@@ -94,7 +102,7 @@ PageCache::Way* PageCache::claim_way(Way* set) {
 
 void PageCache::load(Way& way, PageId page) {
     way.page = page;
-    way.state = State::loading;
+    set_state(way, State::loading);
     way.cached.dirty = false;
     Transfer& transfer = idle_transfers_.pop_front();
     transfer.way = &way;
@@ -141,11 +149,11 @@ void PageCache::loaded(Transfer& transfer) {
     changed_ = true;
     way.used = ++tick_;
     if (good) {
-        way.state = State::resident;
+        set_state(way, State::resident);
         serve(way, &way.cached);
     } else {
         serve(way, nullptr);
-        way.state = State::empty;
+        set_state(way, State::empty);
     }
 }
 

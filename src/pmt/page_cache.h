@@ -45,6 +45,17 @@ class PageCache {
     // the cache until then.
     CachedPage* get(PageId page, PageWaiter& waiter);
 
+    // The entry will be asked for soon: brings it near, if its page is there.
+    void prefetch(Lba lba) const {
+        const std::uint64_t first = first_way(page_of(lba));
+        for (std::uint64_t i = first; i < first + kWays; ++i) {
+            if (tags_[i] != page_of(lba).value) continue;
+            __builtin_prefetch(&ways_[i].cached.entries[lba.value % kPageEntries], 1);
+            __builtin_prefetch(&ways_[i], 1);
+        }
+    }
+    void prefetch_set(Lba lba) const { __builtin_prefetch(&tags_[first_way(page_of(lba))]); }
+
     // Retries what waits for a way or a transfer. True if anything happened.
     bool poll();
 
@@ -76,8 +87,10 @@ class PageCache {
         Transfer* next = nullptr;
     };
 
-    Way* set_of(PageId page);
-    static Way* find(Way* set, PageId page);
+    std::uint64_t first_way(PageId page) const;
+    Way* set_of(PageId page) { return &ways_[first_way(page)]; }
+    Way* find(Way* set, PageId page);
+    void set_state(Way& way, State state);
     bool start_load(Way* set, PageWaiter& waiter);
     Way* claim_way(Way* set);
     void load(Way& way, PageId page);
@@ -94,6 +107,8 @@ class PageCache {
     std::uint64_t sets_;
     Buffer entries_;
     Buffer blocks_;
+    static constexpr std::uint64_t kNoPage = UINT64_MAX;
+    std::vector<std::uint64_t> tags_;  // by way: its page, kNoPage where it is empty
     std::vector<Way> ways_;
     std::vector<Transfer> transfers_;
     Fifo<Transfer> idle_transfers_;

@@ -40,6 +40,9 @@ bool Shard::publish() {
             item.segment = &s;
             item.slot = publish_slot_++;
             any = true;
+            // Random blocks are far from each other in the table: fetch ahead, set first.
+            if (item.slot + 8 < s.fill()) cache_.prefetch_set(s.entry(item.slot + 8).lba);
+            if (item.slot + 4 < s.fill()) cache_.prefetch(s.entry(item.slot + 4).lba);
             if (CachedPage* cached = cache_.get(page_of(s.entry(item.slot).lba), item)) {
                 publish_slot(s, item.slot, cached);
                 idle_publish_.push_back(item);
