@@ -100,7 +100,8 @@ void add_stats(Json& object, const Stats& stats) {
     object["waf"] = {{"data", stats.waf_data}, {"total", stats.waf_total}};
     object["pmt"] = {{"hits", stats.pmt.hits},
                      {"misses", stats.pmt.misses},
-                     {"write_backs", stats.pmt.write_backs}};
+                     {"write_backs", stats.pmt.write_backs},
+                     {"snapshots", stats.pmt.snapshots}};
     object["gc"] = {{"bands_moved", stats.gc.bands_moved},
                     {"blocks_moved", stats.gc.blocks_moved},
                     {"races_lost", stats.gc.races_lost}};
@@ -152,6 +153,7 @@ Stats difference(const Stats& after, const Stats& before) {
     d.pmt.hits -= before.pmt.hits;
     d.pmt.misses -= before.pmt.misses;
     d.pmt.write_backs -= before.pmt.write_backs;
+    d.pmt.snapshots -= before.pmt.snapshots;
     d.gc.bands_moved -= before.gc.bands_moved;
     d.gc.blocks_moved -= before.gc.blocks_moved;
     d.gc.races_lost -= before.gc.races_lost;

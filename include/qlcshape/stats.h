@@ -49,7 +49,7 @@ struct Stats {
     double waf_data = 0;   // (user + GC data blocks) / user
     double waf_total = 0;  // all bytes to QLC / user
     struct Pmt {
-        std::uint64_t hits = 0, misses = 0, write_backs = 0;
+        std::uint64_t hits = 0, misses = 0, write_backs = 0, snapshots = 0;
     } pmt;
     struct Gc {
         std::uint64_t bands_moved = 0, blocks_moved = 0, races_lost = 0;

@@ -18,7 +18,7 @@ void BandTable::restore(BandId id, const BandRecord& record) {
     band.sequence = record.sequence;
     band.epoch = record.epoch;
     band.segments = band.next = band.published = record.segments;
-    band.frontier = band.submitted = record.segments;
+    band.frontier = band.submitted = band.published_frontier = record.segments;
     band.valid = record.valid;
     band.tombstones = record.tombstones;
     if (record.state == BandState::free) {
@@ -78,9 +78,11 @@ std::optional<Placement> BandTable::place(Stream which) {
         if (s.current) {
             Band& band = at(*s.current);
             const std::uint32_t frontier = band.frontier.load(std::memory_order_relaxed);
-            if (band.next - frontier < kWindow) {
+            // What is published is durable, so this bounds both windows.
+            if (band.next - band.published_frontier < kWindow) {
                 placement = Placement{*s.current, band.next++, band.sequence, frontier};
                 ++band.in_flight;
+                placed_.fetch_add(1, std::memory_order_relaxed);
             }
         }
     }
@@ -96,16 +98,21 @@ void BandTable::submitted(const Placement& p) {
     at(p.band).submitted.store(p.segment + 1, std::memory_order_release);
 }
 
+// Notes `segment`, and moves the frontier over all that are noted without a gap.
+void BandTable::advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment) {
+    QS_ASSERT(segment >= frontier && segment - frontier < kWindow);
+    window |= std::uint64_t{1} << (segment - frontier);
+    while ((window & 1) != 0) {
+        window >>= 1;
+        ++frontier;
+    }
+}
+
 void BandTable::durable(const Placement& p) {
     std::lock_guard lock(mutex_);
     Band& band = at(p.band);
     std::uint32_t frontier = band.frontier.load(std::memory_order_relaxed);
-    QS_ASSERT(p.segment >= frontier && p.segment - frontier < kWindow);
-    band.window |= std::uint64_t{1} << (p.segment - frontier);
-    while ((band.window & 1) != 0) {
-        band.window >>= 1;
-        ++frontier;
-    }
+    advance(band.window, frontier, p.segment);
     const std::uint32_t limit = band.failed_from.load(std::memory_order_relaxed);
     band.frontier.store(std::min(frontier, limit), std::memory_order_release);
 }
@@ -138,6 +145,7 @@ void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
         Band& band = at(p.band);
         ++band.published;
         --band.in_flight;
+        advance(band.published_window, band.published_frontier, p.segment);
         band.tombstones += tombstone_blocks;
         close_if_done(band);
     }
@@ -221,8 +229,8 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
     band.epoch = epoch;
     band.next = band.in_flight = band.published = band.tombstones = band.segments = 0;
     band.decided = false;
-    band.window = 0;
-    band.frontier = band.submitted = 0;
+    band.window = band.published_window = 0;
+    band.frontier = band.submitted = band.published_frontier = 0;
     band.failed_from = UINT32_MAX;
     band.valid = 0;
     band.moving = false;
@@ -284,6 +292,18 @@ BandRecord BandTable::media_record_of(BandId id) const {
         r.segments = band.media_segments;
     }
     return r;
+}
+
+BandsPublished BandTable::published_now() const {
+    std::lock_guard lock(mutex_);
+    BandsPublished p;
+    p.next_sequence = next_sequence_;
+    for (std::uint32_t i = 0; i < bands_.size(); ++i) {
+        const Band& band = bands_[i];
+        if (band.state == BandState::open)
+            p.open.push_back({BandId(i), band.sequence, band.published_frontier});
+    }
+    return p;
 }
 
 BandCounts BandTable::counts() const {

@@ -41,6 +41,17 @@ struct Candidate {
     std::uint32_t tombstones = 0;
 };
 
+// What a snapshot of the PMT says of the bands.
+struct BandsPublished {
+    struct Open {
+        BandId band;
+        std::uint64_t sequence = 0;
+        std::uint32_t published = 0;  // segments below are in the table
+    };
+    std::uint64_t next_sequence = 0;
+    std::vector<Open> open;  // of all closed ones everything is in the table
+};
+
 struct BandCounts {
     std::uint32_t free = 0, open = 0, closed = 0;
 };
@@ -82,8 +93,15 @@ class BandTable {
     void published(const Placement& placement, std::uint32_t tombstone_blocks);
 
     // --- valid counts and readers, any thread ---
+    // Valid counts are hints. After a recovery of a large array from a snapshot they may be some
+    // blocks off, so never below zero.
     void add_valid(BandId band) { at(band).valid.fetch_add(1, std::memory_order_relaxed); }
-    void drop_valid(BandId band) { at(band).valid.fetch_sub(1, std::memory_order_relaxed); }
+    void drop_valid(BandId band) {
+        std::atomic<std::uint32_t>& valid = at(band).valid;
+        std::uint32_t now = valid.load(std::memory_order_relaxed);
+        while (now != 0 && !valid.compare_exchange_weak(now, now - 1, std::memory_order_relaxed)) {
+        }
+    }
     void begin_read(BandId band) { at(band).readers.fetch_add(1, std::memory_order_relaxed); }
     void end_read(BandId band) { at(band).readers.fetch_sub(1, std::memory_order_release); }
     bool has_readers(BandId band) const {
@@ -118,6 +136,9 @@ class BandTable {
     BandRecord media_record_of(BandId band) const;
 
     // --- looking ---
+    BandsPublished published_now() const;
+    // Segments given a place since the array was opened, of both streams.
+    std::uint64_t placed() const { return placed_.load(std::memory_order_relaxed); }
     std::uint32_t free_bands() const { return free_.load(std::memory_order_acquire); }
     BandCounts counts() const;
     // The user stream's band and its frontier, for TPS records.
@@ -145,6 +166,8 @@ class BandTable {
         std::uint32_t next = 0;       // segments placed
         std::uint32_t in_flight = 0;  // of them neither published nor left
         std::uint32_t published = 0;
+        std::uint32_t published_frontier = 0;  // all below are
+        std::uint64_t published_window = 0;    // and of those beyond, bit 0 the first
         std::uint32_t tombstones = 0;
         std::uint32_t segments = 0;  // when closed
         std::uint64_t window = 0;    // durable segments beyond the frontier, bit 0 the first
@@ -160,6 +183,7 @@ class BandTable {
     const Band& at(BandId band) const { return bands_[band.value]; }
     StreamState& stream(Stream s) { return streams_[static_cast<std::size_t>(s)]; }
     const StreamState& stream(Stream s) const { return streams_[static_cast<std::size_t>(s)]; }
+    static void advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment);
     bool full(const Band& band) const;
     void close_if_done(Band& band);
     void ring() const {
@@ -174,6 +198,7 @@ class BandTable {
     std::vector<BandId> moved_list_;
     std::atomic<std::uint32_t> free_{0};
     std::atomic<std::uint64_t> next_sequence_{1};
+    std::atomic<std::uint64_t> placed_{0};
     std::function<void()> alarm_;
 };
 

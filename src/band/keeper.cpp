@@ -55,7 +55,7 @@ bool BandKeeper::gather() {
         if (!band) break;
         erasing_.push_back(*band);
     }
-    return !opening_.empty() || !erasing_.empty();
+    return !opening_.empty() || !erasing_.empty() || refreshing();
 }
 
 void BandKeeper::write_pages() {
@@ -63,6 +63,7 @@ void BandKeeper::write_pages() {
     for (const auto* list : {&opening_, &erasing_}) {
         for (BandId band : *list) pages_.push_back(band.value / kBandsPerPage);
     }
+    while (refreshing() && pages_.size() < kErasesPerRound) pages_.push_back(refresh_++);
     std::sort(pages_.begin(), pages_.end());
     pages_.erase(std::unique(pages_.begin(), pages_.end()), pages_.end());
     used_ios_ = 0;

@@ -23,6 +23,8 @@ class BandKeeper {
     bool poll();
     bool idle() const { return pending_ == 0 && step_ == Step::idle; }
     bool failed() const { return failed_; }
+    // Writes every page anew, by and by, so that the counts on media are not far behind.
+    void refresh() { refresh_ = 0; }
     // No more bands are opened; erasing goes on.
     void begin_close() { closing_ = true; }
     const std::vector<std::uint64_t>& generations() const { return generations_; }
@@ -35,6 +37,7 @@ class BandKeeper {
     static constexpr std::uint32_t kErasesPerRound = 8;
 
     bool gather();
+    bool refreshing() const { return refresh_ < generations_.size() && !closing_; }
     void write_pages();
     void flush();
     void discard();
@@ -55,6 +58,7 @@ class BandKeeper {
     std::vector<std::uint64_t> pages_;
     Buffer blocks_;
     std::vector<Io> ios_;
+    std::uint64_t refresh_ = UINT64_MAX;  // next page to refresh
     std::size_t used_ios_ = 0;
     std::size_t pending_ = 0;
     Step step_ = Step::idle;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "recovery/snapshot_store.h"
 
 namespace qlcshape {
 
@@ -103,6 +104,9 @@ Status Core::bring_up() {
     }
     loaded->generations = keeper.generations();
     next_version_ = recovered->next_version;
+    if (const auto last = load_snapshot(array_, superblock_.epoch, *control_))
+        snapshot_generation_ = last->generation;
+    used_before_ = recovered->used_blocks;
     make_workers(std::move(*loaded));
     recovered_ = std::move(*recovered);
     gate_->start();
@@ -143,7 +147,11 @@ void Core::make_workers(LoadedBands loaded) {
                 keeper_ = std::make_unique<BandKeeper>(array_, *bands_, *gate_,
                                                        std::move(loaded.generations),
                                                        worker->queue(), worker->counters());
-                worker->run_keeper(keeper_.get());
+                snapshotter_ = std::make_unique<Snapshotter>(
+                    Snapshotter::Parts{array_, *bands_, *keeper_, *gate_, next_version_, shards,
+                                       used_before_, snapshot_generation_ + 1, snapshot_interval()},
+                    worker->queue(), worker->counters());
+                worker->run_keeper(keeper_.get(), snapshotter_.get());
             }
             workers_.push_back(std::move(worker));
         }
@@ -155,10 +163,35 @@ void Core::make_workers(LoadedBands loaded) {
         std::make_unique<RequestTable>(array_, std::move(shards), kMaxRequests, around_.clock);
 }
 
+// Each writes back at most the dirty pages of the cache. Sixteen times as many bytes in segments,
+// and at least as many in records of the TPS, come to a few percent.
+std::uint64_t Core::snapshot_interval() const {
+    if (around_.snapshot_interval != 0) return around_.snapshot_interval;
+    constexpr std::uint64_t kTimes = 16, kLeast = 32, kMostBytes = 32 * GiB;
+    const std::uint64_t pages =
+        std::min(options_.pmt_cache_bytes, array_.layout.pmt_pages * kBlockBytes);
+    return std::max(kLeast, std::min(kTimes * pages, kMostBytes) / array_.layout.segment_bytes);
+}
+
+// The table is complete now: the new epoch's first snapshot. Before the epoch begins, so that it
+// never is without one; the other place keeps the old epoch's, which counts until then.
+Status Core::write_first_snapshot() {
+    Snapshot s;
+    s.epoch = array_.epoch;
+    s.generation = snapshot_generation_ + 1;
+    s.next_version = next_version_;
+    s.used_blocks = used_before_;
+    const BandsPublished published = bands_->published_now();
+    s.next_band_sequence = published.next_sequence;
+    for (const auto& b : published.open) s.open.push_back({b.band.value, b.published, b.sequence});
+    return write_snapshot(array_, s, *control_);
+}
+
 // Everything recovered is durable; from here on the new epoch counts. Twice, so that the second
 // record can say of the first that every member has it: a member left behind is then seen at the
 // next open.
 Status Core::begin_epoch(const Recovered& recovered) {
+    QS_TRY(write_first_snapshot());
     superblock_.state = ArrayState::open;
     superblock_.epoch = array_.epoch;
     superblock_.epoch_key = array_.epoch_key;

@@ -19,6 +19,7 @@
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 #include "recovery/recover.h"
+#include "recovery/snapshotter.h"
 #include "recovery/superblock_store.h"
 
 namespace qlcshape {
@@ -29,6 +30,8 @@ struct Surroundings {
     Random& random;
     // Makes a queue; a simulator sets what the queue does instead of sleeping.
     std::function<std::unique_ptr<IoQueue>(std::vector<std::span<std::byte>>)> make_queue;
+    // Segments between two snapshots of the PMT; 0: by the size of cache and table.
+    std::uint64_t snapshot_interval = 0;
 };
 
 class Core {
@@ -69,6 +72,11 @@ class Core {
     Result<std::shared_ptr<VolumeState>> volume(const std::string& name);
     std::vector<VolumeInfo> volumes() const;
 
+    // Begins a snapshot of the PMT as soon as none is under way, whatever was written.
+    void ask_snapshot() {
+        if (snapshotter_) snapshotter_->ask();
+    }
+
     Stats stats() const;
     const ArrayLayout& layout() const { return array_.layout; }
     const ArrayContext& array() const { return array_; }
@@ -83,6 +91,8 @@ class Core {
     Status bring_up();
     void make_workers(LoadedBands loaded);
     Status begin_epoch(const Recovered& recovered);
+    std::uint64_t snapshot_interval() const;
+    Status write_first_snapshot();
     Status write_band_table();
     Status flush_scm();
     std::uint64_t total(Counter counter) const;
@@ -99,12 +109,15 @@ class Core {
     std::unique_ptr<BandTable> bands_;
     std::unique_ptr<SpaceGate> gate_;
     std::unique_ptr<BandKeeper> keeper_;
+    std::unique_ptr<Snapshotter> snapshotter_;
+    std::uint64_t snapshot_generation_ = 0;  // of the newest record of the epoch that ended
     std::atomic<std::uint64_t> next_version_{1};
     std::vector<std::unique_ptr<Worker>> workers_;
     std::unique_ptr<RequestTable> requests_;
     std::map<std::string, std::shared_ptr<VolumeState>> volumes_;
     std::vector<std::shared_ptr<VolumeState>> deleted_;
     Recovered recovered_;
+    std::uint64_t used_before_ = 0;  // mapped blocks when it was opened
     double recovery_seconds_ = 0;
     std::atomic<int> phase_{0};
     std::atomic<bool> stopped_{false};

@@ -87,6 +87,7 @@ Stats Core::stats() const {
     s.bands.free = counts.free;
     s.bands.open = counts.open;
     s.bands.closed = counts.closed;
+    if (snapshotter_) s.pmt.snapshots = snapshotter_->taken();
     s.recovery.kind = recovered_.report.kind;
     s.recovery.seconds = recovery_seconds_;
     s.recovery.segments_scanned = recovered_.report.segments_scanned;

@@ -10,6 +10,7 @@
 #include "engine/format_array.h"
 #include "engine/report.h"
 #include "recovery/check.h"
+#include "recovery/snapshot_store.h"
 
 namespace qlcshape {
 
@@ -233,7 +234,9 @@ Result<Stats> Engine::inspect(const Options& options) {
     fill_devices(s, array->discovery.members);
     const bool clean = superblock.state == ArrayState::clean;
     s.state = clean ? "clean" : "open";
-    s.recovery.kind = clean ? "clean" : "full";  // what an open would do now
+    // What an open would do now.
+    const bool snapshot = load_snapshot(array->array, superblock.epoch, queue).has_value();
+    s.recovery.kind = clean ? "clean" : snapshot ? "snapshot" : "full";
     auto loaded = load_band_table(array->array, queue);
     if (!loaded) return fail(loaded.error());
     for (const BandRecord& r : loaded->records) {

@@ -6,12 +6,16 @@ bool Worker::poll(Phase phase) {
     if (phase >= Phase::draining) {
         if (shard_) shard_->begin_close();
         if (collector_) collector_->begin_close();
+        if (snapshotter_ != nullptr) snapshotter_->begin_close();
     }
     if (phase >= Phase::erasing && keeper_ != nullptr) keeper_->begin_close();
     bool any = queue_->poll() != 0;
     if (shard_) any |= shard_->poll();
     if (collector_) any |= collector_->poll();
-    if (keeper_ != nullptr) any |= keeper_->poll();
+    if (keeper_ != nullptr) {
+        any |= keeper_->poll();
+        any |= snapshotter_->poll();
+    }
     if ((shard_ && shard_->failed()) || (collector_ && collector_->failed()) ||
         (keeper_ != nullptr && keeper_->failed())) {
         failed_.store(true, std::memory_order_relaxed);
@@ -30,7 +34,8 @@ bool Worker::done_with(Phase phase) {
         case Phase::draining:
             return (!shard_ || shard_->drained()) && (!collector_ || collector_->drained());
         case Phase::erasing:
-            return keeper_ == nullptr || keeper_->failed() || keeper_->idle();
+            return keeper_ == nullptr ||
+                   (snapshotter_->idle() && (keeper_->failed() || keeper_->idle()));
         case Phase::flushing:
             return !shard_ || shard_->failed() || shard_->table_flushed();
     }

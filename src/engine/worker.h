@@ -1,6 +1,6 @@
 // One thread's work: its I/O queue, and a shard or a collector (the first collector's thread also
-// has the keeper). An engine runs each worker on a thread; a simulator polls them in any order it
-// likes.
+// has the keeper and the snapshotter). An engine runs each worker on a thread; a simulator polls
+// them in any order it likes.
 #pragma once
 
 #include <atomic>
@@ -9,6 +9,7 @@
 
 #include "band/keeper.h"
 #include "gc/collector.h"
+#include "recovery/snapshotter.h"
 #include "shard/shard.h"
 
 namespace qlcshape {
@@ -28,7 +29,10 @@ class Worker {
 
     void own(std::unique_ptr<Shard> shard) { shard_ = std::move(shard); }
     void own(std::unique_ptr<Collector> collector) { collector_ = std::move(collector); }
-    void run_keeper(BandKeeper* keeper) { keeper_ = keeper; }
+    void run_keeper(BandKeeper* keeper, Snapshotter* snapshotter) {
+        keeper_ = keeper;
+        snapshotter_ = snapshotter;
+    }
 
     // The worker's thread. True if anything happened.
     bool poll(Phase phase);
@@ -37,7 +41,7 @@ class Worker {
     }
     bool busy() const {
         return (shard_ && shard_->busy()) || (collector_ && collector_->busy()) ||
-               (keeper_ && !keeper_->idle());
+               (keeper_ && (!keeper_->idle() || !snapshotter_->idle()));
     }
 
     // Any thread.
@@ -59,7 +63,8 @@ class Worker {
     Counters counters_;
     std::unique_ptr<Shard> shard_;
     std::unique_ptr<Collector> collector_;
-    BandKeeper* keeper_ = nullptr;
+    BandKeeper* keeper_ = nullptr;  // with a snapshotter, or neither
+    Snapshotter* snapshotter_ = nullptr;
     std::atomic<int> reached_{0};
     std::atomic<bool> failed_{false};
 };

@@ -114,7 +114,10 @@ Status set_scm_places(ArrayLayout& l) {
     l.scm_superblock_unit_bytes = l.superblock_record_bytes * kSuperblockSlots;
     l.band_table_offset = kSuperblockUnits * l.scm_superblock_unit_bytes;
     l.band_table_pages = div_up(l.bands, kBandsPerPage);
-    l.tps_offset = l.band_table_offset + l.band_table_pages * 2 * kBlockBytes;
+    l.snapshot_offset = l.band_table_offset + l.band_table_pages * 2 * kBlockBytes;
+    l.snapshot_bytes =
+        round_up(kSnapshotFixedBytes + l.snapshot_bands() * kSnapshotBandBytes, kBlockBytes);
+    l.tps_offset = l.snapshot_offset + 2 * l.snapshot_bytes;
     const std::uint64_t ring = ArrayLayout::min_tps_ring_bytes(l.segment_bytes);
     const std::uint64_t pmt_bytes = div_up(l.pmt_pages, l.p.scm_count) * kBlockBytes;
     const std::uint64_t least = ring * l.p.max_shards;

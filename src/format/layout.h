@@ -3,7 +3,7 @@
 // the same in words.
 //
 // A QLC drive:  [superblock unit 0][superblock unit 1][band 0][band 1]...   each one band_bytes
-// long An SCM drive: [superblock unit 0][superblock unit 1][band table][TPS][PMT]
+// long An SCM drive: [superblock unit 0][superblock unit 1][band table][snapshots][TPS][PMT]
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,8 @@ inline constexpr std::uint32_t kSegmentFixedBytes = 256;
 inline constexpr std::uint32_t kEntryBytes = 15;
 inline constexpr std::uint32_t kBandRecordBytes = 48;
 inline constexpr std::uint32_t kBandsPerPage = 84;
+inline constexpr std::uint32_t kSnapshotFixedBytes = 128;
+inline constexpr std::uint32_t kSnapshotBandBytes = 16;
 inline constexpr std::uint32_t kLbaBits = 38;
 inline constexpr std::uint32_t kVersionBits = 48;
 inline constexpr std::uint32_t kMaxShards = 64;
@@ -72,6 +74,8 @@ struct ArrayLayout {
     std::uint64_t scm_superblock_unit_bytes = 0;
     std::uint64_t band_table_offset = 0;
     std::uint64_t band_table_pages = 0;  // each in two copies, A then B
+    std::uint64_t snapshot_offset = 0;
+    std::uint64_t snapshot_bytes = 0;  // of one record; there are two places
     std::uint64_t tps_offset = 0;
     std::uint64_t tps_bytes = 0;  // shared evenly by the shards of an epoch
     std::uint64_t pmt_offset = 0;
@@ -114,6 +118,15 @@ struct ArrayLayout {
     }
     std::uint64_t band_page_offset(std::uint64_t page, std::uint32_t copy) const {
         return band_table_offset + (page * 2 + copy) * kBlockBytes;
+    }
+
+    std::uint64_t snapshot_place(std::uint64_t generation) const {
+        return snapshot_offset + (generation & 1) * snapshot_bytes;
+    }
+    // Bands that can be open at once: two of each stream, and those whose last segments are still
+    // in RAM.
+    std::uint32_t snapshot_bands() const {
+        return 4 + kRamSegments * p.max_shards + kGcTargets * p.max_gc_threads;
     }
 
     // The part of every TPS that shard `shard` of `shards` writes, a ring of whole blocks.

@@ -1,10 +1,12 @@
-// A page of the PMT: 512 entries of 64 bits. Bit 63 of each belongs to the page, not to the entry:
-// the 512 bits together are a 64-byte trailer that tells a damaged or misdirected page, and the
-// epoch that wrote it.
+// A page of the PMT: 512 entries of 64 bits, in eight sectors of 64. Bit 63 of each entry belongs
+// to its sector: the 64 bits together are a trailer, a checksum and the page's generation.
+//
+// A sector proves itself, so that a page torn between two writings is as good as its older one: a
+// drive that writes 512 bytes whole needs no second copy of the page.
 //
 // An entry, mapped:   bit 62 set; bits 0..pba_bits-1 PBA; above it the low bits of the block's
-// CRC-32C An entry, unmapped: bit 62 clear; bits 60..61 why; bits 0..47 the version of that trim or
-// loss
+// CRC-32C. An entry, unmapped: bit 62 clear; bits 60..61 why; bits 0..47 the version of that trim
+// or loss.
 #pragma once
 
 #include <cstdint>
@@ -44,22 +46,15 @@ struct PmtEntry {
 };
 static_assert(sizeof(PmtEntry) == 8);
 
-struct PmtTrailer {
-    std::uint32_t magic;
-    std::uint32_t
-        crc;  // of the entries with bit 63 clear, then of this trailer with this field zero
-    std::uint64_t page;
-    std::uint64_t epoch;
-    Uuid array;
-    std::uint8_t reserved[24];
-};
-static_assert(sizeof(PmtTrailer) == 64);
+inline constexpr std::uint32_t kPmtSectorEntries = kSectorBytes / sizeof(PmtEntry);
 
-// Writes 512 entries (bit 63 clear) as a page on media.
-void encode_pmt_page(const PmtEntry* entries, PageId page, const Uuid& array, std::uint64_t epoch,
-                     std::byte* block);
+// Writes 512 entries (bit 63 clear) as a page on media. `generation` rises with every writing.
+void encode_pmt_page(const PmtEntry* entries, PageId page, const Uuid& array,
+                     std::uint32_t generation, std::byte* block);
 
-// Reads a page; false where it is damaged or another page. Entries come without bit 63.
-bool decode_pmt_page(const std::byte* block, PageId page, const Uuid& array, PmtEntry* entries);
+// Reads a page; false where a sector is damaged or of another page. Entries come without bit 63.
+// `generation`: the oldest sector's.
+bool decode_pmt_page(const std::byte* block, PageId page, const Uuid& array, PmtEntry* entries,
+                     std::uint32_t* generation = nullptr);
 
 }  // namespace qlcshape

@@ -1,5 +1,7 @@
 #include "pmt/page_cache.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 
 namespace qlcshape {
@@ -10,11 +12,12 @@ PageCache::PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& que
       queue_(queue),
       counters_(counters),
       sets_(sets),
+      written_(div_up(array.layout.pmt_pages, array.shards)),
       entries_(sets * kSetBytes),
-      blocks_(std::size_t{kTransfers} * kBlockBytes),
+      blocks_(std::size_t{kTransfers + kSweepTransfers} * kBlockBytes),
       tags_(sets * kWays, kNoPage),
       ways_(sets * kWays),
-      transfers_(kTransfers) {
+      transfers_(kTransfers + kSweepTransfers) {
     QS_ASSERT(sets > 0);
     for (std::size_t i = 0; i < ways_.size(); ++i) {
         ways_[i].cached.entries = reinterpret_cast<PmtEntry*>(entries_.data() + i * kBlockBytes);
@@ -22,15 +25,16 @@ PageCache::PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& que
     for (std::size_t i = 0; i < transfers_.size(); ++i) {
         transfers_[i].cache = this;
         transfers_[i].block = blocks_.data() + i * kBlockBytes;
-        idle_transfers_.push_back(transfers_[i]);
+        transfers_[i].idle = i < kTransfers ? &idle_transfers_ : &idle_sweeps_;
+        transfers_[i].idle->push_back(transfers_[i]);
     }
 }
 
 PageCache::~PageCache() = default;
 
 std::uint64_t PageCache::memory_bytes() const {
-    return entries_.size() + blocks_.size() + ways_.size() * (sizeof(Way) + sizeof(tags_[0])) +
-           transfers_.size() * sizeof(Transfer);
+    return written_.size() + entries_.size() + blocks_.size() +
+           ways_.size() * (sizeof(Way) + sizeof(tags_[0])) + transfers_.size() * sizeof(Transfer);
 }
 
 std::uint64_t PageCache::first_way(PageId page) const {
@@ -96,7 +100,7 @@ PageCache::Way* PageCache::claim_way(Way* set) {
         Way*& best = w.cached.dirty ? dirty : clean;
         if (best == nullptr || w.used < best->used) best = &w;
     }
-    if (clean == nullptr && dirty != nullptr) write_back(*dirty);
+    if (clean == nullptr && dirty != nullptr) write_back(*dirty, idle_transfers_);
     return clean;
 }
 
@@ -110,13 +114,15 @@ void PageCache::load(Way& way, PageId page) {
     counters_.add(Counter::pmt_read_bytes, kBlockBytes);
 }
 
-bool PageCache::write_back(Way& way) {
-    if (idle_transfers_.empty()) return false;
-    Transfer& transfer = idle_transfers_.pop_front();
+bool PageCache::write_back(Way& way, Fifo<Transfer>& idle) {
+    if (idle.empty()) return false;
+    Transfer& transfer = idle.pop_front();
     transfer.way = &way;
     way.writing = true;
     way.cached.dirty = false;
-    encode_pmt_page(way.cached.entries, way.page, array_.array, array_.epoch, transfer.block);
+    ++way.generation;
+    written_tag(way.page) = tag_of(way.generation);
+    encode_pmt_page(way.cached.entries, way.page, array_.array, way.generation, transfer.block);
     start(transfer, IoKind::write, way.page);
     counters_.add(Counter::pmt_written_bytes, kBlockBytes);
     return true;
@@ -141,11 +147,15 @@ void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
 
 void PageCache::loaded(Transfer& transfer) {
     Way& way = *transfer.way;
-    const bool good = transfer.io.error_number == 0 &&
-                      decode_pmt_page(transfer.block, way.page, array_.array, way.cached.entries);
+    const bool whole =
+        transfer.io.error_number == 0 && decode_pmt_page(transfer.block, way.page, array_.array,
+                                                         way.cached.entries, &way.generation);
+    const std::uint8_t tag = written_tag(way.page);
+    const bool good = whole && (tag == 0 || tag == tag_of(way.generation));
+    met_damage_ |= !good;
     if (transfer.io.error_number != 0) counters_.add(Counter::io_errors, 1);
     --transfers_busy_;
-    idle_transfers_.push_back(transfer);
+    transfer.idle->push_back(transfer);
     changed_ = true;
     way.used = ++tick_;
     if (good) {
@@ -164,7 +174,7 @@ void PageCache::written(Transfer& transfer) {
     }
     transfer.way->writing = false;
     --transfers_busy_;
-    idle_transfers_.push_back(transfer);
+    transfer.idle->push_back(transfer);
     changed_ = true;
 }
 
@@ -211,11 +221,30 @@ bool PageCache::poll() {
     return retry_stalled();
 }
 
+// First the dirty ones, then once more around, until none of those writes is under way.
+bool PageCache::sweep() {
+    constexpr std::uint64_t kWaysAtOnce = 4096;
+    const std::uint64_t end =
+        std::min<std::uint64_t>(2 * ways_.size(), sweep_cursor_ + kWaysAtOnce);
+    for (; sweep_cursor_ < end; ++sweep_cursor_) {
+        Way& way = ways_[sweep_cursor_ % ways_.size()];
+        if (way.writing) {
+            // On the way already. If it was changed since, it has to go once more.
+            if (sweep_cursor_ >= ways_.size() || way.cached.dirty) return false;
+        } else if (sweep_cursor_ < ways_.size() && way.state == State::resident &&
+                   way.cached.dirty) {
+            if (!write_back(way, idle_sweeps_)) return false;
+        }
+    }
+    return sweep_cursor_ == 2 * ways_.size();
+}
+
 bool PageCache::flushed() {
     for (; flush_cursor_ < ways_.size(); ++flush_cursor_) {
         Way& way = ways_[flush_cursor_];
         if (way.writing) return false;
-        if (way.state == State::resident && way.cached.dirty && !write_back(way)) return false;
+        if (way.state == State::resident && way.cached.dirty && !write_back(way, idle_transfers_))
+            return false;
     }
     if (transfers_busy_ != 0) return false;
     flush_cursor_ = 0;

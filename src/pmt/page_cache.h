@@ -35,7 +35,8 @@ struct PageWaiter {
 class PageCache {
   public:
     static constexpr std::uint32_t kWays = 8;
-    static constexpr std::uint32_t kTransfers = 32;  // page reads and writes in flight at once
+    static constexpr std::uint32_t kTransfers = 32;      // page reads and writes in flight at once
+    static constexpr std::uint32_t kSweepTransfers = 4;  // besides, for snapshots alone
     static constexpr std::uint64_t kSetBytes = std::uint64_t{kWays} * kBlockBytes;
 
     PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& queue, Counters& counters);
@@ -62,9 +63,17 @@ class PageCache {
     // Writes back dirty pages; false while there are any left. Then the drives still need a flush.
     bool flushed();
 
+    // For a snapshot, beside everything else: each page that is dirty now is written back. Call
+    // sweep() again and again until it is true; then the drives still need a flush.
+    void begin_sweep() { sweep_cursor_ = 0; }
+    bool sweep();
+
     // A write-back failed: the table on SCM is no longer complete, and must be rebuilt at the next
     // open.
     bool failed() const { return failed_; }
+
+    // A page was not what it should be, or could not be read.
+    bool met_damage() const { return met_damage_; }
 
     std::uint64_t memory_bytes() const;
 
@@ -76,11 +85,13 @@ class PageCache {
         bool writing = false;
         bool serving = false;  // its waiters are being called
         std::uint64_t used = 0;
+        std::uint32_t generation = 0;  // on media
         CachedPage cached;
         Fifo<PageWaiter> waiters;
     };
     struct Transfer {
         PageCache* cache = nullptr;
+        Fifo<Transfer>* idle = nullptr;  // where it goes when it is done
         Way* way = nullptr;
         std::byte* block = nullptr;
         Io io;
@@ -94,9 +105,14 @@ class PageCache {
     bool start_load(Way* set, PageWaiter& waiter);
     Way* claim_way(Way* set);
     void load(Way& way, PageId page);
-    bool write_back(Way& way);
+    bool write_back(Way& way, Fifo<Transfer>& idle);
     void start(Transfer& transfer, IoKind kind, PageId page);
     void loaded(Transfer& transfer);
+    // What `written_` says of a page of this generation.
+    static std::uint8_t tag_of(std::uint32_t generation) {
+        return static_cast<std::uint8_t>(1 + generation % 255);
+    }
+    std::uint8_t& written_tag(PageId page) { return written_[page.value / array_.shards]; }
     void written(Transfer& transfer);
     void serve(Way& way, CachedPage* cached);
     bool retry_stalled();
@@ -105,6 +121,8 @@ class PageCache {
     IoQueue& queue_;
     Counters& counters_;
     std::uint64_t sets_;
+    // By page: what was last written here, 0 if nothing was. A drive that lost the write is seen.
+    std::vector<std::uint8_t> written_;
     Buffer entries_;
     Buffer blocks_;
     static constexpr std::uint64_t kNoPage = UINT64_MAX;
@@ -112,13 +130,16 @@ class PageCache {
     std::vector<Way> ways_;
     std::vector<Transfer> transfers_;
     Fifo<Transfer> idle_transfers_;
+    Fifo<Transfer> idle_sweeps_;
     Fifo<PageWaiter> stalled_;  // need a way or a transfer that is not free now
     std::uint64_t tick_ = 0;
     std::uint64_t flush_cursor_ = 0;
+    std::uint64_t sweep_cursor_ = 0;
     std::uint32_t transfers_busy_ = 0;
     bool changed_ = false;  // a way or a transfer came free since stalled_ was last tried
     bool serving_ = false;
     bool failed_ = false;
+    bool met_damage_ = false;
 };
 
 }  // namespace qlcshape

@@ -60,7 +60,7 @@ class Check {
         ++report_.bands;
         for (std::uint32_t segment = 0; segment < r.segments; ++segment)
             check_segment(band, r.sequence, segment);
-        counting_.push_back({band, r.sequence, r.segments});
+        counting_.push_back({band, r.sequence, 0, r.segments});
     }
 
     void check_segment(BandId band, std::uint64_t sequence, std::uint32_t segment) {
@@ -167,7 +167,7 @@ class Check {
     const Progress& progress_;
     SegmentScan scan_;
     std::vector<BandRecord> records_;
-    std::vector<CountingBand> counting_;
+    std::vector<SegmentRange> counting_;
     CheckReport report_;
     bool lost_segments_ = false;  // the headers don't tell the whole table
 };

@@ -6,7 +6,9 @@
 #include "base/crc32c.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"
-#include "recovery/table_build.h"
+#include "recovery/snapshot_store.h"
+#include "recovery/table_count.h"
+#include "recovery/table_update.h"
 #include "recovery/tps_scan.h"
 
 namespace qlcshape {
@@ -38,7 +40,6 @@ class Recovery {
     }
 
     Result<Recovered> after_crash() {
-        out_.report.kind = "full";
         auto tps = scan_tps(in_.crashed, in_.queue);
         if (!tps) return fail(tps.error());
         tps_ = std::move(*tps);
@@ -52,9 +53,10 @@ class Recovery {
         } else {
             QS_TRY(replay());
         }
-        QS_TRY(rebuild_table());
-        out_.next_version =
-            std::max({in_.superblock.next_version, max_version_, tps_.max_version}) + kVersionGap;
+        QS_TRY(bring_table_up_to_date());
+        out_.next_version = std::max({in_.superblock.next_version, snapshot_version_, max_version_,
+                                      tps_.max_version}) +
+                            kVersionGap;
         return std::move(out_);
     }
 
@@ -209,15 +211,30 @@ class Recovery {
         }
     }
 
-    std::vector<CountingBand> counting_bands() const {
-        std::vector<CountingBand> counting;
-        for (std::uint32_t i = 0; i < l_.bands; ++i) {
-            const BandRecord r = in_.bands.record_of(BandId(i));
-            if (r.state == BandState::closed || r.state == BandState::open) {
-                counting.push_back({BandId(i), r.sequence, r.segments});
+    std::vector<BandRecord> present_bands() const {
+        std::vector<BandRecord> present;
+        for (std::uint32_t i = 0; i < l_.bands; ++i)
+            present.push_back(in_.bands.record_of(BandId(i)));
+        return present;
+    }
+
+    // From the newest snapshot if there is one and the table can be trusted, else from all headers.
+    Status bring_table_up_to_date() {
+        const auto snapshot = load_snapshot(in_.array, in_.superblock.epoch, in_.queue);
+        if (snapshot && !snapshot->table_damaged) {
+            snapshot_version_ = snapshot->next_version;
+            auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
+                                         scan_, in_.queue, in_.progress});
+            if (!updated) return fail(updated.error());
+            if (!updated->impossible) {
+                out_.report.kind = "snapshot";
+                for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
+                QS_TRY(flush_table());
+                return take_counts(updated->totals, l_.pmt_pages <= kCountedPages);
             }
         }
-        return counting;
+        out_.report.kind = "full";
+        return rebuild_table();
     }
 
     Status rebuild_table() {
@@ -237,25 +254,46 @@ class Recovery {
             io.offset = l_.pmt_page_offset(id);
             io.bytes = kBlockBytes;
             io.data = blocks.data() + used * kBlockBytes;
-            encode_pmt_page(entries, id, in_.array.array, in_.array.epoch, io.data);
+            encode_pmt_page(entries, id, in_.array.array, 0, io.data);
             if (in_.read_only) forget_superseded(id, versions);
             return ++used == kWrites ? write_out() : Status{};
         };
-        auto totals = build_table(in_.array, counting_bands(), scan_, page, in_.progress);
+        std::vector<SegmentRange> counting;
+        const std::vector<BandRecord> present = present_bands();
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            const BandRecord& r = present[i];
+            if (r.state == BandState::closed || r.state == BandState::open)
+                counting.push_back({BandId(i), r.sequence, 0, r.segments});
+        }
+        auto totals = build_table(in_.array, counting, scan_, page, in_.progress);
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
+        QS_TRY(flush_table());
+        return take_counts(*totals, false);
+    }
+
+    Status flush_table() {
         for (Device* scm : in_.array.scm) {
             Io io;
             io.kind = IoKind::flush;
             io.device = scm;
             QS_TRY(run(in_.queue, io));
         }
-        for (std::uint32_t i = 0; i < l_.bands; ++i) {
-            in_.bands.set_counts(BandId(i), totals->valid[i], totals->tombstones[i]);
+        return {};
+    }
+
+    // With `count` what is mapped is counted anew, in the table itself.
+    Status take_counts(TableTotals& totals, bool count) {
+        out_.report.segments_scanned += totals.scanned.segments;
+        max_version_ = std::max(max_version_, totals.scanned.max_version);
+        if (count && !count_table(in_.array, in_.queue, totals)) {
+            out_.report.kind = "full";
+            return rebuild_table();
         }
-        out_.used_blocks = totals->used_blocks;
-        out_.report.segments_scanned += totals->segments_read;
-        max_version_ = std::max(max_version_, totals->max_version);
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i]);
+        }
+        out_.used_blocks = totals.used_blocks;
         return {};
     }
 
@@ -269,6 +307,8 @@ class Recovery {
         }
     }
 
+    // A table of up to this many pages is read whole, so that what it counts is exact.
+    static constexpr std::uint64_t kCountedPages = 65536;
     static constexpr std::size_t kWrites = 256;
     RecoveryInput& in_;
     const ArrayLayout& l_;
@@ -280,6 +320,7 @@ class Recovery {
     std::unordered_map<std::uint64_t, Version> memory_versions_;
     std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;
     std::uint64_t max_version_ = 0;
+    std::uint64_t snapshot_version_ = 0;
     std::uint64_t next_sequence_ = 1;
 };
 

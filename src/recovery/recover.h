@@ -23,7 +23,7 @@
 namespace qlcshape {
 
 struct RecoveryReport {
-    std::string kind;  // "clean", "full"
+    std::string kind;  // "clean", "snapshot", "full"
     std::uint64_t segments_scanned = 0;
     std::uint64_t tps_records = 0;
     std::uint64_t blocks_replayed = 0;

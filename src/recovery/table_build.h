@@ -1,33 +1,23 @@
-// Builds the PMT from segment headers: for each LBA the newest version that any counting segment
-// has, and of equal ones (GC's copies) either. In passes over ranges of LBAs, so that memory stays
-// bounded: each pass reads every header once. Every call blocks.
+// Builds the PMT from segment headers alone: for each LBA the newest version that any counting
+// segment has, and of equal ones (GC's copies) either. In passes over ranges of LBAs, so that
+// memory stays bounded: each pass reads every header once. Every call blocks.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "device/array_context.h"
-#include "format/band_page.h"
 #include "format/pmt_page.h"
 #include "qlcshape/options.h"
-#include "recovery/segment_scan.h"
+#include "recovery/entry_scan.h"
 
 namespace qlcshape {
 
-// A band whose segments count, and how many of them.
-struct CountingBand {
-    BandId band;
-    std::uint64_t sequence = 0;
-    std::uint32_t segments = 0;
-};
-
 struct TableTotals {
     std::uint64_t used_blocks = 0;
-    std::uint64_t segments_read = 0;
-    std::uint64_t max_version = 0;
+    ScanTotals scanned;
     std::vector<std::uint32_t> valid;       // by band
     std::vector<std::uint32_t> tombstones;  // by band: blocks of tombstones, and poisoned entries
 };
@@ -38,7 +28,7 @@ inline constexpr std::uint64_t kTableBuildBytes = 256 * MiB;
 // Calls `page` with each page of the table in order, and the version of each entry.
 using SeePage =
     std::function<Status(PageId page, const PmtEntry* entries, const Version* versions)>;
-Result<TableTotals> build_table(const ArrayContext& array, const std::vector<CountingBand>& bands,
+Result<TableTotals> build_table(const ArrayContext& array, const std::vector<SegmentRange>& bands,
                                 SegmentScan& scan, const SeePage& page, const Progress& progress);
 
 }  // namespace qlcshape

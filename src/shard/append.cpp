@@ -108,6 +108,7 @@ void Shard::open_next() {
     s.sequence = open_sequence_;
     s.journaled = s.trims_journaled = 0;
     s.hold_record = s.last_record = 0;
+    QS_ASSERT(s.trims_unapplied == 0);
     s.awaits_record = s.sealed = s.committing = s.committed = false;
 }
 
@@ -197,6 +198,8 @@ bool Shard::append_trim(PageOp& op) {
     if (!gate_.admit(1)) return false;
     op.version = Version(next_version_.fetch_add(1, std::memory_order_relaxed));
     open().append_tombstone(Tombstone{op.first, op.blocks, op.version});
+    op.trim_segment = open_sequence_;
+    ++open().trims_unapplied;
     ++trims_unapplied_;
     writes_.pop_front();
     pending_.push_back(op);

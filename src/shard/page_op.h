@@ -37,6 +37,7 @@ struct PageOp : PageWaiter {
     std::uint32_t progress = 0;  // blocks appended, or begun to read
     std::uint32_t reads_pending = 0;
     std::uint64_t wait_segment = 0;  // durable when this segment is
+    std::uint64_t trim_segment = 0;  // holds its tombstone
     std::uint8_t flush_phase = 0;
     bool merged = false;   // the old contents of its partial blocks are there
     bool checked = false;  // trim: the table was looked at

@@ -50,7 +50,8 @@ bool Shard::publish() {
                 ++publishing_;
             }
         }
-        if (publish_slot_ < s.fill() || publishing_ != 0) break;
+        // A segment that counts as published may be passed over by recovery, tombstones and all.
+        if (publish_slot_ < s.fill() || publishing_ != 0 || s.trims_unapplied != 0) break;
         publish_done();
         any = true;
     }
@@ -101,6 +102,7 @@ void Shard::apply_trim(PageOp& op) {
 
 void Shard::trim_page(PageOp& op, CachedPage* cached) {
     --trims_unapplied_;
+    --segment(op.trim_segment).trims_unapplied;
     if (cached == nullptr) {
         damaged_page();
         return finish_failed(op, Errc::media_error, op.first);
@@ -173,6 +175,20 @@ void Shard::answer(MapItem& item, CachedPage* cached) {
         item.batch->reply_to->put(*item.batch);
         item.batch->reply_queue->wake();
     }
+}
+
+// Several that were asked for meanwhile are served by the next.
+bool Shard::sweep() {
+    if (sweeping_ == 0) {
+        const std::uint64_t asked = sweeps_asked_.load(std::memory_order_acquire);
+        if (asked == sweeps_done_.load(std::memory_order_relaxed)) return false;
+        sweeping_ = asked;
+        cache_.begin_sweep();
+    }
+    if (!cache_.sweep()) return false;
+    sweeps_done_.store(sweeping_, std::memory_order_release);
+    sweeping_ = 0;
+    return true;
 }
 
 // A page of the table can't be trusted. Nothing more is acknowledged, the array stays marked as

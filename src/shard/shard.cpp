@@ -82,6 +82,8 @@ bool Shard::poll() {
     any |= journal();
     any |= start_commits();
     any |= pump_flushes();
+    any |= sweep();
+    if (cache_.met_damage()) table_damaged_.store(true, std::memory_order_relaxed);
     if (committer_.failed() || cache_.failed() || gate_.failed()) failed_ = true;
     if (failed_) {
         gate_.fail();
@@ -92,7 +94,8 @@ bool Shard::poll() {
 
 bool Shard::busy() const {
     return in_flight_[0] + in_flight_[1] != 0 || !reads_.empty() ||
-           published_sequence_ + 1 != open_sequence_ || closing_ || queue_.in_flight() != 0;
+           published_sequence_ + 1 != open_sequence_ || closing_ || sweeping_ != 0 ||
+           queue_.in_flight() != 0;
 }
 
 bool Shard::take_mail() {

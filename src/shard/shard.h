@@ -57,6 +57,16 @@ class Shard {
     const Counters& counters() const { return counters_; }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }
     std::uint64_t blocks_used_now() const { return counters_.get(Counter::used_blocks); }
+    // A page of the table is not what it should be.
+    bool table_damaged() const { return table_damaged_.load(std::memory_order_relaxed); }
+    // For a snapshot: every page that is dirty by now is to be written back. Returns the number
+    // that sweeps_done() reaches when it is; the drives then still need a flush.
+    std::uint64_t ask_sweep() {
+        const std::uint64_t number = sweeps_asked_.fetch_add(1, std::memory_order_acq_rel) + 1;
+        queue_.wake();
+        return number;
+    }
+    std::uint64_t sweeps_done() const { return sweeps_done_.load(std::memory_order_acquire); }
 
     // --- the shard's thread ---
     bool poll();
@@ -80,9 +90,10 @@ class Shard {
         using SegmentBuffer::SegmentBuffer;
         std::uint32_t journaled = 0;  // slots that are in a TPS record, or were when it was sealed
         std::uint32_t trims_journaled = 0;
-        std::uint64_t hold_record = 0;  // not to be committed before this record is durable
-        std::uint64_t last_record = 0;  // newest record with blocks of it
-        bool awaits_record = false;     // hold_record is not known yet
+        std::uint32_t trims_unapplied = 0;  // durable or not, and not yet in the table
+        std::uint64_t hold_record = 0;      // not to be committed before this record is durable
+        std::uint64_t last_record = 0;      // newest record with blocks of it
+        bool awaits_record = false;         // hold_record is not known yet
         bool sealed = false;
         bool committing = false;
         bool committed = false;
@@ -141,6 +152,7 @@ class Shard {
     bool take_batches();
     void answer(MapItem& item, CachedPage* cached);
     void damaged_page();
+    bool sweep();
 
     // read.cpp
     void start_read(PageOp& op);
@@ -205,7 +217,12 @@ class Shard {
     std::uint64_t in_flight_[2] = {0, 0};
     std::uint8_t phase_ = 0;
 
+    std::atomic<std::uint64_t> sweeps_asked_{0};
+    std::atomic<std::uint64_t> sweeps_done_{0};
+    std::uint64_t sweeping_ = 0;  // the sweep under way; 0: none
+
     std::atomic<bool> failed_{false};
+    std::atomic<bool> table_damaged_{false};
     bool closing_ = false;
 };
 

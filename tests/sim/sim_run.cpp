@@ -90,14 +90,18 @@ class History {
 
     bool open() {
         Surroundings around{world_, rng_,
-                            [this](std::vector<std::span<std::byte>>) { return queue(); }};
+                            [this](std::vector<std::span<std::byte>>) { return queue(); },
+                            1 + rng_.below(40)};
         auto core = Core::open(options_, devices(), "", std::move(around));
         if (!core) {
             if (!world_.dead()) violate("open: " + core.error().message);
             return false;
         }
         core_ = std::move(*core);
-        moved_before_ = core_->stats().gc.bands_moved;
+        const Stats stats = core_->stats();
+        moved_before_ = stats.gc.bands_moved;
+        if (stats.recovery.kind == "snapshot") ++result_.snapshot_recoveries;
+        if (stats.recovery.kind == "full") ++result_.full_recoveries;
         return true;
     }
 
@@ -125,6 +129,7 @@ class History {
         if (opened_before_ && rng_.chance(1, 4)) look_degraded();
         for (std::uint32_t tries = 0;; ++tries) {
             world_.power_on();
+            if (crashed_ && rng_.chance(1, 6)) spoil_table();
             const bool cut = opened_before_ && tries < 3 && rng_.chance(1, 3);
             world_.cut_after(cut ? 1 + rng_.below(400) : 0);
             const bool opened = open();
@@ -148,8 +153,24 @@ class History {
             crash();
     }
 
+    // After a crash the table can be built from headers alone: without a snapshot, or where a page
+    // is damaged.
+    void spoil_table() {
+        const ArrayLayout l = *layout_;
+        const bool page = rng_.chance(1, 2);
+        const PageId id(rng_.below(l.pmt_pages));
+        for (std::uint32_t i = 0; i < l.p.scm_count; ++i) {
+            std::byte* scm = media_[l.p.qlc_count + i]->bytes.data();
+            if (!page)
+                std::memset(scm + l.snapshot_offset, 0, 2 * l.snapshot_bytes);
+            else if (i == l.pmt_drive(id))
+                scm[l.pmt_page_offset(id) + rng_.below(kBlockBytes)] ^= std::byte{1};
+        }
+    }
+
     bool make_volume() {
-        const std::uint64_t blocks = core_->layout().writable_blocks;
+        layout_ = core_->layout();
+        const std::uint64_t blocks = layout_->writable_blocks;
         const Status made = core_->create_volume("v", blocks * kBlockBytes);
         if (!made) return violate("create_volume: " + made.error().message);
         oracle_.emplace(blocks * kSectorsPerBlock);
@@ -325,6 +346,7 @@ class History {
         // Let some of what is in flight go on, then cut.
         world_.cut();
         ++result_.crashes;
+        crashed_ = true;
         drop();
     }
 
@@ -334,10 +356,16 @@ class History {
         for (int round = 0; round < 1000; ++round) {
             for (const auto& w : core_->workers()) w->poll(core_->phase());
         }
-        result_.bands_moved += core_->stats().gc.bands_moved - moved_before_;
+        count_opening();
         core_.reset();
         volume_.reset();
         for (Op& op : ops_) op.busy = false;
+    }
+
+    void count_opening() {
+        const Stats stats = core_->stats();
+        result_.bands_moved += stats.gc.bands_moved - moved_before_;
+        result_.snapshots += stats.pmt.snapshots;
     }
 
     void close_clean() {
@@ -355,10 +383,11 @@ class History {
             core_->begin_phase(phase);
             if (!settle([&] { return core_->reached(phase); }, "a phase")) return drop();
         }
-        result_.bands_moved += core_->stats().gc.bands_moved - moved_before_;
+        count_opening();
         const Status closed = core_->finish_close();
         if (!closed) violate("close: " + closed.error().message);
         ++result_.clean_closes;
+        crashed_ = false;
         core_.reset();
         volume_.reset();
         judge();
@@ -406,6 +435,8 @@ class History {
     std::uint64_t stamp_ = 0;
     std::uint64_t moved_before_ = 0;
     bool opened_before_ = false;
+    bool crashed_ = false;  // the last opening ended so
+    std::optional<ArrayLayout> layout_;
     bool trims_ = false, hot_ = false, large_ = false, partial_ = false;
 };
 

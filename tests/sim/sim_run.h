@@ -17,6 +17,9 @@ struct RunResult {
     std::uint64_t degraded_opens = 0;
     std::uint64_t operations = 0;
     std::uint64_t bands_moved = 0;
+    std::uint64_t snapshots = 0;
+    std::uint64_t snapshot_recoveries = 0;
+    std::uint64_t full_recoveries = 0;
 };
 
 // `cycles`: openings of the array.

@@ -33,13 +33,18 @@ TEST_CASE("sim: power cuts at any event lose nothing that was acknowledged") {
         sum.operations += result.operations;
         sum.bands_moved += result.bands_moved;
         sum.events += result.events;
+        sum.snapshots += result.snapshots;
+        sum.snapshot_recoveries += result.snapshot_recoveries;
+        sum.full_recoveries += result.full_recoveries;
     }
     fmt::print(
         "sim: {} seeds, {} operations, {} device events, {} cuts, {} cuts while recovering, {} "
         "clean "
-        "closes, {} opens with drives missing, {} bands moved by GC: no violation\n",
+        "closes, {} opens with drives missing, {} bands moved by GC, {} snapshots of the PMT, {} "
+        "recoveries from one, {} from all headers: no violation\n",
         count, sum.operations, sum.events, sum.crashes, sum.crashes_in_recovery, sum.clean_closes,
-        sum.degraded_opens, sum.bands_moved);
+        sum.degraded_opens, sum.bands_moved, sum.snapshots, sum.snapshot_recoveries,
+        sum.full_recoveries);
 }
 
 TEST_CASE("sim: a run is a pure function of its seed") {

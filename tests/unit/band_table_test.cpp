@@ -164,7 +164,7 @@ TEST_CASE("band table: places are submitted in order and settle in order") {
     CHECK(t.place().frontier == 3);
 }
 
-TEST_CASE("band table: no more than 64 places wait for the frontier") {
+TEST_CASE("band table: no more than 64 places wait to be published") {
     Table t(layout_of(256));
     t.open(Stream::user);
     std::vector<Placement> places;
@@ -174,6 +174,10 @@ TEST_CASE("band table: no more than 64 places wait for the frontier") {
     CHECK_FALSE(t.bands.place(Stream::user));
     t.bands.durable(places[0]);
     CHECK(t.bands.settled(places[63]));
+    CHECK_FALSE(t.bands.place(Stream::user));
+    for (std::size_t i = places.size(); i-- > 1;) t.bands.published(places[i], 0);
+    CHECK_FALSE(t.bands.place(Stream::user));
+    t.bands.published(places[0], 0);
     CHECK(t.place().segment == 64);
 }
 
@@ -334,4 +338,43 @@ TEST_CASE("band table: restored and resumed after a clean close") {
     CHECK(bands.record_of(BandId(2)).valid == 25);
     CHECK(bands.sequence_of(*bands.begin_open(Stream::gc, 1)) == 6);
     CHECK(bands.next_sequence() == 7);
+}
+
+TEST_CASE("band table: what a snapshot may count on as published") {
+    Table t;
+    const BandId id = t.open(Stream::user);
+    std::vector<Placement> places;
+    for (int i = 0; i < 4; ++i) places.push_back(t.place());
+    for (const Placement& p : places) {
+        t.bands.submitted(p);
+        t.bands.durable(p);
+    }
+    auto published = [&] {
+        const BandsPublished now = t.bands.published_now();
+        REQUIRE(now.open.size() == 1);
+        CHECK(now.open[0].band == id);
+        CHECK(now.open[0].sequence == places[0].sequence);
+        CHECK(now.next_sequence == places[0].sequence + 1);
+        return now.open[0].published;
+    };
+    // Another shard is ahead: what lies behind a gap does not count yet.
+    t.bands.published(places[1], 0);
+    t.bands.published(places[3], 0);
+    CHECK(published() == 0);
+    t.bands.published(places[0], 0);
+    CHECK(published() == 2);
+    t.bands.published(places[2], 0);
+    CHECK(published() == 4);
+    for (std::uint32_t i = 4; i < t.layout.segments_per_band; ++i) t.commit(t.place());
+    CHECK(t.bands.published_now().open.empty());
+    CHECK(t.bands.placed() == t.layout.segments_per_band);
+}
+
+TEST_CASE("band table: a valid count that was too low stays at none") {
+    Table t;
+    const BandId id = t.fill();
+    t.bands.add_valid(id);
+    t.bands.drop_valid(id);
+    t.bands.drop_valid(id);
+    CHECK(t.bands.record_of(id).valid == 0);
 }

@@ -380,7 +380,7 @@ TEST_CASE("inspect: beside an engine that has the array open") {
             REQUIRE(stats);
             CHECK(stats->state == "open");
             CHECK(stats->volumes.size() == 1);
-            CHECK(stats->recovery.kind == "full");
+            CHECK(stats->recovery.kind == "snapshot");
         });
         auto stats = Engine::inspect(a.options);
         REQUIRE(stats);

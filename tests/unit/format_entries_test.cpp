@@ -1,6 +1,7 @@
 // Entries, tombstones, table pages, headers, records: what is stored is loaded, and whatever
 // changed on media in between is seen.
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <vector>
 
 #include "base/buffer.h"
@@ -8,6 +9,7 @@
 #include "format/band_page.h"
 #include "format/pmt_page.h"
 #include "format/segment_header.h"
+#include "format/snapshot_record.h"
 #include "format/tombstone.h"
 #include "format/tps_record.h"
 
@@ -171,6 +173,65 @@ TEST_CASE("pmt page: comes back, and any flipped bit is seen") {
     }
     CHECK(unseen == 0);
     CHECK_FALSE(decode_pmt_page(Buffer(kBlockBytes).data(), PageId(0), Uuid{}, out.data()));
+}
+
+TEST_CASE("pmt page: torn between two writings it is as good as the older one") {
+    Random random(5);
+    std::vector<PmtEntry> before(kPageEntries), after(kPageEntries), out(kPageEntries);
+    for (PmtEntry& e : before) e.bits = random.next() & ~PmtEntry::kTrailer;
+    for (PmtEntry& e : after) e.bits = random.next() & ~PmtEntry::kTrailer;
+    const Buffer old_block(kBlockBytes), new_block(kBlockBytes), block(kBlockBytes);
+    // The generation wraps in between.
+    encode_pmt_page(before.data(), PageId(5), uuid(1), UINT32_MAX, old_block.data());
+    encode_pmt_page(after.data(), PageId(5), uuid(1), 0, new_block.data());
+    for (std::uint32_t torn = 0; torn < 256; ++torn) {
+        for (std::uint32_t sector = 0; sector < 8; ++sector) {
+            const auto& from = (torn >> sector & 1) != 0 ? new_block : old_block;
+            std::memcpy(block.data() + sector * kSectorBytes, from.data() + sector * kSectorBytes,
+                        kSectorBytes);
+        }
+        std::uint32_t generation = 1;
+        REQUIRE(decode_pmt_page(block.data(), PageId(5), uuid(1), out.data(), &generation));
+        REQUIRE(generation == (torn == 255 ? 0 : UINT32_MAX));
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            const bool is_new = (torn >> i / kPmtSectorEntries & 1) != 0;
+            REQUIRE(out[i] == (is_new ? after : before)[i]);
+        }
+    }
+    // A sector in another one's place is none.
+    std::memcpy(block.data(), new_block.data() + kSectorBytes, kSectorBytes);
+    CHECK_FALSE(decode_pmt_page(block.data(), PageId(5), uuid(1), out.data()));
+}
+
+TEST_CASE("snapshot record: comes back, and each flipped byte is seen") {
+    const ArrayLayout l = layout_of(8, 128 * KiB);
+    const Buffer record(l.snapshot_bytes);
+    Snapshot s{7, 9, 1234567, 88, 4711, false, {}};
+    for (std::uint32_t i = 0; i < l.snapshot_bands(); ++i) s.open.push_back({i, i % 8, 80 + i});
+    encode_snapshot(s, l, uuid(1), record.span());
+    const auto out = decode_snapshot(record.span(), l, uuid(1));
+    REQUIRE(out);
+    CHECK(out->epoch == 7);
+    CHECK(out->generation == 9);
+    CHECK(out->next_version == 1234567);
+    CHECK(out->next_band_sequence == 88);
+    CHECK(out->used_blocks == 4711);
+    CHECK_FALSE(out->table_damaged);
+    REQUIRE(out->open.size() == s.open.size());
+    CHECK(out->open[3].band == 3);
+    CHECK(out->open[3].published == 3);
+    CHECK(out->open[3].sequence == 83);
+    CHECK_FALSE(decode_snapshot(record.span(), l, uuid(2)));
+    CHECK(unseen_flips(record.span(), [&] {
+              return decode_snapshot(record.span(), l, uuid(1)).has_value();
+          }) == 0);
+
+    s.open[2].band = l.bands;
+    encode_snapshot(s, l, uuid(1), record.span());
+    CHECK_FALSE(decode_snapshot(record.span(), l, uuid(1)));
+    s.open[2] = {2, l.segments_per_band + 1, 1};
+    encode_snapshot(s, l, uuid(1), record.span());
+    CHECK_FALSE(decode_snapshot(record.span(), l, uuid(1)));
 }
 
 TEST_CASE("segment header: sealed and valid, and each flipped byte is seen") {

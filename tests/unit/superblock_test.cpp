@@ -7,6 +7,7 @@
 #include "base/crc32c.h"
 #include "base/random.h"
 #include "format/bits.h"
+#include "format/segment_header.h"
 #include "format/superblock.h"
 
 using namespace qlcshape;
@@ -239,7 +240,7 @@ TEST_CASE("superblock: features and formats of later programs are refused as uns
         REQUIRE(record.with(kIncompatibleAt, feature) == Errc::unsupported);
         REQUIRE(record.with(kReadOnlyCompatibleAt, feature) == Errc::unsupported);
     }
-    CHECK(record.with<std::uint16_t>(kFormatAt, 2) == Errc::unsupported);
+    CHECK(record.with<std::uint16_t>(kFormatAt, kFormatVersion + 1) == Errc::unsupported);
     CHECK(record.with<std::uint8_t>(kLbaBitsAt, 40) == Errc::unsupported);
     CHECK(record.with<std::uint8_t>(kVersionBitsAt, 47) == Errc::unsupported);
     CHECK(record.with<std::uint8_t>(kEntryBytesAt, 16) == Errc::unsupported);

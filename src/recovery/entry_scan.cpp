@@ -1,0 +1,114 @@
+#include "recovery/entry_scan.h"
+
+#include <algorithm>
+
+#include "format/tombstone.h"
+
+namespace qlcshape {
+
+namespace {
+
+class EntryScan {
+  public:
+    EntryScan(const ArrayContext& array, const SegmentRange& range, SegmentScan& scan,
+              const std::function<void(const Finding&)>& see, ScanTotals& totals)
+        : l_(array.layout), range_(range), scan_(scan), see_(see), totals_(totals) {}
+
+    Status run() {
+        std::vector<std::uint32_t> unread;
+        QS_TRY(scan_.headers(range_.band, range_.sequence, range_.from, range_.to,
+                             [&](std::uint32_t segment, const SegmentHeader* header) {
+                                 if (header != nullptr)
+                                     see_header(segment, *header);
+                                 else
+                                     unread.push_back(segment);
+                             }));
+        for (const std::uint32_t segment : unread) {
+            const SegmentHeader* header =
+                scan_.rebuilt_header(range_.band, range_.sequence, segment);
+            if (header == nullptr) {
+                return fail(
+                    Errc::damaged,
+                    "band {} segment {}: its header is damaged and can't be rebuilt from the other "
+                    "strips; which blocks are lost is not known, so the table can't be rebuilt",
+                    range_.band.value, segment);
+            }
+            see_header(segment, *header);
+        }
+        for (const TrimSlot& t : trims_) QS_TRY(see_trims(t));
+        return {};
+    }
+
+    std::uint32_t tombstones() const { return tombstones_; }
+
+  private:
+    struct TrimSlot {
+        std::uint32_t segment = 0;
+        std::uint32_t slot = 0;
+        Entry entry;
+    };
+
+    void see_header(std::uint32_t segment, const SegmentHeader& header) {
+        ++totals_.segments;
+        totals_.max_version = std::max(totals_.max_version, header.fixed().max_version);
+        for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
+            const Entry e = header.entry(slot);
+            switch (e.kind) {
+                case EntryKind::empty:
+                    break;
+                case EntryKind::data:
+                    see_({e.lba, 1, e.version, range_.sequence,
+                          PmtEntry::make_mapped(l_, l_.pba(range_.band, segment, slot), e.crc)});
+                    break;
+                case EntryKind::poisoned:
+                    ++tombstones_;
+                    see_({e.lba, 1, e.version, range_.sequence,
+                          PmtEntry::make_unmapped(Unmapped::poisoned, e.version)});
+                    break;
+                case EntryKind::tombstones:
+                    ++tombstones_;
+                    trims_.push_back({segment, slot, e});
+                    break;
+            }
+        }
+    }
+
+    Status see_trims(const TrimSlot& t) {
+        const std::byte* block =
+            scan_.read_block(range_.band, range_.sequence, t.segment, t.slot, t.entry);
+        if (block == nullptr) {
+            return fail(
+                Errc::damaged,
+                "band {} segment {}: a block of tombstones is damaged and can't be rebuilt from "
+                "the other strips; trimmed blocks might come back, so the table can't be rebuilt",
+                range_.band.value, t.segment);
+        }
+        for (std::uint32_t i = 0; i < tombstone_count(block); ++i) {
+            const Tombstone trim = load_tombstone(block, i);
+            see_({trim.lba, trim.blocks, trim.version, range_.sequence,
+                  PmtEntry::make_unmapped(Unmapped::trimmed, trim.version)});
+        }
+        return {};
+    }
+
+    const ArrayLayout& l_;
+    const SegmentRange& range_;
+    SegmentScan& scan_;
+    const std::function<void(const Finding&)>& see_;
+    ScanTotals& totals_;
+    std::vector<TrimSlot> trims_;
+    std::uint32_t tombstones_ = 0;
+};
+
+}  // namespace
+
+Status scan_entries(const ArrayContext& array, const SegmentRange& range, SegmentScan& scan,
+                    const std::function<void(const Finding&)>& see, ScanTotals& totals,
+                    std::vector<std::uint32_t>* tombstones_by_band) {
+    EntryScan walk(array, range, scan, see, totals);
+    QS_TRY(walk.run());
+    if (tombstones_by_band != nullptr) (*tombstones_by_band)[range.band.value] += walk.tombstones();
+    return {};
+}
+
+}  // namespace qlcshape

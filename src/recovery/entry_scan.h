@@ -1,0 +1,60 @@
+// Walks through segments and tells what each says of which LBA: data, poisoned, trimmed. From this
+// the table is rebuilt, or brought up to date after a snapshot. Every call blocks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/error.h"
+#include "device/array_context.h"
+#include "format/pmt_page.h"
+#include "recovery/segment_scan.h"
+
+namespace qlcshape {
+
+// Segments [from, to) of a band that count.
+struct SegmentRange {
+    BandId band;
+    std::uint64_t sequence = 0;
+    std::uint32_t from = 0;
+    std::uint32_t to = 0;
+};
+
+// What a segment says of an LBA, or of several that were trimmed together. All lie in one PMT page.
+struct Finding {
+    Lba lba;
+    std::uint32_t blocks = 1;
+    Version version;
+    std::uint64_t sequence = 0;  // of the band
+    PmtEntry entry;
+};
+static_assert(sizeof(Finding) == 40);
+
+// The best finding for one LBA so far. The newest wins. Of GC's source and copy the source does,
+// as long as its band counts: then a copy that was cut off half way holds nothing that is needed.
+struct Best {
+    std::uint64_t version = 0;
+    std::uint64_t sequence = 0;
+    PmtEntry entry;
+
+    void consider(const Finding& c) {
+        if (c.version.value < version || (c.version.value == version && c.sequence >= sequence))
+            return;
+        *this = Best{c.version.value, c.sequence, c.entry};
+    }
+};
+static_assert(sizeof(Best) == 24);
+
+struct ScanTotals {
+    std::uint64_t segments = 0;
+    std::uint64_t max_version = 0;
+};
+
+// `tombstones`: blocks of tombstones and poisoned entries found, added to `by_band` where it is not
+// null.
+Status scan_entries(const ArrayContext& array, const SegmentRange& range, SegmentScan& scan,
+                    const std::function<void(const Finding&)>& see, ScanTotals& totals,
+                    std::vector<std::uint32_t>* tombstones_by_band);
+
+}  // namespace qlcshape

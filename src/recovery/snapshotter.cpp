@@ -1,0 +1,145 @@
+#include "recovery/snapshotter.h"
+
+#include <algorithm>
+
+namespace qlcshape {
+
+Snapshotter::Snapshotter(Parts parts, IoQueue& queue, Counters& counters)
+    : parts_(std::move(parts)),
+      queue_(queue),
+      counters_(counters),
+      record_(parts_.array.layout.snapshot_bytes),
+      ios_(parts_.array.scm.size()),
+      sweeps_(parts_.shards.size()) {
+    snapshot_.epoch = parts_.array.epoch;
+    snapshot_.generation = parts_.generation;
+    snapshot_.open.reserve(parts_.array.layout.snapshot_bands());
+}
+
+bool Snapshotter::poll() {
+    if (pending_ != 0) return false;
+    switch (step_) {
+        case Step::idle:
+            if (!wanted()) return false;
+            begin();
+            return true;
+        case Step::sweeping:
+            if (closing_ || parts_.gate.failed()) {
+                step_ = Step::idle;
+                return true;
+            }
+            if (!swept()) return false;
+            flush(Step::flushing_table);
+            return true;
+        case Step::flushing_table:
+            if (io_failed_)
+                end();
+            else
+                write();
+            return true;
+        case Step::writing:
+            flush(Step::flushing);
+            return true;
+        case Step::flushing:
+            end();
+            return true;
+    }
+    return false;
+}
+
+bool Snapshotter::table_damaged() const {
+    return std::ranges::any_of(parts_.shards, [](const Shard* s) { return s->table_damaged(); });
+}
+
+bool Snapshotter::wanted() const {
+    if (table_damaged()) return !told_damage_;
+    if (closing_ || parts_.gate.failed()) return false;
+    return asked_.load(std::memory_order_relaxed) ||
+           parts_.bands.placed() - placed_before_ >= parts_.interval;
+}
+
+void Snapshotter::begin() {
+    io_failed_ = false;
+    asked_ = false;
+    placed_before_ = parts_.bands.placed();
+    // In this order: what is published now is in the shards' pages before they begin to sweep, and
+    // has a version below the one that is given out next.
+    const BandsPublished published = parts_.bands.published_now();
+    snapshot_.next_band_sequence = published.next_sequence;
+    snapshot_.next_version = parts_.next_version.load();
+    snapshot_.open.clear();
+    for (const auto& b : published.open) {
+        snapshot_.open.push_back({b.band.value, b.published, b.sequence});
+    }
+    snapshot_.used_blocks = parts_.used_before;
+    for (const Shard* s : parts_.shards) snapshot_.used_blocks += s->blocks_used_now();
+    if (table_damaged()) {
+        // The next open must not build on this table, also if this process ends abruptly.
+        snapshot_.table_damaged = told_damage_ = true;
+        write();
+        return;
+    }
+    for (std::size_t i = 0; i < sweeps_.size(); ++i) sweeps_[i] = parts_.shards[i]->ask_sweep();
+    parts_.keeper.refresh();
+    step_ = Step::sweeping;
+}
+
+bool Snapshotter::swept() const {
+    for (std::size_t i = 0; i < sweeps_.size(); ++i) {
+        if (parts_.shards[i]->sweeps_done() < sweeps_[i]) return false;
+    }
+    return true;
+}
+
+void Snapshotter::write() {
+    ++snapshot_.generation;
+    encode_snapshot(snapshot_, parts_.array.layout, parts_.array.array, record_.span());
+    counters_.add(Counter::band_table_written_bytes, record_.size());
+    step_ = Step::writing;
+    submit(IoKind::write);
+}
+
+void Snapshotter::flush(Step step) {
+    step_ = step;
+    submit(IoKind::flush);
+}
+
+void Snapshotter::submit(IoKind kind) {
+    for (std::size_t i = 0; i < ios_.size(); ++i) {
+        Io& io = ios_[i];
+        io = Io{};
+        io.device = parts_.array.scm[i];
+        if (kind == IoKind::flush && !io.device->geometry().volatile_cache) continue;
+        io.kind = kind;
+        if (kind == IoKind::write) {
+            io.offset = parts_.array.layout.snapshot_place(snapshot_.generation);
+            io.bytes = record_.size();
+            io.data = record_.data();
+        }
+        io.context = this;
+        io.done = [](Io& done) {
+            auto& self = *static_cast<Snapshotter*>(done.context);
+            --self.pending_;
+            self.io_failed_ |= done.error_number != 0;
+        };
+        ++pending_;
+    }
+    for (Io& io : ios_) {
+        if (io.done != nullptr) queue_.submit(io);
+    }
+}
+
+// One that could not be written is no snapshot: the one before stays in force. A scm drive that
+// fails is for the TPS and the table to deal with.
+void Snapshotter::end() {
+    if (io_failed_) {
+        counters_.add(Counter::io_errors, 1);
+        // The place of the one before is not written to until a newer one stands.
+        if (step_ == Step::flushing) --snapshot_.generation;
+    } else {
+        taken_.fetch_add(1, std::memory_order_relaxed);
+    }
+    step_ = Step::idle;
+}
+
+}  // namespace qlcshape

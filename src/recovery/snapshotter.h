@@ -1,0 +1,71 @@
+// Takes snapshots of the PMT while the array is in use, so that recovery looks at what was written
+// since the last one alone. Nobody waits for it: it notes how far each band is in the table, asks
+// the shards to write back what is dirty by now, flushes, and then says so on every scm drive.
+//
+// Runs as an actor on the keeper's thread. docs/write_path.md: Snapshot.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "band/keeper.h"
+#include "format/snapshot_record.h"
+#include "shard/shard.h"
+
+namespace qlcshape {
+
+class Snapshotter {
+  public:
+    struct Parts {
+        const ArrayContext& array;
+        BandTable& bands;
+        BandKeeper& keeper;
+        SpaceGate& gate;
+        std::atomic<std::uint64_t>& next_version;
+        std::vector<Shard*> shards;
+        std::uint64_t used_before = 0;  // mapped blocks when the shards began to count
+        std::uint64_t generation = 0;   // of the newest record on media
+        std::uint64_t interval = 0;     // segments placed between two snapshots
+    };
+
+    Snapshotter(Parts parts, IoQueue& queue, Counters& counters);
+
+    bool poll();
+    bool idle() const { return step_ == Step::idle; }
+    // No more are begun. One that is under way is given up as soon as no transfer of it is.
+    void begin_close() { closing_ = true; }
+    // Any thread: take one now, whatever was written.
+    void ask() { asked_.store(true, std::memory_order_relaxed); }
+    std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }
+
+  private:
+    enum class Step : std::uint8_t { idle, sweeping, flushing_table, writing, flushing };
+
+    bool wanted() const;
+    bool table_damaged() const;
+    void begin();
+    bool swept() const;
+    void write();
+    void flush(Step step);
+    void submit(IoKind kind);
+    void end();
+
+    const Parts parts_;
+    IoQueue& queue_;
+    Counters& counters_;
+    Snapshot snapshot_;
+    Buffer record_;
+    std::vector<Io> ios_;
+    std::vector<std::uint64_t> sweeps_;  // by shard: the one that is waited for
+    std::uint64_t placed_before_ = 0;
+    std::uint32_t pending_ = 0;
+    bool io_failed_ = false;
+    bool told_damage_ = false;
+    bool closing_ = false;
+    Step step_ = Step::idle;
+    std::atomic<bool> asked_{false};
+    std::atomic<std::uint64_t> taken_{0};
+};
+
+}  // namespace qlcshape

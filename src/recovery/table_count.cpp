@@ -1,0 +1,44 @@
+#include "recovery/table_count.h"
+
+#include <algorithm>
+
+namespace qlcshape {
+
+bool count_table(const ArrayContext& array, IoQueue& queue, TableTotals& totals) {
+    constexpr std::uint64_t kAtOnce = 256;
+    const ArrayLayout& l = array.layout;
+    Buffer blocks(kAtOnce * kBlockBytes);
+    std::vector<PmtEntry> entries(kPageEntries);
+    std::vector<Io> ios;
+    totals.used_blocks = 0;
+    std::ranges::fill(totals.valid, 0u);
+    for (std::uint64_t first = 0; first < l.pmt_pages; first += kAtOnce) {
+        const std::uint64_t n = std::min(kAtOnce, l.pmt_pages - first);
+        ios.clear();
+        for (std::uint64_t i = 0; i < n; ++i) {
+            Io io;
+            io.kind = IoKind::read;
+            io.device = array.scm[l.pmt_drive(PageId(first + i))];
+            io.offset = l.pmt_page_offset(PageId(first + i));
+            io.bytes = kBlockBytes;
+            io.data = blocks.data() + i * kBlockBytes;
+            ios.push_back(io);
+        }
+        if (!run(queue, ios)) return false;
+        for (std::uint64_t i = 0; i < n; ++i) {
+            if (!decode_pmt_page(blocks.data() + i * kBlockBytes, PageId(first + i), array.array,
+                                 entries.data()))
+                return false;
+            for (const PmtEntry& entry : entries) {
+                if (!entry.mapped()) continue;
+                const std::uint32_t band = l.band_of(entry.pba(l)).value;
+                if (band >= l.bands) return false;
+                ++totals.used_blocks;
+                ++totals.valid[band];
+            }
+        }
+    }
+    return true;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,327 @@
+#include "recovery/table_update.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::size_t kMostFindings = kTableBuildBytes / sizeof(Finding);
+constexpr std::uint64_t kInMemory = UINT64_MAX;  // the sequence of what is in no band
+constexpr std::size_t kPagesAtOnce = 256;
+
+std::uint64_t page_number(const Finding& c) { return page_of(c.lba).value; }
+
+class Update {
+  public:
+    explicit Update(const TableUpdateInput& in)
+        : in_(in),
+          l_(in.array.layout),
+          counts_below_(l_.bands),
+          blocks_(kPagesAtOnce * kBlockBytes),
+          pages_(kPagesAtOnce) {
+        out_.totals.valid.resize(l_.bands);
+        out_.totals.tombstones.resize(l_.bands);
+        out_.totals.used_blocks = in.snapshot.used_blocks;
+        set_ranges();
+    }
+
+    Result<TableUpdate> run() {
+        // Passes over ranges of LBAs, where more came since than fits in memory at once.
+        slots_ = in_.in_memory.size();
+        for (const SegmentRange& r : ranges_)
+            slots_ += std::size_t{r.to - r.from} * l_.slots_per_segment;
+        const std::uint64_t passes =
+            slots_ <= kMostFindings ? 1 : div_up(slots_, kMostFindings / 2);
+        const std::uint64_t pages = div_up(l_.pmt_pages, passes);
+        for (std::uint64_t pass = 0; pass < passes && !out_.impossible; ++pass) {
+            QS_TRY(collect(pass * pages, pages, pass == 0));
+            if (!out_.impossible) QS_TRY(apply());
+        }
+        return std::move(out_);
+    }
+
+  private:
+    // A question: does the segment that the table's entry leads to hold this LBA, and how new?
+    struct Question {
+        std::size_t page = 0;  // in pages_
+        std::uint32_t index = 0;
+        PmtEntry entry;
+        Best best;
+    };
+    struct Page {
+        PageId id;
+        std::uint32_t generation = 0;
+        bool changed = false;
+        std::array<PmtEntry, kPageEntries> entries;
+    };
+
+    // Below counts_below_ a band's segments were in the table when the snapshot began; an entry
+    // that leads elsewhere is of an old life, or is told anew by a segment from there on.
+    void set_ranges() {
+        std::vector<std::uint32_t> published(l_.bands, UINT32_MAX);
+        for (const SnapshotBand& b : in_.snapshot.open) {
+            if (in_.bands[b.band].sequence == b.sequence) published[b.band] = b.published;
+        }
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            const BandRecord& r = in_.bands[i];
+            if (r.state != BandState::open && r.state != BandState::closed) continue;
+            const bool later = r.sequence >= in_.snapshot.next_band_sequence;
+            counts_below_[i] = later ? 0 : std::min(published[i], r.segments);
+            if (counts_below_[i] < r.segments)
+                ranges_.push_back({BandId(i), r.sequence, counts_below_[i], r.segments});
+            if (counts_below_[i] != 0) {
+                out_.totals.valid[i] = r.valid;
+                out_.totals.tombstones[i] = r.tombstones;
+            }
+        }
+    }
+
+    Status collect(std::uint64_t first_page, std::uint64_t pages, bool first_pass) {
+        findings_.clear();
+        findings_.reserve(std::min(slots_, kMostFindings));
+        const auto see = [&](const Finding& c) {
+            if (page_number(c) >= first_page && page_number(c) - first_page < pages) add(c);
+        };
+        for (std::size_t i = 0; i < ranges_.size() && !out_.impossible; ++i) {
+            QS_TRY(scan_entries(in_.array, ranges_[i], in_.scan, see, out_.totals.scanned,
+                                first_pass ? &out_.totals.tombstones : nullptr));
+            if (in_.progress && i % 16 == 0) {
+                in_.progress("reading what came after the snapshot",
+                             100.0 * static_cast<double>(i) / static_cast<double>(ranges_.size()));
+            }
+        }
+        for (const auto& [lba, version] : in_.in_memory)
+            see({Lba(lba), 1, version, kInMemory, PmtEntry{}});
+        std::ranges::sort(findings_, {}, page_number);
+        return {};
+    }
+
+    void add(const Finding& c) {
+        if (c.lba.value + c.blocks > l_.pmt_pages * kPageEntries) return;
+        if (findings_.size() == kMostFindings) keep_newest();
+        if (findings_.size() == kMostFindings)
+            out_.impossible = true;
+        else
+            findings_.push_back(c);
+    }
+
+    void keep_newest() {
+        const auto place = [](const Finding& c) {
+            return std::tuple(c.lba.value, c.blocks, ~c.version.value, c.sequence);
+        };
+        std::ranges::sort(findings_, {}, place);
+        const auto rest = std::ranges::unique(
+            findings_, {}, [](const Finding& c) { return std::tuple(c.lba.value, c.blocks); });
+        findings_.erase(rest.begin(), rest.end());
+        // To sort again for every few more would take for ever.
+        if (findings_.size() > kMostFindings / 8 * 7) out_.impossible = true;
+    }
+
+    Status apply() {
+        for (std::size_t at = 0; at < findings_.size();) {
+            std::size_t end = at;
+            used_ = 0;
+            while (end < findings_.size()) {
+                const std::uint64_t page = page_number(findings_[end]);
+                if (used_ == 0 || pages_[used_ - 1].id.value != page) {
+                    if (used_ == kPagesAtOnce) break;
+                    pages_[used_++].id = PageId(page);
+                }
+                ++end;
+            }
+            if (in_.progress) {
+                in_.progress(
+                    "bringing the table up to date",
+                    100.0 * static_cast<double>(at) / static_cast<double>(findings_.size()));
+            }
+            if (!read_pages()) return {};
+            questions_.clear();
+            for (std::size_t page = 0; page < used_; ++page) at = weigh_page(page, at);
+            QS_TRY(answer());
+            QS_TRY(write_pages());
+        }
+        return {};
+    }
+
+    Io transfer(IoKind kind, std::size_t page) {
+        Io io;
+        io.kind = kind;
+        io.device = in_.array.scm[l_.pmt_drive(pages_[page].id)];
+        io.offset = l_.pmt_page_offset(pages_[page].id);
+        io.bytes = kBlockBytes;
+        io.data = blocks_.data() + page * kBlockBytes;
+        return io;
+    }
+
+    bool read_pages() {
+        ios_.clear();
+        for (std::size_t i = 0; i < used_; ++i) ios_.push_back(transfer(IoKind::read, i));
+        out_.impossible = !run_all();
+        for (std::size_t i = 0; i < used_ && !out_.impossible; ++i) {
+            Page& p = pages_[i];
+            p.changed = false;
+            out_.impossible = !decode_pmt_page(blocks_.data() + i * kBlockBytes, p.id,
+                                               in_.array.array, p.entries.data(), &p.generation);
+        }
+        return !out_.impossible;
+    }
+
+    Status write_pages() {
+        ios_.clear();
+        for (std::size_t i = 0; i < used_; ++i) {
+            const Page& p = pages_[i];
+            if (!p.changed) continue;
+            encode_pmt_page(p.entries.data(), p.id, in_.array.array, p.generation + 1,
+                            blocks_.data() + i * kBlockBytes);
+            ios_.push_back(transfer(IoKind::write, i));
+        }
+        return run_all();
+    }
+
+    Status run_all() { return qlcshape::run(in_.queue, ios_); }
+
+    // Weighs the page's findings, from `at` on; returns where those of the next page begin.
+    std::size_t weigh_page(std::size_t page, std::size_t at) {
+        const std::uint64_t first = pages_[page].id.value * kPageEntries;
+        std::array<Best, kPageEntries> best{};
+        std::array<Best, kPageEntries> in_memory{};
+        for (; at < findings_.size() && page_number(findings_[at]) == pages_[page].id.value; ++at) {
+            const Finding& c = findings_[at];
+            auto& list = c.sequence == kInMemory ? in_memory : best;
+            const auto index = static_cast<std::uint32_t>(c.lba.value - first);
+            for (std::uint32_t i = index; i < index + c.blocks; ++i) list[i].consider(c);
+        }
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            if (best[i].version != 0) weigh(page, i, best[i]);
+            if (in_memory[i].version != 0) weigh_memory(page, i, in_memory[i], best[i]);
+        }
+        return at;
+    }
+
+    bool counts(PmtEntry entry) const {
+        const Pba pba = entry.pba(l_);
+        const std::uint64_t stripe = pba.value / l_.blocks_per_segment;
+        return stripe / l_.segments_per_band < l_.bands &&
+               pba.value % l_.blocks_per_segment >= l_.header_blocks &&
+               l_.segment_of(pba) < counts_below_[l_.band_of(pba).value];
+    }
+
+    void weigh(std::size_t page, std::uint32_t index, const Best& best) {
+        const PmtEntry now = pages_[page].entries[index];
+        if (now == best.entry) {
+            if (now.mapped()) count_present(l_.band_of(now.pba(l_)));
+            return;
+        }
+        if (!now.mapped()) {
+            if (now.version().value < best.version) change(page, index, best.entry);
+        } else if (!counts(now) || best.version >= in_.snapshot.next_version) {
+            change(page, index, best.entry);
+        } else {
+            questions_.push_back({page, index, now, best});
+        }
+    }
+
+    // A band that is read from its begin is counted from zero.
+    void count_present(BandId band) {
+        if (counts_below_[band.value] == 0) ++out_.totals.valid[band.value];
+    }
+
+    void weigh_memory(std::size_t page, std::uint32_t index, const Best& memory, const Best& best) {
+        const PmtEntry now = pages_[page].entries[index];
+        const std::uint64_t unmapped = now.mapped() ? 0 : now.version().value;
+        if (std::max(best.version, unmapped) >= memory.version) {
+            out_.superseded.push_back(pages_[page].id.value * kPageEntries + index);
+        } else if (now.mapped() && counts(now) && memory.version < in_.snapshot.next_version) {
+            questions_.push_back({page, index, now, memory});
+        }
+    }
+
+    // The table's entry carries no version: that is in the header of the segment it leads to.
+    Status answer() {
+        const auto segment = [&](const Question& q) {
+            return q.entry.pba(l_).value / l_.blocks_per_segment;
+        };
+        std::ranges::sort(questions_, {}, segment);
+        const SegmentHeader* header = nullptr;
+        std::uint64_t read = UINT64_MAX;
+        for (const Question& q : questions_) {
+            const Pba pba = q.entry.pba(l_);
+            const BandId band = l_.band_of(pba);
+            if (segment(q) != read) {
+                read = segment(q);
+                header = read_header(band, l_.segment_of(pba));
+                ++out_.totals.scanned.segments;
+            }
+            if (header == nullptr) {
+                return fail(Errc::damaged,
+                            "band {} segment {}: its header is damaged and can't be rebuilt from "
+                            "the other strips; which blocks are newer is not known",
+                            band.value, l_.segment_of(pba));
+            }
+            const Entry e = header->entry(l_.slot_of(pba));
+            const std::uint64_t lba = pages_[q.page].id.value * kPageEntries + q.index;
+            const bool same = e.kind == EntryKind::data && e.lba.value == lba;
+            if (q.best.sequence != kInMemory) {
+                if (!same || e.version.value < q.best.version)
+                    change(q.page, q.index, q.best.entry);
+            } else if (same && e.version.value >= q.best.version) {
+                out_.superseded.push_back(lba);
+            }
+        }
+        return {};
+    }
+
+    const SegmentHeader* read_header(BandId band, std::uint32_t segment) {
+        const std::uint64_t sequence = in_.bands[band.value].sequence;
+        header_bytes_.resize(l_.header_blocks * kBlockBytes);
+        bool good = false;
+        static_cast<void>(in_.scan.headers(
+            band, sequence, segment, segment + 1, [&](std::uint32_t, const SegmentHeader* seen) {
+                good = seen != nullptr;
+                if (good) std::ranges::copy(seen->bytes(), header_bytes_.begin());
+            }));
+        header_ = SegmentHeader(l_, header_bytes_.data());
+        return good ? &header_ : in_.scan.rebuilt_header(band, sequence, segment);
+    }
+
+    void change(std::size_t page, std::uint32_t index, PmtEntry entry) {
+        PmtEntry& now = pages_[page].entries[index];
+        if (now.mapped()) {
+            --out_.totals.used_blocks;
+            if (counts(now)) {
+                std::uint32_t& valid = out_.totals.valid[l_.band_of(now.pba(l_)).value];
+                if (valid != 0) --valid;
+            }
+        }
+        if (entry.mapped()) {
+            ++out_.totals.used_blocks;
+            ++out_.totals.valid[l_.band_of(entry.pba(l_)).value];
+        }
+        now = entry;
+        pages_[page].changed = true;
+    }
+
+    const TableUpdateInput& in_;
+    const ArrayLayout& l_;
+    TableUpdate out_;
+    std::vector<SegmentRange> ranges_;
+    std::size_t slots_ = 0;                    // of them
+    std::vector<std::uint32_t> counts_below_;  // by band
+    std::vector<Finding> findings_;            // by page
+    Buffer blocks_;
+    std::vector<Page> pages_;
+    std::size_t used_ = 0;  // of pages_
+    std::vector<Io> ios_;
+    std::vector<Question> questions_;
+    std::vector<std::byte> header_bytes_;
+    SegmentHeader header_{l_, nullptr};
+};
+
+}  // namespace
+
+Result<TableUpdate> update_table(const TableUpdateInput& input) { return Update(input).run(); }
+
+}  // namespace qlcshape

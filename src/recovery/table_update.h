@@ -1,0 +1,33 @@
+// Brings the PMT on SCM from a snapshot up to the present: what segments say that came after it is
+// weighed against what the table says, LBA by LBA. Reads and writes only pages that are concerned.
+// Every call blocks. The rule: docs/write_path.md, Recovery.
+#pragma once
+
+#include <unordered_map>
+#include <vector>
+
+#include "format/snapshot_record.h"
+#include "recovery/table_build.h"
+
+namespace qlcshape {
+
+struct TableUpdateInput {
+    const ArrayContext& array;
+    const Snapshot& snapshot;
+    const std::vector<BandRecord>& bands;  // what counts: state, sequence, segments
+    // What is served from memory because nothing can be committed now: LBA -> version.
+    const std::unordered_map<std::uint64_t, Version>& in_memory;
+    SegmentScan& scan;
+    IoQueue& queue;
+    const Progress& progress;
+};
+
+struct TableUpdate {
+    bool impossible = false;  // a page is damaged, or too much came after: rebuild all of it
+    TableTotals totals;       // counts are hints, unless the table is small enough to be counted
+    std::vector<std::uint64_t> superseded;  // of in_memory: the array has as new a version
+};
+
+Result<TableUpdate> update_table(const TableUpdateInput& input);
+
+}  // namespace qlcshape
