@@ -21,6 +21,7 @@ void BandTable::restore(BandId id, const BandRecord& record) {
     band.frontier = band.submitted = band.published_frontier = record.segments;
     band.valid = record.valid;
     band.tombstones = record.tombstones;
+    band.rough = record.rough != 0;
     if (record.state == BandState::free) {
         free_list_.push_back(id);
         free_.fetch_add(1);
@@ -58,8 +59,9 @@ void BandTable::resume(BandId id) {
     if (s.current && s.next && at(*s.current).next == 0) std::swap(s.current, s.next);
 }
 
-void BandTable::set_counts(BandId id, std::uint32_t valid, std::uint32_t tombstones) {
+void BandTable::set_counts(BandId id, std::uint32_t valid, std::uint32_t tombstones, bool rough) {
     std::lock_guard lock(mutex_);
+    at(id).rough = rough;
     at(id).valid = valid;
     at(id).tombstones = tombstones;
 }
@@ -228,7 +230,7 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
     band.sequence = next_sequence_++;
     band.epoch = epoch;
     band.next = band.in_flight = band.published = band.tombstones = band.segments = 0;
-    band.decided = false;
+    band.decided = band.rough = false;
     band.window = band.published_window = 0;
     band.frontier = band.submitted = band.published_frontier = 0;
     band.failed_from = UINT32_MAX;
@@ -280,6 +282,7 @@ BandRecord BandTable::record_of(BandId id) const {
     r.segments = band.state == BandState::closed ? band.segments : band.frontier.load();
     r.valid = band.valid.load();
     r.tombstones = band.tombstones;
+    r.rough = band.rough ? 1 : 0;
     return r;
 }
 

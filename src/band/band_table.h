@@ -69,7 +69,7 @@ class BandTable {
     // Makes a restored open band the stream's again; its segments 0..record.segments-1 are written.
     void resume(BandId band);
     // What a rebuilt table says of it.
-    void set_counts(BandId band, std::uint32_t valid, std::uint32_t tombstones);
+    void set_counts(BandId band, std::uint32_t valid, std::uint32_t tombstones, bool rough);
     void set_next_sequence(std::uint64_t sequence) { next_sequence_ = sequence; }
     std::uint64_t next_sequence() const { return next_sequence_; }
 
@@ -159,6 +159,7 @@ class BandTable {
         Stream stream = Stream::user;
         bool moving = false;
         bool opening = false;
+        bool rough = false;    // valid may be some blocks off
         bool decided = false;  // by a recovery whose epoch has not begun
         std::uint32_t media_segments = 0;
         std::uint64_t sequence = 0;

@@ -94,8 +94,8 @@ Status Core::bring_up() {
     crashed.epoch = superblock_.epoch;
     crashed.epoch_key = superblock_.epoch_key;
     crashed.shards = superblock_.shards;
-    RecoveryInput input{array_, crashed, superblock_, *loaded,  read_only_,       *bands_,
-                        keeper, *gate_,  *control_,   counters, options_.progress};
+    RecoveryInput input{array_,  crashed, superblock_, *loaded,   read_only_, around_.counted_pages,
+                        *bands_, keeper,  *gate_,      *control_, counters,   options_.progress};
     auto recovered = recover(input);
     if (!recovered) return fail(recovered.error());
     while (!keeper.idle() || control_->in_flight() != 0) {
@@ -109,6 +109,7 @@ Status Core::bring_up() {
     used_before_ = recovered->used_blocks;
     make_workers(std::move(*loaded));
     recovered_ = std::move(*recovered);
+    hand_out_patches();
     gate_->start();
     if (read_only_) {
         for (auto& w : workers_) {
@@ -120,6 +121,16 @@ Status Core::bring_up() {
     }
     for (const VolumeRecord& v : superblock_.volumes) volumes_[v.name] = make_state(v);
     return {};
+}
+
+void Core::hand_out_patches() {
+    std::vector<std::vector<Patch>> of_shard(array_.shards);
+    for (const Patch& p : recovered_.patches)
+        of_shard[array_.shard_of(page_of(p.lba))].push_back(p);
+    recovered_.patches = {};
+    for (auto& worker : workers_) {
+        if (Shard* shard = worker->shard()) shard->set_patches(std::move(of_shard[shard->index()]));
+    }
 }
 
 void Core::make_workers(LoadedBands loaded) {
@@ -173,17 +184,23 @@ std::uint64_t Core::snapshot_interval() const {
     return std::max(kLeast, std::min(kTimes * pages, kMostBytes) / array_.layout.segment_bytes);
 }
 
-// The table is complete now: the new epoch's first snapshot. Before the epoch begins, so that it
-// never is without one; the other place keeps the old epoch's, which counts until then.
+// The new epoch's first snapshot: the table is complete now, or the one before stays in force.
+// Before the epoch begins, so that it never is without one; the other place keeps the old epoch's,
+// which counts until then.
 Status Core::write_first_snapshot() {
     Snapshot s;
+    if (recovered_.base) {
+        s = *recovered_.base;
+    } else {
+        s.next_version = next_version_;
+        const BandsPublished published = bands_->published_now();
+        s.next_band_sequence = published.next_sequence;
+        for (const auto& b : published.open)
+            s.open.push_back({b.band.value, b.published, b.sequence});
+    }
     s.epoch = array_.epoch;
     s.generation = snapshot_generation_ + 1;
-    s.next_version = next_version_;
     s.used_blocks = used_before_;
-    const BandsPublished published = bands_->published_now();
-    s.next_band_sequence = published.next_sequence;
-    for (const auto& b : published.open) s.open.push_back({b.band.value, b.published, b.sequence});
     return write_snapshot(array_, s, *control_);
 }
 

@@ -32,6 +32,9 @@ struct Surroundings {
     std::function<std::unique_ptr<IoQueue>(std::vector<std::span<std::byte>>)> make_queue;
     // Segments between two snapshots of the PMT; 0: by the size of cache and table.
     std::uint64_t snapshot_interval = 0;
+    // Pages of a table that recovery brings up to date and counts before it returns. Of a larger
+    // one pages are patched when they are read, and counts are hints.
+    std::uint64_t counted_pages = 65536;
 };
 
 class Core {
@@ -93,6 +96,7 @@ class Core {
     Status begin_epoch(const Recovered& recovered);
     std::uint64_t snapshot_interval() const;
     Status write_first_snapshot();
+    void hand_out_patches();
     Status write_band_table();
     Status flush_scm();
     std::uint64_t total(Counter counter) const;

@@ -33,7 +33,7 @@ PageCache::PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& que
 PageCache::~PageCache() = default;
 
 std::uint64_t PageCache::memory_bytes() const {
-    return written_.size() + entries_.size() + blocks_.size() +
+    return patches_.memory_bytes() + written_.size() + entries_.size() + blocks_.size() +
            ways_.size() * (sizeof(Way) + sizeof(tags_[0])) + transfers_.size() * sizeof(Transfer);
 }
 
@@ -160,11 +160,39 @@ void PageCache::loaded(Transfer& transfer) {
     way.used = ++tick_;
     if (good) {
         set_state(way, State::resident);
+        patch(way);
         serve(way, &way.cached);
     } else {
         serve(way, nullptr);
         set_state(way, State::empty);
     }
+}
+
+void PageCache::patch(Way& way) {
+    for (const Patch& p : patches_.take(way.page)) {
+        PmtEntry& entry = way.cached.entries[p.lba.value % kPageEntries];
+        if (p.entry.mapped() && !entry.mapped()) counters_.add(Counter::used_blocks, 1);
+        if (!p.entry.mapped() && entry.mapped()) counters_.subtract(Counter::used_blocks, 1);
+        entry = p.entry;
+        way.cached.dirty = true;
+    }
+}
+
+// True if anything was asked for.
+bool PageCache::fetch_patched() {
+    bool any = false;
+    for (Fetch& fetch : fetches_) {
+        if (fetch.busy) continue;
+        const auto page = patches_.next();
+        if (!page) break;
+        fetch.busy = true;
+        fetch.ready = [](PageWaiter& waiter, CachedPage*) {
+            static_cast<Fetch&>(waiter).busy = false;
+        };
+        if (get(*page, fetch) != nullptr) fetch.busy = false;
+        any = true;
+    }
+    return any;
 }
 
 void PageCache::written(Transfer& transfer) {

@@ -5,6 +5,7 @@
 // the same page are served in the order in which they asked; publication depends on it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "base/fifo.h"
 #include "device/array_context.h"
 #include "format/pmt_page.h"
+#include "pmt/page_patches.h"
 
 namespace qlcshape {
 
@@ -63,6 +65,12 @@ class PageCache {
     // Writes back dirty pages; false while there are any left. Then the drives still need a flush.
     bool flushed();
 
+    // Set-up. What is to be entered into pages when they are first read; and the reading of pages
+    // that nobody asks for, some at a time. While any is left no snapshot can be taken.
+    void set_patches(std::vector<Patch> patches) { patches_ = PagePatches(std::move(patches)); }
+    bool fetch_patched();
+    std::uint64_t patches_left() const { return patches_.pages_left(); }
+
     // For a snapshot, beside everything else: each page that is dirty now is written back. Call
     // sweep() again and again until it is true; then the drives still need a flush.
     void begin_sweep() { sweep_cursor_ = 0; }
@@ -108,6 +116,7 @@ class PageCache {
     bool write_back(Way& way, Fifo<Transfer>& idle);
     void start(Transfer& transfer, IoKind kind, PageId page);
     void loaded(Transfer& transfer);
+    void patch(Way& way);
     // What `written_` says of a page of this generation.
     static std::uint8_t tag_of(std::uint32_t generation) {
         return static_cast<std::uint8_t>(1 + generation % 255);
@@ -131,6 +140,12 @@ class PageCache {
     std::vector<Transfer> transfers_;
     Fifo<Transfer> idle_transfers_;
     Fifo<Transfer> idle_sweeps_;
+    PagePatches patches_;
+    static constexpr std::uint32_t kFetches = 8;
+    struct Fetch : PageWaiter {
+        bool busy = false;
+    };
+    std::array<Fetch, kFetches> fetches_;
     Fifo<PageWaiter> stalled_;  // need a way or a transfer that is not free now
     std::uint64_t tick_ = 0;
     std::uint64_t flush_cursor_ = 0;

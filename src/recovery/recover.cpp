@@ -223,14 +223,17 @@ class Recovery {
         const auto snapshot = load_snapshot(in_.array, in_.superblock.epoch, in_.queue);
         if (snapshot && !snapshot->table_damaged) {
             snapshot_version_ = snapshot->next_version;
+            const bool small = l_.pmt_pages <= in_.counted_pages;
             auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
-                                         scan_, in_.queue, in_.progress});
+                                         !small && !in_.read_only, scan_, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
                 out_.report.kind = "snapshot";
                 for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
                 QS_TRY(flush_table());
-                return take_counts(updated->totals, l_.pmt_pages <= kCountedPages);
+                out_.patches = std::move(updated->patches);
+                if (!out_.patches.empty()) out_.base = *snapshot;
+                return take_counts(updated->totals, small, !small);
             }
         }
         out_.report.kind = "full";
@@ -269,7 +272,7 @@ class Recovery {
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
         QS_TRY(flush_table());
-        return take_counts(*totals, false);
+        return take_counts(*totals, false, false);
     }
 
     Status flush_table() {
@@ -283,7 +286,7 @@ class Recovery {
     }
 
     // With `count` what is mapped is counted anew, in the table itself.
-    Status take_counts(TableTotals& totals, bool count) {
+    Status take_counts(TableTotals& totals, bool count, bool rough) {
         out_.report.segments_scanned += totals.scanned.segments;
         max_version_ = std::max(max_version_, totals.scanned.max_version);
         if (count && !count_table(in_.array, in_.queue, totals)) {
@@ -291,7 +294,7 @@ class Recovery {
             return rebuild_table();
         }
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
-            in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i]);
+            in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i], rough);
         }
         out_.used_blocks = totals.used_blocks;
         return {};
@@ -306,9 +309,6 @@ class Recovery {
                 out_.blocks.erase(it->first);
         }
     }
-
-    // A table of up to this many pages is read whole, so that what it counts is exact.
-    static constexpr std::uint64_t kCountedPages = 65536;
     static constexpr std::size_t kWrites = 256;
     RecoveryInput& in_;
     const ArrayLayout& l_;

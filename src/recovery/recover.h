@@ -12,9 +12,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "band/keeper.h"
+#include "format/snapshot_record.h"
 #include "format/superblock.h"
 #include "qlcshape/options.h"
 #include "recovery/band_load.h"
@@ -36,6 +38,10 @@ struct Recovered {
     std::uint64_t next_version = 1;
     std::uint64_t used_blocks = 0;
     RecoveredBlocks blocks;  // read-only opens: what the TPS holds
+    // What is still to be entered into the table, in the order of LBAs; and the snapshot since
+    // which it was found, which stays in force until that is done.
+    std::vector<Patch> patches;
+    std::optional<Snapshot> base;
 };
 
 struct RecoveryInput {
@@ -44,7 +50,9 @@ struct RecoveryInput {
     const Superblock& superblock;
     LoadedBands loaded;
     bool read_only = false;  // nothing may be written to QLC drives
-    BandTable& bands;        // empty; restored here
+    // A table of up to this many pages is brought up to date and counted at once.
+    std::uint64_t counted_pages = 0;
+    BandTable& bands;  // empty; restored here
     BandKeeper& keeper;
     SpaceGate& gate;
     IoQueue& queue;

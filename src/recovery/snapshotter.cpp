@@ -54,6 +54,8 @@ bool Snapshotter::table_damaged() const {
 bool Snapshotter::wanted() const {
     if (table_damaged()) return !told_damage_;
     if (closing_ || parts_.gate.failed()) return false;
+    const auto patched = [](const Shard* s) { return s->patched(); };
+    if (!std::ranges::all_of(parts_.shards, patched)) return false;
     return asked_.load(std::memory_order_relaxed) ||
            parts_.bands.placed() - placed_before_ >= parts_.interval;
 }

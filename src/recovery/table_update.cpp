@@ -121,16 +121,13 @@ class Update {
     }
 
     Status apply() {
+        if (in_.leave_patches) leave_patches();
         for (std::size_t at = 0; at < findings_.size();) {
             std::size_t end = at;
             used_ = 0;
-            while (end < findings_.size()) {
-                const std::uint64_t page = page_number(findings_[end]);
-                if (used_ == 0 || pages_[used_ - 1].id.value != page) {
-                    if (used_ == kPagesAtOnce) break;
-                    pages_[used_++].id = PageId(page);
-                }
-                ++end;
+            while (end < findings_.size() && used_ < kPagesAtOnce) {
+                pages_[used_++].id = page_of(findings_[end].lba);
+                end = end_of_page(end);
             }
             if (in_.progress) {
                 in_.progress(
@@ -144,6 +141,46 @@ class Update {
             QS_TRY(write_pages());
         }
         return {};
+    }
+
+    std::size_t end_of_page(std::size_t at) const {
+        const std::uint64_t page = page_number(findings_[at]);
+        while (at < findings_.size() && page_number(findings_[at]) == page) ++at;
+        return at;
+    }
+
+    // Pages of which everything found is newer than the snapshot: it is newer than the table, too,
+    // or there already. Their findings become patches; the others stay.
+    void leave_patches() {
+        std::size_t kept = 0;
+        for (std::size_t at = 0; at < findings_.size();) {
+            const std::size_t end = end_of_page(at);
+            bool newer = true;
+            for (std::size_t i = at; i < end; ++i) {
+                newer &= findings_[i].version.value >= in_.snapshot.next_version;
+            }
+            if (newer) leave_page(at, end);
+            for (; at < end; ++at) {
+                if (!newer) findings_[kept++] = findings_[at];
+            }
+        }
+        findings_.resize(kept);
+    }
+
+    void leave_page(std::size_t at, std::size_t end) {
+        const std::uint64_t first = page_number(findings_[at]) * kPageEntries;
+        std::array<Best, kPageEntries> best{};
+        for (; at < end; ++at) {
+            const Finding& f = findings_[at];
+            const auto index = static_cast<std::uint32_t>(f.lba.value - first);
+            for (std::uint32_t i = index; i < index + f.blocks; ++i) best[i].consider(f);
+        }
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            if (best[i].version == 0) continue;
+            out_.patches.push_back({Lba(first + i), best[i].entry});
+            if (best[i].entry.mapped())
+                ++out_.totals.valid[l_.band_of(best[i].entry.pba(l_)).value];
+        }
     }
 
     Io transfer(IoKind kind, std::size_t page) {

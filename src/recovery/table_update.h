@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "format/snapshot_record.h"
+#include "pmt/page_patches.h"
 #include "recovery/table_build.h"
 
 namespace qlcshape {
@@ -17,6 +18,8 @@ struct TableUpdateInput {
     const std::vector<BandRecord>& bands;  // what counts: state, sequence, segments
     // What is served from memory because nothing can be committed now: LBA -> version.
     const std::unordered_map<std::uint64_t, Version>& in_memory;
+    // What needs no look at the table is left as patches, for when pages are read.
+    bool leave_patches = false;
     SegmentScan& scan;
     IoQueue& queue;
     const Progress& progress;
@@ -26,6 +29,7 @@ struct TableUpdate {
     bool impossible = false;  // a page is damaged, or too much came after: rebuild all of it
     TableTotals totals;       // counts are hints, unless the table is small enough to be counted
     std::vector<std::uint64_t> superseded;  // of in_memory: the array has as new a version
+    std::vector<Patch> patches;             // in the order of LBAs
 };
 
 Result<TableUpdate> update_table(const TableUpdateInput& input);

@@ -191,6 +191,16 @@ bool Shard::sweep() {
     return true;
 }
 
+bool Shard::fetch_patched() {
+    if (patched_.load(std::memory_order_relaxed)) return false;
+    if (cache_.patches_left() == 0) {
+        cache_.set_patches({});
+        patched_.store(true, std::memory_order_release);
+        return true;
+    }
+    return !failed_ && cache_.fetch_patched();
+}
+
 // A page of the table can't be trusted. Nothing more is acknowledged, the array stays marked as
 // open, and the next open rebuilds the table from headers.
 void Shard::damaged_page() { failed_ = true; }

@@ -13,6 +13,7 @@ constexpr std::uint32_t kPublishItems = 256;
 Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue,
              Buffer memory)
     : array_(shared.array),
+      index_(index),
       bands_(shared.bands),
       gate_(shared.gate),
       next_version_(shared.next_version),
@@ -83,6 +84,7 @@ bool Shard::poll() {
     any |= start_commits();
     any |= pump_flushes();
     any |= sweep();
+    any |= fetch_patched();
     if (cache_.met_damage()) table_damaged_.store(true, std::memory_order_relaxed);
     if (committer_.failed() || cache_.failed() || gate_.failed()) failed_ = true;
     if (failed_) {
@@ -94,7 +96,7 @@ bool Shard::poll() {
 
 bool Shard::busy() const {
     return in_flight_[0] + in_flight_[1] != 0 || !reads_.empty() ||
-           published_sequence_ + 1 != open_sequence_ || closing_ || sweeping_ != 0 ||
+           published_sequence_ + 1 != open_sequence_ || closing_ || sweeping_ != 0 || !patched() ||
            queue_.in_flight() != 0;
 }
 
@@ -183,7 +185,7 @@ bool Shard::drained() const {
         return false;
     }
     if (failed_) return queue_.in_flight() == 0;
-    return open().empty() && published_sequence_ + 1 == open_sequence_ && tps_.idle();
+    return open().empty() && published_sequence_ + 1 == open_sequence_ && tps_.idle() && patched();
 }
 
 }  // namespace qlcshape

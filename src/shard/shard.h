@@ -66,6 +66,8 @@ class Shard {
         queue_.wake();
         return number;
     }
+    // Everything that recovery found is in the table by now.
+    bool patched() const { return patched_.load(std::memory_order_acquire); }
     std::uint64_t sweeps_done() const { return sweeps_done_.load(std::memory_order_acquire); }
 
     // --- the shard's thread ---
@@ -81,7 +83,13 @@ class Shard {
     bool table_flushed() { return cache_.flushed(); }
     bool table_failed() const { return cache_.failed(); }
 
+    std::uint32_t index() const { return index_; }
+
     // --- set-up ---
+    void set_patches(std::vector<Patch> patches) {
+        patched_ = patches.empty();
+        cache_.set_patches(std::move(patches));
+    }
     void set_recovered(const RecoveredBlocks* recovered) { recovered_ = recovered; }
     void memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t& overlay) const;
 
@@ -153,6 +161,7 @@ class Shard {
     void answer(MapItem& item, CachedPage* cached);
     void damaged_page();
     bool sweep();
+    bool fetch_patched();
 
     // read.cpp
     void start_read(PageOp& op);
@@ -169,6 +178,7 @@ class Shard {
     const RamSegment& open() const { return *segments_[open_sequence_ % kRamSegments]; }
 
     const ArrayContext& array_;
+    const std::uint32_t index_;
     BandTable& bands_;
     SpaceGate& gate_;
     std::atomic<std::uint64_t>& next_version_;
@@ -223,6 +233,7 @@ class Shard {
 
     std::atomic<bool> failed_{false};
     std::atomic<bool> table_damaged_{false};
+    std::atomic<bool> patched_{true};
     bool closing_ = false;
 };
 

@@ -332,7 +332,7 @@ TEST_CASE("band table: restored and resumed after a clean close") {
     REQUIRE(gc);
     CHECK(gc->band == BandId(3));
     CHECK(gc->segment == 2);
-    bands.set_counts(BandId(0), 17, 3);
+    bands.set_counts(BandId(0), 17, 3, false);
     CHECK(bands.record_of(BandId(0)).valid == 17);
     CHECK(bands.record_of(BandId(0)).tombstones == 3);
     CHECK(bands.record_of(BandId(2)).valid == 25);
