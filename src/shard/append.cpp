@@ -49,10 +49,25 @@ bool Shard::prepare(PageOp& op) {
         if (CachedPage* cached = cache_.get(page_of(op.first), op)) op.ready(op, cached);
         return op.checked;
     }
-    if (op.merged || (!op.head_partial() && !op.tail_partial())) return true;
+    if (!op.head_partial() && !op.tail_partial()) return true;
+    if (merges_unjournaled(op)) return false;
+    if (op.merged) return true;
     // A trim that was appended before but is not yet in the table would be overlooked.
     if (merges_pending_ == 0 && trims_unapplied_ == 0 && !merge_failed_) start_merge(op);
     return op.merged;
+}
+
+// Old contents that bypass the TPS are not durable before their segment is. Were they in this
+// write's block, and its record outlived that segment, part of an atomic write would be there.
+bool Shard::merges_unjournaled(const PageOp& op) const {
+    const auto unjournaled = [this](Lba lba) {
+        const RamPlace* ram = overlay_.find(lba);
+        if (ram == nullptr) return false;
+        const RamSegment& s = *segments_[ram->segment];
+        return s.sealed && s.sequence > durable_sequence_ && ram->slot >= s.journaled;
+    };
+    return (op.head_partial() && unjournaled(op.first)) ||
+           (op.tail_partial() && unjournaled(Lba(op.first.value + op.blocks - 1)));
 }
 
 // A tombstone is wanted only where something is mapped, or about to be.

@@ -136,6 +136,7 @@ class Shard {
     bool pump_writes();
     bool prepare(PageOp& op);
     void look_before_trim(PageOp& op, const CachedPage* cached);
+    bool merges_unjournaled(const PageOp& op) const;
     void start_merge(PageOp& op);
     bool append(PageOp& op);
     bool append_trim(PageOp& op);
