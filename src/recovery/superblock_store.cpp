@@ -93,10 +93,12 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
     for (std::uint32_t i = 0; i < 2 * slots; ++i) {
         const auto block = blocks.span().subspan(i * kBlockBytes, kBlockBytes);
         looks |= looks_like_superblock(block);
-        if (auto peek = peek_superblock(block)) {
+        const auto peek = peek_superblock(block);
+        if (!peek) continue;
+        peeks.push_back(*peek);
+        // A record of a drive with other places may happen to lie where this one's would.
+        if (peek->record_bytes == places.record_bytes && peek->unit_bytes == places.unit_bytes)
             order.emplace_back(peek->generation, i);
-            peeks.push_back(*peek);
-        }
     }
     std::sort(order.rbegin(), order.rend());
     if (!one_device(peeks, places)) {
