@@ -6,8 +6,7 @@ namespace qlcshape {
 
 Replay::Replay(const ArrayContext& array, BandTable& bands, BandKeeper& keeper, IoQueue& queue,
                Counters& counters)
-    : array_(array),
-      bands_(bands),
+    : bands_(bands),
       keeper_(keeper),
       queue_(queue),
       committer_(array, bands, Stream::user, Committer::kNoShard, queue, counters),

@@ -27,7 +27,6 @@ class Replay {
   private:
     Status commit();
 
-    const ArrayContext& array_;
     BandTable& bands_;
     BandKeeper& keeper_;
     IoQueue& queue_;
