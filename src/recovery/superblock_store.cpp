@@ -58,6 +58,18 @@ bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uin
                        [](std::byte b) { return b == std::byte{0}; });
 }
 
+// Whether all records of the newest one's array are for the same device, and it is one of such
+// places. Else a block was written to the wrong drive, and this one must not pass for another.
+bool one_device(const std::vector<SuperblockPeek>& peeks, const Places& places) {
+    const auto newest =
+        std::max_element(peeks.begin(), peeks.end(),
+                         [](const auto& a, const auto& b) { return a.generation < b.generation; });
+    return std::all_of(peeks.begin(), peeks.end(), [&](const SuperblockPeek& p) {
+        return p.array != newest->array ||
+               (p.device == newest->device && p.unit_bytes == places.unit_bytes);
+    });
+}
+
 // The newest whole record of a device whose places are known. An error tells what is wrong with the
 // newest one where none is whole.
 Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue) {
@@ -76,13 +88,20 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
     }
     QS_TRY(run(queue, ios));
     std::vector<std::pair<std::uint64_t, std::uint32_t>> order;  // generation, index
+    std::vector<SuperblockPeek> peeks;
     bool looks = false;
     for (std::uint32_t i = 0; i < 2 * slots; ++i) {
         const auto block = blocks.span().subspan(i * kBlockBytes, kBlockBytes);
         looks |= looks_like_superblock(block);
-        if (auto peek = peek_superblock(block)) order.emplace_back(peek->generation, i);
+        if (auto peek = peek_superblock(block)) {
+            order.emplace_back(peek->generation, i);
+            peeks.push_back(*peek);
+        }
     }
     std::sort(order.rbegin(), order.rend());
+    if (!one_device(peeks, places)) {
+        return fail(Errc::damaged, "its superblocks are of different drives");
+    }
     Error first{Errc::damaged, "its superblock's checksum is wrong"};
     for (std::size_t n = 0; n < order.size(); ++n) {
         Found found;

@@ -2,16 +2,19 @@
 // which names the device. And superblocks over many changes.
 #include <stdlib.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/buffer.h"
 #include "device/device.h"
+#include "format/bits.h"
 #include "qlcshape/engine.h"
 
 using namespace qlcshape;
@@ -182,6 +185,30 @@ TEST_CASE("discovery: the first superblock of each device damaged") {
     }
     // One that tells where to look is enough.
     a.use([](Engine& e) { CHECK(e.volumes().size() == 1); });
+}
+
+// A write that went to the wrong drive: there it must not pass for the other drive's own.
+TEST_CASE("discovery: superblocks of one device on another") {
+    TestArray a;
+    const std::string other = GENERATE("q1", "s0");
+    a.use([](Engine& e) { REQUIRE(e.create_volume("v", MiB)); });
+    // Each has the other's newest, so that no device is there twice.
+    std::map<std::string, std::uint64_t> at;
+    for (const std::string& path : {a.path("q0"), a.path(other)}) {
+        const Buffer unit = read_device(path, kQlcUnitBytes);
+        std::uint64_t newest = 0;
+        for (std::uint64_t i = 0; i < unit.size(); i += kRecordBytes) {
+            const auto generation = load<std::uint64_t>(unit.data() + i + 80);
+            if (generation > newest) at[path] = i, newest = generation;
+        }
+    }
+    Buffer first = read_device(a.path("q0"), kQlcUnitBytes);
+    Buffer second = read_device(a.path(other), kQlcUnitBytes);
+    std::byte* one = first.data() + at[a.path("q0")];
+    std::swap_ranges(one, one + kRecordBytes, second.data() + at[a.path(other)]);
+    write_device(a.path("q0"), first);
+    write_device(a.path(other), second);
+    check(a.refused(), Errc::damaged, a.path("q0"));
 }
 
 TEST_CASE("discovery: a device that is blank") {
