@@ -32,7 +32,9 @@ bool Worker::done_with(Phase phase) {
         case Phase::erasing:
             return keeper_ == nullptr || keeper_->failed() || keeper_->idle();
         case Phase::flushing:
-            return !shard_ || shard_->failed() || shard_->table_flushed();
+            // The last phase: afterwards memory goes that transfers under way would use.
+            return (!shard_ || shard_->failed() || shard_->table_flushed()) &&
+                   queue_->in_flight() == 0;
     }
     return true;
 }

@@ -60,6 +60,8 @@ std::uint64_t Collector::buffer_bytes(const ArrayLayout& layout) {
 bool Collector::poll() {
     if (committer_.failed()) gate_.fail();
     bool any = take_replies();
+    // Nothing new is begun then, so that closing can wait for what is under way.
+    if (gate_.failed()) return any;
     any |= committer_.poll();
     any |= reader_.poll();
     for (auto& t : targets_) {
