@@ -10,6 +10,8 @@ namespace {
 constexpr std::uint32_t kSuperblockUnits = 2;
 constexpr std::uint32_t kVolumePagesSlack = 128;  // volumes are rounded up to whole PMT pages
 constexpr std::uint32_t kMinSpareBands = 4;       // garbage may hide in open bands: see below
+// Of the 64 bits of an entry one is for the page's trailer, one for the kind, 16 for the CRC.
+constexpr std::uint32_t kMaxPbaBits = 46;
 
 // Smallest h so that the fixed part and one entry for each other block fit in h blocks.
 std::uint32_t header_blocks_for(std::uint32_t blocks) {
@@ -54,6 +56,15 @@ Status check_shape(const ArrayParameters& p) {
                     "band is {} bytes: it must be a multiple of the strip ({}), at least 4 strips",
                     p.band_bytes, p.strip_bytes);
     }
+    // Numbers of bands, and of a band's segments and blocks, have 32 bits, PBAs 46.
+    if (p.qlc_bytes / kBlockBytes > (std::uint64_t{1} << kMaxPbaBits) / p.data_strips ||
+        p.qlc_bytes / p.band_bytes > UINT32_MAX) {
+        return fail(Errc::unsupported, "an array of {} qlc devices of {} bytes is too large",
+                    p.qlc_count, p.qlc_bytes);
+    }
+    if (p.band_bytes / kBlockBytes > UINT32_MAX / p.data_strips) {
+        return fail(Errc::invalid_argument, "band is {} bytes: it is too large", p.band_bytes);
+    }
     if (p.overprovision_ppm < 20000 || p.overprovision_ppm > 900000) {
         return fail(Errc::invalid_argument, "overprovision is {}: it must be from 0.02 to 0.9",
                     p.overprovision_ppm / 1e6);
@@ -93,12 +104,12 @@ Status set_space(ArrayLayout& l) {
             l.p.qlc_bytes, l.bands, l.p.band_bytes, bands_needed, share, drive, div_up(drive, MiB));
     }
     const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
-    l.writable_blocks = slots * (1000000 - l.p.overprovision_ppm) / 1000000;
+    const std::uint64_t kept_ppm = 1000000 - l.p.overprovision_ppm;
+    l.writable_blocks = slots / 1000000 * kept_ppm + slots % 1000000 * kept_ppm / 1000000;
     l.writable_blocks = round_down(l.writable_blocks, kPageEntries);
     const std::uint64_t pbas = std::uint64_t{l.bands} * l.segments_per_band * l.blocks_per_segment;
     l.pba_bits = static_cast<std::uint32_t>(std::bit_width(pbas));
-    // 64 bits: one for the page's trailer, one for the kind.
-    if (l.pba_bits > 46)
+    if (l.pba_bits > kMaxPbaBits)
         return fail(Errc::unsupported, "an array of 2^{} blocks is too large", l.pba_bits);
     l.crc_bits = std::min<std::uint32_t>(62 - l.pba_bits, 32);
     l.pmt_pages = l.writable_blocks / kPageEntries + kVolumePagesSlack;

@@ -279,6 +279,31 @@ TEST_CASE("layout: bad shapes are refused") {
     }
 }
 
+// From a superblock of right checksum; computing with them would wrap, or divide by zero.
+TEST_CASE("layout: sizes beyond all drives are refused") {
+    const ArrayParameters good = shape(8, 128 * KiB, 8, 2);
+    const std::uint64_t most = UINT64_MAX / (128 * KiB) * (128 * KiB);
+    const std::uint64_t sizes[] = {most, std::uint64_t{1} << 63,
+                                   (std::uint64_t{1} << 32) * 128 * KiB,
+                                   (std::uint64_t{1} << 31) * 128 * KiB};
+    for (const std::uint64_t band : sizes) {
+        for (const std::uint64_t drive : {good.qlc_bytes, most, 20 * band}) {
+            INFO(band << " " << drive);
+            ArrayParameters p = good;
+            p.band_bytes = band;
+            p.qlc_bytes = drive;
+            p.scm_bytes = most;
+            CHECK_FALSE(make_layout(p));
+        }
+    }
+    for (const std::uint64_t drive : sizes) {
+        ArrayParameters p = good;
+        p.qlc_bytes = drive;
+        p.scm_bytes = most;
+        CHECK_FALSE(make_layout(p));
+    }
+}
+
 TEST_CASE("layout: an array of 32 large drives has more slots than a PBA of today can tell") {
     ArrayParameters p = shape(32, 128 * KiB, 1024, 8);
     p.qlc_bytes = 16384 * TiB;
