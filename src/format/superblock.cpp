@@ -89,6 +89,10 @@ const MemberRecord* find_member(const Superblock& s, const Uuid& device) {
     return nullptr;
 }
 
+std::uint64_t unit_bytes_of(const ArrayLayout& l, DeviceRole role) {
+    return role == DeviceRole::qlc ? l.qlc_superblock_unit_bytes : l.scm_superblock_unit_bytes;
+}
+
 template <class T>
 void store_list(std::span<std::byte> record, std::uint64_t at, const std::vector<T>& list) {
     if (!list.empty()) std::memcpy(record.data() + at, list.data(), list.size() * sizeof(T));
@@ -132,7 +136,7 @@ Status check_extents(const Superblock& s, const ArrayLayout& layout) {
     });
     std::uint64_t end = 0;
     for (const auto& e : sorted) {
-        if (e.first_page < end || e.first_page > layout.pmt_pages ||
+        if (e.pages == 0 || e.first_page < end || e.first_page > layout.pmt_pages ||
             e.pages > layout.pmt_pages - e.first_page) {
             return fail(Errc::damaged,
                         "a volume's extent overlaps another, or lies outside the table");
@@ -158,7 +162,7 @@ Status check_volumes(const Superblock& s) {
             taken[i] = true;
             pages += s.extents[i].pages;
         }
-        if (div_up(v.bytes, kPageSpanBytes) != pages) {
+        if (v.bytes > pages * kPageSpanBytes || div_up(v.bytes, kPageSpanBytes) != pages) {
             return fail(Errc::damaged, "its volume table is inconsistent");
         }
     }
@@ -213,8 +217,7 @@ void encode_superblock(const Superblock& s, const Uuid& device, std::span<std::b
     f.band_bytes = s.parameters.band_bytes;
     f.qlc_bytes = s.parameters.qlc_bytes;
     f.scm_bytes = s.parameters.scm_bytes;
-    f.superblock_unit_bytes =
-        member->role == DeviceRole::qlc ? l.qlc_superblock_unit_bytes : l.scm_superblock_unit_bytes;
+    f.superblock_unit_bytes = unit_bytes_of(l, member->role);
     f.data_strips = s.parameters.data_strips;
     f.qlc_count = s.parameters.qlc_count;
     f.scm_count = s.parameters.scm_count;
@@ -276,7 +279,8 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
         layout->header_blocks != f.header_blocks || layout->pba_bits != f.pba_bits ||
         layout->crc_bits != f.crc_bits || f.shards < 1 || f.shards > f.max_shards ||
         f.member_count > kMaxDevices || f.volume_count > kMaxVolumes ||
-        f.extent_count > kMaxExtents || (f.state != 1 && f.state != 2)) {
+        f.extent_count > kMaxExtents || (f.state != 1 && f.state != 2) ||
+        f.next_version >> kVersionBits != 0) {
         return fail(Errc::damaged, "its parameters are inconsistent");
     }
     s.generation = f.generation;
@@ -293,6 +297,10 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
     s.volumes = load_list<VolumeRecord>(record, kVolumesAt, f.volume_count);
     s.extents = load_list<VolumeExtent>(record, kExtentsAt, f.extent_count);
     QS_TRY(check_members(s));
+    const MemberRecord* member = find_member(s, f.device);
+    if (member == nullptr || f.superblock_unit_bytes != unit_bytes_of(*layout, member->role)) {
+        return fail(Errc::damaged, "the device that it is for is none of its members");
+    }
     QS_TRY(check_extents(s, *layout));
     QS_TRY(check_volumes(s));
     *device = f.device;

@@ -4,6 +4,8 @@
 #include <functional>
 
 #include "base/buffer.h"
+#include "base/crc32c.h"
+#include "format/bits.h"
 #include "format/superblock.h"
 
 using namespace qlcshape;
@@ -58,4 +60,30 @@ TEST_CASE("superblock: lists that contradict themselves are refused") {
     CHECK_FALSE(accepted([](Superblock& s) { s.extents[1].first_page = 0; }));
     CHECK_FALSE(accepted([](Superblock& s) { s.volumes[1].first_extent = 0; }));
     CHECK_FALSE(accepted([](Superblock& s) { s.volumes[1].name[0] = 'a'; }));
+    // So many bytes that rounding them up to pages wraps to none.
+    CHECK_FALSE(accepted([](Superblock& s) {
+        s.volumes[1].bytes = UINT64_MAX - kBlockBytes + 1;
+        s.volumes[1].extents = 0;
+    }));
+    CHECK_FALSE(accepted([](Superblock& s) {
+        s.extents.push_back({2, 0});
+        s.volumes[1].extents = 2;
+    }));
+    CHECK_FALSE(accepted([](Superblock& s) { s.next_version = std::uint64_t{1} << 48; }));
+}
+
+TEST_CASE("superblock: one that is for no member, or tells of another role's places") {
+    const Superblock s = two_volumes();
+    Buffer record(64 * KiB);
+    Uuid device;
+    auto with = [&](std::size_t offset, std::uint8_t value) {
+        encode_superblock(s, s.members[0].uuid, record.span());
+        record.data()[offset] = std::byte{value};
+        store<std::uint32_t>(record.data() + 8, 0);
+        store<std::uint32_t>(record.data() + 8, crc32c(record.span().first(kBlockBytes)));
+        return decode_superblock(record.span(), &device).has_value();
+    };
+    CHECK(with(64, 1));
+    CHECK_FALSE(with(64, 99));    // the device's UUID
+    CHECK_FALSE(with(168, 255));  // superblock_unit_bytes
 }
