@@ -172,6 +172,19 @@ TEST_CASE("array file: a file that is no TOML, or no file") {
     REQUIRE_FALSE(Options::from_file("/tmp"));
 }
 
+// Where toml++ 3.3 as it is stops the process, or goes on at random.
+TEST_CASE("array file: characters that its parser can't bear") {
+    using namespace std::string_literals;
+    const std::string odd[] = {"\0"s, "#"s, "="s,       "\x1f"s,         "\x7f"s,
+                               "\xCE\x88"s, "\xEF\xAC\xA6"s, "\xEF\xBB\xBE"s};
+    for (const std::string& c : odd) {
+        CHECK(error_of("\n[" + c + "a]\n" + kDevice).starts_with(":2: not TOML"));
+        CHECK(error_of("\nK" + c + "B").starts_with(":2: not TOML"));
+    }
+    const ArrayFile file("[array] # \xCE\x88\r\n\tname = \"\"\"\\\n \xCE\x88\"\"\"\n" + kDevice);
+    CHECK(Options::from_file(file.path())->name == "\xCE\x88");
+}
+
 TEST_CASE("array file: the same array on memory") {
     const ArrayFile file(kDevice + "[[device]]\nrole = \"scm\"\npath = \"s\"\nsize = \"1MiB\"\n");
     std::ofstream(file.folder() / "q0.img") << "12345678";
