@@ -142,7 +142,8 @@ void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
 void PageCache::loaded(Transfer& transfer) {
     Way& way = *transfer.way;
     const bool good = transfer.io.error_number == 0 &&
-                      decode_pmt_page(transfer.block, way.page, array_.array, way.cached.entries);
+                      decode_pmt_page(transfer.block, way.page, array_.array, way.cached.entries) &&
+                      pmt_entries_fit(way.cached.entries, array_.layout);
     if (transfer.io.error_number != 0) counters_.add(Counter::io_errors, 1);
     --transfers_busy_;
     idle_transfers_.push_back(transfer);

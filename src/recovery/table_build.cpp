@@ -99,7 +99,8 @@ class Pass {
                      const Entry& e, SegmentScan& scan) {
         if (first_pass_) ++totals_.tombstones[band.band.value];
         const std::byte* block = scan.read_block(band.band, band.sequence, segment, slot, e);
-        if (block == nullptr) {
+        const std::uint32_t count = block == nullptr ? 0 : tombstone_count(block);
+        if (count == 0) {
             return fail(
                 Errc::damaged,
                 "band {} segment {}: a block of tombstones is damaged and can't be rebuilt from "
@@ -107,7 +108,7 @@ class Pass {
                 "other strips; trimmed blocks might come back, so the table can't be rebuilt",
                 band.band.value, segment);
         }
-        for (std::uint32_t i = 0; i < tombstone_count(block); ++i) {
+        for (std::uint32_t i = 0; i < count; ++i) {
             const Tombstone t = load_tombstone(block, i);
             for (std::uint32_t j = 0; j < t.blocks; ++j) {
                 consider(Lba(t.lba.value + j), t.version, band.sequence,
