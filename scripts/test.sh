@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 to the whole test suite: the release build with every test, then the unit
-# tests and the simulator under ASan and UBSan, then the unit and stress tests under TSan.
+# tests and the simulator under ASan and UBSan, the unit and stress tests under TSan, and the fuzzers.
 # --quick: the release build alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -42,6 +42,7 @@ run_suite release
 if [ $quick = no ]; then
     run_suite asan unit_tests sim_tests
     run_suite tsan unit_tests stress_tests
+    run_suite fuzz
 fi
 printf '%s\n' "${summary[@]}"
 echo "All passed in $SECONDS s."
