@@ -42,7 +42,12 @@ class SpaceGate {
     // Recovery uses the user stream, and its own reserve.
     void set_recovering(bool recovering) { recovering_ = recovering; }
 
-    bool user_may_open() const { return recovering_ || bands_.free_bands() > user_floor_; }
+    // What is in RAM must find a place, and GC begins no band any more to make one.
+    void set_closing() { closing_ = true; }
+
+    bool user_may_open() const {
+        return recovering_ || bands_.free_bands() > (closing_ ? recovery_ : user_floor_);
+    }
     bool gc_may_open() const {
         return bands_.free_bands() > recovery_ || replenishing_.load(std::memory_order_relaxed);
     }
@@ -84,6 +89,7 @@ class SpaceGate {
     std::atomic<std::int64_t> credit_{0};
     std::atomic<bool> replenishing_{false};
     bool recovering_ = false;
+    std::atomic<bool> closing_{false};
     std::atomic<bool> failed_{false};
 };
 

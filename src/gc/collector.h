@@ -32,7 +32,10 @@ class Collector {
     bool poll();
     bool has_mail() const { return !replies_.empty(); }
     bool busy() const;
-    void begin_close() { closing_ = true; }
+    void begin_close() {
+        closing_ = true;
+        gate_.set_closing();
+    }
     bool drained() const;
     bool failed() const { return committer_.failed(); }
     std::uint64_t memory_bytes() const;

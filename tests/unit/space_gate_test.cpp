@@ -87,6 +87,18 @@ TEST_CASE("space gate: who may open a band at which number of free ones") {
     }
 }
 
+// GC begins no victim then, so nothing would ever let the user stream open the band that it needs
+// for what is still in RAM.
+TEST_CASE("space gate: closing may use the band that gc turns round in") {
+    Gate g;
+    g.gate.start();
+    g.gate.set_closing();
+    g.set_free(g.recovery + 1);
+    CHECK(g.gate.user_may_open());
+    g.set_free(g.recovery);
+    CHECK_FALSE(g.gate.user_may_open());
+}
+
 TEST_CASE("space gate: many free bands, no limit") {
     Gate g;
     g.gate.start();
