@@ -175,8 +175,8 @@ TEST_CASE("array file: a file that is no TOML, or no file") {
 // Where toml++ 3.3 as it is stops the process, or goes on at random.
 TEST_CASE("array file: characters that its parser can't bear") {
     using namespace std::string_literals;
-    const std::string odd[] = {"\0"s, "#"s, "="s,       "\x1f"s,         "\x7f"s,
-                               "\xCE\x88"s, "\xEF\xAC\xA6"s, "\xEF\xBB\xBE"s};
+    const std::string odd[] = {"\0"s,           "#"s,           "="s, "\x1f"s, "\x7f"s, "\xCE\x88"s,
+                               "\xEF\xAC\xA6"s, "\xEF\xBB\xBE"s};
     for (const std::string& c : odd) {
         CHECK(error_of("\n[" + c + "a]\n" + kDevice).starts_with(":2: not TOML"));
         CHECK(error_of("\nK" + c + "B").starts_with(":2: not TOML"));
