@@ -108,7 +108,8 @@ std::uint64_t Injector::delay(const Media& media, const Io& io, bool& times_out)
 Fault Injector::choose(const Media& media, const Io& io) {
     if (!active_ || left_ == 0 || !random_.chance(1, one_in_)) return Fault::none;
     const auto fault = static_cast<Fault>(1 + random_.below(kFaults - 1));
-    if (!on_[static_cast<std::size_t>(fault)] || !possible(fault, media, io)) return Fault::none;
+    const bool drawn = on_[static_cast<std::size_t>(fault)] && fault != Fault::stuck;
+    if (!drawn || !possible(fault, media, io)) return Fault::none;
     --left_;
     may_stop_ |= stops(fault, media, io);
     return fault;
