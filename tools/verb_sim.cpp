@@ -43,16 +43,14 @@ Result<Campaign> plan(const SimArguments& arguments) {
     campaign.cycles = arguments.cycles;
     if (!profile_of(arguments.profile, campaign.profile)) {
         return fail(Errc::invalid_argument,
-                    "--profile {}: it is one of cuts, media, drives, all, loop",
-                    arguments.profile);
+                    "--profile {}: it is one of cuts, media, drives, all, loop", arguments.profile);
     }
     unsigned long long first = 0, last = 0;
     int end = 0;
     const bool range =
         std::sscanf(arguments.seeds.c_str(), "%llu..%llu%n", &first, &last, &end) == 2;
     if (!range || static_cast<std::size_t>(end) != arguments.seeds.size() || last < first) {
-        return fail(Errc::invalid_argument, "--seeds {}: give a range, as 1..100",
-                    arguments.seeds);
+        return fail(Errc::invalid_argument, "--seeds {}: give a range, as 1..100", arguments.seeds);
     }
     campaign.first = first;
     campaign.last = last;
@@ -104,9 +102,9 @@ class Run {
 
   private:
     int could_not(const char* what) const {
-        return report_error("sim", json_,
-                            Error{Errc::io_error, fmt::format("could not {}: {}", what,
-                                                              std::strerror(errno))});
+        return report_error(
+            "sim", json_,
+            Error{Errc::io_error, fmt::format("could not {}: {}", what, std::strerror(errno))});
     }
 
     void see(const Message& message) {
@@ -181,9 +179,8 @@ class Run {
             fmt::print("{}", table.text());
         }
         fmt::print("\n{} in {}: {:.1f} cycles/s; {} violations\n",
-                   campaign_.profile == Profile::loop
-                       ? fmt::format("{} cuts", s.crashes)
-                       : fmt::format("{} cycles", s.recoveries),
+                   campaign_.profile == Profile::loop ? fmt::format("{} cuts", s.crashes)
+                                                      : fmt::format("{} cycles", s.recoveries),
                    seconds_text(seconds_), rate(), result_.failures.size());
     }
 

@@ -74,7 +74,8 @@ class Oracle {
     std::uint64_t settle(const std::vector<std::uint64_t>& seen) {
         std::uint64_t torn = 0;
         for (const Written& w : ops_) {
-            if (w.atomic && !w.acked && torn_in(w, seen)) torn = w.stamp == 0 ? UINT64_MAX : w.stamp;
+            if (w.atomic && !w.acked && torn_in(w, seen))
+                torn = w.stamp == 0 ? UINT64_MAX : w.stamp;
         }
         std::vector<Written> kept;
         for (std::uint64_t s = 0; s < sectors_.size(); ++s) {

@@ -8,8 +8,7 @@ CampaignResult run_campaign(const Campaign& campaign) {
     const std::uint32_t cycles =
         campaign.cycles != 0 ? campaign.cycles : usual_cycles(campaign.profile);
     CampaignResult result;
-    for (std::uint64_t seed = campaign.first; seed <= campaign.last;
-         seed += campaign.step) {
+    for (std::uint64_t seed = campaign.first; seed <= campaign.last; seed += campaign.step) {
         if (campaign.begins) campaign.begins(seed);
         const RunResult one = run_history(seed, cycles, campaign.profile);
         result.sum.add(one);

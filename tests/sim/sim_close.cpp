@@ -64,8 +64,8 @@ void History::close_clean() {
     judge();
 }
 
-// The offline check of a cleanly closed array finds nothing; after faults it finds strips that can be
-// rebuilt and damaged pages of the table, and nothing else.
+// The offline check of a cleanly closed array finds nothing; after faults it finds strips that can
+// be rebuilt and damaged pages of the table, and nothing else.
 void History::judge() {
     ++result_.judged;
     world_.faults().rest();

@@ -6,9 +6,8 @@ namespace {
 
 constexpr const char* kProfiles[] = {"cuts", "media", "drives", "all", "loop"};
 
-constexpr Fault kOfMedia[] = {Fault::bit_rot,          Fault::unreadable,
-                              Fault::lost_write,       Fault::misdirected_write,
-                              Fault::misdirected_read, Fault::read_error};
+constexpr Fault kOfMedia[] = {Fault::bit_rot,           Fault::unreadable,       Fault::lost_write,
+                              Fault::misdirected_write, Fault::misdirected_read, Fault::read_error};
 constexpr Fault kOfDrives[] = {Fault::read_error,     Fault::write_error, Fault::flush_error,
                                Fault::gone,           Fault::slow,        Fault::stuck,
                                Fault::zone_read_only, Fault::zone_offline};

@@ -1,6 +1,6 @@
 // The history that one seed makes: what run_history() drives. Four files by subject: sim_run.cpp
-// (its shape and its cycles), sim_open.cpp (opening and comparing), sim_load.cpp (load and volumes),
-// sim_close.cpp (crash, clean close, the judge).
+// (its shape and its cycles), sim_open.cpp (opening and comparing), sim_load.cpp (load and
+// volumes), sim_close.cpp (crash, clean close, the judge).
 #pragma once
 
 #include <memory>

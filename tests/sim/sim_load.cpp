@@ -85,8 +85,8 @@ void History::choose_load() {
 void History::load(bool to_be_cut) {
     choose_load();
     const bool first = opened_ == 1;
-    const std::uint64_t steps = first || rng_.chance(1, 20) ? 4000 + rng_.below(12000)
-                                                            : 200 + rng_.below(2500);
+    const std::uint64_t steps =
+        first || rng_.chance(1, 20) ? 4000 + rng_.below(12000) : 200 + rng_.below(2500);
     if (first && rng_.chance(1, 2)) fill();
     if (to_be_cut && rng_.chance(3, 4)) world_.cut_after(1 + rng_.below(steps / 3));
     for (std::uint64_t i = 0; i < steps && result_.violation.empty() && !world_.dead(); ++i) {
@@ -142,8 +142,7 @@ void History::submit_one() {
     const std::uint64_t kind = rng_.below(10);
     if (kind < 2 && reads_) return submit(*op, Op::read);
     if (kind == 2 && rng_.chance(1, 4)) return submit(*op, Op::flush);
-    if (kind == 3 && trims_)
-        return submit(*op, rng_.chance(1, 2) ? Op::trim : Op::write_zeroes);
+    if (kind == 3 && trims_) return submit(*op, rng_.chance(1, 2) ? Op::trim : Op::write_zeroes);
     submit(*op, Op::write);
 }
 

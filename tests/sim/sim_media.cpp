@@ -10,11 +10,22 @@
 namespace qlcshape::sim {
 
 const char* to_string(Fault fault) {
-    static constexpr const char* kNames[kFaults] = {
-        "none",           "bit_rot",      "unreadable",     "lost_write",   "misdirected_write",
-        "misdirected_read", "read_error", "write_error",    "flush_error",  "slow",
-        "stuck",          "gone",         "zone_read_only", "zone_offline", "bad_superblock",
-        "stale_member"};
+    static constexpr const char* kNames[kFaults] = {"none",
+                                                    "bit_rot",
+                                                    "unreadable",
+                                                    "lost_write",
+                                                    "misdirected_write",
+                                                    "misdirected_read",
+                                                    "read_error",
+                                                    "write_error",
+                                                    "flush_error",
+                                                    "slow",
+                                                    "stuck",
+                                                    "gone",
+                                                    "zone_read_only",
+                                                    "zone_offline",
+                                                    "bad_superblock",
+                                                    "stale_member"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 
@@ -60,8 +71,8 @@ void Media::repair(std::uint64_t offset, std::uint64_t n, FaultCounts& counts) {
     }
 }
 
-void Media::write(std::uint64_t offset, const std::byte* from, std::uint64_t n,
-                  std::uint64_t order, FaultCounts& counts) {
+void Media::write(std::uint64_t offset, const std::byte* from, std::uint64_t n, std::uint64_t order,
+                  FaultCounts& counts) {
     repair(offset, n, counts);
     if (geometry.volatile_cache)
         write_unfinished(offset, from, n, order);
@@ -160,13 +171,11 @@ void Media::lose_zoned(Random& random) {
         while (end < cache.size() && cache[end].offset / zone_bytes_ == number) ++end;
         const std::size_t kept = first + random.below(end - first + 1);
         for (std::size_t i = first; i < kept; ++i) apply(cache[i]);
-        Zone& z = zones[number];
         if (kept < end) {
             const Cached& c = cache[kept];
             const std::uint64_t n = random.below(c.bytes / kBlockBytes) * kBlockBytes;
             std::memcpy(bytes.get() + c.offset, c.data.data(), n);
-            z.pointer = c.offset % zone_bytes_ + n;
-            z.failing = true;  // who goes on behind what was lost is not at the pointer
+            fail_zone(c.offset + n);
         }
         first = end;
     }
@@ -210,6 +219,12 @@ int Media::submit_to_zone(std::uint64_t offset, std::uint64_t n, std::string& br
     z.pointer += n;
     ++z.in_flight;
     return 0;
+}
+
+void Media::fail_zone(std::uint64_t offset) {
+    Zone& z = zone(offset);
+    z.pointer = z.failing ? std::min(z.pointer, offset % zone_bytes_) : offset % zone_bytes_;
+    z.failing = true;
 }
 
 int Media::reset_zones(std::uint64_t offset, std::uint64_t n) {

@@ -1,7 +1,7 @@
 // What a simulated drive holds; outlives the Device objects of one opening. Writes that were not
-// flushed lie in `cache` apart from the media, and at a power cut each is kept, lost, or torn at the
-// drive's atomic unit, on its own. A zoned drive keeps a prefix of each zone, and enforces the rules
-// of zones itself: only at the write pointer, few zones at once, reset as a whole.
+// flushed lie in `cache` apart from the media, and at a power cut each is kept, lost, or torn at
+// the drive's atomic unit, on its own. A zoned drive keeps a prefix of each zone, and enforces the
+// rules of zones itself: only at the write pointer, few zones at once, reset as a whole.
 //
 // Damage is noted block by block, so that it is known what was met by a read and what was
 // overwritten since.
@@ -30,11 +30,11 @@ struct Media {
         std::vector<std::byte> data;  // empty: a discard
     };
     struct Zone {
-        std::uint64_t pointer = 0;     // writes submitted up to here
+        std::uint64_t pointer = 0;  // writes submitted up to here
         std::uint32_t in_flight = 0;
-        bool failing = false;          // a write in it failed: no more until it is reset
-        bool read_only = false;        // for good
-        bool offline = false;          // for good
+        bool failing = false;    // a write in it failed
+        bool read_only = false;  // for good
+        bool offline = false;    // for good
     };
     struct Damage {
         Fault fault = Fault::bit_rot;
@@ -62,12 +62,16 @@ struct Media {
     bool damaged(std::uint64_t offset, std::uint64_t bytes) const;
 
     // --- zones ---
-    void make_zoned(std::uint64_t zone_bytes) { zones.resize(capacity() / zone_bytes), zone_bytes_ = zone_bytes; }
+    void make_zoned(std::uint64_t zone_bytes) {
+        zones.resize(capacity() / zone_bytes), zone_bytes_ = zone_bytes;
+    }
     bool zoned() const { return !zones.empty(); }
     Zone& zone(std::uint64_t offset) { return zones[offset / zone_bytes_]; }
     // Takes a write that is submitted: an errno, or 0. What breaks a rule is named in `broken`.
     int submit_to_zone(std::uint64_t offset, std::uint64_t bytes, std::string& broken);
     int reset_zones(std::uint64_t offset, std::uint64_t bytes);
+    // A write there failed: its zone takes no more until it is reset, or the power was gone.
+    void fail_zone(std::uint64_t offset);
 
     std::uint64_t capacity() const { return geometry.capacity_bytes; }
 
@@ -76,7 +80,7 @@ struct Media {
     std::unique_ptr<std::byte, void (*)(void*)> bytes;  // on media
     std::vector<Cached> cache;                          // in the order of `order`
     std::vector<Zone> zones;
-    std::map<std::uint64_t, Damage> damage;             // by block
+    std::map<std::uint64_t, Damage> damage;  // by block
     bool discard_clears = true;
     std::uint32_t index = 0;  // among all drives
     bool qlc = false;

@@ -26,7 +26,8 @@ void History::shape() {
     options_.band_bytes = segments * options_.strip_bytes;
     const std::uint64_t percent = 25 + 5 * rng_.below(3);
     options_.overprovision = static_cast<double>(percent) / 100;
-    max_shards_ = options_.shards = static_cast<std::uint32_t>(rng_.chance(1, 3) ? 1 : 1 + rng_.below(3));
+    max_shards_ = options_.shards =
+        static_cast<std::uint32_t>(rng_.chance(1, 3) ? 1 : 1 + rng_.below(3));
     options_.gc_threads = rng_.chance(1, 6) ? 2 : 1;
     const bool qlc_cache = rng_.chance(2, 3), scm_cache = rng_.chance(2, 3),
                clears = rng_.chance(1, 2), zoned = rng_.chance(1, 5);
@@ -43,10 +44,11 @@ void History::shape() {
         if (zoned) media_.back()->make_zoned(options_.band_bytes);
         options_.devices.push_back({Role::qlc, media_.back()->name, 0});
     }
-    const std::uint64_t ring = ArrayLayout::min_tps_ring_bytes(options_.data_strips * options_.strip_bytes);
+    const std::uint64_t ring =
+        ArrayLayout::min_tps_ring_bytes(options_.data_strips * options_.strip_bytes);
     for (std::uint32_t i = 0; i < 2; ++i) {
-        media_.push_back(&world_.add(fmt::format("scm{}", i), 4 * MiB + ring * max_shards_,
-                                     scm_cache, true));
+        media_.push_back(
+            &world_.add(fmt::format("scm{}", i), 4 * MiB + ring * max_shards_, scm_cache, true));
         options_.devices.push_back({Role::scm, media_.back()->name, 0});
     }
     choose_weak();

@@ -11,13 +11,14 @@ namespace {
 void run_seeds(Profile profile, std::uint64_t first, std::uint64_t last, std::uint32_t cycles = 0) {
     const CampaignResult result = run_campaign({profile, cycles, first, last, 1, {}, {}});
     for (const Failure& failure : result.failures) {
-        UNSCOPED_INFO("seed " << failure.seed << ": " << failure.violation << "; replay: "
-                              << replay_command(failure.seed, profile, cycles));
+        UNSCOPED_INFO("seed " << failure.seed << ": " << failure.violation
+                              << "; replay: " << replay_command(failure.seed, profile, cycles));
     }
     CHECK(result.failures.empty());
     const RunCounts& sum = result.sum;
     fmt::print(
-        "sim {}: {} seeds, {} operations, {} device events, {} cuts, {} of them while recovering, {} "
+        "sim {}: {} seeds, {} operations, {} device events, {} cuts, {} of them while recovering, "
+        "{} "
         "clean closes, {} opens with drives missing, {} bands moved by GC, {} stops by faults\n",
         to_string(profile), result.seeds, sum.operations, sum.events, sum.crashes,
         sum.crashes_in_recovery, sum.clean_closes, sum.degraded_opens, sum.bands_moved, sum.stops);

@@ -100,12 +100,9 @@ bool World::step() {
 }
 
 void World::trace_event(const Pending& p, int error) {
-    const std::uint64_t words[6] = {trace_,
-                                    static_cast<std::uint64_t>(p.io->kind),
-                                    p.io->offset,
-                                    p.io->bytes,
-                                    p.media->index,
-                                    static_cast<std::uint64_t>(error)};
+    const std::uint64_t words[6] = {trace_,         static_cast<std::uint64_t>(p.io->kind),
+                                    p.io->offset,   p.io->bytes,
+                                    p.media->index, static_cast<std::uint64_t>(error)};
     trace_ = trace_ * 31 + crc32c({reinterpret_cast<const std::byte*>(words), sizeof(words)});
 }
 
@@ -176,7 +173,7 @@ int World::write(const Pending& p, Fault fault) {
     if (p.error != 0 || fault == Fault::write_error) {
         if (p.error == 0) counts.told(fault);
         if (zone != nullptr) {
-            zone->failing = true;
+            media.fail_zone(io.offset);
         } else if (random_.chance(1, 2)) {  // how much of it was written nobody knows
             const std::uint64_t blocks = io.bytes / kBlockBytes;
             const std::uint64_t n = random_.below(blocks + 1) * kBlockBytes;
@@ -252,7 +249,10 @@ void World::cut_off(Media* media) {
     for (auto& m : media_) {
         if (media != nullptr && m.get() != media) continue;
         m->lose_cache(random_);
-        for (Media::Zone& zone : m->zones) zone.in_flight = 0;
+        for (Media::Zone& zone : m->zones) {
+            zone.in_flight = 0;
+            zone.failing = false;  // its pointer tells where it goes on
+        }
     }
     for (const Pending& p : ended) p.queue->complete(*p.io, ENODEV);
 }
