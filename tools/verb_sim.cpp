@@ -164,6 +164,9 @@ class Run {
         line("volumes deleted", s.volumes_deleted);
         line("device events", s.events);
         line("bands moved by GC", s.bands_moved);
+        line("snapshots of the PMT", s.snapshots);
+        line("  recoveries from one", s.snapshot_recoveries);
+        line("  recoveries from all headers", s.full_recoveries);
         line("checksums that failed", s.verify_failed);
         line("blocks rebuilt", s.reconstructed);
         line("commits tried again", s.commit_retries);
@@ -211,6 +214,8 @@ class Run {
         object["operations"] = s.operations;
         object["device_events"] = s.events;
         object["bands_moved"] = s.bands_moved;
+        object["snapshots"] = s.snapshots;
+        object["recoveries"] = {{"snapshot", s.snapshot_recoveries}, {"full", s.full_recoveries}};
         object["errors"] = {{"verify_failed", s.verify_failed},
                             {"reconstructed", s.reconstructed},
                             {"commit_retries", s.commit_retries}};

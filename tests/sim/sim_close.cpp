@@ -29,6 +29,7 @@ void History::drop() {
 void History::forget_opening() {
     const Stats after = core_->stats();
     result_.bands_moved += after.gc.bands_moved - before_.gc.bands_moved;
+    result_.snapshots += after.pmt.snapshots;
     result_.verify_failed += after.errors.verify_failed - before_.errors.verify_failed;
     result_.reconstructed += after.errors.reconstructed - before_.errors.reconstructed;
     result_.commit_retries += after.errors.commit_retries - before_.errors.commit_retries;

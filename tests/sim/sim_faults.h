@@ -28,6 +28,7 @@ class Injector {
 
     // Known once the array was created; nothing is injected before.
     void set_layout(const ArrayLayout& layout) { layout_ = layout; }
+    const ArrayLayout& layout() const { return layout_; }
     Region region_of(const Media& media, std::uint64_t offset) const;
     // The first and last byte of that region of the drive.
     std::uint64_t region_begin(const Media& media, Region region) const;

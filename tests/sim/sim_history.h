@@ -70,6 +70,7 @@ class History {
     void stale_episode();
     void superblock_episode();
     bool pmt_damaged();
+    void spoil_table();
 
     // sim_load.cpp
     bool make_first_volumes();
@@ -98,6 +99,7 @@ class History {
     Random& rng_;
     Options options_;
     std::uint32_t max_shards_ = 1;
+    std::uint64_t counted_pages_ = 0;
     std::vector<Media*> media_;
     std::set<std::size_t> weak_qlc_;
     std::set<std::size_t> lost_;
@@ -109,7 +111,7 @@ class History {
     Stats before_;
     std::uint64_t stamp_ = 0;
     std::uint64_t opened_ = 0;  // for writing
-    bool crashed_ = false;      // the opening before ended in a cut
+    bool crashed_ = false;      // the opening before, for writing, ended in a cut
     bool quiet_ = true;
 
     // One drive as it was, and when.

@@ -36,12 +36,13 @@ std::unique_ptr<IoQueue> History::queue() {
     return q;
 }
 
-// A tiny PMT cache, and another number of shards each time.
+// A tiny PMT cache, another number of shards and another interval of snapshots each time.
 Result<std::unique_ptr<Core>> History::try_open() {
     options_.shards = static_cast<std::uint32_t>(1 + rng_.below(max_shards_));
     options_.pmt_cache_bytes = options_.shards * PageCache::kSetBytes * (1 + rng_.below(2));
     Surroundings around{world_, rng_,
-                        [this](std::vector<std::span<std::byte>>) { return queue(); }};
+                        [this](std::vector<std::span<std::byte>>) { return queue(); },
+                        1 + rng_.below(40), counted_pages_};
     return Core::open(options_, devices(), "", std::move(around));
 }
 
@@ -56,6 +57,8 @@ bool History::open(bool quiet) {
     }
     core_ = std::move(*core);
     before_ = core_->stats();
+    if (before_.recovery.kind == "snapshot") ++result_.snapshot_recoveries;
+    if (before_.recovery.kind == "full") ++result_.full_recoveries;
     world_.faults().set_layout(core_->layout());
     return true;
 }
@@ -71,11 +74,27 @@ bool History::pmt_damaged() {
     });
 }
 
+// After a crash the table can be built from headers alone: without a snapshot, or where a page is
+// damaged (which recovery sees at once if it reads all of the table).
+void History::spoil_table() {
+    const ArrayLayout& l = world_.faults().layout();
+    const bool page = counted_pages_ != 0 && rng_.chance(1, 2);
+    const PageId id(rng_.below(l.pmt_pages));
+    for (std::uint32_t i = 0; i < l.p.scm_count; ++i) {
+        std::byte* scm = media_[l.p.qlc_count + i]->bytes.get();
+        if (!page)
+            std::memset(scm + l.snapshot_offset, 0, 2 * l.snapshot_bytes);
+        else if (i == l.pmt_drive(id))
+            scm[l.pmt_page_offset(id) + rng_.below(kBlockBytes)] ^= std::byte{1};
+    }
+}
+
 // True when it is open, and everything in it is as it must be.
 bool History::open_through_cuts() {
     for (std::uint32_t tries = 0;; ++tries) {
         if (tries == 12) return violate("it opens no more");
         world_.power_on();
+        if (crashed_ && rng_.chance(1, 6)) spoil_table();
         const bool cut = opened_ != 0 && tries < 3 && rng_.chance(1, 3);
         world_.cut_after(cut ? 1 + rng_.below(400) : 0);
         if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {
@@ -101,7 +120,7 @@ bool History::open_through_cuts() {
         }
     }
     ++opened_;
-    if (crashed_) ++result_.recoveries;
+    if (before_.recovery.kind != "clean") ++result_.recoveries;
     return true;
 }
 
@@ -191,6 +210,7 @@ History::Look History::compare(SimVolume& volume, bool settle) {
 void History::look_degraded(std::set<std::size_t> lost) {
     world_.power_on();
     world_.cut_after(0);
+    const bool crashed = crashed_;
     lost_ = std::move(lost);
     if (open(true)) {
         ++result_.degraded_opens;
@@ -198,6 +218,7 @@ void History::look_degraded(std::set<std::size_t> lost) {
         if (find_volumes()) compare_all(false);
         drop();
     }
+    crashed_ = crashed;  // nothing was written
     lost_.clear();
 }
 

@@ -51,6 +51,7 @@ void History::shape() {
             &world_.add(fmt::format("scm{}", i), 4 * MiB + ring * max_shards_, scm_cache, true));
         options_.devices.push_back({Role::scm, media_.back()->name, 0});
     }
+    counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
     choose_weak();
     ops_.resize(1 + rng_.below(24));
     for (SimOp& op : ops_) op.data = Buffer(kLargest);
@@ -154,6 +155,9 @@ void RunCounts::add(const RunCounts& o) {
     volumes_made += o.volumes_made;
     volumes_deleted += o.volumes_deleted;
     bands_moved += o.bands_moved;
+    snapshots += o.snapshots;
+    snapshot_recoveries += o.snapshot_recoveries;
+    full_recoveries += o.full_recoveries;
     verify_failed += o.verify_failed;
     reconstructed += o.reconstructed;
     commit_retries += o.commit_retries;
