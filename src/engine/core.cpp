@@ -185,6 +185,7 @@ Status Core::write_band_table() {
         std::vector<Io> ios(array_.scm.size());
         for (std::size_t i = 0; i < ios.size(); ++i) {
             ios[i].kind = IoKind::write;
+            ios[i].point = PersistencePoint::band_table_write;
             ios[i].device = array_.scm[i];
             ios[i].offset = array_.layout.band_page_offset(page, generation & 1);
             ios[i].bytes = kBlockBytes;
@@ -201,6 +202,7 @@ Status Core::flush_scm() {
     for (Device* scm : array_.scm) {
         Io io;
         io.kind = IoKind::flush;
+        io.point = PersistencePoint::band_table_flush;
         io.device = scm;
         QS_TRY(run(*control_, io));
     }

@@ -115,6 +115,7 @@ Status write_empty_table(const ArrayContext& array, const Progress& progress, Io
         for (std::uint64_t i = 0; i < n; ++i) {
             const PageId page(first + i);
             ios[i].kind = IoKind::write;
+            ios[i].point = PersistencePoint::create;
             ios[i].device = array.scm[array.layout.pmt_drive(page)];
             ios[i].offset = array.layout.pmt_page_offset(page);
             ios[i].bytes = kBlockBytes;
@@ -131,6 +132,7 @@ Status write_empty_table(const ArrayContext& array, const Progress& progress, Io
 
 Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) {
     Io io;
+    io.point = PersistencePoint::create;
     io.device = m.device.get();
     if (m.record.role == DeviceRole::qlc) {
         io.kind = IoKind::discard;
@@ -150,6 +152,7 @@ Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) 
     }
     io = Io{};
     io.kind = IoKind::flush;
+    io.point = PersistencePoint::create;
     io.device = m.device.get();
     return run(queue, io);
 }
@@ -162,6 +165,7 @@ Status write_band_table(const ArrayContext& array, IoQueue& queue) {
         for (Device* scm : array.scm) {
             Io io;
             io.kind = IoKind::write;
+            io.point = PersistencePoint::create;
             io.device = scm;
             io.offset = array.layout.band_page_offset(page, 1);
             io.bytes = kBlockBytes;
@@ -252,6 +256,7 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
     for (Device* scm : array.scm) {
         Io io;
         io.kind = IoKind::flush;
+        io.point = PersistencePoint::create;
         io.device = scm;
         QS_TRY(run(queue, io));
     }

@@ -1,5 +1,7 @@
 #include "engine/worker.h"
 
+#include "base/canary.h"
+
 namespace qlcshape {
 
 bool Worker::poll(Phase phase) {
@@ -32,7 +34,8 @@ bool Worker::done_with(Phase phase) {
         case Phase::erasing:
             return keeper_ == nullptr || keeper_->failed() || keeper_->idle();
         case Phase::flushing:
-            return !shard_ || shard_->failed() || shard_->table_flushed();
+            return !shard_ || shard_->failed() || canary(Canary::table_not_flushed) ||
+                   shard_->table_flushed();
     }
     return true;
 }

@@ -127,6 +127,7 @@ void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
     Io& io = transfer.io;
     io = Io{};
     io.kind = kind;
+    if (kind == IoKind::write) io.point = PersistencePoint::pmt_write_back;
     io.device = array_.scm[array_.layout.pmt_drive(page)];
     io.offset = array_.layout.pmt_page_offset(page);
     io.bytes = kBlockBytes;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/canary.h"
 #include "base/crc32c.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"
@@ -70,7 +71,9 @@ class Recovery {
     void void_unfinished_recovery() {
         for (BandRecord& r : records()) {
             const bool holds = r.state == BandState::open || r.state == BandState::closed;
-            if (holds && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
+            if (holds && r.epoch > in_.superblock.epoch &&
+                !canary(Canary::keep_unfinished_recovery))
+                r.state = BandState::erasing;
             next_sequence_ = std::max(next_sequence_, r.sequence + 1);
         }
     }
@@ -115,6 +118,7 @@ class Recovery {
         // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
         // counts if it is proved, and all before it in the band count. From the first on that lacks
         // strips they are committed anew, with full redundancy, and void here.
+        if (canary(Canary::keep_unproved_tail)) frontier = std::max(frontier, seen_end);
         std::uint32_t kept = std::min(frontier, l_.segments_per_band);
         std::uint32_t proved = kept;
         for (; proved < l_.segments_per_band; ++proved) {
@@ -233,6 +237,7 @@ class Recovery {
             Io& io = ios[used];
             io = Io{};
             io.kind = IoKind::write;
+            io.point = PersistencePoint::recovery_table_write;
             io.device = in_.array.scm[l_.pmt_drive(id)];
             io.offset = l_.pmt_page_offset(id);
             io.bytes = kBlockBytes;
@@ -247,6 +252,7 @@ class Recovery {
         for (Device* scm : in_.array.scm) {
             Io io;
             io.kind = IoKind::flush;
+            io.point = PersistencePoint::recovery_table_flush;
             io.device = scm;
             QS_TRY(run(in_.queue, io));
         }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/canary.h"
 #include "format/tombstone.h"
 
 namespace qlcshape {
@@ -122,7 +123,7 @@ class Pass {
     void consider(Lba lba, Version version, std::uint64_t sequence, PmtEntry entry) {
         if (lba.value < first_lba_ || lba.value - first_lba_ >= best_.size()) return;
         Best& best = best_[lba.value - first_lba_];
-        if (version.value < best.version ||
+        if ((version.value < best.version && !canary(Canary::replay_in_band_order)) ||
             (version.value == best.version && sequence >= best.sequence))
             return;
         best = Best{version.value, sequence, entry};

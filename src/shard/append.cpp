@@ -1,5 +1,6 @@
 // The write path up to the acknowledgement: into the open segment, into the TPS, sealed for commit.
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/crc32c.h"
 #include "shard/shard.h"
 
@@ -51,7 +52,8 @@ bool Shard::prepare(PageOp& op) {
     }
     if (op.merged || (!op.head_partial() && !op.tail_partial())) return true;
     // A trim that was appended before but is not yet in the table would be overlooked.
-    if (merges_pending_ == 0 && trims_unapplied_ == 0 && !merge_failed_) start_merge(op);
+    const bool trims_applied = trims_unapplied_ == 0 || canary(Canary::merge_over_trim);
+    if (merges_pending_ == 0 && trims_applied && !merge_failed_) start_merge(op);
     return op.merged;
 }
 

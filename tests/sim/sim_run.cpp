@@ -8,6 +8,8 @@
 #include <set>
 #include <vector>
 
+#include "cut_plan.h"
+#include "damage.h"
 #include "engine/core.h"
 #include "engine/format_array.h"
 #include "oracle.h"
@@ -57,6 +59,8 @@ class History {
             media_.push_back(&world_.add(fmt::format("scm{}", i), 40 * MiB, scm_cache, true));
             options_.devices.push_back({Role::scm, media_.back()->name, 0});
         }
+        rots_ = rng_.chance(1, 4);
+        for (std::size_t& drive : weak_) drive = rng_.below(options_.data_strips + 2);
         ops_.resize(1 + rng_.below(24));
         for (Op& op : ops_) op.data = Buffer(kLargest);
     }
@@ -70,6 +74,7 @@ class History {
     }
 
     std::unique_ptr<IoQueue> queue() {
+        world_.pace().forget();
         auto q = std::make_unique<IoQueue>();
         q->set_idle([this] { world_.step(); });
         return q;
@@ -97,6 +102,7 @@ class History {
             return false;
         }
         core_ = std::move(*core);
+        layout_ = core_->layout();
         moved_before_ = core_->stats().gc.bands_moved;
         return true;
     }
@@ -105,7 +111,8 @@ class History {
     void look_degraded() {
         world_.power_on();
         const std::size_t drives = options_.data_strips + 2;
-        lost_ = {rng_.below(drives), rng_.below(drives)};
+        lost_ = {weak_[0], weak_[1]};
+        if (!rots_) lost_ = {rng_.below(drives), rng_.below(drives)};
         if (open()) {
             ++result_.degraded_opens;
             auto volume = core_->volume("v");
@@ -122,13 +129,21 @@ class History {
     // Opens, with power cuts on the way, until it succeeds; reads everything back; puts load on it;
     // ends in a cut or a clean close.
     void cycle() {
+        if (opened_before_) damage();
         if (opened_before_ && rng_.chance(1, 4)) look_degraded();
+        // Now and then many cuts in a row, each in the recovery from the one before.
+        const bool loop = opened_before_ && rng_.chance(1, 8);
         for (std::uint32_t tries = 0;; ++tries) {
             world_.power_on();
-            const bool cut = opened_before_ && tries < 3 && rng_.chance(1, 3);
-            world_.cut_after(cut ? 1 + rng_.below(400) : 0);
+            world_.cut_after(0);
+            const std::uint64_t before = world_.events();
+            if (loop ? tries < 40 : opened_before_ && tries < 3 && rng_.chance(1, 3))
+                plan_cut_in_opening(world_, opening_events_);
             const bool opened = open();
-            if (opened && !world_.dead()) break;
+            if (opened && !world_.dead()) {
+                opening_events_ = world_.events() - before;
+                break;
+            }
             if (core_) drop();
             if (!result_.violation.empty()) return;
             ++result_.crashes_in_recovery;
@@ -140,16 +155,51 @@ class History {
         if (!volume) return void(violate("the volume is gone"));
         volume_ = *volume;
         if (!compare_all(true)) return drop();
+        if (rng_.chance(1, 2)) plan_cut_under_load(world_);
         load();
         if (!result_.violation.empty()) return drop();
-        if (rng_.chance(1, 4))
+        if (!world_.dead() && rng_.chance(1, 4)) change_volumes();
+        if (!result_.violation.empty()) return drop();
+        if (!world_.dead() && rng_.chance(1, 3))
             close_clean();
         else
             crash();
     }
 
+    void damage() {
+        if (rots_) {
+            for (const std::size_t drive : weak_) rot_bands(*media_[drive], layout_, 20, rng_);
+        }
+        if (rng_.chance(1, 4)) lose_tps(*media_[options_.data_strips + 2 + rng_.below(2)], layout_);
+    }
+
+    // Makes a second volume, or deletes it; the power may go on the way.
+    void change_volumes() {
+        if (rng_.chance(1, 2)) plan_cut_in_control(world_);
+        auto second = core_->volume("w");
+        const Status changed =
+            second ? delete_volume("w") : core_->create_volume("w", kSecondBytes);
+        if (!changed && !world_.dead()) violate("volume w: " + changed.error().message);
+        if (!world_.dead()) world_.cut_after(0);
+    }
+
+    Status delete_volume(const std::string& name) {
+        auto deletion = core_->begin_delete(name);
+        if (!deletion) return fail(deletion.error());
+        bool trimmed = false;
+        Request request{qlcshape::Op::trim, 0, deletion->trimming->bytes, nullptr, {}};
+        request.done = [&](Status) { trimmed = true; };
+        const Status taken = core_->submit(*deletion->trimming, std::move(request));
+        if (!taken) return taken;
+        for (std::uint64_t i = 0; !trimmed; ++i) {
+            poll_something();
+            if (i > 2000000) return fail(Errc::io_error, "the trim never ends");
+        }
+        return core_->forget_volume(name);
+    }
+
     bool make_volume() {
-        const std::uint64_t blocks = core_->layout().writable_blocks;
+        const std::uint64_t blocks = layout_.writable_blocks - kSecondBytes / kBlockBytes;
         const Status made = core_->create_volume("v", blocks * kBlockBytes);
         if (!made) return violate("create_volume: " + made.error().message);
         oracle_.emplace(blocks * kSectorsPerBlock);
@@ -170,16 +220,18 @@ class History {
     }
 
     void load() {
-        const std::uint64_t steps = 2000 + rng_.below(20000);
+        storm_ = rng_.chance(1, 4);
+        const std::uint64_t steps = storm_ ? 40000 : 2000 + rng_.below(20000);
         trims_ = rng_.chance(1, 2);
         hot_ = rng_.chance(1, 2);
         large_ = rng_.chance(1, 3);
         partial_ = rng_.chance(1, 3);
-        for (std::uint64_t i = 0; i < steps && result_.violation.empty(); ++i) {
+        for (std::uint64_t i = 0; i < steps && !world_.dead() && result_.violation.empty(); ++i) {
             if (rng_.chance(1, 8)) submit_one();
             poll_something();
         }
-        if (core_->failed()) violate("the engine failed without a drive failing");
+        if (!world_.dead()) world_.cut_after(0);
+        if (core_->failed() && !world_.dead()) violate("the engine failed without a drive failing");
     }
 
     void submit_one() {
@@ -188,6 +240,7 @@ class History {
             if (!o.busy) op = &o;
         }
         if (op == nullptr) return;
+        if (storm_ && rng_.chance(7, 8)) return submit_of_storm(*op);
         const std::uint64_t blocks = sectors() / kSectorsPerBlock;
         std::uint64_t count = 1;
         if (large_ && rng_.chance(1, 8))
@@ -211,6 +264,22 @@ class History {
         if (kind == 3 && trims_)
             return submit(*op, rng_.chance(1, 2) ? qlcshape::Op::trim : qlcshape::Op::write_zeroes);
         submit(*op, qlcshape::Op::write);
+    }
+
+    // A page is written, then trimmed block by block: each is a record of its own, and hardly any
+    // segment is filled, so that the ring of a shard is.
+    void submit_of_storm(Op& op) {
+        op.busy = true;
+        ++result_.operations;
+        op.first_sector = storm_next_ * kSectorsPerBlock;
+        op.sectors = kSectorsPerBlock;
+        if (storm_next_++ != storm_end_) return submit(op, qlcshape::Op::trim);
+        op.first_sector =
+            rng_.below(sectors() * kSectorBytes / kPageSpanBytes) * kPageSpanBytes / kSectorBytes;
+        op.sectors = kPageSpanBytes / kSectorBytes;
+        storm_next_ = op.first_sector / kSectorsPerBlock;
+        storm_end_ = storm_next_ + kPageEntries;
+        submit(op, qlcshape::Op::write);
     }
     static qlcshape::Op Op_read() { return qlcshape::Op::read; }
 
@@ -322,8 +391,6 @@ class History {
     }
 
     void crash() {
-        // Let some of what is in flight go on, then cut.
-        world_.cut();
         ++result_.crashes;
         drop();
     }
@@ -341,27 +408,33 @@ class History {
     }
 
     void close_clean() {
+        if (rng_.chance(1, 3)) plan_cut_in_control(world_);
         auto settle = [&](auto&& condition, const char* what) {
             for (std::uint64_t i = 0; !condition(); ++i) {
                 poll_something();
+                if (world_.dead()) return false;
                 if (i > 20000000) return violate(fmt::format("closing hangs: {}", what));
             }
             return true;
         };
         core_->stop_requests();
         if (!settle([&] { return core_->requests_in_flight() == 0; }, "requests in flight"))
-            return drop();
+            return crash();
         for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
             core_->begin_phase(phase);
-            if (!settle([&] { return core_->reached(phase); }, "a phase")) return drop();
+            if (!settle([&] { return core_->reached(phase); }, "a phase")) return crash();
         }
         result_.bands_moved += core_->stats().gc.bands_moved - moved_before_;
         const Status closed = core_->finish_close();
+        if (world_.dead()) return crash();
         if (!closed) violate("close: " + closed.error().message);
+        world_.cut_after(0);
+        if (rng_.chance(1, 2)) world_.cut();  // what was closed is durable
+        world_.power_on();
         ++result_.clean_closes;
         core_.reset();
         volume_.reset();
-        judge();
+        if (!rots_) judge();
     }
 
     // The offline check of a cleanly closed array finds nothing.
@@ -387,11 +460,13 @@ class History {
         if (core_) drop();
         result_.trace = world_.trace();
         result_.events = world_.events();
+        result_.coverage = world_.coverage();
         return result_;
     }
 
     static constexpr std::uint64_t kSectorsPerBlock = kBlockBytes / kSectorBytes;
     static constexpr std::uint64_t kLargest = 3 * MiB;
+    static constexpr std::uint64_t kSecondBytes = 2 * MiB;
 
     World world_;
     Random& rng_;
@@ -406,6 +481,12 @@ class History {
     std::uint64_t stamp_ = 0;
     std::uint64_t moved_before_ = 0;
     bool opened_before_ = false;
+    ArrayLayout layout_;
+    std::uint64_t opening_events_ = 400;
+    bool rots_ = false;
+    std::size_t weak_[2] = {0, 0};  // the drives that rot
+    bool storm_ = false;
+    std::uint64_t storm_next_ = 0, storm_end_ = 0;  // blocks left to be trimmed
     bool trims_ = false, hot_ = false, large_ = false, partial_ = false;
 };
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "coverage.h"
+
 namespace qlcshape::sim {
 
 struct RunResult {
@@ -17,6 +19,7 @@ struct RunResult {
     std::uint64_t degraded_opens = 0;
     std::uint64_t operations = 0;
     std::uint64_t bands_moved = 0;
+    Coverage coverage;
 };
 
 // `cycles`: openings of the array.

@@ -33,6 +33,7 @@ TEST_CASE("sim: power cuts at any event lose nothing that was acknowledged") {
         sum.operations += result.operations;
         sum.bands_moved += result.bands_moved;
         sum.events += result.events;
+        sum.coverage.add(result.coverage);
     }
     fmt::print(
         "sim: {} seeds, {} operations, {} device events, {} cuts, {} cuts while recovering, {} "
@@ -40,6 +41,7 @@ TEST_CASE("sim: power cuts at any event lose nothing that was acknowledged") {
         "closes, {} opens with drives missing, {} bands moved by GC: no violation\n",
         count, sum.operations, sum.events, sum.crashes, sum.crashes_in_recovery, sum.clean_closes,
         sum.degraded_opens, sum.bands_moved);
+    fmt::print("{}", sum.coverage.table());
 }
 
 TEST_CASE("sim: a run is a pure function of its seed") {

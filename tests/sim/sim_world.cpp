@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/assert.h"
 #include "base/crc32c.h"
 
 namespace qlcshape::sim {
@@ -37,6 +38,7 @@ std::unique_ptr<Device> World::device(Media& media) {
 }
 
 void World::start(Io& io, IoQueue& queue, Media& media) {
+    QS_ASSERT(io.kind == IoKind::read || io.point != PersistencePoint::none);
     if (dead_ || media.gone) {
         queue.complete(io, ENODEV);
         return;
@@ -46,18 +48,37 @@ void World::start(Io& io, IoQueue& queue, Media& media) {
 
 bool World::step() {
     if (pending_.empty()) return false;
-    const std::size_t chosen = random_.below(pending_.size());
+    const std::size_t chosen = pace_.pick(pending_, random_);
     const Pending p = pending_[chosen];
     pending_[chosen] = pending_.back();
     pending_.pop_back();
     perform(p);
+    const PersistencePoint point = p.io->point;
+    ++coverage_.points[static_cast<std::size_t>(point)].done;
     ++events_;
     const std::uint64_t words[4] = {trace_, static_cast<std::uint64_t>(p.io->kind), p.io->offset,
                                     p.io->bytes};
     trace_ = trace_ * 31 + crc32c({reinterpret_cast<const std::byte*>(words), sizeof(words)});
     p.queue->complete(*p.io, 0);
-    if (cut_after_ != 0 && --cut_after_ == 0) cut();
+    last_point_ = point;
+    cut_if_planned(point);
     return true;
+}
+
+void World::cut_at(PersistencePoint point, std::uint64_t nth, std::uint64_t more) {
+    cut_after_ = 0;
+    cut_point_ = point;
+    cut_point_left_ = nth;
+    cut_more_ = more;
+}
+
+void World::cut_if_planned(PersistencePoint completed) {
+    if (cut_after_ != 0 && --cut_after_ == 0) return cut();
+    if (cut_point_ != completed || completed == PersistencePoint::none || --cut_point_left_ != 0)
+        return;
+    cut_point_ = PersistencePoint::none;
+    if (cut_more_ == 0) return cut();
+    cut_after_ = cut_more_;
 }
 
 void World::perform(const Pending& p) {
@@ -95,7 +116,13 @@ void World::write(Media& media, std::uint64_t offset, const std::byte* data, std
 
 void World::cut() {
     dead_ = true;
-    cut_after_ = 0;
+    cut_after(0);
+    pace_.forget();
+    ++coverage_.points[static_cast<std::size_t>(last_point_)].cuts_after;
+    last_point_ = PersistencePoint::none;
+    std::array<bool, kPoints> in_flight{};
+    for (const Pending& p : pending_) in_flight[static_cast<std::size_t>(p.io->point)] = true;
+    for (std::size_t i = 0; i < kPoints; ++i) coverage_.points[i].cuts_in_flight += in_flight[i];
     // Writes in flight may reach the media in part, like those in the cache.
     for (const Pending& p : pending_) {
         if (p.io->kind == IoKind::write) {

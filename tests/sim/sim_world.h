@@ -12,7 +12,9 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "coverage.h"
 #include "device/device.h"
+#include "pace.h"
 
 namespace qlcshape::sim {
 
@@ -49,12 +51,20 @@ class World : public Clock {
     bool idle() const { return pending_.empty(); }
 
     // Power goes after this many more completions; 0: not planned.
-    void cut_after(std::uint64_t completions) { cut_after_ = completions; }
+    void cut_after(std::uint64_t completions) {
+        cut_after_ = completions;
+        cut_point_ = PersistencePoint::none;
+    }
+    // Power goes `more` completions after the nth one, from now, of an I/O of that point.
+    void cut_at(PersistencePoint point, std::uint64_t nth, std::uint64_t more);
     // Power goes now. Everything in flight ends in an error, and so does all that is submitted
     // until power_on().
     void cut();
     bool dead() const { return dead_; }
     void power_on() { dead_ = false; }
+
+    Pace& pace() { return pace_; }
+    const Coverage& coverage() const { return coverage_; }
 
     // A hash of every event so far: the same seed gives the same.
     std::uint64_t trace() const { return trace_; }
@@ -62,14 +72,9 @@ class World : public Clock {
 
   private:
     friend class SimDevice;
-    struct Pending {
-        Io* io;
-        IoQueue* queue;
-        Media* media;
-        std::uint64_t order;
-    };
     void start(Io& io, IoQueue& queue, Media& media);
     void perform(const Pending& p);
+    void cut_if_planned(PersistencePoint completed);
     void write(Media& media, std::uint64_t offset, const std::byte* data, std::uint64_t bytes,
                std::uint64_t order);
     void lose_unflushed(Media& media);
@@ -79,6 +84,12 @@ class World : public Clock {
     std::vector<Pending> pending_;
     std::uint64_t order_ = 0;
     std::uint64_t now_ = 0;
+    Pace pace_;
+    Coverage coverage_;
+    PersistencePoint last_point_ = PersistencePoint::none;  // of the last completion
+    PersistencePoint cut_point_ = PersistencePoint::none;
+    std::uint64_t cut_point_left_ = 0;
+    std::uint64_t cut_more_ = 0;
     std::uint64_t cut_after_ = 0;
     std::uint64_t trace_ = 0;
     std::uint64_t events_ = 0;
