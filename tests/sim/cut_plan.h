@@ -25,6 +25,21 @@ inline void plan_cut_in_opening(World& world, std::uint64_t usual) {
         world.cut_after(1 + random.below(usual + usual / 8));
 }
 
+// One of many in a row, each in the recovery from the one before: behind the replay, before the new
+// epoch.
+inline void plan_cut_in_loop(World& world) {
+    Random& random = world.random();
+    const auto point = random.chance(1, 4) ? PersistencePoint::replay_strip_write
+                                           : PersistencePoint::recovery_table_write;
+    world.cut_at(point, 1 + random.below(4), random.below(3));
+}
+
+// Where the next commit brings back space of a full ring.
+inline void plan_cut_in_storm(World& world) {
+    Random& random = world.random();
+    world.cut_at(PersistencePoint::strip_write, 1 + random.below(12), random.below(24));
+}
+
 // While there is load.
 inline void plan_cut_under_load(World& world) {
     Random& random = world.random();

@@ -15,6 +15,7 @@
 #include "oracle.h"
 #include "recovery/check.h"
 #include "sim_world.h"
+#include "trim_storm.h"
 
 namespace qlcshape::sim {
 
@@ -137,7 +138,9 @@ class History {
             world_.power_on();
             world_.cut_after(0);
             const std::uint64_t before = world_.events();
-            if (loop ? tries < 40 : opened_before_ && tries < 3 && rng_.chance(1, 3))
+            if (loop && tries < 40)
+                plan_cut_in_loop(world_);
+            else if (opened_before_ && tries < 3 && rng_.chance(1, 3))
                 plan_cut_in_opening(world_, opening_events_);
             const bool opened = open();
             if (opened && !world_.dead()) {
@@ -220,8 +223,10 @@ class History {
     }
 
     void load() {
-        storm_ = rng_.chance(1, 4);
-        const std::uint64_t steps = storm_ ? 40000 : 2000 + rng_.below(20000);
+        const std::uint64_t pages = sectors() * kSectorBytes / kPageSpanBytes;
+        stormy_ = rng_.chance(1, 4) && TrimStorm::span(options_.shards, layout_) <= pages;
+        storm_ = TrimStorm{};
+        const std::uint64_t steps = stormy_ ? 60000 : 2000 + rng_.below(20000);
         trims_ = rng_.chance(1, 2);
         hot_ = rng_.chance(1, 2);
         large_ = rng_.chance(1, 3);
@@ -236,11 +241,13 @@ class History {
 
     void submit_one() {
         Op* op = nullptr;
+        std::size_t busy = 0;
         for (Op& o : ops_) {
             if (!o.busy) op = &o;
+            busy += o.busy ? 1 : 0;
         }
         if (op == nullptr) return;
-        if (storm_ && rng_.chance(7, 8)) return submit_of_storm(*op);
+        if (stormy_) return busy < TrimStorm::kAtOnce ? submit_of_storm(*op) : void();
         const std::uint64_t blocks = sectors() / kSectorsPerBlock;
         std::uint64_t count = 1;
         if (large_ && rng_.chance(1, 8))
@@ -259,29 +266,26 @@ class History {
         op->busy = true;
         ++result_.operations;
         const std::uint64_t kind = rng_.below(10);
-        if (kind < 2) return submit(*op, Op_read());
+        if (kind < 2) return submit(*op, qlcshape::Op::read);
         if (kind == 2 && rng_.chance(1, 4)) return submit(*op, qlcshape::Op::flush);
         if (kind == 3 && trims_)
             return submit(*op, rng_.chance(1, 2) ? qlcshape::Op::trim : qlcshape::Op::write_zeroes);
         submit(*op, qlcshape::Op::write);
     }
 
-    // A page is written, then trimmed block by block: each is a record of its own, and hardly any
-    // segment is filled, so that the ring of a shard is.
     void submit_of_storm(Op& op) {
+        const std::uint64_t pages = sectors() * kSectorBytes / kPageSpanBytes;
+        const std::uint64_t span = TrimStorm::span(options_.shards, layout_);
+        if (storm_.over()) storm_.begin(rng_.below(pages - span + 1), options_.shards, layout_);
+        const TrimStorm::Step step =
+            storm_.next(world_.completed(PersistencePoint::tps_write) / 2, rng_);
+        if (storm_.full_soon() && rng_.chance(3, 4)) plan_cut_in_storm(world_);
         op.busy = true;
         ++result_.operations;
-        op.first_sector = storm_next_ * kSectorsPerBlock;
-        op.sectors = kSectorsPerBlock;
-        if (storm_next_++ != storm_end_) return submit(op, qlcshape::Op::trim);
-        op.first_sector =
-            rng_.below(sectors() * kSectorBytes / kPageSpanBytes) * kPageSpanBytes / kSectorBytes;
-        op.sectors = kPageSpanBytes / kSectorBytes;
-        storm_next_ = op.first_sector / kSectorsPerBlock;
-        storm_end_ = storm_next_ + kPageEntries;
-        submit(op, qlcshape::Op::write);
+        op.first_sector = step.first_block * kSectorsPerBlock;
+        op.sectors = step.blocks * kSectorsPerBlock;
+        submit(op, step.write ? qlcshape::Op::write : qlcshape::Op::trim);
     }
-    static qlcshape::Op Op_read() { return qlcshape::Op::read; }
 
     void submit(Op& op, qlcshape::Op kind) {
         op.read = kind == qlcshape::Op::read;
@@ -485,8 +489,8 @@ class History {
     std::uint64_t opening_events_ = 400;
     bool rots_ = false;
     std::size_t weak_[2] = {0, 0};  // the drives that rot
-    bool storm_ = false;
-    std::uint64_t storm_next_ = 0, storm_end_ = 0;  // blocks left to be trimmed
+    bool stormy_ = false;
+    TrimStorm storm_;
     bool trims_ = false, hot_ = false, large_ = false, partial_ = false;
 };
 

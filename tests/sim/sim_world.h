@@ -65,6 +65,9 @@ class World : public Clock {
 
     Pace& pace() { return pace_; }
     const Coverage& coverage() const { return coverage_; }
+    std::uint64_t completed(PersistencePoint point) const {
+        return coverage_.points[static_cast<std::size_t>(point)].done;
+    }
 
     // A hash of every event so far: the same seed gives the same.
     std::uint64_t trace() const { return trace_; }
