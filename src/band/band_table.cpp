@@ -17,7 +17,7 @@ void BandTable::restore(BandId id, const BandRecord& record) {
     band.stream = record.stream == 0 ? Stream::user : Stream::gc;
     band.sequence = record.sequence;
     band.epoch = record.epoch;
-    band.segments = band.next = band.published = record.segments;
+    band.segments = band.next = record.segments;
     band.frontier = band.submitted = band.published_frontier = record.segments;
     band.valid = record.valid;
     band.tombstones = record.tombstones;
@@ -145,7 +145,6 @@ void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
     {
         std::lock_guard lock(mutex_);
         Band& band = at(p.band);
-        ++band.published;
         --band.in_flight;
         advance(band.published_window, band.published_frontier, p.segment);
         band.tombstones += tombstone_blocks;
@@ -157,7 +156,7 @@ void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
 void BandTable::close_if_done(Band& band) {
     const std::uint32_t end = std::min(layout_.segments_per_band, band.failed_from.load());
     if (band.state == BandState::open && full(band) && band.in_flight == 0) {
-        QS_ASSERT(band.published == end);
+        QS_ASSERT(band.published_frontier == end);
         band.state = BandState::closed;
         band.segments = end;
     }
@@ -229,7 +228,7 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
     band.stream = which;
     band.sequence = next_sequence_++;
     band.epoch = epoch;
-    band.next = band.in_flight = band.published = band.tombstones = band.segments = 0;
+    band.next = band.in_flight = band.tombstones = band.segments = 0;
     band.decided = band.rough = false;
     band.window = band.published_window = 0;
     band.frontier = band.submitted = band.published_frontier = 0;
@@ -297,16 +296,15 @@ BandRecord BandTable::media_record_of(BandId id) const {
     return r;
 }
 
-BandsPublished BandTable::published_now() const {
+void BandTable::published_now(Snapshot& snapshot) const {
     std::lock_guard lock(mutex_);
-    BandsPublished p;
-    p.next_sequence = next_sequence_;
+    snapshot.next_band_sequence = next_sequence_;
+    snapshot.open.clear();
     for (std::uint32_t i = 0; i < bands_.size(); ++i) {
         const Band& band = bands_[i];
         if (band.state == BandState::open)
-            p.open.push_back({BandId(i), band.sequence, band.published_frontier});
+            snapshot.open.push_back({i, band.published_frontier, band.sequence});
     }
-    return p;
 }
 
 BandCounts BandTable::counts() const {

@@ -19,6 +19,7 @@
 #include "base/types.h"
 #include "format/band_page.h"
 #include "format/layout.h"
+#include "format/snapshot_record.h"
 
 namespace qlcshape {
 
@@ -39,17 +40,6 @@ struct Candidate {
     std::uint64_t sequence = 0;
     std::uint32_t valid = 0;
     std::uint32_t tombstones = 0;
-};
-
-// What a snapshot of the PMT says of the bands.
-struct BandsPublished {
-    struct Open {
-        BandId band;
-        std::uint64_t sequence = 0;
-        std::uint32_t published = 0;  // segments below are in the table
-    };
-    std::uint64_t next_sequence = 0;
-    std::vector<Open> open;  // of all closed ones everything is in the table
 };
 
 struct BandCounts {
@@ -136,7 +126,8 @@ class BandTable {
     BandRecord media_record_of(BandId band) const;
 
     // --- looking ---
-    BandsPublished published_now() const;
+    // Fills in what a snapshot says of the bands; of closed ones everything is in the table.
+    void published_now(Snapshot& snapshot) const;
     // Segments given a place since the array was opened, of both streams.
     std::uint64_t placed() const { return placed_.load(std::memory_order_relaxed); }
     std::uint32_t free_bands() const { return free_.load(std::memory_order_acquire); }
@@ -164,10 +155,9 @@ class BandTable {
         std::uint32_t media_segments = 0;
         std::uint64_t sequence = 0;
         std::uint64_t epoch = 0;
-        std::uint32_t next = 0;       // segments placed
-        std::uint32_t in_flight = 0;  // of them neither published nor left
-        std::uint32_t published = 0;
-        std::uint32_t published_frontier = 0;  // all below are
+        std::uint32_t next = 0;                // segments placed
+        std::uint32_t in_flight = 0;           // of them neither published nor left
+        std::uint32_t published_frontier = 0;  // all below are published
         std::uint64_t published_window = 0;    // and of those beyond, bit 0 the first
         std::uint32_t tombstones = 0;
         std::uint32_t segments = 0;  // when closed

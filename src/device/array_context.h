@@ -7,6 +7,7 @@
 
 #include "base/uuid.h"
 #include "device/device.h"
+#include "device/io.h"
 #include "format/layout.h"
 
 namespace qlcshape {
@@ -20,9 +21,23 @@ struct ArrayContext {
     std::vector<Device*> qlc;  // by drive number; null where the drive is missing
     std::vector<Device*> scm;  // by index; all there
 
+    // A transfer of that page of the PMT; `block` is a block.
+    Io pmt_io(IoKind kind, PageId page, std::byte* block) const {
+        Io io;
+        io.kind = kind;
+        io.device = scm[layout.pmt_drive(page)];
+        io.offset = layout.pmt_page_offset(page);
+        io.bytes = kBlockBytes;
+        io.data = block;
+        return io;
+    }
+
     std::uint32_t shard_of(PageId page) const {
         return static_cast<std::uint32_t>(page.value % shards);
     }
 };
+
+// Every scm drive; blocks. For set-up, recovery and closing.
+Status flush_scm(const ArrayContext& array, IoQueue& queue);
 
 }  // namespace qlcshape

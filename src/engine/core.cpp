@@ -94,8 +94,21 @@ Status Core::bring_up() {
     crashed.epoch = superblock_.epoch;
     crashed.epoch_key = superblock_.epoch_key;
     crashed.shards = superblock_.shards;
-    RecoveryInput input{array_,  crashed, superblock_, *loaded,   read_only_, around_.counted_pages,
-                        *bands_, keeper,  *gate_,      *control_, counters,   options_.progress};
+    auto snapshot = load_snapshot(array_, superblock_.epoch, *control_);
+    snapshot_generation_ = snapshot ? snapshot->generation : 0;
+    RecoveryInput input{array_,
+                        crashed,
+                        superblock_,
+                        *loaded,
+                        std::move(snapshot),
+                        read_only_,
+                        around_.counted_pages,
+                        *bands_,
+                        keeper,
+                        *gate_,
+                        *control_,
+                        counters,
+                        options_.progress};
     auto recovered = recover(input);
     if (!recovered) return fail(recovered.error());
     while (!keeper.idle() || control_->in_flight() != 0) {
@@ -103,12 +116,9 @@ Status Core::bring_up() {
         if (control_->poll() == 0 && !any) control_->wait(1000);
     }
     loaded->generations = keeper.generations();
-    next_version_ = recovered->next_version;
-    if (const auto last = load_snapshot(array_, superblock_.epoch, *control_))
-        snapshot_generation_ = last->generation;
-    used_before_ = recovered->used_blocks;
-    make_workers(std::move(*loaded));
     recovered_ = std::move(*recovered);
+    next_version_ = recovered_.next_version;
+    make_workers(std::move(*loaded));
     hand_out_patches();
     gate_->start();
     if (read_only_) {
@@ -160,7 +170,8 @@ void Core::make_workers(LoadedBands loaded) {
                                                        worker->queue(), worker->counters());
                 snapshotter_ = std::make_unique<Snapshotter>(
                     Snapshotter::Parts{array_, *bands_, *keeper_, *gate_, next_version_, shards,
-                                       used_before_, snapshot_generation_ + 1, snapshot_interval()},
+                                       recovered_.used_blocks, snapshot_generation_ + 1,
+                                       snapshot_interval()},
                     worker->queue(), worker->counters());
                 worker->run_keeper(keeper_.get(), snapshotter_.get());
             }
@@ -193,14 +204,11 @@ Status Core::write_first_snapshot() {
         s = *recovered_.base;
     } else {
         s.next_version = next_version_;
-        const BandsPublished published = bands_->published_now();
-        s.next_band_sequence = published.next_sequence;
-        for (const auto& b : published.open)
-            s.open.push_back({b.band.value, b.published, b.sequence});
+        bands_->published_now(s);
     }
     s.epoch = array_.epoch;
     s.generation = snapshot_generation_ + 1;
-    s.used_blocks = used_before_;
+    s.used_blocks = recovered_.used_blocks;
     return write_snapshot(array_, s, *control_);
 }
 
@@ -244,17 +252,7 @@ Status Core::write_band_table() {
         generations[page] = generation;
     }
     keeper_->set_generations(std::move(generations));
-    return flush_scm();
-}
-
-Status Core::flush_scm() {
-    for (Device* scm : array_.scm) {
-        Io io;
-        io.kind = IoKind::flush;
-        io.device = scm;
-        QS_TRY(run(*control_, io));
-    }
-    return {};
+    return flush_scm(array_, *control_);
 }
 
 Status Core::submit(VolumeState& volume, Request request) {

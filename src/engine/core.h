@@ -98,7 +98,6 @@ class Core {
     Status write_first_snapshot();
     void hand_out_patches();
     Status write_band_table();
-    Status flush_scm();
     std::uint64_t total(Counter counter) const;
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
 
@@ -121,7 +120,6 @@ class Core {
     std::map<std::string, std::shared_ptr<VolumeState>> volumes_;
     std::vector<std::shared_ptr<VolumeState>> deleted_;
     Recovered recovered_;
-    std::uint64_t used_before_ = 0;  // mapped blocks when it was opened
     double recovery_seconds_ = 0;
     std::atomic<int> phase_{0};
     std::atomic<bool> stopped_{false};

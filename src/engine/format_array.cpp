@@ -114,11 +114,7 @@ Status write_empty_table(const ArrayContext& array, const Progress& progress, Io
         std::vector<Io> ios(n);
         for (std::uint64_t i = 0; i < n; ++i) {
             const PageId page(first + i);
-            ios[i].kind = IoKind::write;
-            ios[i].device = array.scm[array.layout.pmt_drive(page)];
-            ios[i].offset = array.layout.pmt_page_offset(page);
-            ios[i].bytes = kBlockBytes;
-            ios[i].data = blocks.data() + i * kBlockBytes;
+            ios[i] = array.pmt_io(IoKind::write, page, blocks.data() + i * kBlockBytes);
             encode_pmt_page(empty.data(), page, array.array, 0, ios[i].data);
         }
         QS_TRY(run(queue, ios));

@@ -32,6 +32,9 @@ struct BandRecord {
     std::uint8_t stream = 0;
     std::uint8_t rough = 0;  // 1: valid may be some blocks off
     std::uint8_t reserved[9] = {};
+
+    // What it holds may be led to.
+    bool counts() const { return state == BandState::open || state == BandState::closed; }
 };
 static_assert(sizeof(BandRecord) == kBandRecordBytes);
 

@@ -131,12 +131,7 @@ bool PageCache::write_back(Way& way, Fifo<Transfer>& idle) {
 void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
     ++transfers_busy_;
     Io& io = transfer.io;
-    io = Io{};
-    io.kind = kind;
-    io.device = array_.scm[array_.layout.pmt_drive(page)];
-    io.offset = array_.layout.pmt_page_offset(page);
-    io.bytes = kBlockBytes;
-    io.data = transfer.block;
+    io = array_.pmt_io(kind, page, transfer.block);
     io.context = &transfer;
     io.done = [](Io& done) {
         auto& t = *static_cast<Transfer*>(done.context);

@@ -56,7 +56,7 @@ class Check {
     }
 
     void check_band(BandId band, const BandRecord& r) {
-        if (r.state == BandState::free || r.state == BandState::erasing) return;
+        if (!r.counts()) return;
         ++report_.bands;
         for (std::uint32_t segment = 0; segment < r.segments; ++segment)
             check_segment(band, r.sequence, segment);
@@ -90,12 +90,7 @@ class Check {
         Buffer block(kBlockBytes);
         std::vector<PmtEntry> entries(kPageEntries);
         auto page = [&](PageId id, const PmtEntry* expected, const Version*) -> Status {
-            Io io;
-            io.kind = IoKind::read;
-            io.device = array_.scm[l_.pmt_drive(id)];
-            io.offset = l_.pmt_page_offset(id);
-            io.bytes = kBlockBytes;
-            io.data = block.data();
+            const Io io = array_.pmt_io(IoKind::read, id, block.data());
             const Status read = run(queue_, io);
             if (!read || !decode_pmt_page(block.data(), id, array_.array, entries.data())) {
                 problem("{} at offset {}: page {} of the table is damaged", io.device->path(),
@@ -152,8 +147,7 @@ class Check {
         bool rough = false;
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             expected += totals.valid[i];
-            const bool counts =
-                records_[i].state == BandState::open || records_[i].state == BandState::closed;
+            const bool counts = records_[i].counts();
             have += counts ? records_[i].valid : 0;
             rough |= counts && records_[i].rough != 0;
         }

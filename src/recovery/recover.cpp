@@ -6,7 +6,6 @@
 #include "base/crc32c.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"
-#include "recovery/snapshot_store.h"
 #include "recovery/table_count.h"
 #include "recovery/table_update.h"
 #include "recovery/tps_scan.h"
@@ -71,8 +70,7 @@ class Recovery {
     // TPS.
     void void_unfinished_recovery() {
         for (BandRecord& r : records()) {
-            const bool holds = r.state == BandState::open || r.state == BandState::closed;
-            if (holds && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
+            if (r.counts() && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
             next_sequence_ = std::max(next_sequence_, r.sequence + 1);
         }
     }
@@ -220,7 +218,7 @@ class Recovery {
 
     // From the newest snapshot if there is one and the table can be trusted, else from all headers.
     Status bring_table_up_to_date() {
-        const auto snapshot = load_snapshot(in_.array, in_.superblock.epoch, in_.queue);
+        const std::optional<Snapshot>& snapshot = in_.snapshot;
         if (snapshot && !snapshot->table_damaged) {
             snapshot_version_ = snapshot->next_version;
             const bool small = l_.pmt_pages <= in_.counted_pages;
@@ -230,17 +228,17 @@ class Recovery {
             if (!updated->impossible) {
                 out_.report.kind = "snapshot";
                 for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
-                QS_TRY(flush_table());
+                QS_TRY(flush_scm(in_.array, in_.queue));
                 out_.patches = std::move(updated->patches);
                 if (!out_.patches.empty()) out_.base = *snapshot;
                 return take_counts(updated->totals, small, !small);
             }
         }
-        out_.report.kind = "full";
         return rebuild_table();
     }
 
     Status rebuild_table() {
+        out_.report.kind = "full";
         std::vector<Io> ios(kWrites);
         Buffer blocks(kWrites * kBlockBytes);
         std::size_t used = 0;
@@ -251,12 +249,7 @@ class Recovery {
         };
         auto page = [&](PageId id, const PmtEntry* entries, const Version* versions) -> Status {
             Io& io = ios[used];
-            io = Io{};
-            io.kind = IoKind::write;
-            io.device = in_.array.scm[l_.pmt_drive(id)];
-            io.offset = l_.pmt_page_offset(id);
-            io.bytes = kBlockBytes;
-            io.data = blocks.data() + used * kBlockBytes;
+            io = in_.array.pmt_io(IoKind::write, id, blocks.data() + used * kBlockBytes);
             encode_pmt_page(entries, id, in_.array.array, 0, io.data);
             if (in_.read_only) forget_superseded(id, versions);
             return ++used == kWrites ? write_out() : Status{};
@@ -265,34 +258,20 @@ class Recovery {
         const std::vector<BandRecord> present = present_bands();
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             const BandRecord& r = present[i];
-            if (r.state == BandState::closed || r.state == BandState::open)
-                counting.push_back({BandId(i), r.sequence, 0, r.segments});
+            if (r.counts()) counting.push_back({BandId(i), r.sequence, 0, r.segments});
         }
         auto totals = build_table(in_.array, counting, scan_, page, in_.progress);
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
-        QS_TRY(flush_table());
+        QS_TRY(flush_scm(in_.array, in_.queue));
         return take_counts(*totals, false, false);
-    }
-
-    Status flush_table() {
-        for (Device* scm : in_.array.scm) {
-            Io io;
-            io.kind = IoKind::flush;
-            io.device = scm;
-            QS_TRY(run(in_.queue, io));
-        }
-        return {};
     }
 
     // With `count` what is mapped is counted anew, in the table itself.
     Status take_counts(TableTotals& totals, bool count, bool rough) {
         out_.report.segments_scanned += totals.scanned.segments;
         max_version_ = std::max(max_version_, totals.scanned.max_version);
-        if (count && !count_table(in_.array, in_.queue, totals)) {
-            out_.report.kind = "full";
-            return rebuild_table();
-        }
+        if (count && !count_table(in_.array, in_.queue, totals)) return rebuild_table();
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i], rough);
         }
@@ -309,6 +288,7 @@ class Recovery {
                 out_.blocks.erase(it->first);
         }
     }
+
     static constexpr std::size_t kWrites = 256;
     RecoveryInput& in_;
     const ArrayLayout& l_;

@@ -49,7 +49,8 @@ struct RecoveryInput {
     const ArrayContext& crashed;  // of the epoch that ended: its number, key and shards
     const Superblock& superblock;
     LoadedBands loaded;
-    bool read_only = false;  // nothing may be written to QLC drives
+    std::optional<Snapshot> snapshot;  // the newest of the epoch that ended
+    bool read_only = false;            // nothing may be written to QLC drives
     // A table of up to this many pages is brought up to date and counted at once.
     std::uint64_t counted_pages = 0;
     BandTable& bands;  // empty; restored here

@@ -30,7 +30,7 @@ std::optional<Snapshot> load_snapshot(const ArrayContext& array, std::uint64_t e
 Status write_snapshot(const ArrayContext& array, const Snapshot& snapshot, IoQueue& queue) {
     Buffer record(array.layout.snapshot_bytes);
     encode_snapshot(snapshot, array.layout, array.array, record.span());
-    std::vector<Io> writes, flushes;
+    std::vector<Io> writes;
     for (Device* scm : array.scm) {
         Io io;
         io.device = scm;
@@ -39,13 +39,9 @@ Status write_snapshot(const ArrayContext& array, const Snapshot& snapshot, IoQue
         io.bytes = record.size();
         io.data = record.data();
         writes.push_back(io);
-        io = Io{};
-        io.device = scm;
-        io.kind = IoKind::flush;
-        flushes.push_back(io);
     }
     QS_TRY(run(queue, writes));
-    return run(queue, flushes);
+    return flush_scm(array, queue);
 }
 
 }  // namespace qlcshape

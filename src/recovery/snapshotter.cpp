@@ -66,13 +66,8 @@ void Snapshotter::begin() {
     placed_before_ = parts_.bands.placed();
     // In this order: what is published now is in the shards' pages before they begin to sweep, and
     // has a version below the one that is given out next.
-    const BandsPublished published = parts_.bands.published_now();
-    snapshot_.next_band_sequence = published.next_sequence;
+    parts_.bands.published_now(snapshot_);
     snapshot_.next_version = parts_.next_version.load();
-    snapshot_.open.clear();
-    for (const auto& b : published.open) {
-        snapshot_.open.push_back({b.band.value, b.published, b.sequence});
-    }
     snapshot_.used_blocks = parts_.used_before;
     for (const Shard* s : parts_.shards) snapshot_.used_blocks += s->blocks_used_now();
     if (table_damaged()) {

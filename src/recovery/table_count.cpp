@@ -16,13 +16,8 @@ bool count_table(const ArrayContext& array, IoQueue& queue, TableTotals& totals)
         const std::uint64_t n = std::min(kAtOnce, l.pmt_pages - first);
         ios.clear();
         for (std::uint64_t i = 0; i < n; ++i) {
-            Io io;
-            io.kind = IoKind::read;
-            io.device = array.scm[l.pmt_drive(PageId(first + i))];
-            io.offset = l.pmt_page_offset(PageId(first + i));
-            io.bytes = kBlockBytes;
-            io.data = blocks.data() + i * kBlockBytes;
-            ios.push_back(io);
+            ios.push_back(
+                array.pmt_io(IoKind::read, PageId(first + i), blocks.data() + i * kBlockBytes));
         }
         if (!run(queue, ios)) return false;
         for (std::uint64_t i = 0; i < n; ++i) {

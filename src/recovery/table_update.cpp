@@ -67,7 +67,7 @@ class Update {
         }
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             const BandRecord& r = in_.bands[i];
-            if (r.state != BandState::open && r.state != BandState::closed) continue;
+            if (!r.counts()) continue;
             const bool later = r.sequence >= in_.snapshot.next_band_sequence;
             counts_below_[i] = later ? 0 : std::min(published[i], r.segments);
             if (counts_below_[i] < r.segments)
@@ -149,6 +149,18 @@ class Update {
         return at;
     }
 
+    // The newest of one page's findings, those in memory apart.
+    void gather(std::size_t at, std::size_t end) {
+        best_.fill({});
+        in_memory_.fill({});
+        for (; at < end; ++at) {
+            const Finding& f = findings_[at];
+            PageBest& list = f.sequence == kInMemory ? in_memory_ : best_;
+            const auto index = static_cast<std::uint32_t>(f.lba.value % kPageEntries);
+            for (std::uint32_t i = index; i < index + f.blocks; ++i) list[i].consider(f);
+        }
+    }
+
     // Pages of which everything found is newer than the snapshot: it is newer than the table, too,
     // or there already. Their findings become patches; the others stay.
     void leave_patches() {
@@ -169,28 +181,17 @@ class Update {
 
     void leave_page(std::size_t at, std::size_t end) {
         const std::uint64_t first = page_number(findings_[at]) * kPageEntries;
-        std::array<Best, kPageEntries> best{};
-        for (; at < end; ++at) {
-            const Finding& f = findings_[at];
-            const auto index = static_cast<std::uint32_t>(f.lba.value - first);
-            for (std::uint32_t i = index; i < index + f.blocks; ++i) best[i].consider(f);
-        }
+        gather(at, end);
         for (std::uint32_t i = 0; i < kPageEntries; ++i) {
-            if (best[i].version == 0) continue;
-            out_.patches.push_back({Lba(first + i), best[i].entry});
-            if (best[i].entry.mapped())
-                ++out_.totals.valid[l_.band_of(best[i].entry.pba(l_)).value];
+            if (best_[i].version == 0) continue;
+            const PmtEntry entry = best_[i].entry;
+            out_.patches.push_back({Lba(first + i), entry});
+            if (entry.mapped()) ++out_.totals.valid[l_.band_of(entry.pba(l_)).value];
         }
     }
 
     Io transfer(IoKind kind, std::size_t page) {
-        Io io;
-        io.kind = kind;
-        io.device = in_.array.scm[l_.pmt_drive(pages_[page].id)];
-        io.offset = l_.pmt_page_offset(pages_[page].id);
-        io.bytes = kBlockBytes;
-        io.data = blocks_.data() + page * kBlockBytes;
-        return io;
+        return in_.array.pmt_io(kind, pages_[page].id, blocks_.data() + page * kBlockBytes);
     }
 
     bool read_pages() {
@@ -222,20 +223,13 @@ class Update {
 
     // Weighs the page's findings, from `at` on; returns where those of the next page begin.
     std::size_t weigh_page(std::size_t page, std::size_t at) {
-        const std::uint64_t first = pages_[page].id.value * kPageEntries;
-        std::array<Best, kPageEntries> best{};
-        std::array<Best, kPageEntries> in_memory{};
-        for (; at < findings_.size() && page_number(findings_[at]) == pages_[page].id.value; ++at) {
-            const Finding& c = findings_[at];
-            auto& list = c.sequence == kInMemory ? in_memory : best;
-            const auto index = static_cast<std::uint32_t>(c.lba.value - first);
-            for (std::uint32_t i = index; i < index + c.blocks; ++i) list[i].consider(c);
-        }
+        const std::size_t end = end_of_page(at);
+        gather(at, end);
         for (std::uint32_t i = 0; i < kPageEntries; ++i) {
-            if (best[i].version != 0) weigh(page, i, best[i]);
-            if (in_memory[i].version != 0) weigh_memory(page, i, in_memory[i], best[i]);
+            if (best_[i].version != 0) weigh(page, i, best_[i]);
+            if (in_memory_[i].version != 0) weigh_memory(page, i, in_memory_[i], best_[i]);
         }
-        return at;
+        return end;
     }
 
     bool counts(PmtEntry entry) const {
@@ -341,6 +335,7 @@ class Update {
         pages_[page].changed = true;
     }
 
+    using PageBest = std::array<Best, kPageEntries>;
     const TableUpdateInput& in_;
     const ArrayLayout& l_;
     TableUpdate out_;
@@ -348,6 +343,7 @@ class Update {
     std::size_t slots_ = 0;                    // of them
     std::vector<std::uint32_t> counts_below_;  // by band
     std::vector<Finding> findings_;            // by page
+    PageBest best_, in_memory_;                // of one page
     Buffer blocks_;
     std::vector<Page> pages_;
     std::size_t used_ = 0;  // of pages_

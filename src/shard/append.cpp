@@ -1,4 +1,6 @@
 // The write path up to the acknowledgement: into the open segment, into the TPS, sealed for commit.
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "shard/shard.h"
@@ -53,8 +55,12 @@ bool Shard::prepare(PageOp& op) {
     if (merges_unjournaled(op)) return false;
     if (op.merged) return true;
     // A trim that was appended before but is not yet in the table would be overlooked.
-    if (merges_pending_ == 0 && trims_unapplied_ == 0 && !merge_failed_) start_merge(op);
+    if (merges_pending_ == 0 && !any_trim_unapplied() && !merge_failed_) start_merge(op);
     return op.merged;
+}
+
+bool Shard::any_trim_unapplied() const {
+    return std::ranges::any_of(segments_, [](const auto& s) { return s->trims_unapplied != 0; });
 }
 
 // Old contents that bypass the TPS are not durable before their segment is. Were they in this
@@ -215,7 +221,6 @@ bool Shard::append_trim(PageOp& op) {
     open().append_tombstone(Tombstone{op.first, op.blocks, op.version});
     op.trim_segment = open_sequence_;
     ++open().trims_unapplied;
-    ++trims_unapplied_;
     writes_.pop_front();
     pending_.push_back(op);
     counters_.add(Counter::user_trimmed_bytes, op.bytes);

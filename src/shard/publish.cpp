@@ -101,7 +101,6 @@ void Shard::apply_trim(PageOp& op) {
 }
 
 void Shard::trim_page(PageOp& op, CachedPage* cached) {
-    --trims_unapplied_;
     --segment(op.trim_segment).trims_unapplied;
     if (cached == nullptr) {
         damaged_page();

@@ -137,6 +137,7 @@ class Shard {
     bool prepare(PageOp& op);
     void look_before_trim(PageOp& op, const CachedPage* cached);
     bool merges_unjournaled(const PageOp& op) const;
+    bool any_trim_unapplied() const;
     void start_merge(PageOp& op);
     bool append(PageOp& op);
     bool append_trim(PageOp& op);
@@ -221,7 +222,6 @@ class Shard {
     std::uint32_t merges_pending_ = 0;
     bool merge_failed_ = false;
     bool trim_waiting_ = false;
-    std::uint32_t trims_unapplied_ = 0;  // appended, not yet in the table
 
     OpFifo flushes_;
     PageOp* flushing_ = nullptr;

@@ -350,11 +350,12 @@ TEST_CASE("band table: what a snapshot may count on as published") {
         t.bands.durable(p);
     }
     auto published = [&] {
-        const BandsPublished now = t.bands.published_now();
+        Snapshot now;
+        t.bands.published_now(now);
         REQUIRE(now.open.size() == 1);
-        CHECK(now.open[0].band == id);
+        CHECK(now.open[0].band == id.value);
         CHECK(now.open[0].sequence == places[0].sequence);
-        CHECK(now.next_sequence == places[0].sequence + 1);
+        CHECK(now.next_band_sequence == places[0].sequence + 1);
         return now.open[0].published;
     };
     // Another shard is ahead: what lies behind a gap does not count yet.
@@ -366,7 +367,9 @@ TEST_CASE("band table: what a snapshot may count on as published") {
     t.bands.published(places[2], 0);
     CHECK(published() == 4);
     for (std::uint32_t i = 4; i < t.layout.segments_per_band; ++i) t.commit(t.place());
-    CHECK(t.bands.published_now().open.empty());
+    Snapshot closed;
+    t.bands.published_now(closed);
+    CHECK(closed.open.empty());
     CHECK(t.bands.placed() == t.layout.segments_per_band);
 }
 
