@@ -268,6 +268,7 @@ bool Shard::journal() {
     contents.last_trim = trims.tombstones();
     contents.last_segment = s.sequence;
     contents.frontier = bands_.user_frontier();
+    contents.awaited = span_.segment != nullptr;
     if (!tps_.ring_has_room(contents)) return make_ring_room(contents.frontier);
     const std::uint64_t record = tps_.write(contents, pending_.take());
     trims.trims_journaled = trims.tombstones();

@@ -17,6 +17,8 @@ Tps::Tps(const ArrayContext& array, std::uint32_t shard, IoQueue& queue, Counter
     header_capacity_ =
         std::uint64_t{tps_header_blocks(tps_max_entries(array.layout))} * kBlockBytes;
     headers_ = Buffer(kRecords * header_capacity_);
+    largest_record_ =
+        header_capacity_ + 2 * std::uint64_t{array.layout.slots_per_segment} * kBlockBytes;
     for (Record& r : records_) r.ios.reserve(3 * array.scm.size());
     for (Device* scm : array.scm) must_flush_ |= scm->geometry().volatile_cache;
 }
@@ -34,9 +36,12 @@ std::uint64_t Tps::start_of(std::uint64_t bytes) const {
 }
 
 bool Tps::ring_has_room(const Contents& c) const {
-    // One block is always left for a record that only tells of the tail.
+    // One block is always left for a record that only tells of the tail. And room for one that a
+    // sealed segment waits for, wherever it starts: if all records are of that segment, nothing
+    // else would ever bring back space.
     const std::uint64_t bytes = record_bytes(c);
-    const std::uint64_t spare = c.entries() == 0 ? 0 : kBlockBytes;
+    std::uint64_t spare = c.entries() == 0 ? 0 : kBlockBytes;
+    if (c.entries() != 0 && !c.awaited) spare += 2 * largest_record_;
     return start_of(bytes) + bytes + spare - told_tail_ <= ring_bytes_;
 }
 

@@ -34,6 +34,7 @@ class Tps {
         std::uint32_t first_trim = 0, last_trim = 0;  // [first, last)
         std::uint64_t last_segment = 0;               // the newest segment that any of it lies in
         Placement frontier;
+        bool awaited = false;  // a sealed segment is not committed before it is durable
         std::uint32_t blocks() const { return pieces[0].count() + pieces[1].count(); }
         std::uint32_t entries() const { return blocks() + last_trim - first_trim; }
     };
@@ -93,6 +94,7 @@ class Tps {
     const std::uint64_t ring_bytes_;
     const std::uint64_t ring_offset_;
     std::uint64_t header_capacity_;
+    std::uint64_t largest_record_;
     Buffer headers_;
     std::array<Record, kRecords> records_;
     std::uint64_t oldest_ = 1;  // sequences oldest_ .. next_ - 1 are in flight
