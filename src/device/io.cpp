@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "base/assert.h"
 #include "device/device.h"
@@ -50,6 +51,44 @@ const char* to_string(IoKind kind) {
             return "discard";
     }
     return "unknown";
+}
+
+const char* to_string(PersistencePoint point) {
+    static constexpr const char* kNames[] = {
+        "none",
+        "create",
+        "tps write",
+        "tps flush",
+        "strip write",
+        "strip flush",
+        "gc strip write",
+        "gc strip flush",
+        "keeper write",
+        "keeper flush",
+        "keeper discard",
+        "pmt write back",
+        "snapshot table flush",
+        "snapshot write",
+        "snapshot flush",
+        "replay strip write",
+        "replay strip flush",
+        "table build write",
+        "table build flush",
+        "table update write",
+        "table update flush",
+        "recovery snapshot write",
+        "recovery snapshot flush",
+        "band table write",
+        "band table flush",
+        "qlc superblock discard",
+        "qlc superblock write",
+        "qlc superblock flush",
+        "scm superblock discard",
+        "scm superblock write",
+        "scm superblock flush",
+    };
+    static_assert(std::size(kNames) == static_cast<std::size_t>(PersistencePoint::count));
+    return kNames[static_cast<std::size_t>(point)];
 }
 
 Error describe_failure(const Io& io) {

@@ -1,6 +1,7 @@
 #include "gc/collector.h"
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "gc/policy.h"
 
 namespace qlcshape {
@@ -149,7 +150,9 @@ bool Collector::give_back() {
     bool any = false;
     const std::uint64_t unsettled = oldest_unsettled();
     for (std::size_t i = 0; i < awaiting_.size();) {
-        if (awaiting_[i].last_target < unsettled && !bands_.has_readers(awaiting_[i].band)) {
+        const bool settled =
+            awaiting_[i].last_target < unsettled || canary(Canary::band_freed_early);
+        if (settled && !bands_.has_readers(awaiting_[i].band)) {
             bands_.moved(awaiting_[i].band);
             awaiting_.erase(awaiting_.begin() + static_cast<std::ptrdiff_t>(i));
             any = true;

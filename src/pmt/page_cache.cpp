@@ -131,7 +131,9 @@ bool PageCache::write_back(Way& way, Fifo<Transfer>& idle) {
 void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
     ++transfers_busy_;
     Io& io = transfer.io;
-    io = array_.pmt_io(kind, page, transfer.block);
+    io = array_.pmt_io(
+        kind, page, transfer.block,
+        kind == IoKind::write ? PersistencePoint::pmt_write_back : PersistencePoint::none);
     io.context = &transfer;
     io.done = [](Io& done) {
         auto& t = *static_cast<Transfer*>(done.context);

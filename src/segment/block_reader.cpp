@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/crc32c.h"
 
 namespace qlcshape {
@@ -62,7 +63,8 @@ void BlockReader::direct_done(BlockRead& read) {
     for (std::uint32_t i = 0; i < read.blocks; ++i) {
         if (read.io.error_number == 0) {
             const std::uint32_t crc = crc32c({read.data + i * kBlockBytes, kBlockBytes});
-            if (read.expected[i].crc_matches(array_.layout, crc)) continue;
+            if (read.expected[i].crc_matches(array_.layout, crc) || canary(Canary::ignore_crc))
+                continue;
             counters_.add(Counter::verify_failed, 1);
         }
         read.to_rebuild |= 1u << i;
