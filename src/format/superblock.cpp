@@ -199,7 +199,8 @@ void encode_superblock(const Superblock& s, const Uuid& device, std::span<std::b
     store_list(record, kMembersAt, s.members);
     store_list(record, kVolumesAt, s.volumes);
     store_list(record, kExtentsAt, s.extents);
-    // The record ends with something other than zeroes: one whose last write is missing is not whole.
+    // The record ends with something other than zeroes: one whose last write is missing is not
+    // whole.
     store<std::uint64_t>(record.data() + record.size() - kTrailerBytes, s.generation);
 
     Fixed f{};
