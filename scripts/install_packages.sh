@@ -5,7 +5,8 @@ set -euo pipefail
 packages=(
     g++ cmake ninja-build pkg-config git python3 clang-format ccache
     liburing-dev libisal-dev libboost-dev libfmt-dev libtomlplusplus-dev
-    catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev redis-tools
+    catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev
+    redis-tools man-db
 )
 
 missing=()
