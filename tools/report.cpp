@@ -70,6 +70,10 @@ int report_error(const std::string& verb, bool json, const Error& error) {
     return exit_code_for(error.code);
 }
 
+void print_log(LogLevel level, const std::string& message) {
+    if (level != LogLevel::info) fmt::print(stderr, "qlcshape: {}\n", message);
+}
+
 Json new_object(const std::string& verb) { return {{"schema", 1}, {"verb", verb}}; }
 
 void print(const Json& object) {

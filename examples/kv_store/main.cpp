@@ -58,10 +58,15 @@ static Status serve(Engine& engine, const Arguments& arguments, int signals) {
     return {};
 }
 
+static void print(qlcshape::LogLevel, const std::string& message) {
+    std::fprintf(stderr, "kv_store: %s\n", message.c_str());
+}
+
 static Status run(const Arguments& arguments) {
     const int signals = catch_stop_signals();
-    const Result<Options> options = Options::from_file(arguments.array_file);
+    Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
+    options->log = print;
     const auto engine = Engine::open(*options);
     if (!engine) return std::unexpected(engine.error());
     const Status served = serve(**engine, arguments, signals);

@@ -23,6 +23,12 @@ struct DeviceOptions {
 // in percent (0 to 100). From the thread that called the operation.
 using Progress = std::function<void(const std::string& what, double percent)>;
 
+// What happens to an open array, for a log: opened and recovered, volumes made and deleted, drives
+// that fail, blocks that were damaged, closed. Called from the thread that opens, closes or changes
+// volumes, and from one thread that looks once a second; never from a thread that serves requests.
+enum class LogLevel { info, warning, error };
+using Log = std::function<void(LogLevel level, const std::string& message)>;
+
 struct Options {
     // [array]: used by create(); open() takes them from the superblocks and ignores these.
     std::string name = "array";
@@ -44,6 +50,7 @@ struct Options {
     bool read_only = false;
 
     Progress progress;  // may be empty
+    Log log;            // may be empty
 
     // Reads an array file (TOML). Relative paths become relative to the file's folder. The error
     // names the key or the line.

@@ -17,9 +17,10 @@ struct LatencySummary {  // microseconds, each within 4% of the true value
 struct DeviceStatus {
     std::string uuid;
     std::string path;
-    std::string role;   // "qlc", "scm"
-    std::string state;  // "online", "missing"
-    std::uint64_t errors = 0;
+    std::string role;          // "qlc", "scm"
+    std::string state;         // "online", "missing"
+    std::uint64_t errors = 0;  // transfers that failed since the array was opened
+    std::string last_error;    // the last of them: offset, cause, remedy
     std::uint64_t capacity_bytes = 0;
 };
 

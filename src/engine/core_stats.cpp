@@ -71,6 +71,10 @@ void fill_devices(Stats& s, const std::vector<MemberDevice>& members) {
         d.role = to_string(m.record.role);
         d.state = m.device == nullptr ? "missing" : "online";
         d.capacity_bytes = m.record.capacity_bytes;
+        if (m.device != nullptr) {
+            d.errors = m.device->failures();
+            d.last_error = m.device->last_failure();
+        }
         s.devices.push_back(std::move(d));
     }
 }
