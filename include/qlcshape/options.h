@@ -42,6 +42,9 @@ struct Options {
     std::vector<std::uint32_t> cores;  // where shard i is pinned; empty: nowhere
     std::uint32_t gc_threads = 1;
     std::uint64_t pmt_cache_bytes = 64 << 20;  // DRAM for the page cache, at least one set a shard
+    // While the array is open this file is written anew each second: to_prometheus() of its
+    // statistics. Removed when the array is closed. Empty: none.
+    std::string metrics_path;
 
     std::vector<DeviceOptions> devices;
 

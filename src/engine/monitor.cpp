@@ -2,8 +2,13 @@
 
 #include <pthread.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
 
 #include "engine/core.h"
 
@@ -67,8 +72,9 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
 }
 
 Monitor::Monitor(const Options& options, const Core& core) : options_(options), core_(core) {
-    if (!options_.log) return;
+    if (!options_.log && options_.metrics_path.empty()) return;
     last_ = core_.stats();
+    write_metrics();
     thread_ = std::thread([this] { run(); });
     pthread_setname_np(thread_.native_handle(), "qs-monitor");
 }
@@ -82,6 +88,7 @@ Monitor::~Monitor() {
     stopping_.notify_one();
     thread_.join();
     look();
+    if (!options_.metrics_path.empty()) std::remove(options_.metrics_path.c_str());
 }
 
 void Monitor::run() {
@@ -93,6 +100,22 @@ void Monitor::look() {
     Stats now = core_.stats();
     log_changes(options_, last_, now);
     last_ = std::move(now);
+    write_metrics();
+}
+
+// A reader sees the file whole: it is put in place by its name. Metrics are no reason to stop.
+void Monitor::write_metrics() {
+    if (options_.metrics_path.empty()) return;
+    const std::string fresh = options_.metrics_path + ".new";
+    std::ofstream file(fresh, std::ios::trunc);
+    file << to_prometheus(last_);
+    file.close();
+    const bool written = file && std::rename(fresh.c_str(), options_.metrics_path.c_str()) == 0;
+    if (!written && !metrics_failed_) {
+        log(options_, LogLevel::warning, "{}: the metrics can't be written: {}",
+            options_.metrics_path, std::strerror(errno));
+    }
+    metrics_failed_ = !written;
 }
 
 }  // namespace qlcshape

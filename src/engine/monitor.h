@@ -1,5 +1,6 @@
-// Looks at an open array once a second, on a thread of its own, and tells what has changed: drives
-// that failed, blocks that were damaged. So nothing on the path of a request ever calls a log.
+// Looks at an open array once a second, on a thread of its own: tells the log what has changed
+// (drives that failed, blocks that were damaged) and writes the metrics file. So nothing on the
+// path of a request does either.
 #pragma once
 
 #include <fmt/format.h>
@@ -36,10 +37,12 @@ class Monitor {
   private:
     void run();
     void look();
+    void write_metrics();
 
     const Options& options_;
     const Core& core_;
     Stats last_;
+    bool metrics_failed_ = false;
     std::mutex mutex_;
     std::condition_variable stopping_;
     bool stop_ = false;
