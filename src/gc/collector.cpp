@@ -1,6 +1,7 @@
 #include "gc/collector.h"
 
 #include "base/assert.h"
+#include "base/probe.h"
 #include "gc/policy.h"
 
 namespace qlcshape {
@@ -142,6 +143,7 @@ bool Collector::end_victim() {
     awaiting_.push_back(*victim_);
     victim_.reset();
     counters_.add(Counter::gc_bands_moved, 1);
+    QS_PROBE(gc_band_moved, awaiting_.back().band.value);
     return true;
 }
 

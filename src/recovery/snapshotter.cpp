@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/probe.h"
+
 namespace qlcshape {
 
 Snapshotter::Snapshotter(Parts parts, IoQueue& queue, Counters& counters)
@@ -92,6 +94,7 @@ void Snapshotter::write() {
     ++snapshot_.generation;
     encode_snapshot(snapshot_, parts_.array.layout, parts_.array.array, record_.span());
     counters_.add(Counter::band_table_written_bytes, record_.size());
+    QS_PROBE(snapshot, snapshot_.generation);
     step_ = Step::writing;
     submit(IoKind::write);
 }
