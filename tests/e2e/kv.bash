@@ -18,19 +18,24 @@ kv_start() {
     kv=$!
     for _ in {1..1200}; do
         grep -q ready kv.out && return
-        kill -0 $kv 2>/dev/null || { cp kv.err err; fail "kv_store ended"; }
+        kill -0 "$kv" 2>/dev/null || { cp kv.err err; fail "kv_store ended"; }
         sleep 0.05
     done
     fail "kv_store is not ready after a minute"
 }
 
 kv_stop() {
-    kill -TERM $kv
-    wait $kv || { cp kv.err err; fail "kv_store ended with $?"; }
+    kill -TERM "$kv"
+    wait "$kv" || { cp kv.err err; fail "kv_store ended with $?"; }
+}
+
+kv_kill() {
+    kill -KILL "$kv"
+    wait "$kv" 2>/dev/null || true
 }
 
 # The server must not outlive the test.
-trap '[[ -z ${kv-} ]] || kill -KILL $kv 2>/dev/null || true; wait; rm -rf "$WORK"' EXIT
+trap '[[ -z ${kv-} ]] || kill -KILL "$kv" 2>/dev/null || true; wait; rm -rf "$WORK"' EXIT
 
 # cli ARGUMENT...: redis-cli's raw output.
 cli() { redis-cli -s kv.sock --raw "$@"; }

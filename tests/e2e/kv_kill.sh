@@ -130,8 +130,7 @@ for cycle in $(seq "${QLCSHAPE_KV_KILLS:-10}"); do
     python3 drill.py load "$RANDOM" >load.out 2>&1 &
     load=$!
     sleep "0.$((RANDOM % 9))$((RANDOM % 9 + 1))"
-    kill -KILL $kv
-    wait $kv 2>/dev/null || true
+    kv_kill
     wait $load || { cp load.out err; fail "the load"; }
     [[ $((cycle % 5)) != 0 ]] || expect 0 "$QLCSHAPE" check array.toml
 done

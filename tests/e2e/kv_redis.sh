@@ -145,8 +145,7 @@ kv_stop
 
 # Killed it leaves its socket behind, which is no obstacle.
 kv_start
-kill -KILL $kv
-wait $kv 2>/dev/null || true
+kv_kill
 kv_start
 answers again GET a
 kv_stop
