@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "kv_store/commands.h"
@@ -85,7 +86,12 @@ int main(int argc, char** argv) {
     where->require_option(1);
     CLI11_PARSE(app, argc, argv);
 
-    const Status status = run(arguments);
+    Status status;
+    try {
+        status = run(arguments);
+    } catch (const std::system_error& error) {  // epoll, eventfd: no more files or memory
+        status = std::unexpected(qlcshape::Error{qlcshape::Errc::io_error, error.what()});
+    }
     if (!status) std::fprintf(stderr, "kv_store: %s\n", status.error().message.c_str());
     return status ? 0 : 2;
 }

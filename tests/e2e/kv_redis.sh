@@ -160,6 +160,21 @@ kv_start --port 16379
 expect 2 "$KV_STORE" array.toml --volume kv --socket other.sock
 kv_stop
 
+# Two drives gone: everything can be read, nothing changed, and both are told.
+mv qlc1.img away1.img
+mv qlc4.img away4.img
+kv_start
+answers again GET a
+[[ $(cli GET v524288) == "$(cat value.524288)" ]] || fail "a large value without two drives"
+says_cli "open for reading alone" SET a other
+says_cli "open for reading alone" DEL v524288
+answers again GET a
+[[ $(cli GET v524288) == "$(cat value.524288)" ]] || fail "a large value after a DEL that failed"
+kv_stop
+grep "is missing" kv.err >/dev/null || fail "missing drives were not told"
+mv away1.img qlc1.img
+mv away4.img qlc4.img
+
 # A volume that holds something else is left alone.
 expect 0 "$QLCSHAPE" volume delete array.toml kv
 expect 0 "$QLCSHAPE" volume create array.toml kv --size 16MiB
