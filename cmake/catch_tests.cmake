@@ -1,5 +1,5 @@
-# qs_catch_tests(unit) makes unit_tests of the folder's sources and one ctest, labelled `unit`, of
-# each TEST_CASE.
+# qs_catch_tests(unit) makes unit_tests of the folder's *_test.cpp and one ctest, labelled `unit`, of
+# each TEST_CASE. LIBRARIES: what they test beside the engine.
 find_package(Catch2 2.13 REQUIRED)
 include(Catch)
 
@@ -10,15 +10,14 @@ if(NOT TARGET qs_catch_main)
 endif()
 
 function(qs_catch_tests label)
-  cmake_parse_arguments(TESTS "" "TIMEOUT" "" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS *.cpp)
-  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  cmake_parse_arguments(TESTS "" "TIMEOUT" "LIBRARIES" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *_test.cpp)
   if(NOT sources)
     add_custom_target(${label}_tests)
     return()
   endif()
   add_executable(${label}_tests ${sources})
-  target_link_libraries(${label}_tests PRIVATE qs_internal qs_catch_main)
+  target_link_libraries(${label}_tests PRIVATE qs_internal qs_catch_main ${TESTS_LIBRARIES})
   if(TARGET qs_inplace)
     target_link_libraries(${label}_tests PRIVATE qs_inplace)
   endif()

@@ -37,10 +37,18 @@ run_suite() {
     summary+=("$preset: $(grep 'tests passed' "$log")")
 }
 
+# A simulated history is a pure function of its seed, whatever the build.
+traces() {
+    "${fixed_addresses[@]}" "build/$1/tests/sim_tests" '[traces]' | grep '^trace of'
+}
+
 scripts/install_packages.sh
 run_suite release
 if [ $quick = no ]; then
     run_suite asan unit_tests sim_tests
+    echo "== traces: release against asan"
+    diff <(traces release) <(traces asan)
+    summary+=("traces: $(traces release | wc -l) histories, the same in release and asan")
     run_suite tsan unit_tests stress_tests
 fi
 printf '%s\n' "${summary[@]}"

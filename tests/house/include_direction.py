@@ -15,7 +15,7 @@ from sources import finish, sources
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 STD_HEADER = re.compile(r"^[a-z_0-9]+$")
-PROGRAMS = {"tools": {"tools", "bench"}, "bench": {"bench"}, "plugins": {"plugins"}}
+PROGRAMS = {"tools": {"tools", "bench", "tests"}, "bench": {"bench"}, "plugins": {"plugins"}}
 
 
 def allowed_folders(root, problems):

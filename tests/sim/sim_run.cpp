@@ -2,450 +2,176 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-#include <memory>
-#include <optional>
-#include <set>
-#include <vector>
-
-#include "engine/core.h"
 #include "engine/format_array.h"
-#include "oracle.h"
-#include "recovery/check.h"
-#include "sim_world.h"
+#include "sim_history.h"
 
 namespace qlcshape::sim {
 
-namespace {
-
-class History {
-  public:
-    explicit History(std::uint64_t seed) : world_(seed), rng_(world_.random()) { shape(); }
-
-    RunResult run(std::uint32_t cycles) {
-        if (!create()) return finish();
-        for (std::uint32_t i = 0; i < cycles && result_.violation.empty(); ++i) cycle();
-        return finish();
-    }
-
-  private:
-    struct Op {
-        bool busy = false;
-        bool read = false;
-        std::uint32_t id = 0;
-        std::uint64_t first_sector = 0, sectors = 0;
-        Buffer data;
-    };
-
-    void shape() {
-        options_.name = "sim";
-        options_.data_strips = static_cast<std::uint32_t>(2 + rng_.below(3));
-        options_.strip_bytes = 64 * KiB;
-        options_.band_bytes = (4 + 4 * rng_.below(2)) * options_.strip_bytes;
-        options_.overprovision = 0.25 + 0.05 * static_cast<double>(rng_.below(3));
-        options_.shards = static_cast<std::uint32_t>(1 + rng_.below(3));
-        options_.pmt_cache_bytes = options_.shards * PageCache::kSetBytes;
-        const bool qlc_cache = rng_.chance(2, 3), scm_cache = rng_.chance(2, 3),
-                   clears = rng_.chance(1, 2);
-        const std::uint64_t bands = 50 + rng_.below(60);
-        for (std::uint32_t i = 0; i < options_.data_strips + 2; ++i) {
-            media_.push_back(&world_.add(fmt::format("qlc{}", i), (bands + 2) * options_.band_bytes,
-                                         qlc_cache, clears));
-            options_.devices.push_back({Role::qlc, media_.back()->name, 0});
-        }
-        for (std::uint32_t i = 0; i < 2; ++i) {
-            media_.push_back(&world_.add(fmt::format("scm{}", i), 40 * MiB, scm_cache, true));
-            options_.devices.push_back({Role::scm, media_.back()->name, 0});
-        }
-        counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
-        ops_.resize(1 + rng_.below(24));
-        for (Op& op : ops_) op.data = Buffer(kLargest);
-    }
-
-    std::vector<std::unique_ptr<Device>> devices() {
-        std::vector<std::unique_ptr<Device>> list;
-        for (std::size_t i = 0; i < media_.size(); ++i) {
-            if (!lost_.contains(i)) list.push_back(world_.device(*media_[i]));
-        }
-        return list;
-    }
-
-    std::unique_ptr<IoQueue> queue() {
-        auto q = std::make_unique<IoQueue>();
-        q->set_idle([this] { world_.step(); });
-        return q;
-    }
-
-    bool create() {
-        auto list = devices();
-        auto q = queue();
-        const Status made = format_array(options_, list, false, rng_, *q);
-        if (!made) return violate("create: " + made.error().message);
-        return true;
-    }
-
-    bool violate(const std::string& what) {
-        if (result_.violation.empty()) result_.violation = what;
-        return false;
-    }
-
-    bool open() {
-        Surroundings around{world_, rng_,
-                            [this](std::vector<std::span<std::byte>>) { return queue(); },
-                            1 + rng_.below(40), counted_pages_};
-        auto core = Core::open(options_, devices(), "", std::move(around));
-        if (!core) {
-            if (!world_.dead()) violate("open: " + core.error().message);
-            return false;
-        }
-        core_ = std::move(*core);
-        const Stats stats = core_->stats();
-        moved_before_ = stats.gc.bands_moved;
-        if (stats.recovery.kind == "snapshot") ++result_.snapshot_recoveries;
-        if (stats.recovery.kind == "full") ++result_.full_recoveries;
-        return true;
-    }
-
-    // Opens with one or two QLC drives missing, and reads everything: after a crash, too.
-    void look_degraded() {
-        world_.power_on();
-        const std::size_t drives = options_.data_strips + 2;
-        lost_ = {rng_.below(drives), rng_.below(drives)};
-        if (open()) {
-            ++result_.degraded_opens;
-            auto volume = core_->volume("v");
-            if (!core_->read_only()) violate("it opened for writing with drives missing");
-            if (volume) {
-                volume_ = *volume;
-                compare_all(false);
-            }
-            drop();
-        }
-        lost_.clear();
-    }
-
-    // Opens, with power cuts on the way, until it succeeds; reads everything back; puts load on it;
-    // ends in a cut or a clean close.
-    void cycle() {
-        if (opened_before_ && rng_.chance(1, 4)) look_degraded();
-        for (std::uint32_t tries = 0;; ++tries) {
-            world_.power_on();
-            if (crashed_ && rng_.chance(1, 6)) spoil_table();
-            const bool cut = opened_before_ && tries < 3 && rng_.chance(1, 3);
-            world_.cut_after(cut ? 1 + rng_.below(400) : 0);
-            const bool opened = open();
-            if (opened && !world_.dead()) break;
-            if (core_) drop();
-            if (!result_.violation.empty()) return;
-            ++result_.crashes_in_recovery;
-        }
-        world_.cut_after(0);
-        if (!opened_before_ && !make_volume()) return;
-        opened_before_ = true;
-        auto volume = core_->volume("v");
-        if (!volume) return void(violate("the volume is gone"));
-        volume_ = *volume;
-        if (!compare_all(true)) return drop();
-        load();
-        if (!result_.violation.empty()) return drop();
-        if (rng_.chance(1, 4))
-            close_clean();
-        else
-            crash();
-    }
-
-    // After a crash the table can be built from headers alone: without a snapshot, or where a page
-    // is damaged (which recovery sees at once if it reads all of the table).
-    void spoil_table() {
-        const ArrayLayout l = *layout_;
-        const bool page = counted_pages_ != 0 && rng_.chance(1, 2);
-        const PageId id(rng_.below(l.pmt_pages));
-        for (std::uint32_t i = 0; i < l.p.scm_count; ++i) {
-            std::byte* scm = media_[l.p.qlc_count + i]->bytes.data();
-            if (!page)
-                std::memset(scm + l.snapshot_offset, 0, 2 * l.snapshot_bytes);
-            else if (i == l.pmt_drive(id))
-                scm[l.pmt_page_offset(id) + rng_.below(kBlockBytes)] ^= std::byte{1};
-        }
-    }
-
-    bool make_volume() {
-        layout_ = core_->layout();
-        const std::uint64_t blocks = layout_->writable_blocks;
-        const Status made = core_->create_volume("v", blocks * kBlockBytes);
-        if (!made) return violate("create_volume: " + made.error().message);
-        oracle_.emplace(blocks * kSectorsPerBlock);
-        return true;
-    }
-
-    std::uint64_t sectors() const { return volume_->bytes / kSectorBytes; }
-
-    void poll_something() {
-        const auto& workers = core_->workers();
-        switch (rng_.below(3)) {
-            case 0:
-                world_.step();
-                break;
-            default:
-                workers[rng_.below(workers.size())]->poll(core_->phase());
-        }
-    }
-
-    void load() {
-        const std::uint64_t steps = 2000 + rng_.below(20000);
-        trims_ = rng_.chance(1, 2);
-        hot_ = rng_.chance(1, 2);
-        large_ = rng_.chance(1, 3);
-        partial_ = rng_.chance(1, 3);
-        for (std::uint64_t i = 0; i < steps && result_.violation.empty(); ++i) {
-            if (rng_.chance(1, 8)) submit_one();
-            poll_something();
-        }
-        if (core_->failed()) violate("the engine failed without a drive failing");
-    }
-
-    void submit_one() {
-        Op* op = nullptr;
-        for (Op& o : ops_) {
-            if (!o.busy) op = &o;
-        }
-        if (op == nullptr) return;
-        const std::uint64_t blocks = sectors() / kSectorsPerBlock;
-        std::uint64_t count = 1;
-        if (large_ && rng_.chance(1, 8))
-            count = 1 + rng_.below(kLargest / kBlockBytes);
-        else if (rng_.chance(1, 4))
-            count = 1 + rng_.below(16);
-        count = std::min(count, blocks);
-        std::uint64_t first = rng_.below(blocks - count + 1);
-        if (hot_ && rng_.chance(3, 4)) first %= std::max<std::uint64_t>(1, blocks / 16);
-        op->first_sector = first * kSectorsPerBlock;
-        op->sectors = count * kSectorsPerBlock;
-        if (partial_ && rng_.chance(1, 2)) {
-            op->first_sector += rng_.below(std::min<std::uint64_t>(7, op->sectors - 1) + 1);
-            op->sectors = 1 + rng_.below(first * kSectorsPerBlock + op->sectors - op->first_sector);
-        }
-        op->busy = true;
-        ++result_.operations;
-        const std::uint64_t kind = rng_.below(10);
-        if (kind < 2) return submit(*op, Op_read());
-        if (kind == 2 && rng_.chance(1, 4)) return submit(*op, qlcshape::Op::flush);
-        if (kind == 3 && trims_)
-            return submit(*op, rng_.chance(1, 2) ? qlcshape::Op::trim : qlcshape::Op::write_zeroes);
-        submit(*op, qlcshape::Op::write);
-    }
-    static qlcshape::Op Op_read() { return qlcshape::Op::read; }
-
-    void submit(Op& op, qlcshape::Op kind) {
-        op.read = kind == qlcshape::Op::read;
-        op.id = 0;
-        Request request{
-            kind, op.first_sector * kSectorBytes, op.sectors * kSectorBytes, op.data.data(), {}};
-        const bool one_page = op.first_sector * kSectorBytes / kPageSpanBytes ==
-                              ((op.first_sector + op.sectors) * kSectorBytes - 1) / kPageSpanBytes;
-        const std::uint64_t touched = (op.first_sector + op.sectors + 7) / 8 - op.first_sector / 8;
-        switch (kind) {
-            case qlcshape::Op::read:
-                oracle_->begin_read();
-                break;
-            case qlcshape::Op::write:
-                op.id = oracle_->begin(++stamp_, op.first_sector, op.sectors,
-                                       one_page && touched <= kAtomicWriteBlocks);
-                for (std::uint64_t s = 0; s < op.sectors; ++s)
-                    fill(op.data.data() + s * kSectorBytes, stamp_);
-                break;
-            case qlcshape::Op::write_zeroes:
-                op.id = oracle_->begin(0, op.first_sector, op.sectors, false);
-                break;
-            case qlcshape::Op::trim: {
-                const std::uint64_t from = (op.first_sector + 7) / 8 * 8;
-                const std::uint64_t to = (op.first_sector + op.sectors) / 8 * 8;
-                if (to > from) op.id = oracle_->begin(0, from, to - from, false);
-                break;
-            }
-            case qlcshape::Op::flush:
-                request.offset_bytes = request.bytes = 0;
-                break;
-        }
-        request.done = [this, &op](Status status) { done(op, status); };
-        const Status taken = core_->submit(*volume_, std::move(request));
-        if (!taken) violate("submit: " + taken.error().message);
-    }
-
-    static void fill(std::byte* sector, std::uint64_t stamp) {
-        for (std::size_t i = 0; i < kSectorBytes; i += sizeof(stamp))
-            std::memcpy(sector + i, &stamp, sizeof(stamp));
-    }
-
-    // The sector's stamp; nothing where it is not all one stamp.
-    static std::optional<std::uint64_t> stamp_of(const std::byte* sector) {
-        std::uint64_t first;
-        std::memcpy(&first, sector, sizeof(first));
-        if (std::memcmp(sector, sector + sizeof(first), kSectorBytes - sizeof(first)) != 0)
-            return std::nullopt;
-        return first;
-    }
-
-    void done(Op& op, const Status& status) {
-        op.busy = false;
-        if (world_.dead()) return;
-        if (!status) return void(violate("an operation failed: " + status.error().message));
-        if (op.read) {
-            for (std::uint64_t s = 0; s < op.sectors; ++s)
-                check_sector(op.first_sector + s, op.data.data() + s * kSectorBytes);
-            oracle_->end_read();
-        } else if (op.id != 0) {
-            oracle_->acked(op.id);
-        }
-    }
-
-    void check_sector(std::uint64_t sector, const std::byte* data) {
-        const auto stamp = stamp_of(data);
-        if (!stamp || !oracle_->allowed(sector, *stamp)) {
-            violate(fmt::format("sector {} reads {}, allowed: {}", sector,
-                                stamp ? std::to_string(*stamp) : "a mixture",
-                                oracle_->expected(sector)));
-        }
-    }
-
-    // With `settle` what is seen must stay: recovery has decided.
-    bool compare_all(bool settle) {
-        oracle_->prune_all();
-        std::vector<std::uint64_t> seen(sectors());
-        Buffer buffer(64 * kBlockBytes);
-        for (std::uint64_t s = 0; s < sectors() && result_.violation.empty();) {
-            const std::uint64_t n = std::min<std::uint64_t>(64 * kSectorsPerBlock, sectors() - s);
-            bool finished = false;
-            Status outcome;
-            Request request{qlcshape::Op::read, s * kSectorBytes, n * kSectorBytes, buffer.data(),
-                            [&](Status status) {
-                                outcome = std::move(status);
-                                finished = true;
-                            }};
-            if (!core_->submit(*volume_, std::move(request)))
-                return violate("read after open was not taken");
-            for (std::uint64_t i = 0; !finished; ++i) {
-                poll_something();
-                if (i > 2000000) return violate("a read after open never ends");
-            }
-            if (!outcome) return violate("read after open: " + outcome.error().message);
-            for (std::uint64_t i = 0; i < n; ++i) {
-                check_sector(s + i, buffer.data() + i * kSectorBytes);
-                seen[s + i] = stamp_of(buffer.data() + i * kSectorBytes).value_or(0);
-            }
-            s += n;
-        }
-        if (!result_.violation.empty()) return false;
-        if (!settle) return true;
-        if (const std::uint64_t torn = oracle_->settle(seen); torn != 0) {
-            return violate(fmt::format("the atomic write {} is there in part", torn));
-        }
-        return true;
-    }
-
-    void crash() {
-        // Let some of what is in flight go on, then cut.
-        world_.cut();
-        ++result_.crashes;
-        crashed_ = true;
-        drop();
-    }
-
-    // Ends an opening whose power is gone: everything in flight has failed.
-    void drop() {
-        if (!world_.dead()) world_.cut();
-        for (int round = 0; round < 1000; ++round) {
-            for (const auto& w : core_->workers()) w->poll(core_->phase());
-        }
-        count_opening();
-        core_.reset();
-        volume_.reset();
-        for (Op& op : ops_) op.busy = false;
-    }
-
-    void count_opening() {
-        const Stats stats = core_->stats();
-        result_.bands_moved += stats.gc.bands_moved - moved_before_;
-        result_.snapshots += stats.pmt.snapshots;
-    }
-
-    void close_clean() {
-        auto settle = [&](auto&& condition, const char* what) {
-            for (std::uint64_t i = 0; !condition(); ++i) {
-                poll_something();
-                if (i > 20000000) return violate(fmt::format("closing hangs: {}", what));
-            }
-            return true;
-        };
-        core_->stop_requests();
-        if (!settle([&] { return core_->requests_in_flight() == 0; }, "requests in flight"))
-            return drop();
-        for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
-            core_->begin_phase(phase);
-            if (!settle([&] { return core_->reached(phase); }, "a phase")) return drop();
-        }
-        count_opening();
-        const Status closed = core_->finish_close();
-        if (!closed) violate("close: " + closed.error().message);
-        ++result_.clean_closes;
-        crashed_ = false;
-        core_.reset();
-        volume_.reset();
-        judge();
-    }
-
-    // The offline check of a cleanly closed array finds nothing.
-    void judge() {
-        auto q = queue();
-        auto discovery = discover(devices(), "", *q);
-        if (!discovery) return void(violate("discover: " + discovery.error().message));
-        ArrayContext array;
-        array.layout = *make_layout(discovery->superblock.parameters);
-        array.array = discovery->superblock.array;
-        array.qlc.resize(array.layout.p.qlc_count);
-        array.scm.resize(array.layout.p.scm_count);
-        for (MemberDevice& m : discovery->members) {
-            (m.record.role == DeviceRole::qlc ? array.qlc : array.scm)[m.record.index] =
-                m.device.get();
-        }
-        auto report = check_array(array, discovery->superblock, *q, {});
-        if (!report) return void(violate("check: " + report.error().message));
-        if (report->problems_found != 0) violate("check: " + report->problems.front());
-    }
-
-    RunResult finish() {
-        if (core_) drop();
-        result_.trace = world_.trace();
-        result_.events = world_.events();
-        return result_;
-    }
-
-    static constexpr std::uint64_t kSectorsPerBlock = kBlockBytes / kSectorBytes;
-    static constexpr std::uint64_t kLargest = 3 * MiB;
-
-    World world_;
-    Random& rng_;
-    Options options_;
-    std::vector<Media*> media_;
-    std::set<std::size_t> lost_;
-    std::vector<Op> ops_;
-    std::unique_ptr<Core> core_;
-    std::shared_ptr<VolumeState> volume_;
-    std::optional<Oracle> oracle_;
-    RunResult result_;
-    std::uint64_t stamp_ = 0;
-    std::uint64_t moved_before_ = 0;
-    bool opened_before_ = false;
-    std::uint64_t counted_pages_ = 0;
-    bool crashed_ = false;  // the last opening ended so
-    std::optional<ArrayLayout> layout_;
-    bool trims_ = false, hot_ = false, large_ = false, partial_ = false;
-};
-
-}  // namespace
-
-RunResult run_history(std::uint64_t seed, std::uint32_t cycles) {
-    return History(seed).run(cycles);
+History::History(std::uint64_t seed, Profile profile)
+    : world_(seed, profile), rng_(world_.random()) {
+    shape();
 }
+
+// Small arrays, so that GC must run and a recovery is short.
+void History::shape() {
+    options_.name = "sim";
+    constexpr struct {
+        std::uint32_t data_strips;
+        std::uint64_t strip_bytes;
+    } kStripes[] = {{2, 64 * KiB}, {3, 64 * KiB}, {4, 32 * KiB}, {4, 32 * KiB}, {8, 16 * KiB}};
+    const auto& stripe = kStripes[rng_.below(std::size(kStripes))];
+    options_.data_strips = stripe.data_strips;
+    options_.strip_bytes = stripe.strip_bytes;
+    const std::uint64_t segments = 4 + 2 * rng_.below(3);
+    options_.band_bytes = segments * options_.strip_bytes;
+    const std::uint64_t percent = 25 + 5 * rng_.below(3);
+    options_.overprovision = static_cast<double>(percent) / 100;
+    max_shards_ = options_.shards =
+        static_cast<std::uint32_t>(rng_.chance(1, 3) ? 1 : 1 + rng_.below(3));
+    options_.gc_threads = rng_.chance(1, 6) ? 2 : 1;
+    const bool qlc_cache = rng_.chance(2, 3), scm_cache = rng_.chance(2, 3),
+               clears = rng_.chance(1, 2), zoned = rng_.chance(1, 5);
+    const std::uint64_t recovery =
+        div_up(kRamSegments * max_shards_ + kGcTargets * options_.gc_threads, segments) + 1;
+    const std::uint64_t least =
+        4 + options_.gc_threads + recovery + std::max<std::uint64_t>(400 / percent + 1, 8);
+    const std::uint64_t bands = least + rng_.below(25);
+    const std::uint64_t units = round_up(64 * KiB, options_.band_bytes) / options_.band_bytes * 2;
+    for (std::uint32_t i = 0; i < options_.data_strips + 2; ++i) {
+        media_.push_back(&world_.add(fmt::format("qlc{}", i), (bands + units) * options_.band_bytes,
+                                     qlc_cache, clears));
+        media_.back()->qlc = true;
+        if (zoned) media_.back()->make_zoned(options_.band_bytes);
+        options_.devices.push_back({Role::qlc, media_.back()->name, 0});
+    }
+    const std::uint64_t ring =
+        ArrayLayout::min_tps_ring_bytes(options_.data_strips * options_.strip_bytes);
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        media_.push_back(
+            &world_.add(fmt::format("scm{}", i), 4 * MiB + ring * max_shards_, scm_cache, true));
+        options_.devices.push_back({Role::scm, media_.back()->name, 0});
+    }
+    counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
+    choose_weak();
+    ops_.resize(1 + rng_.below(24));
+    for (SimOp& op : ops_) op.data = Buffer(kLargest);
+}
+
+// What redundancy promises: any two QLC drives and one mirror of the TPS.
+void History::choose_weak() {
+    const std::uint64_t qlc = options_.data_strips + 2;
+    const std::uint64_t many = rng_.below(4);
+    if (many >= 1) weak_qlc_.insert(rng_.below(qlc));
+    if (many >= 2) weak_qlc_.insert(rng_.below(qlc));
+    for (const std::size_t i : weak_qlc_) media_[i]->weak = true;
+    if (rng_.chance(3, 4)) media_[qlc + rng_.below(2)]->weak = true;
+}
+
+bool History::create() {
+    auto list = devices();
+    auto q = queue();
+    const Status made = format_array(options_, list, false, rng_, *q);
+    if (!made) return violate("create: " + made.error().message);
+    return true;
+}
+
+bool History::violate(const std::string& what) {
+    if (result_.violation.empty()) result_.violation = what;
+    return false;
+}
+
+void History::poll_something() {
+    const auto& workers = core_->workers();
+    if (rng_.below(3) == 0) {
+        world_.step();
+    } else {
+        workers[rng_.below(workers.size())]->poll(core_->phase());
+    }
+    if (!world_.broken_rule().empty()) violate("zones: " + world_.broken_rule());
+}
+
+// Opens, with power cuts on the way, until it succeeds; reads everything back; puts load on it;
+// ends in a cut or a clean close.
+void History::cycle() {
+    if (opened_ != 0) {
+        if (rng_.chance(1, 8)) degraded_episode();
+        if (world_.faults().drive_faults() && rng_.chance(1, 8)) stale_episode();
+        if (world_.faults().media_faults() && rng_.chance(1, 8)) superblock_episode();
+    }
+    if (!result_.violation.empty() || !open_through_cuts()) return;
+    if (crashed_ && rng_.chance(1, 8)) return close_clean();
+    const bool clean = rng_.chance(1, 5);
+    load(!clean);
+    if (!result_.violation.empty()) return drop();
+    if (clean && !world_.dead())
+        close_clean();
+    else
+        crash();
+}
+
+// Cuts in a row, each during the recovery before it.
+void History::loop_of_cuts(std::uint32_t cuts) {
+    std::uint64_t span = 200;  // events that a recovery takes, at the least
+    std::uint64_t row = 0;
+    while (row < cuts && result_.violation.empty()) {
+        world_.power_on();
+        const std::uint64_t before = world_.events();
+        world_.cut_after(1 + rng_.below(span));
+        if (open(true) && !world_.dead()) {  // it came through: begin again, with less time
+            span = std::max<std::uint64_t>(10, (world_.events() - before) / 2);
+            row = 0;
+            crash();
+            continue;
+        }
+        if (core_) drop();
+        ++row;
+        ++result_.crashes;
+        ++result_.crashes_in_recovery;
+        result_.longest_row = std::max(result_.longest_row, row);
+    }
+    if (!result_.violation.empty()) return;
+    if (open_through_cuts()) crash();
+}
+
+RunResult History::run(std::uint32_t cycles) {
+    if (!create()) return finish();
+    const bool loop = world_.faults().profile() == Profile::loop;
+    for (std::uint32_t i = 0; i < (loop ? 4 : cycles) && result_.violation.empty(); ++i) cycle();
+    if (loop && result_.violation.empty()) loop_of_cuts(cycles);
+    return finish();
+}
+
+void RunCounts::add(const RunCounts& o) {
+    events += o.events;
+    recoveries += o.recoveries;
+    crashes += o.crashes;
+    crashes_in_recovery += o.crashes_in_recovery;
+    longest_row = std::max(longest_row, o.longest_row);
+    clean_closes += o.clean_closes;
+    judged += o.judged;
+    degraded_opens += o.degraded_opens;
+    stops += o.stops;
+    operations += o.operations;
+    volumes_made += o.volumes_made;
+    volumes_deleted += o.volumes_deleted;
+    bands_moved += o.bands_moved;
+    snapshots += o.snapshots;
+    snapshot_recoveries += o.snapshot_recoveries;
+    full_recoveries += o.full_recoveries;
+    verify_failed += o.verify_failed;
+    reconstructed += o.reconstructed;
+    commit_retries += o.commit_retries;
+    for (std::size_t i = 0; i < kFaults; ++i) {
+        faults.of[i].injected += o.faults.of[i].injected;
+        faults.of[i].detected += o.faults.of[i].detected;
+        faults.of[i].repaired += o.faults.of[i].repaired;
+    }
+}
+
+RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile) {
+    return History(seed, profile).run(cycles);
+}
+
+std::uint32_t usual_cycles(Profile profile) { return profile == Profile::loop ? 1000 : 20; }
 
 }  // namespace qlcshape::sim

@@ -1,28 +1,43 @@
 // One history of the whole engine under simulation: an array, load, power cuts at any event (also
-// while recovering), clean closes, and after each of them every block compared with the oracle.
+// while recovering), faults as the profile says, clean closes, and after each of them every block
+// compared with the oracle.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
+#include "sim_counts.h"
+#include "sim_faults.h"
+
 namespace qlcshape::sim {
 
-struct RunResult {
-    std::string violation;  // empty: none
-    std::uint64_t trace = 0;
+struct RunCounts {
     std::uint64_t events = 0;
-    std::uint64_t crashes = 0;
+    std::uint64_t recoveries = 0;  // after a crash, that came through: everything compared
+    std::uint64_t crashes = 0;     // power cuts, those while recovering included
     std::uint64_t crashes_in_recovery = 0;
+    std::uint64_t longest_row = 0;  // of cuts, each during the recovery before it
     std::uint64_t clean_closes = 0;
+    std::uint64_t judged = 0;  // by check
     std::uint64_t degraded_opens = 0;
+    std::uint64_t stops = 0;  // openings that a fault ended, by design
     std::uint64_t operations = 0;
+    std::uint64_t volumes_made = 0, volumes_deleted = 0;
     std::uint64_t bands_moved = 0;
-    std::uint64_t snapshots = 0;
-    std::uint64_t snapshot_recoveries = 0;
-    std::uint64_t full_recoveries = 0;
+    std::uint64_t snapshots = 0, snapshot_recoveries = 0, full_recoveries = 0;
+    std::uint64_t verify_failed = 0, reconstructed = 0, commit_retries = 0;
+    FaultCounts faults;
+
+    void add(const RunCounts& other);
 };
 
-// `cycles`: openings of the array.
-RunResult run_history(std::uint64_t seed, std::uint32_t cycles);
+struct RunResult : RunCounts {
+    std::string violation;  // empty: none
+    std::uint64_t trace = 0;
+};
+
+// `cycles`: openings of the array; under `loop` the cuts in a row.
+RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile = Profile::cuts);
+std::uint32_t usual_cycles(Profile profile);
 
 }  // namespace qlcshape::sim

@@ -1,56 +1,51 @@
 #include <fmt/format.h>
 
 #include <catch2/catch.hpp>
-#include <cstdlib>
 
-#include "sim_run.h"
+#include "sim_campaign.h"
+
+using namespace qlcshape::sim;
 
 namespace {
 
-// QLCSHAPE_SIM_SEEDS="100 20": from seed 100, 20 seeds.
-void seeds_to_run(std::uint64_t& first, std::uint64_t& count) {
-    if (const char* text = std::getenv("QLCSHAPE_SIM_SEEDS")) {
-        char* end = nullptr;
-        first = std::strtoull(text, &end, 10);
-        count = std::strtoull(end, nullptr, 10);
+void run_seeds(Profile profile, std::uint64_t first, std::uint64_t last, std::uint32_t cycles = 0) {
+    const CampaignResult result = run_campaign({profile, cycles, first, last, 1, {}, {}});
+    for (const Failure& failure : result.failures) {
+        UNSCOPED_INFO("seed " << failure.seed << ": " << failure.violation
+                              << "; replay: " << replay_command(failure.seed, profile, cycles));
     }
+    CHECK(result.failures.empty());
+    const RunCounts& sum = result.sum;
+    fmt::print(
+        "sim {}: {} seeds, {} operations, {} device events, {} cuts, {} of them while recovering, "
+        "{} "
+        "clean closes, {} opens with drives missing, {} bands moved by GC, {} stops by faults\n",
+        to_string(profile), result.seeds, sum.operations, sum.events, sum.crashes,
+        sum.crashes_in_recovery, sum.clean_closes, sum.degraded_opens, sum.bands_moved, sum.stops);
 }
 
 }  // namespace
 
 TEST_CASE("sim: power cuts at any event lose nothing that was acknowledged") {
-    std::uint64_t first = 1, count = 16;
-    seeds_to_run(first, count);
-    qlcshape::sim::RunResult sum;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
-        const auto result = qlcshape::sim::run_history(seed, 10);
-        INFO("replay with QLCSHAPE_SIM_SEEDS=\"" << seed << " 1\"");
-        REQUIRE(result.violation == "");
-        sum.crashes += result.crashes;
-        sum.crashes_in_recovery += result.crashes_in_recovery;
-        sum.clean_closes += result.clean_closes;
-        sum.degraded_opens += result.degraded_opens;
-        sum.operations += result.operations;
-        sum.bands_moved += result.bands_moved;
-        sum.events += result.events;
-        sum.snapshots += result.snapshots;
-        sum.snapshot_recoveries += result.snapshot_recoveries;
-        sum.full_recoveries += result.full_recoveries;
-    }
-    fmt::print(
-        "sim: {} seeds, {} operations, {} device events, {} cuts, {} cuts while recovering, {} "
-        "clean "
-        "closes, {} opens with drives missing, {} bands moved by GC, {} snapshots of the PMT, {} "
-        "recoveries from one, {} from all headers: no violation\n",
-        count, sum.operations, sum.events, sum.crashes, sum.crashes_in_recovery, sum.clean_closes,
-        sum.degraded_opens, sum.bands_moved, sum.snapshots, sum.snapshot_recoveries,
-        sum.full_recoveries);
+    run_seeds(Profile::cuts, 1, 16);
+}
+
+TEST_CASE("sim: damage on two QLC drives and one SCM drive loses nothing") {
+    run_seeds(Profile::media, 1, 12);
+}
+
+TEST_CASE("sim: drives that fail, hang or go lose nothing") { run_seeds(Profile::drives, 1, 12); }
+
+TEST_CASE("sim: all faults together lose nothing") { run_seeds(Profile::all, 1, 12); }
+
+TEST_CASE("sim: cuts in a row, each during the recovery before it") {
+    run_seeds(Profile::loop, 1, 2, 100);
 }
 
 TEST_CASE("sim: a run is a pure function of its seed") {
-    const auto a = qlcshape::sim::run_history(7, 4);
-    const auto b = qlcshape::sim::run_history(7, 4);
+    const auto a = run_history(7, 4);
+    const auto b = run_history(7, 4);
     CHECK(a.trace == b.trace);
     CHECK(a.events == b.events);
-    CHECK(a.trace != qlcshape::sim::run_history(8, 4).trace);
+    CHECK(a.trace != run_history(8, 4).trace);
 }

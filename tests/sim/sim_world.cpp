@@ -8,6 +8,12 @@
 
 namespace qlcshape::sim {
 
+namespace {
+
+constexpr int kCutOff = -1;  // the transfer has ended already, with its drive
+
+}  // namespace
+
 class SimDevice : public Device {
   public:
     SimDevice(World& world, Media& media)
@@ -21,14 +27,8 @@ class SimDevice : public Device {
 
 Media& World::add(const std::string& name, std::uint64_t bytes, bool volatile_cache,
                   bool discard_clears) {
-    auto media = std::make_unique<Media>();
-    media->name = name;
-    media->geometry.capacity_bytes = bytes;
-    media->geometry.volatile_cache = volatile_cache;
-    media->geometry.atomic_write_bytes = 512;
-    media->bytes = Buffer(bytes);
-    media->discard_clears = discard_clears;
-    media_.push_back(std::move(media));
+    media_.push_back(std::make_unique<Media>(name, bytes, volatile_cache, discard_clears));
+    media_.back()->index = static_cast<std::uint32_t>(media_.size() - 1);
     return *media_.back();
 }
 
@@ -37,101 +37,233 @@ std::unique_ptr<Device> World::device(Media& media) {
 }
 
 void World::start(Io& io, IoQueue& queue, Media& media) {
-    if (dead_ || media.gone) {
-        queue.complete(io, ENODEV);
-        return;
+    if (dead_ || media.gone) return queue.complete(io, ENODEV);
+    Pending p{&io, &queue, &media, ++order_, 0, 0};
+    bool times_out = false;
+    const std::uint64_t delay = faults_.delay(media, io, times_out);
+    if (times_out) p.error = ETIMEDOUT;
+    if (media.zoned() && io.kind == IoKind::write) {
+        const int error = media.submit_to_zone(io.offset, io.bytes, broken_rule_);
+        if (error != 0) return queue.complete(io, error);
     }
-    pending_.push_back({&io, &queue, &media, ++order_});
+    p.ready = events_ + delay;
+    (delay == 0 ? pending_ : delayed_).push_back(p);
 }
 
-bool World::step() {
-    if (pending_.empty()) return false;
-    const std::size_t chosen = random_.below(pending_.size());
+void World::wake_delayed() {
+    if (delayed_.empty()) return;
+    std::uint64_t until = events_;
+    if (pending_.empty()) {  // nothing else will happen before the first of them is ready
+        until = UINT64_MAX;
+        for (const Pending& p : delayed_) until = std::min(until, p.ready);
+    }
+    for (std::size_t i = 0; i < delayed_.size();) {
+        if (delayed_[i].ready > until) {
+            ++i;
+            continue;
+        }
+        pending_.push_back(delayed_[i]);
+        delayed_[i] = delayed_.back();
+        delayed_.pop_back();
+    }
+}
+
+World::Pending World::take_next() {
+    std::size_t chosen = random_.below(pending_.size());
+    const Pending& drawn = pending_[chosen];
+    // A zone's writes end in order.
+    if (drawn.media->zoned() && drawn.io->kind == IoKind::write) {
+        const Media::Zone* zone = &drawn.media->zone(drawn.io->offset);
+        for (std::size_t i = 0; i < pending_.size(); ++i) {
+            const Pending& p = pending_[i];
+            if (p.media == drawn.media && p.io->kind == IoKind::write &&
+                &p.media->zone(p.io->offset) == zone && p.order < pending_[chosen].order)
+                chosen = i;
+        }
+    }
     const Pending p = pending_[chosen];
     pending_[chosen] = pending_.back();
     pending_.pop_back();
-    perform(p);
+    return p;
+}
+
+bool World::step() {
+    wake_delayed();
+    if (pending_.empty()) return false;
+    const Pending p = take_next();
+    const int error = perform(p);
     ++events_;
-    const std::uint64_t words[4] = {trace_, static_cast<std::uint64_t>(p.io->kind), p.io->offset,
-                                    p.io->bytes};
-    trace_ = trace_ * 31 + crc32c({reinterpret_cast<const std::byte*>(words), sizeof(words)});
-    p.queue->complete(*p.io, 0);
+    trace_event(p, error);
+    if (error != kCutOff) p.queue->complete(*p.io, error);
     if (cut_after_ != 0 && --cut_after_ == 0) cut();
     return true;
 }
 
-void World::perform(const Pending& p) {
+void World::trace_event(const Pending& p, int error) {
+    const std::uint64_t words[6] = {trace_,         static_cast<std::uint64_t>(p.io->kind),
+                                    p.io->offset,   p.io->bytes,
+                                    p.media->index, static_cast<std::uint64_t>(error)};
+    trace_ = trace_ * 31 + crc32c({reinterpret_cast<const std::byte*>(words), sizeof(words)});
+}
+
+int World::perform(const Pending& p) {
     const Io& io = *p.io;
     Media& media = *p.media;
+    const Fault fault = p.error != 0 ? Fault::none : faults_.choose(media, io);
+    if (fault == Fault::gone) {
+        faults_.counts().told(fault);
+        pending_.push_back(p);
+        media.gone = true;
+        cut_off(&media);
+        return kCutOff;
+    }
     switch (io.kind) {
         case IoKind::read:
-            std::memcpy(io.data, media.bytes.data() + io.offset, io.bytes);
-            break;
+            return read(p, fault);
         case IoKind::write:
-            write(media, io.offset, io.data, io.bytes, ++order_);
-            break;
+            return write(p, fault);
         case IoKind::flush:
-            // Covers the writes that had completed when it was submitted.
-            std::erase_if(media.unflushed,
-                          [&](const Media::Unflushed& u) { return u.order < p.order; });
-            break;
-        case IoKind::discard:
-            if (media.discard_clears) {
-                const std::vector<std::byte> zero(io.bytes);
-                write(media, io.offset, zero.data(), io.bytes, ++order_);
+            if (fault == Fault::flush_error) {
+                faults_.counts().told(fault);
+                media.lose_cache(random_);
+                return EIO;
             }
-            break;
+            if (p.error == 0) media.flushed(p.order);
+            return p.error;
+        case IoKind::discard:
+            return discard(p);
+    }
+    return EIO;
+}
+
+int World::read(const Pending& p, Fault fault) {
+    const Io& io = *p.io;
+    Media& media = *p.media;
+    if (p.error != 0) return p.error;
+    if (fault == Fault::read_error) {
+        faults_.counts().told(fault);
+        return EIO;
+    }
+    if (fault == Fault::misdirected_read) {
+        faults_.counts().told(fault);
+        const Region region = faults_.region_of(media, io.offset);
+        const std::uint64_t begin = faults_.region_begin(media, region);
+        const std::uint64_t end = faults_.region_end(media, region);
+        if (end - begin <= io.bytes) return EIO;
+        const std::uint64_t places = (end - begin - io.bytes) / kBlockBytes + 1;
+        return media.read(begin + random_.below(places) * kBlockBytes, io.data, io.bytes,
+                          faults_.counts());
+    }
+    if (fault != Fault::none) spoil(media, fault, io);
+    return media.read(io.offset, io.data, io.bytes, faults_.counts());
+}
+
+int World::write(const Pending& p, Fault fault) {
+    const Io& io = *p.io;
+    Media& media = *p.media;
+    FaultCounts& counts = faults_.counts();
+    Media::Zone* zone = media.zoned() ? &media.zone(io.offset) : nullptr;
+    if (zone != nullptr) --zone->in_flight;
+    if (fault == Fault::zone_read_only || fault == Fault::zone_offline) {
+        counts.told(fault);
+        (fault == Fault::zone_offline ? zone->offline : zone->read_only) = true;
+        return EIO;
+    }
+    if (zone != nullptr && (zone->failing || zone->read_only || zone->offline)) return EIO;
+    if (p.error != 0 || fault == Fault::write_error) {
+        if (p.error == 0) counts.told(fault);
+        if (zone != nullptr) {
+            media.fail_zone(io.offset);
+        } else if (random_.chance(1, 2)) {  // how much of it was written nobody knows
+            const std::uint64_t blocks = io.bytes / kBlockBytes;
+            const std::uint64_t n = random_.below(blocks + 1) * kBlockBytes;
+            if (n != 0) media.write(io.offset, io.data, n, ++order_, counts);
+        }
+        return p.error != 0 ? p.error : EIO;
+    }
+    if (fault == Fault::lost_write || fault == Fault::misdirected_write) {
+        media.note_damage(io.offset, io.bytes, fault, counts);
+        if (fault == Fault::misdirected_write) misdirect(p, io.data);
+        return 0;
+    }
+    media.write(io.offset, io.data, io.bytes, ++order_, counts);
+    if (fault != Fault::none) spoil(media, fault, io);
+    return 0;
+}
+
+// To another place of the same kind, aligned as the write was.
+void World::misdirect(const Pending& p, const std::byte* data) {
+    const Io& io = *p.io;
+    Media& media = *p.media;
+    const Region region = faults_.region_of(media, io.offset);
+    const std::uint64_t begin = faults_.region_begin(media, region);
+    const std::uint64_t unit = media.qlc ? io.bytes : std::uint64_t{kBlockBytes};
+    const std::uint64_t places = (faults_.region_end(media, region) - begin - io.bytes) / unit + 1;
+    const std::uint64_t to = begin + random_.below(places) * unit;
+    media.write(to, data, io.bytes, ++order_, faults_.counts());
+    media.note_damage(to, io.bytes, Fault::misdirected_write, faults_.counts());
+}
+
+void World::spoil(Media& media, Fault fault, const Io& io) {
+    const std::uint64_t block = random_.below(io.bytes / kBlockBytes);
+    const std::uint64_t most = io.bytes / kBlockBytes - block;
+    const std::uint64_t at = io.offset + block * kBlockBytes;
+    if (fault == Fault::unreadable) {
+        media.note_damage(at, (1 + random_.below(most)) * kBlockBytes, fault, faults_.counts());
+    } else {
+        media.rot(at, random_);
+        media.note_damage(at, kBlockBytes, fault, faults_.counts());
     }
 }
 
-void World::write(Media& media, std::uint64_t offset, const std::byte* data, std::uint64_t bytes,
-                  std::uint64_t order) {
-    std::byte* to = media.bytes.data() + offset;
-    if (media.geometry.volatile_cache) {
-        media.unflushed.push_back({order, offset, {to, to + bytes}, {data, data + bytes}});
+int World::discard(const Pending& p) {
+    if (p.error != 0) return p.error;
+    Media& media = *p.media;
+    if (media.zoned()) {
+        const int error = media.reset_zones(p.io->offset, p.io->bytes);
+        if (error != 0) return error;
     }
-    std::memcpy(to, data, bytes);
+    media.discard(p.io->offset, p.io->bytes, ++order_, faults_.counts());
+    return 0;
+}
+
+// Writes in flight may reach the media in part, like those in the cache. Of all drives, or of one.
+void World::cut_off(Media* media) {
+    std::vector<Pending> ended;
+    for (auto* list : {&pending_, &delayed_}) {
+        std::erase_if(*list, [&](const Pending& p) {
+            if (media != nullptr && p.media != media) return false;
+            ended.push_back(p);
+            return true;
+        });
+    }
+    std::sort(ended.begin(), ended.end(),
+              [](const Pending& a, const Pending& b) { return a.order < b.order; });
+    for (const Pending& p : ended) {
+        if (p.io->kind != IoKind::write) continue;
+        if (p.media->zoned() && p.media->zone(p.io->offset).failing) continue;
+        p.media->write_unfinished(p.io->offset, p.io->data, p.io->bytes, ++order_);
+    }
+    for (auto& m : media_) {
+        if (media != nullptr && m.get() != media) continue;
+        m->lose_cache(random_);
+        for (Media::Zone& zone : m->zones) {
+            zone.in_flight = 0;
+            zone.failing = false;  // its pointer tells where it goes on
+        }
+    }
+    for (const Pending& p : ended) p.queue->complete(*p.io, ENODEV);
 }
 
 void World::cut() {
     dead_ = true;
     cut_after_ = 0;
-    // Writes in flight may reach the media in part, like those in the cache.
-    for (const Pending& p : pending_) {
-        if (p.io->kind == IoKind::write) {
-            std::byte* to = p.media->bytes.data() + p.io->offset;
-            p.media->unflushed.push_back({++order_,
-                                          p.io->offset,
-                                          {to, to + p.io->bytes},
-                                          {p.io->data, p.io->data + p.io->bytes}});
-            std::memcpy(to, p.io->data, p.io->bytes);
-        }
-    }
-    for (auto& media : media_) lose_unflushed(*media);
-    std::vector<Pending> pending;
-    pending.swap(pending_);
-    for (const Pending& p : pending) p.queue->complete(*p.io, ENODEV);
+    cut_off(nullptr);
 }
 
-// Back to what was flushed, then each unflushed write anew: kept, lost, or torn.
-void World::lose_unflushed(Media& media) {
-    for (auto it = media.unflushed.rbegin(); it != media.unflushed.rend(); ++it) {
-        std::memcpy(media.bytes.data() + it->offset, it->before.data(), it->before.size());
-    }
-    for (const Media::Unflushed& u : media.unflushed) {
-        const std::uint64_t fate = random_.below(3);
-        if (fate == 0) continue;
-        const std::uint64_t unit = media.geometry.atomic_write_bytes;
-        // Torn: a prefix, or any of its units.
-        const std::uint64_t prefix =
-            random_.chance(1, 2) ? random_.below(u.after.size() / unit + 1) * unit : UINT64_MAX;
-        for (std::uint64_t at = 0; at < u.after.size(); at += unit) {
-            const bool keep =
-                fate == 1 || (prefix != UINT64_MAX ? at < prefix : random_.chance(1, 2));
-            if (keep) std::memcpy(media.bytes.data() + u.offset + at, u.after.data() + at, unit);
-        }
-    }
-    media.unflushed.clear();
+void World::power_on() {
+    dead_ = false;
+    for (auto& media : media_) media->gone = false;
 }
 
 }  // namespace qlcshape::sim

@@ -1,52 +1,37 @@
-// Simulated drives for the unchanged engine, on one thread. What happens to a write that was not
-// flushed when the power went: kept, lost, or torn at the drive's atomic unit, each on its own. All
-// chance comes from one seeded generator, so a run is a pure function of its seed.
+// Simulated drives for the unchanged engine, on one thread: which transfer ends next and how, and
+// when the power goes. All chance comes from one seeded generator, so a run is a pure function of
+// its seed.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "device/device.h"
+#include "sim_faults.h"
+#include "sim_media.h"
 
 namespace qlcshape::sim {
 
-class World;
-
-// What a drive holds; outlives the Device objects of one opening.
-struct Media {
-    std::string name;
-    Geometry geometry;
-    Buffer bytes;  // as reads see it
-    bool discard_clears = true;
-    struct Unflushed {
-        std::uint64_t order = 0;
-        std::uint64_t offset = 0;
-        std::vector<std::byte> before;
-        std::vector<std::byte> after;
-    };
-    std::deque<Unflushed> unflushed;  // oldest first
-    bool gone = false;                // the drive was taken away
-};
-
 class World : public Clock {
   public:
-    explicit World(std::uint64_t seed) : random_(seed) {}
+    explicit World(std::uint64_t seed, Profile profile = Profile::cuts)
+        : random_(seed), faults_(profile, random_) {}
 
     Media& add(const std::string& name, std::uint64_t bytes, bool volatile_cache,
                bool discard_clears);
     std::unique_ptr<Device> device(Media& media);
     Random& random() { return random_; }
+    Injector& faults() { return faults_; }
+    const Injector& faults() const { return faults_; }
     std::uint64_t now_ns() override { return ++now_; }
 
     // Completes one transfer in flight, chosen by chance. False if there is none.
     bool step();
-    bool idle() const { return pending_.empty(); }
+    bool idle() const { return pending_.empty() && delayed_.empty(); }
 
     // Power goes after this many more completions; 0: not planned.
     void cut_after(std::uint64_t completions) { cut_after_ = completions; }
@@ -54,7 +39,11 @@ class World : public Clock {
     // until power_on().
     void cut();
     bool dead() const { return dead_; }
-    void power_on() { dead_ = false; }
+    // Drives that were gone are back, too.
+    void power_on();
+
+    // A rule of zones that was broken; empty: none.
+    const std::string& broken_rule() const { return broken_rule_; }
 
     // A hash of every event so far: the same seed gives the same.
     std::uint64_t trace() const { return trace_; }
@@ -67,21 +56,32 @@ class World : public Clock {
         IoQueue* queue;
         Media* media;
         std::uint64_t order;
+        std::uint64_t ready;  // the event from which on it may end
+        int error;            // in which it will end
     };
     void start(Io& io, IoQueue& queue, Media& media);
-    void perform(const Pending& p);
-    void write(Media& media, std::uint64_t offset, const std::byte* data, std::uint64_t bytes,
-               std::uint64_t order);
-    void lose_unflushed(Media& media);
+    Pending take_next();
+    void wake_delayed();
+    int perform(const Pending& p);
+    int read(const Pending& p, Fault fault);
+    int write(const Pending& p, Fault fault);
+    int discard(const Pending& p);
+    void misdirect(const Pending& p, const std::byte* data);
+    void spoil(Media& media, Fault fault, const Io& io);
+    void cut_off(Media* media);
+    void trace_event(const Pending& p, int error);
 
     Random random_;
+    Injector faults_;
     std::vector<std::unique_ptr<Media>> media_;
     std::vector<Pending> pending_;
+    std::vector<Pending> delayed_;
     std::uint64_t order_ = 0;
     std::uint64_t now_ = 0;
     std::uint64_t cut_after_ = 0;
     std::uint64_t trace_ = 0;
     std::uint64_t events_ = 0;
+    std::string broken_rule_;
     bool dead_ = false;
 };
 

@@ -1,0 +1,104 @@
+// How an opening ends: in a power cut, or closed in order and judged by check.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "recovery/check.h"
+#include "sim_history.h"
+
+namespace qlcshape::sim {
+
+void History::crash() {
+    world_.cut();
+    ++result_.crashes;
+    drop();
+}
+
+// Ends an opening whose power is gone: everything in flight has failed.
+void History::drop() {
+    if (!world_.dead()) world_.cut();
+    for (int round = 0; round < 1000; ++round) {
+        bool any = false;
+        for (const auto& w : core_->workers()) any |= w->poll(core_->phase());
+        if (!any && round > 10) break;
+    }
+    crashed_ = true;
+    forget_opening();
+}
+
+void History::forget_opening() {
+    const Stats after = core_->stats();
+    result_.bands_moved += after.gc.bands_moved - before_.gc.bands_moved;
+    result_.snapshots += after.pmt.snapshots;
+    result_.verify_failed += after.errors.verify_failed - before_.errors.verify_failed;
+    result_.reconstructed += after.errors.reconstructed - before_.errors.reconstructed;
+    result_.commit_retries += after.errors.commit_retries - before_.errors.commit_retries;
+    for (const auto& v : volumes_) v->state.reset();
+    core_.reset();
+    for (SimOp& op : ops_) op.busy = false;
+}
+
+void History::close_clean() {
+    auto settle = [&](auto&& condition, const char* what) {
+        for (std::uint64_t i = 0; !condition(); ++i) {
+            poll_something();
+            if (i > 5000000) return violate(fmt::format("closing hangs: {}", what));
+        }
+        return true;
+    };
+    core_->stop_requests();
+    if (!settle([&] { return core_->requests_in_flight() == 0; }, "requests in flight"))
+        return drop();
+    for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
+        core_->begin_phase(phase);
+        if (!settle([&] { return core_->reached(phase); }, "a phase")) return drop();
+    }
+    const Status closed = core_->finish_close();
+    if (!closed) {
+        if (!may_stop()) violate("close: " + closed.error().message);
+        ++result_.stops;
+        return crash();
+    }
+    ++result_.clean_closes;
+    forget_opening();
+    crashed_ = false;
+    judge();
+}
+
+// The offline check of a cleanly closed array finds nothing; after faults it finds strips that can
+// be rebuilt and damaged pages of the table, and nothing else.
+void History::judge() {
+    ++result_.judged;
+    world_.faults().rest();
+    auto q = queue();
+    auto discovery = discover(devices(), "", *q);
+    if (!discovery) return void(violate("discover: " + discovery.error().message));
+    ArrayContext array;
+    array.layout = *make_layout(discovery->superblock.parameters);
+    array.array = discovery->superblock.array;
+    array.qlc.resize(array.layout.p.qlc_count);
+    array.scm.resize(array.layout.p.scm_count);
+    for (MemberDevice& m : discovery->members) {
+        (m.record.role == DeviceRole::qlc ? array.qlc : array.scm)[m.record.index] = m.device.get();
+    }
+    auto report = check_array(array, discovery->superblock, *q, {});
+    if (!report) return void(violate("check: " + report.error().message));
+    const auto& faults = world_.faults().counts().of;
+    const bool spoilt = std::any_of(faults.begin(), faults.end(),
+                                    [](const FaultCount& c) { return c.injected != 0; });
+    for (const std::string& problem : report->problems) {
+        const bool expected = spoilt && (problem.ends_with("it can be rebuilt") ||
+                                         problem.ends_with("of the table is damaged"));
+        if (!expected) return void(violate("check: " + problem));
+    }
+}
+
+RunResult History::finish() {
+    if (core_) drop();
+    result_.trace = world_.trace();
+    result_.events = world_.events();
+    result_.faults = world_.faults().counts();
+    return result_;
+}
+
+}  // namespace qlcshape::sim

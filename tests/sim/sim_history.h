@@ -1,0 +1,132 @@
+// The history that one seed makes: what run_history() drives. Four files by subject: sim_run.cpp
+// (its shape and its cycles), sim_open.cpp (opening and comparing), sim_load.cpp (load and
+// volumes), sim_close.cpp (crash, clean close, the judge).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/core.h"
+#include "oracle.h"
+#include "sim_run.h"
+#include "sim_world.h"
+
+namespace qlcshape::sim {
+
+inline constexpr std::uint64_t kSectorsPerBlock = kBlockBytes / kSectorBytes;
+
+class History {
+  public:
+    History(std::uint64_t seed, Profile profile);
+    RunResult run(std::uint32_t cycles);
+
+  private:
+    struct SimVolume {
+        SimVolume(std::string name_, std::uint64_t blocks)
+            : name(std::move(name_)), sectors(blocks * kSectorsPerBlock), oracle(sectors) {}
+        std::string name;
+        std::uint64_t sectors;
+        Oracle oracle;
+        std::shared_ptr<VolumeState> state;
+        bool certain = true;  // false: its creation or deletion was cut off or failed
+    };
+    struct SimOp {
+        bool busy = false;
+        bool read = false;
+        SimVolume* volume = nullptr;
+        std::uint32_t id = 0;
+        std::uint64_t first_sector = 0, sectors = 0;
+        Buffer data;
+    };
+    enum class Look { good, stopped, wrong };
+    enum class Pattern : std::uint64_t { random, sequential, skewed, hot, count };
+
+    // sim_run.cpp
+    void shape();
+    void choose_weak();
+    bool create();
+    void cycle();
+    void loop_of_cuts(std::uint32_t cuts);
+    bool violate(const std::string& what);
+    // A failure of the engine that the faults of this opening explain.
+    bool may_stop() const { return world_.dead() || world_.faults().may_stop(); }
+    void poll_something();
+
+    // sim_open.cpp
+    std::vector<std::unique_ptr<Device>> devices();
+    std::unique_ptr<IoQueue> queue();
+    Result<std::unique_ptr<Core>> try_open();
+    bool open(bool quiet);
+    bool open_through_cuts();
+    bool find_volumes();
+    Look compare_all(bool settle);
+    Look compare(SimVolume& volume, bool settle);
+    void check_sector(const SimVolume& volume, std::uint64_t sector, const std::byte* data);
+    void look_degraded(std::set<std::size_t> lost);
+    void degraded_episode();
+    void stale_episode();
+    void superblock_episode();
+    bool pmt_damaged();
+    void spoil_table();
+
+    // sim_load.cpp
+    bool make_first_volumes();
+    void create_volume();
+    void delete_volume();
+    void choose_load();
+    void load(bool to_be_cut);
+    void fill();
+    void submit_one();
+    void place(SimOp& op);
+    void submit(SimOp& op, Op kind);
+    void done(SimOp& op, const Status& status);
+    void wait_for_requests();
+
+    // sim_close.cpp
+    void crash();
+    void drop();
+    void forget_opening();
+    void close_clean();
+    void judge();
+    RunResult finish();
+
+    static constexpr std::uint64_t kLargest = 1 * MiB;
+
+    World world_;
+    Random& rng_;
+    Options options_;
+    std::uint32_t max_shards_ = 1;
+    std::uint64_t counted_pages_ = 0;
+    std::vector<Media*> media_;
+    std::set<std::size_t> weak_qlc_;
+    std::set<std::size_t> lost_;
+    std::vector<SimOp> ops_;
+    std::unique_ptr<Core> core_;
+    std::vector<std::unique_ptr<SimVolume>> volumes_;
+    std::uint64_t volumes_named_ = 0;
+    RunResult result_;
+    Stats before_;
+    std::uint64_t stamp_ = 0;
+    std::uint64_t opened_ = 0;  // for writing
+    bool crashed_ = false;      // the opening before, for writing, ended in a cut
+    bool quiet_ = true;
+
+    // One drive as it was, and when.
+    std::unique_ptr<Media> image_;
+    std::size_t image_of_ = 0;
+    std::uint64_t image_opened_ = 0;
+
+    // The load of this opening.
+    Pattern pattern_ = Pattern::random;
+    bool trims_ = false, large_ = false, partial_ = false, reads_ = false, volume_changes_ = false;
+    std::uint64_t cursor_ = 0;
+};
+
+// A sector full of one stamp; nothing where it is not.
+void fill_sector(std::byte* sector, std::uint64_t stamp);
+std::optional<std::uint64_t> stamp_of(const std::byte* sector);
+
+}  // namespace qlcshape::sim

@@ -1,0 +1,237 @@
+// The load of an opening: reads, writes, trims in several patterns, and volumes that come and go.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim_history.h"
+
+namespace qlcshape::sim {
+
+// One volume of most of the space, and sometimes small ones beside it.
+bool History::make_first_volumes() {
+    const std::uint64_t blocks = core_->layout().writable_blocks;
+    const std::uint64_t first = rng_.chance(1, 2) ? blocks : blocks * (6 + rng_.below(4)) / 10;
+    const std::string name = fmt::format("v{}", volumes_named_++);
+    const Status made = core_->create_volume(name, first * kBlockBytes);
+    if (!made) return violate("create_volume: " + made.error().message);
+    volumes_.push_back(std::make_unique<SimVolume>(name, first));
+    return true;
+}
+
+void History::create_volume() {
+    std::uint64_t taken = 0;
+    for (const auto& v : volumes_) taken += v->sectors / kSectorsPerBlock;
+    const std::uint64_t blocks = core_->layout().writable_blocks;
+    if (taken >= blocks || volumes_.size() >= 4) return;
+    const std::uint64_t size = 1 + rng_.below(blocks - taken);
+    auto v = std::make_unique<SimVolume>(fmt::format("v{}", volumes_named_++), size);
+    const Status made = core_->create_volume(v->name, size * kBlockBytes);
+    if (!made && !may_stop()) return void(violate("create_volume: " + made.error().message));
+    ++result_.volumes_made;
+    v->certain = made.has_value();
+    if (made) v->state = *core_->volume(v->name);
+    volumes_.push_back(std::move(v));
+}
+
+void History::delete_volume() {
+    if (volumes_.size() < 2) return;
+    const std::size_t which = 1 + rng_.below(volumes_.size() - 1);
+    SimVolume& v = *volumes_[which];
+    if (!v.state) return;
+    auto deletion = core_->begin_delete(v.name);
+    if (!deletion) return void(violate("begin_delete: " + deletion.error().message));
+    v.state = nullptr;
+    while (deletion->refused->in_flight != 0) poll_something();
+    const std::uint32_t id = v.oracle.begin(0, 0, v.sectors, false);
+    bool finished = false;
+    Status outcome;
+    Request request{Op::trim, 0, v.sectors * kSectorBytes, nullptr, [&](Status status) {
+                        outcome = std::move(status);
+                        finished = true;
+                    }};
+    const Status taken = core_->submit(*deletion->trimming, std::move(request));
+    if (!taken) return void(violate("trim of a deleted volume: " + taken.error().message));
+    for (std::uint64_t i = 0; !finished; ++i) {
+        poll_something();
+        if (i > 20000000) return void(violate("deleting a volume never ends"));
+    }
+    if (world_.dead()) return;
+    if (!outcome) {
+        v.oracle.failed(id);
+        if (!may_stop()) violate("trim of a deleted volume: " + outcome.error().message);
+        return;
+    }
+    v.oracle.acked(id);
+    v.certain = false;
+    const Status forgotten = core_->forget_volume(v.name);
+    if (!forgotten) {
+        if (!may_stop()) violate("forget_volume: " + forgotten.error().message);
+        return;
+    }
+    ++result_.volumes_deleted;
+    volumes_.erase(volumes_.begin() + static_cast<std::ptrdiff_t>(which));
+}
+
+void History::choose_load() {
+    pattern_ = static_cast<Pattern>(rng_.below(static_cast<std::uint64_t>(Pattern::count)));
+    trims_ = rng_.chance(1, 2);
+    large_ = rng_.chance(1, 3);
+    partial_ = rng_.chance(1, 3);
+    reads_ = rng_.chance(2, 3);
+    volume_changes_ = rng_.chance(1, 3);
+    cursor_ = 0;
+}
+
+void History::load(bool to_be_cut) {
+    choose_load();
+    const bool first = opened_ == 1;
+    const std::uint64_t steps =
+        first || rng_.chance(1, 20) ? 4000 + rng_.below(12000) : 200 + rng_.below(2500);
+    if (first && rng_.chance(1, 2)) fill();
+    if (to_be_cut && rng_.chance(3, 4)) world_.cut_after(1 + rng_.below(steps / 3));
+    for (std::uint64_t i = 0; i < steps && result_.violation.empty() && !world_.dead(); ++i) {
+        if (rng_.chance(1, 8)) submit_one();
+        if (volume_changes_ && rng_.chance(1, 1000)) {
+            rng_.chance(1, 2) ? create_volume() : delete_volume();
+        }
+        poll_something();
+        if (i % 64 == 0 && core_->failed()) break;
+    }
+    if (world_.dead() || !result_.violation.empty() || !core_->failed()) return;
+    if (!may_stop()) return void(violate("the engine failed without a drive failing"));
+    ++result_.stops;
+    wait_for_requests();
+}
+
+// Nothing waits for ever when the engine stops.
+void History::wait_for_requests() {
+    for (std::uint64_t i = 0; core_->requests_in_flight() != 0; ++i) {
+        poll_something();
+        if (i > 5000000) return void(violate("the engine stopped, and a request never ends"));
+    }
+}
+
+// The whole of the first volume, in order: the array is full.
+void History::fill() {
+    pattern_ = Pattern::sequential;
+    SimVolume& v = *volumes_[0];
+    while (cursor_ < v.sectors / kSectorsPerBlock && result_.violation.empty()) {
+        SimOp& op = ops_[0];
+        if (!op.busy) {
+            op.volume = &v;
+            op.first_sector = cursor_ * kSectorsPerBlock;
+            op.sectors = std::min(kLargest / kSectorBytes, v.sectors - op.first_sector);
+            cursor_ += op.sectors / kSectorsPerBlock;
+            submit(op, Op::write);
+        }
+        poll_something();
+        if (core_->failed()) return;
+    }
+}
+
+void History::submit_one() {
+    SimOp* op = nullptr;
+    for (SimOp& o : ops_) {
+        if (!o.busy) op = &o;
+    }
+    if (op == nullptr) return;
+    SimVolume& v = *volumes_[rng_.chance(3, 4) ? 0 : rng_.below(volumes_.size())];
+    if (!v.state) return;
+    op->volume = &v;
+    place(*op);
+    const std::uint64_t kind = rng_.below(10);
+    if (kind < 2 && reads_) return submit(*op, Op::read);
+    if (kind == 2 && rng_.chance(1, 4)) return submit(*op, Op::flush);
+    if (kind == 3 && trims_) return submit(*op, rng_.chance(1, 2) ? Op::trim : Op::write_zeroes);
+    submit(*op, Op::write);
+}
+
+void History::place(SimOp& op) {
+    const std::uint64_t blocks = op.volume->sectors / kSectorsPerBlock;
+    std::uint64_t count = 1;
+    if (large_ && rng_.chance(1, 8))
+        count = 1 + rng_.below(kLargest / kBlockBytes);
+    else if (rng_.chance(1, 4))
+        count = 1 + rng_.below(16);
+    count = std::min(count, blocks);
+    const std::uint64_t places = blocks - count + 1;
+    std::uint64_t first = rng_.below(places);
+    switch (pattern_) {
+        case Pattern::sequential:
+            first = cursor_ % places;
+            cursor_ = first + count;
+            break;
+        case Pattern::skewed:  // like a Zipf distribution: each halving is as likely as the next
+            while (first > 1 && rng_.chance(1, 2)) first = rng_.below(first);
+            first = first * 2654435761 % places;
+            break;
+        case Pattern::hot:
+            first %= std::min(places, blocks / 64 + 1);
+            break;
+        case Pattern::random:
+        case Pattern::count:
+            break;
+    }
+    op.first_sector = first * kSectorsPerBlock;
+    op.sectors = count * kSectorsPerBlock;
+    if (partial_ && rng_.chance(1, 2)) {
+        op.first_sector += rng_.below(std::min<std::uint64_t>(7, op.sectors - 1) + 1);
+        op.sectors = 1 + rng_.below(first * kSectorsPerBlock + op.sectors - op.first_sector);
+    }
+}
+
+void History::submit(SimOp& op, Op kind) {
+    op.busy = true;
+    op.read = kind == Op::read;
+    op.id = 0;
+    ++result_.operations;
+    Oracle& oracle = op.volume->oracle;
+    Request request{
+        kind, op.first_sector * kSectorBytes, op.sectors * kSectorBytes, op.data.data(), {}};
+    const bool one_page = op.first_sector * kSectorBytes / kPageSpanBytes ==
+                          ((op.first_sector + op.sectors) * kSectorBytes - 1) / kPageSpanBytes;
+    const std::uint64_t touched = (op.first_sector + op.sectors + 7) / 8 - op.first_sector / 8;
+    switch (kind) {
+        case Op::read:
+            oracle.begin_read();
+            break;
+        case Op::write:
+            op.id = oracle.begin(++stamp_, op.first_sector, op.sectors,
+                                 one_page && touched <= kAtomicWriteBlocks);
+            for (std::uint64_t s = 0; s < op.sectors; ++s)
+                fill_sector(op.data.data() + s * kSectorBytes, stamp_);
+            break;
+        case Op::write_zeroes:
+            op.id = oracle.begin(0, op.first_sector, op.sectors, false);
+            break;
+        case Op::trim: {
+            const std::uint64_t from = (op.first_sector + 7) / 8 * 8;
+            const std::uint64_t to = (op.first_sector + op.sectors) / 8 * 8;
+            if (to > from) op.id = oracle.begin(0, from, to - from, false);
+            break;
+        }
+        case Op::flush:
+            request.offset_bytes = request.bytes = 0;
+            break;
+    }
+    request.done = [this, &op](Status status) { done(op, status); };
+    const Status taken = core_->submit(*op.volume->state, std::move(request));
+    if (!taken) violate("submit: " + taken.error().message);
+}
+
+void History::done(SimOp& op, const Status& status) {
+    op.busy = false;
+    if (world_.dead()) return;
+    Oracle& oracle = op.volume->oracle;
+    if (!status && !may_stop())
+        return void(violate("an operation failed: " + status.error().message));
+    if (op.read) {
+        for (std::uint64_t s = 0; status && s < op.sectors; ++s)
+            check_sector(*op.volume, op.first_sector + s, op.data.data() + s * kSectorBytes);
+        oracle.end_read();
+    } else if (op.id != 0) {
+        status ? oracle.acked(op.id) : oracle.failed(op.id);
+    }
+}
+
+}  // namespace qlcshape::sim

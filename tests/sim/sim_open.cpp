@@ -1,0 +1,307 @@
+// Opening: through power cuts, with drives missing, with a drive that missed writes; and comparing
+// everything with the oracle.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sim_history.h"
+
+namespace qlcshape::sim {
+
+void fill_sector(std::byte* sector, std::uint64_t stamp) {
+    for (std::size_t i = 0; i < kSectorBytes; i += sizeof(stamp))
+        std::memcpy(sector + i, &stamp, sizeof(stamp));
+}
+
+std::optional<std::uint64_t> stamp_of(const std::byte* sector) {
+    std::uint64_t first;
+    std::memcpy(&first, sector, sizeof(first));
+    if (std::memcmp(sector, sector + sizeof(first), kSectorBytes - sizeof(first)) != 0)
+        return std::nullopt;
+    return first;
+}
+
+std::vector<std::unique_ptr<Device>> History::devices() {
+    std::vector<std::unique_ptr<Device>> list;
+    for (std::size_t i = 0; i < media_.size(); ++i) {
+        if (!lost_.contains(i)) list.push_back(world_.device(*media_[i]));
+    }
+    return list;
+}
+
+std::unique_ptr<IoQueue> History::queue() {
+    auto q = std::make_unique<IoQueue>();
+    q->set_idle([this] { world_.step(); });
+    return q;
+}
+
+// A tiny PMT cache, another number of shards and another interval of snapshots each time.
+Result<std::unique_ptr<Core>> History::try_open() {
+    options_.shards = static_cast<std::uint32_t>(1 + rng_.below(max_shards_));
+    options_.pmt_cache_bytes = options_.shards * PageCache::kSetBytes * (1 + rng_.below(2));
+    Surroundings around{world_, rng_, [this](std::vector<std::span<std::byte>>) { return queue(); },
+                        1 + rng_.below(40), counted_pages_};
+    return Core::open(options_, devices(), "", std::move(around));
+}
+
+bool History::open(bool quiet) {
+    quiet_ = quiet;
+    world_.faults().begin_opening(quiet);
+    if (pmt_damaged()) world_.faults().note_may_stop();
+    auto core = try_open();
+    if (!core) {
+        if (!may_stop()) violate("open: " + core.error().message);
+        return false;
+    }
+    core_ = std::move(*core);
+    before_ = core_->stats();
+    if (before_.recovery.kind == "snapshot") ++result_.snapshot_recoveries;
+    if (before_.recovery.kind == "full") ++result_.full_recoveries;
+    world_.faults().set_layout(core_->layout());
+    return true;
+}
+
+// In the PMT nothing is redundant: the engine stops when it meets damage there, and the next open
+// builds the table anew.
+bool History::pmt_damaged() {
+    if (opened_ == 0) return false;
+    const Injector& faults = world_.faults();
+    return std::any_of(media_.begin(), media_.end(), [&](const Media* m) {
+        const std::uint64_t begin = faults.region_begin(*m, Region::pmt);
+        return !m->qlc && m->damaged(begin, faults.region_end(*m, Region::pmt) - begin);
+    });
+}
+
+// After a crash the table can be built from headers alone: without a snapshot, or where a page is
+// damaged (which recovery sees at once if it reads all of the table).
+void History::spoil_table() {
+    const ArrayLayout& l = world_.faults().layout();
+    const bool page = counted_pages_ != 0 && rng_.chance(1, 2);
+    const PageId id(rng_.below(l.pmt_pages));
+    for (std::uint32_t i = 0; i < l.p.scm_count; ++i) {
+        std::byte* scm = media_[l.p.qlc_count + i]->bytes.get();
+        if (!page)
+            std::memset(scm + l.snapshot_offset, 0, 2 * l.snapshot_bytes);
+        else if (i == l.pmt_drive(id))
+            scm[l.pmt_page_offset(id) + rng_.below(kBlockBytes)] ^= std::byte{1};
+    }
+}
+
+// True when it is open, and everything in it is as it must be.
+bool History::open_through_cuts() {
+    for (std::uint32_t tries = 0;; ++tries) {
+        if (tries == 12) return violate("it opens no more");
+        world_.power_on();
+        if (crashed_ && rng_.chance(1, 6)) spoil_table();
+        const bool cut = opened_ != 0 && tries < 3 && rng_.chance(1, 3);
+        world_.cut_after(cut ? 1 + rng_.below(400) : 0);
+        if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {
+            world_.cut_after(0);
+            if (opened_ == 0 && !make_first_volumes()) return false;
+            if (!find_volumes()) return false;
+            const Look look = compare_all(true);
+            if (look == Look::wrong) return false;
+            if (look == Look::good) break;
+            ++result_.stops;
+            crash();
+            continue;
+        }
+        const bool was_cut = world_.dead();
+        if (core_) drop();
+        if (!result_.violation.empty()) return false;
+        crashed_ = true;
+        if (was_cut) {
+            ++result_.crashes;
+            ++result_.crashes_in_recovery;
+        } else {
+            ++result_.stops;
+        }
+    }
+    ++opened_;
+    if (before_.recovery.kind != "clean") ++result_.recoveries;
+    return true;
+}
+
+// Those that must be there are; those whose creation or deletion was cut off may be.
+bool History::find_volumes() {
+    std::erase_if(volumes_, [&](const std::unique_ptr<SimVolume>& v) {
+        auto found = core_->volume(v->name);
+        if (found) {
+            v->state = *found;
+            v->certain = true;
+            if (v->state->bytes != v->sectors * kSectorBytes)
+                violate(fmt::format("volume {} has another size", v->name));
+            return false;
+        }
+        if (v->certain) violate(fmt::format("volume {} is gone", v->name));
+        return true;
+    });
+    for (const VolumeInfo& info : core_->volumes()) {
+        if (std::none_of(volumes_.begin(), volumes_.end(),
+                         [&](const auto& v) { return v->name == info.name; }))
+            violate(fmt::format("volume {} is there again", info.name));
+    }
+    return result_.violation.empty();
+}
+
+void History::check_sector(const SimVolume& volume, std::uint64_t sector, const std::byte* data) {
+    const auto stamp = stamp_of(data);
+    if (stamp && volume.oracle.allowed(sector, *stamp)) return;
+    violate(fmt::format("volume {} sector {} reads {}, allowed: {}", volume.name, sector,
+                        stamp ? std::to_string(*stamp) : "a mixture",
+                        volume.oracle.expected(sector)));
+}
+
+// With `settle` what is seen must stay: recovery has decided.
+History::Look History::compare_all(bool settle) {
+    for (const auto& volume : volumes_) {
+        const Look look = compare(*volume, settle);
+        if (look != Look::good) return look;
+    }
+    return Look::good;
+}
+
+History::Look History::compare(SimVolume& volume, bool settle) {
+    volume.oracle.prune_all();
+    std::vector<std::uint64_t> seen(volume.sectors);
+    const Buffer& buffer = ops_[0].data;
+    for (std::uint64_t s = 0; s < volume.sectors;) {
+        const std::uint64_t n = std::min(kLargest / kSectorBytes, volume.sectors - s);
+        bool finished = false;
+        Status outcome;
+        Request request{Op::read, s * kSectorBytes, n * kSectorBytes, buffer.data(),
+                        [&](Status status) {
+                            outcome = std::move(status);
+                            finished = true;
+                        }};
+        if (!core_->submit(*volume.state, std::move(request))) {
+            violate("read after open was not taken");
+            return Look::wrong;
+        }
+        for (std::uint64_t i = 0; !finished; ++i) {
+            poll_something();
+            if (i < 2000000) continue;
+            violate("a read after open never ends");
+            return Look::wrong;
+        }
+        if (!outcome && may_stop()) return Look::stopped;
+        if (!outcome) {
+            violate("read after open: " + outcome.error().message);
+            return Look::wrong;
+        }
+        for (std::uint64_t i = 0; i < n; ++i) {
+            check_sector(volume, s + i, buffer.data() + i * kSectorBytes);
+            seen[s + i] = stamp_of(buffer.data() + i * kSectorBytes).value_or(0);
+        }
+        if (!result_.violation.empty()) return Look::wrong;
+        s += n;
+    }
+    if (!settle) return Look::good;
+    if (const std::uint64_t torn = volume.oracle.settle(seen); torn != 0) {
+        violate(fmt::format("the atomic write {} is there in part", torn));
+        return Look::wrong;
+    }
+    return Look::good;
+}
+
+// Opens without one or two QLC drives, and reads everything: after a crash, too.
+void History::look_degraded(std::set<std::size_t> lost) {
+    world_.power_on();
+    world_.cut_after(0);
+    const bool crashed = crashed_;
+    lost_ = std::move(lost);
+    if (open(true)) {
+        ++result_.degraded_opens;
+        if (!core_->read_only()) violate("it opened for writing with drives missing");
+        if (find_volumes()) compare_all(false);
+        drop();
+    }
+    crashed_ = crashed;  // nothing was written
+    lost_.clear();
+}
+
+// Weak drives among them: no more than two drives may be wrong or missing.
+void History::degraded_episode() {
+    if (pmt_damaged()) return;
+    std::set<std::size_t> lost = weak_qlc_;
+    while (lost.size() < 2) lost.insert(rng_.below(options_.data_strips + 2));
+    if (rng_.chance(1, 3)) lost.erase(lost.begin());
+    look_degraded(std::move(lost));
+}
+
+// A drive comes back as it was before the array was opened without it: it must be refused.
+void History::stale_episode() {
+    if (!image_) {
+        image_of_ = rng_.below(media_.size());
+        Media& m = *media_[image_of_];
+        image_ = std::make_unique<Media>(m.name, m.capacity(), m.geometry.volatile_cache,
+                                         m.discard_clears);
+        m.flushed(UINT64_MAX);
+        std::memcpy(image_->bytes.get(), m.bytes.get(), m.capacity());
+        image_opened_ = opened_;
+        return;
+    }
+    if (opened_ == image_opened_) return;
+    Media& m = *media_[image_of_];
+    m.flushed(UINT64_MAX);
+    std::swap(m.bytes, image_->bytes);
+    world_.power_on();
+    world_.cut_after(0);
+    world_.faults().begin_opening(true);
+    world_.faults().counts().told(Fault::stale_member);
+    auto core = try_open();
+    if (core) {
+        core_ = std::move(*core);
+        violate(fmt::format("it opened with {} as it was {} openings ago", m.name,
+                            opened_ - image_opened_));
+        drop();
+    } else if (core.error().code != Errc::stale_device ||
+               !core.error().message.starts_with(m.name)) {
+        violate("not refused as stale: " + core.error().message);
+    }
+    std::swap(m.bytes, image_->bytes);
+    image_.reset();
+}
+
+// The newest superblock of one QLC drive is damaged: either an older one of the same epoch will do,
+// or the drive is refused by name and the array opens without it.
+void History::superblock_episode() {
+    std::set<std::size_t> lost = weak_qlc_;
+    if (lost.empty()) lost.insert(rng_.below(options_.data_strips + 2));
+    lost = {*lost.begin()};
+    Media& m = *media_[*lost.begin()];
+    m.flushed(UINT64_MAX);
+    std::uint64_t newest = 0, at = 0;
+    const std::uint64_t end = world_.faults().region_end(m, Region::superblock);
+    for (std::uint64_t offset = 0; offset < end; offset += kBlockBytes) {
+        const auto peek = peek_superblock({m.bytes.get() + offset, kBlockBytes});
+        if (!peek || peek->generation < newest) continue;
+        newest = peek->generation;
+        at = offset;
+    }
+    if (newest == 0 || m.damaged(at, kBlockBytes)) return;
+    std::byte& spoilt = m.bytes.get()[at + rng_.below(kBlockBytes)];
+    const std::byte right = spoilt;
+    spoilt ^= std::byte{0x10};
+    world_.faults().counts().told(Fault::bad_superblock);
+    world_.power_on();
+    world_.cut_after(0);
+    world_.faults().begin_opening(true);
+    if (pmt_damaged()) return void(spoilt = right);
+    auto core = try_open();
+    if (core) {
+        core_ = std::move(*core);
+        before_ = core_->stats();
+        if (find_volumes()) compare_all(false);
+        crash();
+        return;
+    }
+    const bool named = core.error().message.starts_with(m.name);
+    if (!named || (core.error().code != Errc::damaged && core.error().code != Errc::stale_device))
+        violate("a damaged superblock: " + core.error().message);
+    look_degraded(lost);
+    spoilt = right;
+}
+
+}  // namespace qlcshape::sim

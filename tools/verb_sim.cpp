@@ -1,0 +1,270 @@
+// sim: the whole engine under simulated faults, seed by seed, judged by an oracle. Two processes
+// share the seeds, so that two cores are used and a failed assertion names its seed.
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <memory>
+
+#include "base/error.h"
+#include "tests/sim/sim_campaign.h"
+#include "tools/progress.h"
+#include "tools/report.h"
+#include "tools/units.h"
+#include "tools/verbs.h"
+
+namespace qlcshape::tools {
+
+namespace {
+
+using namespace sim;
+
+struct SimArguments {
+    std::string seeds = "1..100";
+    std::string profile = "cuts";
+    std::uint32_t cycles = 0;
+    bool json = false;
+};
+
+// From a child to its parent through a pipe: short enough to arrive whole.
+struct Message {
+    std::uint64_t seed = 0;
+    bool ended = false;
+    RunCounts counts;
+    char violation[400] = {};
+};
+static_assert(sizeof(Message) <= 2048 && std::is_trivially_copyable_v<Message>);
+
+Result<Campaign> plan(const SimArguments& arguments) {
+    Campaign campaign;
+    campaign.cycles = arguments.cycles;
+    if (!profile_of(arguments.profile, campaign.profile)) {
+        return fail(Errc::invalid_argument,
+                    "--profile {}: it is one of cuts, media, drives, all, loop", arguments.profile);
+    }
+    unsigned long long first = 0, last = 0;
+    int end = 0;
+    const bool range =
+        std::sscanf(arguments.seeds.c_str(), "%llu..%llu%n", &first, &last, &end) == 2;
+    if (!range || static_cast<std::size_t>(end) != arguments.seeds.size() || last < first) {
+        return fail(Errc::invalid_argument, "--seeds {}: give a range, as 1..100", arguments.seeds);
+    }
+    campaign.first = first;
+    campaign.last = last;
+    return campaign;
+}
+
+void send(int pipe, const Message& message) {
+    if (::write(pipe, &message, sizeof(message)) != sizeof(message)) ::_exit(kCouldNotRun);
+}
+
+[[noreturn]] void run_child(Campaign campaign, int pipe) {
+    campaign.begins = [pipe](std::uint64_t seed) { send(pipe, Message{seed, false, {}, {}}); };
+    campaign.ended = [pipe](std::uint64_t seed, const RunResult& result) {
+        Message message{seed, true, result, {}};
+        std::strncpy(message.violation, result.violation.c_str(), sizeof(message.violation) - 1);
+        send(pipe, message);
+    };
+    run_campaign(campaign);
+    ::_exit(kDone);
+}
+
+class Run {
+  public:
+    Run(const Campaign& campaign, bool json) : campaign_(campaign), json_(json) {}
+
+    int run() {
+        const auto begun = std::chrono::steady_clock::now();
+        int pipes[2];
+        if (::pipe(pipes) != 0) return could_not("make a pipe");
+        Campaign part = campaign_;
+        part.step = campaign_.first == campaign_.last ? 1 : 2;
+        for (std::uint64_t i = 0; i < part.step; ++i) {
+            part.first = campaign_.first + i;
+            const pid_t child = ::fork();
+            if (child < 0) return could_not("fork");
+            if (child == 0) run_child(part, pipes[1]);
+            children_.push_back(child);
+        }
+        ::close(pipes[1]);
+        Message message;
+        while (::read(pipes[0], &message, sizeof(message)) == sizeof(message)) see(message);
+        ::close(pipes[0]);
+        for (const pid_t child : children_) reap(child);
+        seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+        progress_.clear();
+        json_ ? print_json() : print_text();
+        return result_.failures.empty() ? kDone : kFoundProblem;
+    }
+
+  private:
+    int could_not(const char* what) const {
+        return report_error(
+            "sim", json_,
+            Error{Errc::io_error, fmt::format("could not {}: {}", what, std::strerror(errno))});
+    }
+
+    void see(const Message& message) {
+        if (!message.ended) {
+            ++running_[message.seed];
+            return;
+        }
+        running_.erase(message.seed);
+        ++result_.seeds;
+        result_.sum.add(message.counts);
+        if (message.violation[0] != 0) fail_seed(message.seed, message.violation);
+        const double all = static_cast<double>(campaign_.last - campaign_.first + 1);
+        progress_.update("simulating", 100.0 * static_cast<double>(result_.seeds) / all,
+                         fmt::format("{} cycles, {} violations", result_.sum.recoveries,
+                                     result_.failures.size()));
+    }
+
+    void fail_seed(std::uint64_t seed, const std::string& violation) {
+        progress_.clear();
+        fmt::print(stderr, "seed {}: {}\n  replay: {}\n", seed, violation, replay(seed));
+        result_.failures.push_back({seed, violation});
+    }
+
+    std::string replay(std::uint64_t seed) const {
+        return replay_command(seed, campaign_.profile, campaign_.cycles);
+    }
+
+    // A child that ended otherwise than by itself failed in the seed that it had begun.
+    void reap(pid_t child) {
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == kDone) return;
+        const std::size_t index = child == children_[0] ? 0 : 1;
+        for (const auto& [seed, times] : running_) {
+            if ((seed - campaign_.first) % children_.size() == index)
+                fail_seed(seed, "the engine ended itself (an assertion, or a signal)");
+        }
+    }
+
+    double rate() const { return ratio(static_cast<double>(result_.sum.recoveries), seconds_); }
+
+    void print_text() const {
+        const RunCounts& s = result_.sum;
+        const auto line = [](const char* what, std::uint64_t n) {
+            fmt::print("{:<44} {:>12}\n", what, n);
+        };
+        line("seeds", result_.seeds);
+        line("cycles: crash, recovery, all compared", s.recoveries);
+        line("power cuts", s.crashes);
+        line("  of them during a recovery", s.crashes_in_recovery);
+        line("  longest row of those", s.longest_row);
+        line("opens with drives missing", s.degraded_opens);
+        line("clean closes, each judged by check", s.judged);
+        line("stops because of faults, by design", s.stops);
+        line("operations", s.operations);
+        line("volumes made", s.volumes_made);
+        line("volumes deleted", s.volumes_deleted);
+        line("device events", s.events);
+        line("bands moved by GC", s.bands_moved);
+        line("snapshots of the PMT", s.snapshots);
+        line("  recoveries from one", s.snapshot_recoveries);
+        line("  recoveries from all headers", s.full_recoveries);
+        line("checksums that failed", s.verify_failed);
+        line("blocks rebuilt", s.reconstructed);
+        line("commits tried again", s.commit_retries);
+        if (any_fault()) {
+            fmt::print("\n");
+            Table table({"fault", "injected", "detected", "repaired"});
+            for (std::size_t i = 1; i < kFaults; ++i) {
+                const FaultCount& c = s.faults.of[i];
+                if (c.injected == 0) continue;
+                table.add({to_string(static_cast<Fault>(i)), std::to_string(c.injected),
+                           std::to_string(c.detected), std::to_string(c.repaired)});
+            }
+            fmt::print("{}", table.text());
+        }
+        fmt::print("\n{} in {}: {:.1f} cycles/s; {} violations\n",
+                   campaign_.profile == Profile::loop ? fmt::format("{} cuts", s.crashes)
+                                                      : fmt::format("{} cycles", s.recoveries),
+                   seconds_text(seconds_), rate(), result_.failures.size());
+    }
+
+    bool any_fault() const {
+        for (const FaultCount& c : result_.sum.faults.of) {
+            if (c.injected != 0) return true;
+        }
+        return false;
+    }
+
+    void print_json() const {
+        const RunCounts& s = result_.sum;
+        Json object = new_object("sim");
+        object["profile"] = to_string(campaign_.profile);
+        object["first_seed"] = campaign_.first;
+        object["last_seed"] = campaign_.last;
+        object["seeds"] = result_.seeds;
+        object["seconds"] = seconds_;
+        object["cycles"] = s.recoveries;
+        object["cycles_per_second"] = rate();
+        object["cuts"] = s.crashes;
+        object["cuts_in_recovery"] = s.crashes_in_recovery;
+        object["longest_row_of_cuts"] = s.longest_row;
+        object["degraded_opens"] = s.degraded_opens;
+        object["clean_closes"] = s.clean_closes;
+        object["judged"] = s.judged;
+        object["stops"] = s.stops;
+        object["operations"] = s.operations;
+        object["device_events"] = s.events;
+        object["bands_moved"] = s.bands_moved;
+        object["snapshots"] = s.snapshots;
+        object["recoveries"] = {{"snapshot", s.snapshot_recoveries}, {"full", s.full_recoveries}};
+        object["errors"] = {{"verify_failed", s.verify_failed},
+                            {"reconstructed", s.reconstructed},
+                            {"commit_retries", s.commit_retries}};
+        Json faults = Json::object();
+        for (std::size_t i = 1; i < kFaults; ++i) {
+            const FaultCount& c = s.faults.of[i];
+            faults[to_string(static_cast<Fault>(i))] = {
+                {"injected", c.injected}, {"detected", c.detected}, {"repaired", c.repaired}};
+        }
+        object["faults"] = std::move(faults);
+        Json violations = Json::array();
+        for (const Failure& failure : result_.failures) {
+            violations.push_back({{"seed", failure.seed},
+                                  {"violation", failure.violation},
+                                  {"replay", replay(failure.seed)}});
+        }
+        object["violations"] = std::move(violations);
+        print(object);
+    }
+
+    const Campaign campaign_;
+    const bool json_;
+    std::vector<pid_t> children_;
+    std::map<std::uint64_t, int> running_;
+    CampaignResult result_;
+    ProgressLine progress_;
+    double seconds_ = 0;
+};
+
+int run(const SimArguments& arguments) {
+    const auto campaign = plan(arguments);
+    if (!campaign) return report_error("sim", arguments.json, campaign.error());
+    return Run(*campaign, arguments.json).run();
+}
+
+}  // namespace
+
+void add_sim(CLI::App& app, int& exit_code) {
+    auto arguments = std::make_shared<SimArguments>();
+    CLI::App* verb = app.add_subcommand(
+        "sim", "the engine on simulated drives: power cuts and faults, judged by an oracle");
+    verb->add_option("--seeds", arguments->seeds, "A..B: which histories")->capture_default_str();
+    verb->add_option("--profile", arguments->profile,
+                     "cuts, media, drives, all: which faults; loop: cuts in a row")
+        ->capture_default_str();
+    verb->add_option("--cycles", arguments->cycles,
+                     "openings of each history (default 20); with loop the cuts in a row (1000)");
+    verb->add_flag("--json", arguments->json, "print one JSON object on stdout");
+    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+}
+
+}  // namespace qlcshape::tools
