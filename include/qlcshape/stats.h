@@ -67,8 +67,8 @@ struct Stats {
     // move, so a byte written is taken as a byte programmed, and a capacity written as one cycle.
     struct Endurance {
         static constexpr double kRatedCycles = 1000;  // usual for QLC; the drive's data sheet tells
-        std::uint64_t open_seconds = 0;  // how long the array has been open for writing in its life
-        double cycles_used = 0;          // of the drive written most, for its size
+        double open_seconds = 0;  // how long the array has been open for writing in its life
+        double cycles_used = 0;   // of the drive written most, for its size
         double drive_writes_per_day = 0;  // over that time
         double days_left = 0;  // open, at that rate, until the rated cycles; 0: not known
     } endurance;

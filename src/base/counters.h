@@ -33,7 +33,7 @@ enum class Counter : std::uint8_t {
     commit_retries,
     used_blocks,  // mapped blocks: rises and falls
     io_errors,
-    open_seconds,  // while open for writing
+    open_milliseconds,  // for writing
     count,
 };
 

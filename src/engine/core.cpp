@@ -306,8 +306,8 @@ Status Core::finish_close() {
 
 std::uint64_t Core::total(Counter counter) const {
     std::uint64_t sum = superblock_.counters[static_cast<std::size_t>(counter)];
-    if (counter == Counter::open_seconds && !read_only_) {
-        sum += (around_.clock.now_ns() - opened_ns_) / 1'000'000'000;
+    if (counter == Counter::open_milliseconds && !read_only_) {
+        sum += (around_.clock.now_ns() - opened_ns_) / 1'000'000;
     }
     for (const auto& w : workers_) {
         sum += w->counters().get(counter);

@@ -46,7 +46,7 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
     s.errors.unreadable = get(Counter::unreadable);
     s.errors.commit_retries = get(Counter::commit_retries);
     s.space.used_bytes = get(Counter::used_blocks) * kBlockBytes;
-    s.endurance.open_seconds = get(Counter::open_seconds);
+    s.endurance.open_seconds = static_cast<double>(get(Counter::open_milliseconds)) / 1000;
 }
 
 void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
@@ -86,7 +86,7 @@ void fill_endurance(Stats& s) {
                                                     static_cast<double>(d.capacity_bytes));
     }
     if (e.open_seconds == 0 || e.cycles_used == 0) return;
-    e.drive_writes_per_day = e.cycles_used / (static_cast<double>(e.open_seconds) / 86400);
+    e.drive_writes_per_day = e.cycles_used / (e.open_seconds / 86400);
     e.days_left =
         std::max(0.0, Stats::Endurance::kRatedCycles - e.cycles_used) / e.drive_writes_per_day;
 }
