@@ -6,6 +6,7 @@ packages=(
     g++ cmake ninja-build pkg-config git python3 clang-format ccache
     liburing-dev libisal-dev libboost-dev libfmt-dev libtomlplusplus-dev
     catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev
+    redis-tools man-db
 )
 
 missing=()

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <iterator>
+#include <utility>
 
 #include "base/assert.h"
 #include "device/device.h"
@@ -103,6 +104,18 @@ Error describe_failure(const Io& io) {
     return {code, fmt::format("{}: {} of {} bytes at offset {} failed: {} (errno {}); {}",
                               io.device->path(), to_string(io.kind), io.bytes, io.offset, cause,
                               io.error_number, remedy(io.error_number))};
+}
+
+void Device::count_failure(const Io& io) {
+    failures_.fetch_add(1, std::memory_order_relaxed);
+    std::string text = describe_failure(io).message;
+    std::lock_guard lock(failure_mutex_);
+    last_failure_ = std::move(text);
+}
+
+std::string Device::last_failure() const {
+    std::lock_guard lock(failure_mutex_);
+    return last_failure_;
 }
 
 Status run(IoQueue& queue, std::span<Io> ios) {

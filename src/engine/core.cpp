@@ -41,7 +41,8 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     read_only_ = options_.read_only || discovery->missing_qlc != 0;
     set_array(std::move(*discovery));
     QS_TRY(bring_up());
-    recovery_seconds_ = static_cast<double>(around_.clock.now_ns() - begun) / 1e9;
+    opened_ns_ = around_.clock.now_ns();
+    recovery_seconds_ = static_cast<double>(opened_ns_ - begun) / 1e9;
     return {};
 }
 
@@ -318,6 +319,9 @@ Status Core::finish_close() {
 
 std::uint64_t Core::total(Counter counter) const {
     std::uint64_t sum = superblock_.counters[static_cast<std::size_t>(counter)];
+    if (counter == Counter::open_milliseconds && !read_only_) {
+        sum += (around_.clock.now_ns() - opened_ns_) / 1'000'000;
+    }
     for (const auto& w : workers_) {
         sum += w->counters().get(counter);
         if (w->shard() != nullptr) sum += w->shard()->counters().get(counter);

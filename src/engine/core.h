@@ -123,6 +123,7 @@ class Core {
     std::vector<std::shared_ptr<VolumeState>> deleted_;
     Recovered recovered_;
     double recovery_seconds_ = 0;
+    std::uint64_t opened_ns_ = 0;
     std::atomic<int> phase_{0};
     std::atomic<bool> stopped_{false};
 };

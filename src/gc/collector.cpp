@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/canary.h"
+#include "base/probe.h"
 #include "gc/policy.h"
 
 namespace qlcshape {
@@ -143,6 +144,7 @@ bool Collector::end_victim() {
     awaiting_.push_back(*victim_);
     victim_.reset();
     counters_.add(Counter::gc_bands_moved, 1);
+    QS_PROBE(gc_band_moved, awaiting_.back().band.value);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/probe.h"
 
 namespace qlcshape {
 
@@ -69,6 +70,7 @@ CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
         return &way->cached;
     }
     counters_.add(Counter::pmt_misses, 1);
+    QS_PROBE(pmt_miss, page.value);
     waiter.page = page;
     if (way != nullptr) {
         way->waiters.push_back(waiter);

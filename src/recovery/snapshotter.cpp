@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/canary.h"
+#include "base/probe.h"
 
 namespace qlcshape {
 
@@ -97,6 +98,7 @@ void Snapshotter::write() {
     ++snapshot_.generation;
     encode_snapshot(snapshot_, parts_.array.layout, parts_.array.array, record_.span());
     counters_.add(Counter::band_table_written_bytes, record_.size());
+    QS_PROBE(snapshot, snapshot_.generation);
     step_ = Step::writing;
     submit(IoKind::write, PersistencePoint::snapshot_write);
 }

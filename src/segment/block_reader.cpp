@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/canary.h"
 #include "base/crc32c.h"
+#include "base/probe.h"
 
 namespace qlcshape {
 
@@ -101,6 +102,7 @@ void BlockReader::rebuild_or_finish(BlockRead& read) {
                        if (good) {
                            std::memcpy(read.data + i * kBlockBytes, rebuild_.result(), kBlockBytes);
                            counters_.add(Counter::reconstructed, 1);
+                           QS_PROBE(block_rebuilt, read.lbas[i].value, read.first.value + i);
                        } else {
                            read.bad |= 1u << i;
                            counters_.add(Counter::unreadable, 1);

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/canary.h"
 #include "base/crc32c.h"
+#include "base/probe.h"
 #include "raid6/parity.h"
 
 namespace qlcshape {
@@ -250,6 +251,8 @@ void Committer::replace(SegmentBuffer& segment) {
 void Committer::count(const SegmentBuffer& segment) {
     const ArrayLayout& l = array_.layout;
     const std::uint64_t used = segment.fill();
+    QS_PROBE(segment_durable, static_cast<int>(stream_), segment.placement.band.value,
+             segment.placement.segment, used);
     const auto kind = stream_ == Stream::user ? Counter::qlc_data_bytes : Counter::qlc_gc_bytes;
     counters_.add(kind, used * kBlockBytes);
     counters_.add(Counter::qlc_header_bytes,

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/canary.h"
+#include "base/probe.h"
 
 namespace qlcshape {
 
@@ -64,6 +65,7 @@ std::uint64_t Tps::write(const Contents& c, OpFifo ops) {
     encode(c, view, start % ring_bytes_);
     submit(r, c, header, start % ring_bytes_);
     counters_.add(Counter::tps_written_bytes, bytes);
+    QS_PROBE(tps_record, r.sequence, bytes);
     return r.sequence;
 }
 
