@@ -120,6 +120,8 @@ bool History::open_through_cuts() {
             if (look == Look::wrong) return false;
             if (look == Look::good) break;
             ++result_.stops;
+            // That the table is damaged is told on the media soon after; the power may go before.
+            for (int i = 0; tries != 0 && i < 5000; ++i) poll_something();
             crash();
             continue;
         }
