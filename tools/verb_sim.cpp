@@ -155,6 +155,7 @@ class Run {
         line("cycles: crash, recovery, all compared", s.recoveries);
         line("power cuts", s.crashes);
         line("  of them during a recovery", s.crashes_in_recovery);
+        line("deaths of the process alone", s.kills);
         line("  longest row of those", s.longest_row);
         line("opens with drives missing", s.degraded_opens);
         line("clean closes, each judged by check", s.judged);
@@ -210,6 +211,7 @@ class Run {
         object["cycles_per_second"] = rate();
         object["cuts"] = s.crashes;
         object["cuts_in_recovery"] = s.crashes_in_recovery;
+        object["kills"] = s.kills;
         object["longest_row_of_cuts"] = s.longest_row;
         object["degraded_opens"] = s.degraded_opens;
         object["clean_closes"] = s.clean_closes;

@@ -111,7 +111,7 @@ bool History::open_through_cuts() {
         if (cut && spoilt && rng_.chance(1, 2))
             plan_cut(400, PersistencePoint::table_build_write, PersistencePoint::table_build_flush);
         else if (cut)
-            plan_cut(400, PersistencePoint::replay_strip_write, kLastPoint);
+            plan_cut(400, PersistencePoint::open_flush, kLastPoint);
         if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {
             world_.cut_after(0);
             if (opened_ == 0 && !make_first_volumes()) return false;

@@ -154,6 +154,7 @@ void RunCounts::add(const RunCounts& o) {
     recoveries += o.recoveries;
     crashes += o.crashes;
     crashes_in_recovery += o.crashes_in_recovery;
+    kills += o.kills;
     longest_row = std::max(longest_row, o.longest_row);
     clean_closes += o.clean_closes;
     judged += o.judged;

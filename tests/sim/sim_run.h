@@ -17,6 +17,7 @@ struct RunCounts {
     std::uint64_t recoveries = 0;  // after a crash, that came through: everything compared
     std::uint64_t crashes = 0;     // power cuts, those while recovering included
     std::uint64_t crashes_in_recovery = 0;
+    std::uint64_t kills = 0;        // the process died and the power stayed
     std::uint64_t longest_row = 0;  // of cuts, each during the recovery before it
     std::uint64_t clean_closes = 0;
     std::uint64_t judged = 0;  // by check
