@@ -141,19 +141,20 @@ bool History::open_through_cuts() {
     return true;
 }
 
-// Those that must be there are; those whose creation or deletion was cut off may be.
+// Those that must be there are; those whose creation or deletion was cut off may be. An opening for
+// reading decides nothing: the one drive that knows of a volume may be missing.
 bool History::find_volumes() {
     std::erase_if(volumes_, [&](const std::unique_ptr<SimVolume>& v) {
         auto found = core_->volume(v->name);
         if (found) {
             v->state = *found;
-            v->certain = true;
+            v->certain |= !core_->read_only();
             if (v->state->bytes != v->sectors * kSectorBytes)
                 violate(fmt::format("volume {} has another size", v->name));
             return false;
         }
         if (v->certain) violate(fmt::format("volume {} is gone", v->name));
-        return true;
+        return !core_->read_only();
     });
     for (const VolumeInfo& info : core_->volumes()) {
         if (std::none_of(volumes_.begin(), volumes_.end(),
@@ -174,6 +175,7 @@ void History::check_sector(const SimVolume& volume, std::uint64_t sector, const 
 // With `settle` what is seen must stay: recovery has decided.
 History::Look History::compare_all(bool settle) {
     for (const auto& volume : volumes_) {
+        if (!volume->state) continue;
         const Look look = compare(*volume, settle);
         if (look != Look::good) return look;
     }
