@@ -257,7 +257,8 @@ Status Core::write_band_table() {
 
 Status Core::submit(VolumeState& volume, Request request) {
     if (stopped_) return fail(Errc::closed, "volume {}: the engine is closing", volume.name);
-    const bool changes = request.op != Op::read && request.op != Op::flush;
+    const bool changes =
+        request.op != Op::read && request.op != Op::flush && request.op != Op::mapped;
     if (read_only_ && changes) {
         return fail(Errc::read_only,
                     "volume {}: the array is open for reading alone, because qlc drives are "

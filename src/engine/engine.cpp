@@ -285,4 +285,9 @@ Status Volume::write_zeroes(std::uint64_t lba, std::uint64_t count) const {
 
 Status Volume::flush() const { return run(Op::flush, 0, 0, nullptr); }
 
+Status Volume::mapped(std::uint64_t lba, std::span<std::uint8_t> blocks) const {
+    return run(Op::mapped, lba * kVolumeBlockBytes, blocks.size() * kVolumeBlockBytes,
+               blocks.data());
+}
+
 }  // namespace qlcshape

@@ -213,6 +213,8 @@ void History::submit(SimOp& op, Op kind) {
         case Op::flush:
             request.offset_bytes = request.bytes = 0;
             break;
+        case Op::mapped:  // changes nothing, and is not drawn
+            break;
     }
     request.done = [this, &op](Status status) { done(op, status); };
     const Status taken = core_->submit(*op.volume->state, std::move(request));
