@@ -12,15 +12,18 @@
 #include <array>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <thread>
 
 namespace qlcshape::tools {
 
 namespace {
 
 constexpr int kBacklog = 128;
+constexpr int kTries = 20;
 
 template <class... Args>
 std::unexpected<Error> refuse(Errc code, fmt::format_string<Args...> text, Args&&... args) {
@@ -52,26 +55,35 @@ Result<sockaddr_un> address_of(const std::string& path) {
     return address;
 }
 
-// Makes way for a new socket at `path`.
+bool somebody_listens(const sockaddr_un& address) {
+    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool refused =
+        ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 &&
+        errno == ECONNREFUSED;
+    ::close(fd);
+    return !refused;
+}
+
+// Makes way for a new socket at `path`. A server that was killed holds its socket until its last
+// thread is gone, so there are some tries.
 Status clear(const std::string& path, const sockaddr_un& address) {
     struct stat found {};
     if (::lstat(path.c_str(), &found) != 0) return {};
     if (!S_ISSOCK(found.st_mode)) {
-        return refuse(Errc::exists,
-                      "--socket {}: there is a file that is no socket; remove it, or "
-                      "choose another path",
-                      path);
+        return refuse(
+            Errc::exists,
+            "--socket {}: there is a file that is no socket; remove it, or choose another "
+            "path",
+            path);
     }
-    const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const bool answered =
-        ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
-    const int why = errno;
-    ::close(fd);
-    if (answered || why != ECONNREFUSED) {
-        return refuse(Errc::exists,
-                      "--socket {}: another server listens there; stop it, or choose "
-                      "another path",
-                      path);
+    for (int tries = 1; somebody_listens(address); ++tries) {
+        if (tries == kTries) {
+            return refuse(Errc::exists,
+                          "--socket {}: another server listens there; stop it, or choose another "
+                          "path",
+                          path);
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     ::unlink(path.c_str());
     return {};
@@ -95,7 +107,7 @@ Result<ServeSocket> listen_on_path(const std::string& path, const std::string& p
     ::umask(before);
     if (!good) {
         ::close(fd);
-        return refuse(Errc::io_error,
+        return refuse(Errc::invalid_argument,
                       "--socket {}: {}; choose a path in a folder that you can write", absolute,
                       std::strerror(why));
     }
@@ -116,7 +128,7 @@ Result<ServeSocket> listen_on_port(std::uint16_t port, const std::string& psk_fi
         ::listen(fd, kBacklog) != 0) {
         const int why = errno;
         ::close(fd);
-        return refuse(Errc::io_error, "--port {}: {}; choose another port", port,
+        return refuse(Errc::invalid_argument, "--port {}: {}; choose another port", port,
                       std::strerror(why));
     }
     const std::string psk = psk_file.empty() ? "" : "/?tls-psk-file=" + percent_encoded(psk_file);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "tools/report.h"
 #include "tools/serve_socket.h"
@@ -46,7 +48,11 @@ Result<std::string> plugin_path() {
 }
 
 // In the child, between fork and exec. nbdkit takes the socket as systemd would pass it.
-[[noreturn]] void become_nbdkit(const Arguments& a, const std::string& plugin, int listening) {
+[[noreturn]] void become_nbdkit(const Arguments& a, const std::string& plugin, int listening,
+                                pid_t parent) {
+    // Without its parent nobody could stop it: then it closes the array.
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != parent) ::_exit(kExecFailed);
     ::dup2(listening, 3);
     if (listening == 3) ::fcntl(3, F_SETFD, 0);
     ::setenv("LISTEN_FDS", "1", 1);
@@ -56,7 +62,7 @@ Result<std::string> plugin_path() {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     const std::string psk = "--tls-psk=" + a.tls_psk;
     const std::string array = "array=" + a.array_file, volume = "volume=" + a.volume;
-    std::vector<const char*> words{"nbdkit", "--foreground", "--exit-with-parent"};
+    std::vector<const char*> words{"nbdkit", "--foreground"};
     if (!a.tls_psk.empty()) words.insert(words.end(), {"--tls=require", psk.c_str()});
     words.insert(words.end(), {plugin.c_str(), array.c_str(), volume.c_str(), nullptr});
     ::execvp(words[0], const_cast<char* const*>(words.data()));
@@ -126,8 +132,9 @@ int serve(const Arguments& a, const std::string& plugin, const ServeSocket& sock
     // Accepted as soon as the engine is open: until then it waits in the socket's backlog.
     const auto greeting = connect_to(socket);
     if (!greeting) return report_error("serve", a.json, greeting.error());
+    const pid_t parent = ::getpid();
     const pid_t child = ::fork();
-    if (child == 0) become_nbdkit(a, plugin, socket.fd);
+    if (child == 0) become_nbdkit(a, plugin, socket.fd, parent);
     ::close(socket.fd);  // with the child's copy the socket goes
     if (child < 0) {
         return report_error("serve", a.json,
