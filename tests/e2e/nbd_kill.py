@@ -5,6 +5,7 @@ never overlap, so each block has one right answer, or two where a write was in f
 all blocks of a write that is atomic must then agree. What was found then must stay.
 """
 
+import atexit
 import os
 import random
 import signal
@@ -34,6 +35,7 @@ class Server:
                                         stderr=subprocess.PIPE)
 
     def wait_ready(self):
+        atexit.register(self.process.terminate)  # whatever ends this script
         if not self.process.stdout.readline():
             raise SystemExit("no server: " + self.process.communicate()[1])
 
