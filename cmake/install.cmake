@@ -1,4 +1,5 @@
-# cmake --install: headers, library, find_package(qlcshape), pkg-config, the command.
+# cmake --install: headers, library, find_package(qlcshape), pkg-config, the command with its manual
+# and completion.
 include(CMakePackageConfigHelpers)
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/qlcshape)
 
@@ -24,4 +25,11 @@ install(FILES ${PROJECT_BINARY_DIR}/qlcshape.pc
 
 if(TARGET qlcshape)
   install(TARGETS qlcshape RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(FILES man/qlcshape.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES man/qlcshape-array.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
+  install(FILES tools/completion.bash RENAME qlcshape
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+endif()
+if(EXISTS ${PROJECT_SOURCE_DIR}/plugins/CMakeLists.txt)
+  install(FILES man/nbdkit-qlcshape-plugin.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()

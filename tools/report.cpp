@@ -19,9 +19,14 @@ Json to_array(const std::vector<T>& items, Json (*one)(const T&)) {
 }
 
 Json device_json(const DeviceStatus& device) {
-    return {{"uuid", device.uuid},     {"path", device.path},
-            {"role", device.role},     {"state", device.state},
-            {"errors", device.errors}, {"capacity_bytes", device.capacity_bytes}};
+    return {{"uuid", device.uuid},
+            {"path", device.path},
+            {"role", device.role},
+            {"state", device.state},
+            {"errors", device.errors},
+            {"last_error", device.last_error},
+            {"capacity_bytes", device.capacity_bytes},
+            {"written_bytes", device.written_bytes}};
 }
 
 Json volume_json(const VolumeInfo& volume) {
@@ -70,6 +75,10 @@ int report_error(const std::string& verb, bool json, const Error& error) {
     return exit_code_for(error.code);
 }
 
+void print_log(LogLevel level, const std::string& message) {
+    if (level != LogLevel::info) fmt::print(stderr, "qlcshape: {}\n", message);
+}
+
 Json new_object(const std::string& verb) { return {{"schema", 1}, {"verb", verb}}; }
 
 void print(const Json& object) {
@@ -105,11 +114,14 @@ void add_stats(Json& object, const Stats& stats) {
     object["gc"] = {{"bands_moved", stats.gc.bands_moved},
                     {"blocks_moved", stats.gc.blocks_moved},
                     {"races_lost", stats.gc.races_lost}};
-    object["bands"] = {{"total", stats.bands.total},
-                       {"free", stats.bands.free},
-                       {"open", stats.bands.open},
-                       {"closed", stats.bands.closed},
-                       {"reserve", stats.bands.reserve}};
+    object["bands"] = {{"total", stats.bands.total},     {"free", stats.bands.free},
+                       {"open", stats.bands.open},       {"closed", stats.bands.closed},
+                       {"reserve", stats.bands.reserve}, {"by_validity", stats.bands.by_validity}};
+    object["endurance"] = {{"rated_cycles", Stats::Endurance::kRatedCycles},
+                           {"cycles_used", stats.endurance.cycles_used},
+                           {"open_seconds", stats.endurance.open_seconds},
+                           {"drive_writes_per_day", stats.endurance.drive_writes_per_day},
+                           {"days_left", stats.endurance.days_left}};
     object["recovery"] = {{"kind", stats.recovery.kind},
                           {"seconds", stats.recovery.seconds},
                           {"segments_scanned", stats.recovery.segments_scanned},

@@ -19,6 +19,9 @@ ExitCode exit_code_for(Errc code);
 // stdout.
 int report_error(const std::string& verb, bool json, const Error& error);
 
+// For Options::log: warnings and errors to stderr. What a verb does itself it reports itself.
+void print_log(LogLevel level, const std::string& message);
+
 // {"schema": 1, "verb": ...}
 Json new_object(const std::string& verb);
 void print(const Json& object);

@@ -146,6 +146,7 @@ Result<BenchResult> bench(const BenchArguments& arguments, LoadOptions& load) {
     if (arguments.memory) options = options->on_memory("bench-");
     ProgressLine progress;
     options->progress = progress.callback();
+    options->log = print_log;
     if (arguments.memory) QS_TRY(touch_memory(*options, progress));
     Result<Session> session = open_session(arguments, *options);
     if (!session) return fail(session.error());

@@ -36,7 +36,7 @@ struct Message {
     RunCounts counts;
     char violation[400] = {};
 };
-static_assert(sizeof(Message) <= 2048 && std::is_trivially_copyable_v<Message>);
+static_assert(sizeof(Message) <= 4096 && std::is_trivially_copyable_v<Message>);
 
 Result<Campaign> plan(const SimArguments& arguments) {
     Campaign campaign;
@@ -170,6 +170,10 @@ class Run {
         line("checksums that failed", s.verify_failed);
         line("blocks rebuilt", s.reconstructed);
         line("commits tried again", s.commit_retries);
+        line("persistence points", Coverage::all());
+        line("  power cut at, in flight and right after", s.coverage.covered());
+        for (const std::string& name : s.coverage.uncovered())
+            fmt::print("    never at: {}\n", name);
         if (any_fault()) {
             fmt::print("\n");
             Table table({"fault", "injected", "detected", "repaired"});
@@ -226,6 +230,9 @@ class Run {
                 {"injected", c.injected}, {"detected", c.detected}, {"repaired", c.repaired}};
         }
         object["faults"] = std::move(faults);
+        object["coverage"] = {{"points", Coverage::all()},
+                              {"cut_at", s.coverage.covered()},
+                              {"never_at", s.coverage.uncovered()}};
         Json violations = Json::array();
         for (const Failure& failure : result_.failures) {
             violations.push_back({{"seed", failure.seed},

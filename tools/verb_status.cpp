@@ -14,6 +14,16 @@ namespace {
 std::string size(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
 std::string count(std::uint64_t n) { return count_text(static_cast<double>(n)); }
 
+void print_endurance(const Stats::Endurance& e) {
+    fmt::print("wear      {:.3f} of {:.0f} cycles", e.cycles_used, e.kRatedCycles);
+    if (e.days_left > 0) {
+        fmt::print("; {:.2f} drive writes a day while open, so {} left", e.drive_writes_per_day,
+                   e.days_left < 730 ? fmt::format("{:.1f} days", e.days_left)
+                                     : fmt::format("{:.1f} years", e.days_left / 365));
+    }
+    fmt::print("\n");
+}
+
 void print_array(const Stats& s) {
     const auto& b = s.bytes;
     fmt::print("array     {}  {}  {}\n", s.array_name, s.state, s.array_uuid);
@@ -27,6 +37,7 @@ void print_array(const Stats& s) {
     fmt::print("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n", size(b.qlc_data),
                size(b.qlc_gc), size(b.qlc_parity), size(b.qlc_header), size(b.qlc_padding));
     fmt::print("to SCM    {} TPS, {} PMT\n", size(b.tps_written), size(b.pmt_written));
+    print_endurance(s.endurance);
     fmt::print("WAF       {:.3f} data, {:.3f} total\n", s.waf_data, s.waf_total);
     fmt::print("GC        {} bands, {} blocks moved\n", count(s.gc.bands_moved),
                count(s.gc.blocks_moved));
@@ -41,11 +52,11 @@ void print_array(const Stats& s) {
 }
 
 void print_tables(const Stats& s) {
-    Table devices({"role", "state", "size", "errors", "device", "uuid"});
+    Table devices({"role", "state", "size", "written", "errors", "device", "uuid"});
     for (const DeviceStatus& device : s.devices) {
         devices.add({device.role, device.state, size(device.capacity_bytes),
-                     std::to_string(device.errors), device.path.empty() ? "-" : device.path,
-                     device.uuid});
+                     size(device.written_bytes), std::to_string(device.errors),
+                     device.path.empty() ? "-" : device.path, device.uuid});
     }
     fmt::print("\n{}", devices.text());
     if (s.volumes.empty()) {
@@ -59,12 +70,18 @@ void print_tables(const Stats& s) {
     fmt::print("\n{}", volumes.text());
 }
 
-int run(const CommonArguments& arguments) {
+struct Arguments : CommonArguments {
+    bool prometheus = false;
+};
+
+int run(const Arguments& arguments) {
     const Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return report_error("status", arguments.json, options.error());
     const Result<Stats> stats = Engine::inspect(*options);
     if (!stats) return report_error("status", arguments.json, stats.error());
-    if (arguments.json) {
+    if (arguments.prometheus) {
+        fmt::print("{}", to_prometheus(*stats));
+    } else if (arguments.json) {
         Json object = new_object("status");
         add_stats(object, *stats);
         object["jobs"] = Json::array();
@@ -79,9 +96,11 @@ int run(const CommonArguments& arguments) {
 }  // namespace
 
 void add_status(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<CommonArguments>();
+    auto arguments = std::make_shared<Arguments>();
     CLI::App* verb = app.add_subcommand("status", "drives, volumes, space, WAF, recovery");
     arguments->add_to(*verb);
+    verb->add_flag("--prometheus", arguments->prometheus, "print metrics as Prometheus reads them")
+        ->excludes("--json");
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }
 

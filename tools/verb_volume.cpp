@@ -25,6 +25,7 @@ Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Chang
     if (!options) return std::unexpected(options.error());
     ProgressLine progress;
     options->progress = progress.callback();
+    options->log = print_log;
     auto engine = Engine::open(*options);
     if (!engine) return std::unexpected(engine.error());
     const Status changed = change(**engine);

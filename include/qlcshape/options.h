@@ -23,6 +23,12 @@ struct DeviceOptions {
 // in percent (0 to 100). From the thread that called the operation.
 using Progress = std::function<void(const std::string& what, double percent)>;
 
+// What happens to an open array, for a log: opened and recovered, volumes made and deleted, drives
+// that fail, blocks that were damaged, closed. Called from the thread that opens, closes or changes
+// volumes, and from one thread that looks once a second; never from a thread that serves requests.
+enum class LogLevel { info, warning, error };
+using Log = std::function<void(LogLevel level, const std::string& message)>;
+
 struct Options {
     // [array]: used by create(); open() takes them from the superblocks and ignores these.
     std::string name = "array";
@@ -36,6 +42,9 @@ struct Options {
     std::vector<std::uint32_t> cores;  // where shard i is pinned; empty: nowhere
     std::uint32_t gc_threads = 1;
     std::uint64_t pmt_cache_bytes = 64 << 20;  // DRAM for the page cache, at least one set a shard
+    // While the array is open this file is written anew each second: to_prometheus() of its
+    // statistics. Removed when the array is closed. Empty: none.
+    std::string metrics_path;
 
     std::vector<DeviceOptions> devices;
 
@@ -44,6 +53,7 @@ struct Options {
     bool read_only = false;
 
     Progress progress;  // may be empty
+    Log log;            // may be empty
 
     // Reads an array file (TOML). Relative paths become relative to the file's folder. The error
     // names the key or the line.

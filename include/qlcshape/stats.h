@@ -3,6 +3,7 @@
 // rates are of this open alone.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -17,10 +18,12 @@ struct LatencySummary {  // microseconds, each within 4% of the true value
 struct DeviceStatus {
     std::string uuid;
     std::string path;
-    std::string role;   // "qlc", "scm"
-    std::string state;  // "online", "missing"
-    std::uint64_t errors = 0;
+    std::string role;          // "qlc", "scm"
+    std::string state;         // "online", "missing"
+    std::uint64_t errors = 0;  // transfers that failed since the array was opened
+    std::string last_error;    // the last of them: offset, cause, remedy
     std::uint64_t capacity_bytes = 0;
+    std::uint64_t written_bytes = 0;  // over the array's life; superblocks not counted
 };
 
 struct VolumeInfo {
@@ -56,7 +59,19 @@ struct Stats {
     } gc;
     struct Bands {
         std::uint32_t total = 0, free = 0, open = 0, closed = 0, reserve = 0;
+        // Closed bands by the share of their blocks that are valid: below 10%, below 20%, ..., to
+        // 100%. Of an open array alone.
+        std::array<std::uint32_t, 10> by_validity{};
     } bands;
+    // How far the QLC drives are worn. Whole strips appended in order leave a drive nothing to
+    // move, so a byte written is taken as a byte programmed, and a capacity written as one cycle.
+    struct Endurance {
+        static constexpr double kRatedCycles = 1000;  // usual for QLC; the drive's data sheet tells
+        double open_seconds = 0;  // how long the array has been open for writing in its life
+        double cycles_used = 0;   // of the drive written most, for its size
+        double drive_writes_per_day = 0;  // over that time
+        double days_left = 0;  // open, at that rate, until the rated cycles; 0: not known
+    } endurance;
     struct Recovery {
         std::string kind;  // "clean", "full"
         double seconds = 0;
@@ -81,6 +96,9 @@ struct Stats {
     std::string array_name, array_uuid, state;  // state: "clean", "open", "read_only", "failed"
     std::uint64_t epoch = 0;
 };
+
+// The same in the text format of Prometheus, for a scrape or for node_exporter's text files.
+std::string to_prometheus(const Stats& stats);
 
 // What check() found. A problem is one line: what, where.
 struct CheckReport {

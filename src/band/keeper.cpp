@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/canary.h"
 
 namespace qlcshape {
 
@@ -61,6 +62,8 @@ bool BandKeeper::gather() {
 void BandKeeper::write_pages() {
     pages_.clear();
     for (const auto* list : {&opening_, &erasing_}) {
+        if (canary(Canary::band_used_before_record) && list == &opening_) continue;
+        if (canary(Canary::band_erased_before_record) && list == &erasing_) continue;
         for (BandId band : *list) pages_.push_back(band.value / kBandsPerPage);
     }
     while (refreshing() && pages_.size() < kErasesPerRound) pages_.push_back(refresh_++);
@@ -117,6 +120,9 @@ Io& BandKeeper::next_io(IoKind kind, Device* device, std::uint64_t offset, std::
     Io& io = ios_[used_ios_++];
     io = Io{};
     io.kind = kind;
+    io.point = kind == IoKind::write   ? PersistencePoint::keeper_write
+               : kind == IoKind::flush ? PersistencePoint::keeper_flush
+                                       : PersistencePoint::keeper_discard;
     io.device = device;
     io.offset = offset;
     io.bytes = bytes;

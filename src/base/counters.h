@@ -33,6 +33,7 @@ enum class Counter : std::uint8_t {
     commit_retries,
     used_blocks,  // mapped blocks: rises and falls
     io_errors,
+    open_milliseconds,  // for writing
     count,
 };
 

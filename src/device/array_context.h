@@ -22,13 +22,15 @@ struct ArrayContext {
     std::vector<Device*> scm;  // by index; all there
 
     // A transfer of that page of the PMT; `block` is a block.
-    Io pmt_io(IoKind kind, PageId page, std::byte* block) const {
+    Io pmt_io(IoKind kind, PageId page, std::byte* block,
+              PersistencePoint point = PersistencePoint::none) const {
         Io io;
         io.kind = kind;
         io.device = scm[layout.pmt_drive(page)];
         io.offset = layout.pmt_page_offset(page);
         io.bytes = kBlockBytes;
         io.data = block;
+        io.point = point;
         return io;
     }
 
@@ -38,6 +40,6 @@ struct ArrayContext {
 };
 
 // Every scm drive; blocks. For set-up, recovery and closing.
-Status flush_scm(const ArrayContext& array, IoQueue& queue);
+Status flush_scm(const ArrayContext& array, IoQueue& queue, PersistencePoint point);
 
 }  // namespace qlcshape

@@ -2,8 +2,10 @@
 // goes through the calling thread's IoQueue.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/error.h"
@@ -38,6 +40,11 @@ class Device {
     }
     ShapeGuard* guard() { return guard_.get(); }
 
+    // Transfers that failed since it was opened, and the last one in words. Any thread.
+    void count_failure(const Io& io);
+    std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
+    std::string last_failure() const;
+
     // Begins the transfer; IoQueue::submit() calls it after the checks. Ends in queue.complete(io).
     virtual void start(Io& io, IoQueue& queue) = 0;
 
@@ -45,6 +52,9 @@ class Device {
     std::string path_;
     Geometry geometry_;
     std::unique_ptr<ShapeGuard> guard_;
+    std::atomic<std::uint64_t> failures_{0};
+    mutable std::mutex failure_mutex_;
+    std::string last_failure_;
 };
 
 enum class Access {

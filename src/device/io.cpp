@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 #include "base/assert.h"
 #include "device/device.h"
@@ -52,6 +54,44 @@ const char* to_string(IoKind kind) {
     return "unknown";
 }
 
+const char* to_string(PersistencePoint point) {
+    static constexpr const char* kNames[] = {
+        "none",
+        "create",
+        "tps write",
+        "tps flush",
+        "strip write",
+        "strip flush",
+        "gc strip write",
+        "gc strip flush",
+        "keeper write",
+        "keeper flush",
+        "keeper discard",
+        "pmt write back",
+        "snapshot table flush",
+        "snapshot write",
+        "snapshot flush",
+        "replay strip write",
+        "replay strip flush",
+        "table build write",
+        "table build flush",
+        "table update write",
+        "table update flush",
+        "recovery snapshot write",
+        "recovery snapshot flush",
+        "band table write",
+        "band table flush",
+        "qlc superblock discard",
+        "qlc superblock write",
+        "qlc superblock flush",
+        "scm superblock discard",
+        "scm superblock write",
+        "scm superblock flush",
+    };
+    static_assert(std::size(kNames) == static_cast<std::size_t>(PersistencePoint::count));
+    return kNames[static_cast<std::size_t>(point)];
+}
+
 Error describe_failure(const Io& io) {
     QS_ASSERT(io.error_number != 0);
     const Errc code = io.error_number == EROFS ? Errc::read_only : Errc::io_error;
@@ -64,6 +104,18 @@ Error describe_failure(const Io& io) {
     return {code, fmt::format("{}: {} of {} bytes at offset {} failed: {} (errno {}); {}",
                               io.device->path(), to_string(io.kind), io.bytes, io.offset, cause,
                               io.error_number, remedy(io.error_number))};
+}
+
+void Device::count_failure(const Io& io) {
+    failures_.fetch_add(1, std::memory_order_relaxed);
+    std::string text = describe_failure(io).message;
+    std::lock_guard lock(failure_mutex_);
+    last_failure_ = std::move(text);
+}
+
+std::string Device::last_failure() const {
+    std::lock_guard lock(failure_mutex_);
+    return last_failure_;
 }
 
 Status run(IoQueue& queue, std::span<Io> ios) {

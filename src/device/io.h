@@ -27,8 +27,50 @@ enum class IoKind : std::uint8_t { read, write, flush, discard };
 
 const char* to_string(IoKind kind);
 
+// Why something is made persistent: each place that submits a write, flush or discard has a name.
+// The simulator counts power cuts by it, and accepts none without.
+enum class PersistencePoint : std::uint8_t {
+    none,  // reads
+    create,
+    // under load
+    tps_write,
+    tps_flush,
+    strip_write,
+    strip_flush,
+    gc_strip_write,
+    gc_strip_flush,
+    keeper_write,
+    keeper_flush,
+    keeper_discard,
+    pmt_write_back,
+    snapshot_table_flush,
+    snapshot_write,
+    snapshot_flush,
+    // recovering, opening, closing
+    replay_strip_write,
+    replay_strip_flush,
+    table_build_write,
+    table_build_flush,
+    table_update_write,
+    table_update_flush,
+    recovery_snapshot_write,
+    recovery_snapshot_flush,
+    band_table_write,
+    band_table_flush,
+    qlc_superblock_discard,
+    qlc_superblock_write,
+    qlc_superblock_flush,
+    scm_superblock_discard,
+    scm_superblock_write,
+    scm_superblock_flush,
+    count,
+};
+
+const char* to_string(PersistencePoint point);
+
 struct Io {
     IoKind kind = IoKind::read;
+    PersistencePoint point = PersistencePoint::none;
     Device* device = nullptr;
     std::uint64_t offset = 0;     // bytes, a multiple of the device's block
     std::uint64_t bytes = 0;      // a multiple of the device's block; 0 for a flush

@@ -113,6 +113,8 @@ void IoQueue::wake() {
 void IoQueue::complete(Io& io, int error_number) {
     QS_ASSERT(error_number >= 0);
     io.error_number = error_number;
+    // A drive may not know discards; nothing depends on them.
+    if (error_number != 0 && io.kind != IoKind::discard) io.device->count_failure(io);
     finished_.push_back(io);
 }
 

@@ -176,12 +176,16 @@ Status read_array(const Section& section, Options& options) {
     return section.read("overprovision", options.overprovision);
 }
 
-Status read_engine(const Section& section, Options& options) {
-    QS_TRY(section.only({"shards", "cores", "gc_threads", "pmt_cache"}));
+Status read_engine(const Section& section, const std::filesystem::path& folder, Options& options) {
+    QS_TRY(section.only({"shards", "cores", "gc_threads", "pmt_cache", "metrics"}));
     QS_TRY(section.read("shards", options.shards));
     QS_TRY(section.read("cores", options.cores));
     QS_TRY(section.read("gc_threads", options.gc_threads));
     QS_TRY(section.read_size("pmt_cache", options.pmt_cache_bytes));
+    QS_TRY(section.read("metrics", options.metrics_path));
+    if (!options.metrics_path.empty()) {
+        options.metrics_path = (folder / options.metrics_path).lexically_normal().string();
+    }
     if (!options.cores.empty() && options.cores.size() < options.shards) {
         return fail(
             Errc::invalid_argument,
@@ -270,6 +274,7 @@ Result<Options> parse_array_file(std::string_view text, const std::string& path)
                     parsed.error().source().begin.line, parsed.error().description());
     }
     Options options;
+    const std::filesystem::path folder = std::filesystem::path(path).parent_path();
     const Section root(path, "the array file", parsed.table());
     QS_TRY(root.only({"array", "engine", "device"}));
     const auto array = table_of(root, "array");
@@ -277,8 +282,9 @@ Result<Options> parse_array_file(std::string_view text, const std::string& path)
     if (*array != nullptr) QS_TRY(read_array(Section(path, "[array]", **array), options));
     const auto engine = table_of(root, "engine");
     if (!engine) return fail(engine.error());
-    if (*engine != nullptr) QS_TRY(read_engine(Section(path, "[engine]", **engine), options));
-    QS_TRY(read_devices(root, path, std::filesystem::path(path).parent_path(), options));
+    if (*engine != nullptr)
+        QS_TRY(read_engine(Section(path, "[engine]", **engine), folder, options));
+    QS_TRY(read_devices(root, path, folder, options));
     return options;
 }
 
@@ -296,6 +302,7 @@ Result<Options> Options::from_file(const std::string& path) {
 
 Options Options::on_memory(const std::string& prefix) const {
     Options copy = *this;
+    copy.metrics_path.clear();  // the file tells of the array itself
     for (std::size_t i = 0; i < devices.size(); ++i) {
         DeviceOptions& device = copy.devices[i];
         if (device.size_bytes == 0) device.size_bytes = size_of(device.path);

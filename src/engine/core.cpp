@@ -41,7 +41,8 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     read_only_ = options_.read_only || discovery->missing_qlc != 0;
     set_array(std::move(*discovery));
     QS_TRY(bring_up());
-    recovery_seconds_ = static_cast<double>(around_.clock.now_ns() - begun) / 1e9;
+    opened_ns_ = around_.clock.now_ns();
+    recovery_seconds_ = static_cast<double>(opened_ns_ - begun) / 1e9;
     return {};
 }
 
@@ -108,13 +109,13 @@ Status Core::bring_up() {
                         *gate_,
                         *control_,
                         counters,
-                        options_.progress};
+                        options_.progress,
+                        [&](std::uint64_t next_version) {
+                            return begin_epoch(next_version, keeper, superblock_.state);
+                        }};
     auto recovered = recover(input);
     if (!recovered) return fail(recovered.error());
-    while (!keeper.idle() || control_->in_flight() != 0) {
-        const bool any = keeper.poll();
-        if (control_->poll() == 0 && !any) control_->wait(1000);
-    }
+    settle(keeper);
     loaded->generations = keeper.generations();
     recovered_ = std::move(*recovered);
     next_version_ = recovered_.next_version;
@@ -127,7 +128,7 @@ Status Core::bring_up() {
                 w->shard()->set_recovered(&recovered_.blocks);
         }
     } else {
-        QS_TRY(begin_epoch(recovered_));
+        QS_TRY(complete_epoch());
     }
     for (const VolumeRecord& v : superblock_.volumes) volumes_[v.name] = make_state(v);
     return {};
@@ -195,9 +196,15 @@ std::uint64_t Core::snapshot_interval() const {
     return std::max(kLeast, std::min(kTimes * pages, kMostBytes) / array_.layout.segment_bytes);
 }
 
+// Waits until a keeper on the control queue has nothing left to do.
+void Core::settle(BandKeeper& keeper) {
+    while (!keeper.idle() || control_->in_flight() != 0) {
+        const bool any = keeper.poll();
+        if (control_->poll() == 0 && !any) control_->wait(1000);
+    }
+}
+
 // The new epoch's first snapshot: the table is complete now, or the one before stays in force.
-// Before the epoch begins, so that it never is without one; the other place keeps the old epoch's,
-// which counts until then.
 Status Core::write_first_snapshot() {
     Snapshot s;
     if (recovered_.base) {
@@ -212,37 +219,44 @@ Status Core::write_first_snapshot() {
     return write_snapshot(array_, s, *control_);
 }
 
-// Everything recovered is durable; from here on the new epoch counts. Twice, so that the second
-// record can say of the first that every member has it: a member left behind is then seen at the
-// next open.
-Status Core::begin_epoch(const Recovered& recovered) {
-    QS_TRY(write_first_snapshot());
+// All that is kept is in segments; from here on the new epoch counts. Until its first snapshot is
+// there the newest of an earlier epoch does for the table.
+Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before) {
+    settle(keeper);
     superblock_.state = ArrayState::open;
     superblock_.epoch = array_.epoch;
     superblock_.epoch_key = array_.epoch_key;
     superblock_.shards = array_.shards;
-    superblock_.next_version = recovered.next_version;
+    superblock_.next_version = next_version;
     superblock_.next_band_sequence = bands_->next_sequence();
-    superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered.used_blocks;
-    for (int i = 0; i < 2; ++i) {
-        QS_TRY(append_superblock(superblock_, members_, *control_));
-        superblock_.complete_generation = superblock_.generation;
-    }
+    QS_TRY(append_superblock(superblock_, members_, *control_));
+    superblock_.complete_generation = superblock_.generation;
     // Only now may the decisions of recovery stand on media.
     bands_->epoch_begun();
-    if (recovered.report.kind != "clean") QS_TRY(write_band_table());
+    return before == ArrayState::clean ? Status{} : write_band_table(keeper);
+}
+
+// The table is as it must be. The second superblock says of the first that every member has it: a
+// member left behind is then seen at the next opening.
+Status Core::complete_epoch() {
+    QS_TRY(write_first_snapshot());
+    superblock_.next_version = recovered_.next_version;
+    superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
+    QS_TRY(append_superblock(superblock_, members_, *control_));
+    superblock_.complete_generation = superblock_.generation;
     return {};
 }
 
-Status Core::write_band_table() {
+Status Core::write_band_table(BandKeeper& keeper) {
     Buffer block(kBlockBytes);
-    auto generations = keeper_->generations();
+    auto generations = keeper.generations();
     for (std::uint64_t page = 0; page < array_.layout.band_table_pages; ++page) {
         const std::uint64_t generation = generations[page] + 1;
         encode_band_page(array_, *bands_, page, generation, block.data());
         std::vector<Io> ios(array_.scm.size());
         for (std::size_t i = 0; i < ios.size(); ++i) {
             ios[i].kind = IoKind::write;
+            ios[i].point = PersistencePoint::band_table_write;
             ios[i].device = array_.scm[i];
             ios[i].offset = array_.layout.band_page_offset(page, generation & 1);
             ios[i].bytes = kBlockBytes;
@@ -251,8 +265,8 @@ Status Core::write_band_table() {
         QS_TRY(run(*control_, ios));
         generations[page] = generation;
     }
-    keeper_->set_generations(std::move(generations));
-    return flush_scm(array_, *control_);
+    keeper.set_generations(std::move(generations));
+    return flush_scm(array_, *control_, PersistencePoint::band_table_flush);
 }
 
 Status Core::submit(VolumeState& volume, Request request) {
@@ -293,7 +307,7 @@ Status Core::finish_close() {
                     superblock_.name);
     }
     std::lock_guard lock(control_mutex_);
-    QS_TRY(write_band_table());
+    QS_TRY(write_band_table(*keeper_));
     superblock_.state = ArrayState::clean;
     superblock_.next_version = next_version_;
     superblock_.next_band_sequence = bands_->next_sequence();
@@ -306,6 +320,9 @@ Status Core::finish_close() {
 
 std::uint64_t Core::total(Counter counter) const {
     std::uint64_t sum = superblock_.counters[static_cast<std::size_t>(counter)];
+    if (counter == Counter::open_milliseconds && !read_only_) {
+        sum += (around_.clock.now_ns() - opened_ns_) / 1'000'000;
+    }
     for (const auto& w : workers_) {
         sum += w->counters().get(counter);
         if (w->shard() != nullptr) sum += w->shard()->counters().get(counter);

@@ -93,11 +93,13 @@ class Core {
     void place_guards(const LoadedBands& loaded);
     Status bring_up();
     void make_workers(LoadedBands loaded);
-    Status begin_epoch(const Recovered& recovered);
+    void settle(BandKeeper& keeper);
+    Status begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before);
+    Status complete_epoch();
     std::uint64_t snapshot_interval() const;
     Status write_first_snapshot();
     void hand_out_patches();
-    Status write_band_table();
+    Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
 
@@ -121,6 +123,7 @@ class Core {
     std::vector<std::shared_ptr<VolumeState>> deleted_;
     Recovered recovered_;
     double recovery_seconds_ = 0;
+    std::uint64_t opened_ns_ = 0;
     std::atomic<int> phase_{0};
     std::atomic<bool> stopped_{false};
 };

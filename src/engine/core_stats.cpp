@@ -46,6 +46,7 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
     s.errors.unreadable = get(Counter::unreadable);
     s.errors.commit_retries = get(Counter::commit_retries);
     s.space.used_bytes = get(Counter::used_blocks) * kBlockBytes;
+    s.endurance.open_seconds = static_cast<double>(get(Counter::open_milliseconds)) / 1000;
 }
 
 void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
@@ -63,6 +64,35 @@ void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
         s.volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
 }
 
+namespace {
+
+// Every stripe has a strip on each QLC drive, every TPS record is on each SCM drive, and the pages
+// of the PMT go round the SCM drives.
+std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_t drives) {
+    if (role == DeviceRole::qlc) {
+        return (b.qlc_data + b.qlc_gc + b.qlc_parity + b.qlc_header + b.qlc_padding) / drives;
+    }
+    if (role == DeviceRole::scm) {
+        return b.tps_written + b.band_table_written + b.pmt_written / drives;
+    }
+    return 0;
+}
+
+void fill_endurance(Stats& s) {
+    Stats::Endurance& e = s.endurance;
+    for (const DeviceStatus& d : s.devices) {
+        if (d.role != to_string(DeviceRole::qlc) || d.capacity_bytes == 0) continue;
+        e.cycles_used = std::max(e.cycles_used, static_cast<double>(d.written_bytes) /
+                                                    static_cast<double>(d.capacity_bytes));
+    }
+    if (e.open_seconds == 0 || e.cycles_used == 0) return;
+    e.drive_writes_per_day = e.cycles_used / (e.open_seconds / 86400);
+    e.days_left =
+        std::max(0.0, Stats::Endurance::kRatedCycles - e.cycles_used) / e.drive_writes_per_day;
+}
+
+}  // namespace
+
 void fill_devices(Stats& s, const std::vector<MemberDevice>& members) {
     for (const MemberDevice& m : members) {
         DeviceStatus d;
@@ -71,8 +101,17 @@ void fill_devices(Stats& s, const std::vector<MemberDevice>& members) {
         d.role = to_string(m.record.role);
         d.state = m.device == nullptr ? "missing" : "online";
         d.capacity_bytes = m.record.capacity_bytes;
+        if (m.device != nullptr) {
+            d.errors = m.device->failures();
+            d.last_error = m.device->last_failure();
+        }
+        const auto of_role = std::ranges::count(
+            members, m.record.role, [](const MemberDevice& o) { return o.record.role; });
+        d.written_bytes =
+            written_bytes(s.bytes, m.record.role, static_cast<std::uint64_t>(of_role));
         s.devices.push_back(std::move(d));
     }
+    fill_endurance(s);
 }
 
 Stats Core::stats() const {
@@ -87,6 +126,11 @@ Stats Core::stats() const {
     s.bands.free = counts.free;
     s.bands.open = counts.open;
     s.bands.closed = counts.closed;
+    const std::uint64_t slots = array_.layout.slots_per_band();
+    bands_->candidates([&](const Candidate& c) {
+        const std::uint64_t tenth = std::uint64_t{c.valid} * s.bands.by_validity.size() / slots;
+        ++s.bands.by_validity[std::min<std::uint64_t>(tenth, s.bands.by_validity.size() - 1)];
+    });
     if (snapshotter_) s.pmt.snapshots = snapshotter_->taken();
     s.recovery.kind = recovered_.report.kind;
     s.recovery.seconds = recovery_seconds_;

@@ -88,6 +88,8 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
         impl->pin(impl->threads_.back(), *worker, index);
         ++index;
     }
+    log_opened(options, impl->core_->stats());
+    impl->monitor_ = std::make_unique<Monitor>(impl->options_, *impl->core_);
     return impl;
 }
 
@@ -124,6 +126,8 @@ Status Engine::Impl::close() {
     std::lock_guard lock(close_mutex_);
     if (closed_ || core_ == nullptr) return close_status_;
     closed_ = true;
+    monitor_.reset();
+    const std::string name = core_->stats().array_name;
     core_->stop_requests();
     auto nap = [] { std::this_thread::sleep_for(std::chrono::microseconds(100)); };
     while (core_->requests_in_flight() != 0) nap();
@@ -136,7 +140,18 @@ Status Engine::Impl::close() {
     for (std::thread& thread : threads_) thread.join();
     close_status_ = core_->finish_close();
     core_.reset();
+    if (close_status_) {
+        log(options_, LogLevel::info, "array {}: closed", name);
+    } else {
+        log(options_, LogLevel::error, "array {}: not closed in order", name);
+    }
     return close_status_;
+}
+
+Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes) {
+    QS_TRY(core_->create_volume(name, bytes));
+    log(options_, LogLevel::info, "volume {}: created, {} bytes", name, bytes);
+    return {};
 }
 
 Status Engine::Impl::delete_volume(const std::string& name) {
@@ -147,7 +162,9 @@ Status Engine::Impl::delete_volume(const std::string& name) {
     VolumeState& trimming = *deletion->trimming;
     QS_TRY(submit_and_wait(*core_, trimming, Op::trim, 0, round_up(trimming.bytes, kBlockBytes),
                            nullptr));
-    return core_->forget_volume(name);
+    QS_TRY(core_->forget_volume(name));
+    log(options_, LogLevel::info, "volume {}: deleted", name);
+    return {};
 }
 
 Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t offset,
@@ -196,7 +213,7 @@ Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
 Status Engine::close() { return impl_->close(); }
 
 Status Engine::create_volume(const std::string& name, std::uint64_t bytes) {
-    return impl_->core().create_volume(name, bytes);
+    return impl_->create_volume(name, bytes);
 }
 
 Status Engine::delete_volume(const std::string& name) { return impl_->delete_volume(name); }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/core.h"
+#include "engine/monitor.h"
 #include "qlcshape/engine.h"
 
 namespace qlcshape {
@@ -22,6 +23,7 @@ class Engine::Impl {
     ~Impl() { static_cast<void>(close()); }
 
     Status close();
+    Status create_volume(const std::string& name, std::uint64_t bytes);
     Core& core() { return *core_; }
     Status delete_volume(const std::string& name);
 
@@ -35,6 +37,7 @@ class Engine::Impl {
     Random random_;
     std::unique_ptr<Core> core_;
     std::vector<std::thread> threads_;
+    std::unique_ptr<Monitor> monitor_;
     std::atomic<bool> stop_{false};
     std::mutex close_mutex_;
     bool closed_ = false;

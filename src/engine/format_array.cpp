@@ -114,7 +114,8 @@ Status write_empty_table(const ArrayContext& array, const Progress& progress, Io
         std::vector<Io> ios(n);
         for (std::uint64_t i = 0; i < n; ++i) {
             const PageId page(first + i);
-            ios[i] = array.pmt_io(IoKind::write, page, blocks.data() + i * kBlockBytes);
+            ios[i] = array.pmt_io(IoKind::write, page, blocks.data() + i * kBlockBytes,
+                                  PersistencePoint::create);
             encode_pmt_page(empty.data(), page, array.array, 0, ios[i].data);
         }
         QS_TRY(run(queue, ios));
@@ -127,6 +128,7 @@ Status write_empty_table(const ArrayContext& array, const Progress& progress, Io
 
 Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) {
     Io io;
+    io.point = PersistencePoint::create;
     io.device = m.device.get();
     if (m.record.role == DeviceRole::qlc) {
         io.kind = IoKind::discard;
@@ -146,6 +148,7 @@ Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) 
     }
     io = Io{};
     io.kind = IoKind::flush;
+    io.point = PersistencePoint::create;
     io.device = m.device.get();
     return run(queue, io);
 }
@@ -158,6 +161,7 @@ Status write_band_table(const ArrayContext& array, IoQueue& queue) {
         for (Device* scm : array.scm) {
             Io io;
             io.kind = IoKind::write;
+            io.point = PersistencePoint::create;
             io.device = scm;
             io.offset = array.layout.band_page_offset(page, 1);
             io.bytes = kBlockBytes;
@@ -248,6 +252,7 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
     for (Device* scm : array.scm) {
         Io io;
         io.kind = IoKind::flush;
+        io.point = PersistencePoint::create;
         io.device = scm;
         QS_TRY(run(queue, io));
     }

@@ -13,6 +13,7 @@ namespace qlcshape {
 
 void fill_counters(Stats& stats, const std::function<std::uint64_t(Counter)>& get);
 void fill_space(Stats& stats, const Superblock& superblock, const ArrayLayout& layout);
+// After fill_counters().
 void fill_devices(Stats& stats, const std::vector<MemberDevice>& members);
 
 }  // namespace qlcshape

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/probe.h"
+
 namespace qlcshape {
 
 namespace {
@@ -92,6 +94,8 @@ Status RequestTable::take(VolumeState& volume, Request& request) {
     active->volume = &volume;
     active->request = std::move(request);
     active->begun_ns = clock_.now_ns();
+    QS_PROBE(request_begin, static_cast<int>(active->request.op), active->request.offset_bytes,
+             active->request.bytes);
     active->next_piece.store(0, std::memory_order_relaxed);
     active->failed.store(false, std::memory_order_relaxed);
     cut(*active);
@@ -222,6 +226,7 @@ void RequestTable::piece_done(PageOp& op) {
 void RequestTable::end(Active& a) {
     const Op op = a.request.op;
     const std::uint64_t took = clock_.now_ns() - a.begun_ns;
+    QS_PROBE(request_done, static_cast<int>(op), a.request.bytes, took);
     if (op == Op::read) reads_.add(took);
     if (op == Op::write) writes_.add(took);
     Status status;

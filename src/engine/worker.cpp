@@ -1,5 +1,7 @@
 #include "engine/worker.h"
 
+#include "base/canary.h"
+
 namespace qlcshape {
 
 bool Worker::poll(Phase phase) {
@@ -38,7 +40,8 @@ bool Worker::done_with(Phase phase) {
                    (snapshotter_->idle() && (keeper_->failed() || keeper_->idle()));
         case Phase::flushing:
             // The last phase: afterwards memory goes that transfers under way would use.
-            return (!shard_ || shard_->failed() || shard_->table_flushed()) &&
+            return (!shard_ || shard_->failed() || canary(Canary::table_not_flushed) ||
+                    shard_->table_flushed()) &&
                    queue_->in_flight() == 0;
     }
     return true;

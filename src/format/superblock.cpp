@@ -20,7 +20,9 @@ constexpr std::uint64_t kVolumesAt = 8192;
 constexpr std::uint64_t kExtentsAt = 24576;
 static_assert(kMembersAt + kMaxDevices * sizeof(MemberRecord) <= kVolumesAt);
 static_assert(kVolumesAt + kMaxVolumes * sizeof(VolumeRecord) <= kExtentsAt);
-static_assert(kExtentsAt + kMaxExtents * sizeof(VolumeExtent) <= kSuperblockRecordMin);
+constexpr std::uint64_t kTrailerBytes = 8;
+static_assert(kExtentsAt + kMaxExtents * sizeof(VolumeExtent) <=
+              kSuperblockRecordMin - kTrailerBytes);
 
 struct Fixed {
     std::uint64_t magic;
@@ -197,6 +199,9 @@ void encode_superblock(const Superblock& s, const Uuid& device, std::span<std::b
     store_list(record, kMembersAt, s.members);
     store_list(record, kVolumesAt, s.volumes);
     store_list(record, kExtentsAt, s.extents);
+    // The record ends with something other than zeroes: one whose last write is missing is not
+    // whole.
+    store<std::uint64_t>(record.data() + record.size() - kTrailerBytes, s.generation);
 
     Fixed f{};
     f.magic = kMagic;

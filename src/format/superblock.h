@@ -20,7 +20,7 @@ namespace qlcshape {
 
 inline constexpr std::uint32_t kMaxDevices = 64;
 inline constexpr std::uint32_t kMaxVolumes = 128;
-inline constexpr std::uint32_t kMaxExtents = 2560;
+inline constexpr std::uint32_t kMaxExtents = 2432;
 inline constexpr std::uint32_t kNameBytes = 64;  // zero-terminated, so 63 characters
 inline constexpr std::uint32_t kCounters = 32;
 

@@ -1,6 +1,8 @@
 #include "gc/collector.h"
 
 #include "base/assert.h"
+#include "base/canary.h"
+#include "base/probe.h"
 #include "gc/policy.h"
 
 namespace qlcshape {
@@ -142,6 +144,7 @@ bool Collector::end_victim() {
     awaiting_.push_back(*victim_);
     victim_.reset();
     counters_.add(Counter::gc_bands_moved, 1);
+    QS_PROBE(gc_band_moved, awaiting_.back().band.value);
     return true;
 }
 
@@ -149,7 +152,9 @@ bool Collector::give_back() {
     bool any = false;
     const std::uint64_t unsettled = oldest_unsettled();
     for (std::size_t i = 0; i < awaiting_.size();) {
-        if (awaiting_[i].last_target < unsettled && !bands_.has_readers(awaiting_[i].band)) {
+        const bool settled =
+            awaiting_[i].last_target < unsettled || canary(Canary::band_freed_early);
+        if (settled && !bands_.has_readers(awaiting_[i].band)) {
             bands_.moved(awaiting_[i].band);
             awaiting_.erase(awaiting_.begin() + static_cast<std::ptrdiff_t>(i));
             any = true;

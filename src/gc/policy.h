@@ -1,6 +1,7 @@
 // Which band to move next: policy, apart from motion. A pure function of what is seen.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
@@ -11,6 +12,9 @@ namespace qlcshape {
 // Greedy: the band with the fewest valid blocks; of equals the oldest. Blocks of tombstones count
 // as valid while their band is young, since moving them gains nothing; in an old band they count as
 // garbage, so that each is looked at again now and then, and superseded ones go.
+//
+// Counts are hints. Where they say that every band is full they are wrong, for there is space that
+// volumes may not use: then the oldest is moved, and counted anew with that.
 class GreedyPolicy {
   public:
     // `newest_sequence`: of the band opened last.
@@ -21,8 +25,8 @@ class GreedyPolicy {
                           : 0) {}
 
     void see(const Candidate& c) {
-        const std::uint32_t cost = c.valid + (c.sequence < old_before_ ? 0 : c.tombstones);
-        if (cost >= slots_) return;  // nothing to gain
+        const std::uint32_t cost =
+            std::min(slots_, c.valid + (c.sequence < old_before_ ? 0 : c.tombstones));
         if (!best_ || cost < best_cost_ || (cost == best_cost_ && c.sequence < best_sequence_)) {
             best_ = c.band;
             best_cost_ = cost;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/probe.h"
 
 namespace qlcshape {
 
@@ -69,6 +70,7 @@ CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
         return &way->cached;
     }
     counters_.add(Counter::pmt_misses, 1);
+    QS_PROBE(pmt_miss, page.value);
     waiter.page = page;
     if (way != nullptr) {
         way->waiters.push_back(waiter);
@@ -131,7 +133,9 @@ bool PageCache::write_back(Way& way, Fifo<Transfer>& idle) {
 void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
     ++transfers_busy_;
     Io& io = transfer.io;
-    io = array_.pmt_io(kind, page, transfer.block);
+    io = array_.pmt_io(
+        kind, page, transfer.block,
+        kind == IoKind::write ? PersistencePoint::pmt_write_back : PersistencePoint::none);
     io.context = &transfer;
     io.done = [](Io& done) {
         auto& t = *static_cast<Transfer*>(done.context);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/canary.h"
 #include "base/error.h"
 #include "device/array_context.h"
 #include "format/pmt_page.h"
@@ -39,7 +40,8 @@ struct Best {
     PmtEntry entry;
 
     void consider(const Finding& c) {
-        if (c.version.value < version || (c.version.value == version && c.sequence >= sequence))
+        if ((c.version.value < version && !canary(Canary::replay_in_band_order)) ||
+            (c.version.value == version && c.sequence >= sequence))
             return;
         *this = Best{c.version.value, c.sequence, c.entry};
     }

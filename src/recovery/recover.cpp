@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/canary.h"
 #include "base/crc32c.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"
@@ -21,7 +22,10 @@ constexpr std::uint64_t kVersionGap = 1 << 20;
 class Recovery {
   public:
     explicit Recovery(RecoveryInput& in)
-        : in_(in), l_(in.array.layout), scan_(in.array, in.queue) {}
+        : in_(in),
+          l_(in.array.layout),
+          scan_(in.array, in.queue),
+          begun_with_(in.superblock.next_version) {}
 
     Result<Recovered> after_clean_close() {
         for (std::uint32_t i = 0; i < l_.bands; ++i)
@@ -35,6 +39,7 @@ class Recovery {
         out_.report.kind = "clean";
         out_.next_version = in_.superblock.next_version;
         out_.used_blocks = in_.superblock.counters[static_cast<std::size_t>(Counter::used_blocks)];
+        if (!in_.read_only) QS_TRY(in_.decided(out_.next_version));
         return std::move(out_);
     }
 
@@ -51,15 +56,21 @@ class Recovery {
             keep_tps_in_memory();
         } else {
             QS_TRY(replay());
+            // What was in flight replaces older blocks in the table. Were it still to be decided
+            // then, a drive less in the next recovery might lose it, and those with it.
+            if (!canary(Canary::decide_late)) QS_TRY(in_.decided(next_version()));
         }
         QS_TRY(bring_table_up_to_date());
-        out_.next_version = std::max({in_.superblock.next_version, snapshot_version_, max_version_,
-                                      tps_.max_version}) +
-                            kVersionGap;
+        if (canary(Canary::decide_late) && !in_.read_only) QS_TRY(in_.decided(next_version()));
+        out_.next_version = next_version();
         return std::move(out_);
     }
 
   private:
+    std::uint64_t next_version() const {
+        const std::uint64_t snapshot = in_.snapshot ? in_.snapshot->next_version : 0;
+        return kVersionGap + std::max({begun_with_, snapshot, max_version_, tps_.max_version});
+    }
     std::vector<BandRecord>& records() { return in_.loaded.records; }
 
     void note(const char* what, double percent) const {
@@ -115,6 +126,7 @@ class Recovery {
         // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
         // counts if it is proved, and all before it in the band count. From the first on that lacks
         // strips they are committed anew, with full redundancy, and void here.
+        if (canary(Canary::keep_unproved_tail)) frontier = std::max(frontier, seen_end);
         std::uint32_t kept = std::min(frontier, l_.segments_per_band);
         std::uint32_t proved = kept;
         for (; proved < l_.segments_per_band; ++proved) {
@@ -220,7 +232,6 @@ class Recovery {
     Status bring_table_up_to_date() {
         const std::optional<Snapshot>& snapshot = in_.snapshot;
         if (snapshot && !snapshot->table_damaged) {
-            snapshot_version_ = snapshot->next_version;
             const bool small = l_.pmt_pages <= in_.counted_pages;
             auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
                                          !small && !in_.read_only, scan_, in_.queue, in_.progress});
@@ -228,7 +239,7 @@ class Recovery {
             if (!updated->impossible) {
                 out_.report.kind = "snapshot";
                 for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
-                QS_TRY(flush_scm(in_.array, in_.queue));
+                QS_TRY(flush_scm(in_.array, in_.queue, PersistencePoint::table_update_flush));
                 out_.patches = std::move(updated->patches);
                 if (!out_.patches.empty()) out_.base = *snapshot;
                 return take_counts(updated->totals, small, !small);
@@ -249,7 +260,8 @@ class Recovery {
         };
         auto page = [&](PageId id, const PmtEntry* entries, const Version* versions) -> Status {
             Io& io = ios[used];
-            io = in_.array.pmt_io(IoKind::write, id, blocks.data() + used * kBlockBytes);
+            io = in_.array.pmt_io(IoKind::write, id, blocks.data() + used * kBlockBytes,
+                                  PersistencePoint::table_build_write);
             encode_pmt_page(entries, id, in_.array.array, 0, io.data);
             if (in_.read_only) forget_superseded(id, versions);
             return ++used == kWrites ? write_out() : Status{};
@@ -263,7 +275,7 @@ class Recovery {
         auto totals = build_table(in_.array, counting, scan_, page, in_.progress);
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
-        QS_TRY(flush_scm(in_.array, in_.queue));
+        QS_TRY(flush_scm(in_.array, in_.queue, PersistencePoint::table_build_flush));
         return take_counts(*totals, false, false);
     }
 
@@ -293,6 +305,7 @@ class Recovery {
     RecoveryInput& in_;
     const ArrayLayout& l_;
     SegmentScan scan_;
+    const std::uint64_t begun_with_;  // the newest superblock's next version
     Recovered out_;
     TpsContents tps_;
     std::vector<BandRecord> on_media_;
@@ -300,7 +313,6 @@ class Recovery {
     std::unordered_map<std::uint64_t, Version> memory_versions_;
     std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;
     std::uint64_t max_version_ = 0;
-    std::uint64_t snapshot_version_ = 0;
     std::uint64_t next_sequence_ = 1;
 };
 

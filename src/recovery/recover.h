@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -49,7 +50,7 @@ struct RecoveryInput {
     const ArrayContext& crashed;  // of the epoch that ended: its number, key and shards
     const Superblock& superblock;
     LoadedBands loaded;
-    std::optional<Snapshot> snapshot;  // the newest of the epoch that ended
+    std::optional<Snapshot> snapshot;  // the newest
     bool read_only = false;            // nothing may be written to QLC drives
     // A table of up to this many pages is brought up to date and counted at once.
     std::uint64_t counted_pages = 0;
@@ -59,6 +60,9 @@ struct RecoveryInput {
     IoQueue& queue;
     Counters& counters;
     const Progress& progress;
+    // Called when all that recovery keeps is in segments of the new epoch, and before the table is
+    // touched: makes that decision durable, and the epoch begin. For reading alone: not called.
+    std::function<Status(std::uint64_t next_version)> decided;
 };
 
 Result<Recovered> recover(RecoveryInput& input);

@@ -1,5 +1,7 @@
 #include "recovery/snapshot_store.h"
 
+#include <utility>
+
 #include "base/buffer.h"
 
 namespace qlcshape {
@@ -20,8 +22,9 @@ std::optional<Snapshot> load_snapshot(const ArrayContext& array, std::uint64_t e
             // One that can't be read is like a damaged one: another drive has it, too.
             if (!run(queue, io)) continue;
             auto seen = decode_snapshot(record.span(), l, array.array);
-            if (!seen || seen->epoch != epoch) continue;
-            if (!newest || seen->generation > newest->generation) newest = std::move(seen);
+            if (!seen || seen->epoch > epoch) continue;
+            const auto age = [](const Snapshot& s) { return std::pair(s.epoch, s.generation); };
+            if (!newest || age(*seen) > age(*newest)) newest = std::move(seen);
         }
     }
     return newest;
@@ -35,13 +38,14 @@ Status write_snapshot(const ArrayContext& array, const Snapshot& snapshot, IoQue
         Io io;
         io.device = scm;
         io.kind = IoKind::write;
+        io.point = PersistencePoint::recovery_snapshot_write;
         io.offset = array.layout.snapshot_place(snapshot.generation);
         io.bytes = record.size();
         io.data = record.data();
         writes.push_back(io);
     }
     QS_TRY(run(queue, writes));
-    return flush_scm(array, queue);
+    return flush_scm(array, queue, PersistencePoint::recovery_snapshot_flush);
 }
 
 }  // namespace qlcshape

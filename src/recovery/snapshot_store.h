@@ -10,7 +10,8 @@
 
 namespace qlcshape {
 
-// The newest whole one of that epoch on any scm drive. Nothing where there is none.
+// The newest whole one on any scm drive, of that epoch or one before it: an epoch begins before its
+// first snapshot is there. Nothing where there is none.
 std::optional<Snapshot> load_snapshot(const ArrayContext& array, std::uint64_t epoch,
                                       IoQueue& queue);
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/canary.h"
+#include "base/probe.h"
+
 namespace qlcshape {
 
 Snapshotter::Snapshotter(Parts parts, IoQueue& queue, Counters& counters)
@@ -28,8 +31,11 @@ bool Snapshotter::poll() {
                 step_ = Step::idle;
                 return true;
             }
-            if (!swept()) return false;
-            flush(Step::flushing_table);
+            if (!swept() && !canary(Canary::snapshot_too_new)) return false;
+            if (canary(Canary::snapshot_unflushed))
+                write();
+            else
+                flush(Step::flushing_table);
             return true;
         case Step::flushing_table:
             if (io_failed_)
@@ -92,22 +98,25 @@ void Snapshotter::write() {
     ++snapshot_.generation;
     encode_snapshot(snapshot_, parts_.array.layout, parts_.array.array, record_.span());
     counters_.add(Counter::band_table_written_bytes, record_.size());
+    QS_PROBE(snapshot, snapshot_.generation);
     step_ = Step::writing;
-    submit(IoKind::write);
+    submit(IoKind::write, PersistencePoint::snapshot_write);
 }
 
 void Snapshotter::flush(Step step) {
     step_ = step;
-    submit(IoKind::flush);
+    submit(IoKind::flush, step == Step::flushing_table ? PersistencePoint::snapshot_table_flush
+                                                       : PersistencePoint::snapshot_flush);
 }
 
-void Snapshotter::submit(IoKind kind) {
+void Snapshotter::submit(IoKind kind, PersistencePoint point) {
     for (std::size_t i = 0; i < ios_.size(); ++i) {
         Io& io = ios_[i];
         io = Io{};
         io.device = parts_.array.scm[i];
         if (kind == IoKind::flush && !io.device->geometry().volatile_cache) continue;
         io.kind = kind;
+        io.point = point;
         if (kind == IoKind::write) {
             io.offset = parts_.array.layout.snapshot_place(snapshot_.generation);
             io.bytes = record_.size();

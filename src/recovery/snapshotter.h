@@ -48,7 +48,7 @@ class Snapshotter {
     bool swept() const;
     void write();
     void flush(Step step);
-    void submit(IoKind kind);
+    void submit(IoKind kind, PersistencePoint point);
     void end();
 
     const Parts parts_;

@@ -299,6 +299,7 @@ Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& memb
     const ArrayLayout layout = *make_layout(superblock.parameters);
     ++superblock.generation;
     for (const DeviceRole role : {DeviceRole::qlc, DeviceRole::scm}) {
+        const bool qlc = role == DeviceRole::qlc;
         std::vector<Buffer> records;
         std::vector<Io> discards, writes, flushes;
         for (MemberDevice& m : members) {
@@ -313,6 +314,8 @@ Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& memb
             io.device = m.device.get();
             if (m.fresh_unit) {
                 io.kind = IoKind::discard;
+                io.point = qlc ? PersistencePoint::qlc_superblock_discard
+                               : PersistencePoint::scm_superblock_discard;
                 io.offset = places.offset(m.unit, 0);
                 io.bytes = m.unit_bytes;
                 discards.push_back(io);
@@ -321,6 +324,8 @@ Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& memb
             records.emplace_back(layout.superblock_record_bytes);
             encode_superblock(superblock, m.record.uuid, records.back().span());
             io.kind = IoKind::write;
+            io.point = qlc ? PersistencePoint::qlc_superblock_write
+                           : PersistencePoint::scm_superblock_write;
             io.bytes = layout.p.strip_bytes;
             for (std::uint64_t at = 0; at < layout.superblock_record_bytes;
                  at += layout.p.strip_bytes) {
@@ -331,6 +336,8 @@ Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& memb
             ++m.slot;
             io = Io{};
             io.kind = IoKind::flush;
+            io.point = qlc ? PersistencePoint::qlc_superblock_flush
+                           : PersistencePoint::scm_superblock_flush;
             io.device = m.device.get();
             flushes.push_back(io);
         }

@@ -191,7 +191,9 @@ class Update {
     }
 
     Io transfer(IoKind kind, std::size_t page) {
-        return in_.array.pmt_io(kind, pages_[page].id, blocks_.data() + page * kBlockBytes);
+        return in_.array.pmt_io(
+            kind, pages_[page].id, blocks_.data() + page * kBlockBytes,
+            kind == IoKind::write ? PersistencePoint::table_update_write : PersistencePoint::none);
     }
 
     bool read_pages() {

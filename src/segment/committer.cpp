@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/crc32c.h"
+#include "base/probe.h"
 #include "raid6/parity.h"
 
 namespace qlcshape {
@@ -18,7 +20,13 @@ Committer::Committer(const ArrayContext& array, BandTable& bands, Stream stream,
       writer_(writer),
       queue_(queue),
       counters_(counters),
-      geometry_{array.layout.p.data_strips} {
+      geometry_{array.layout.p.data_strips},
+      write_point_(stream == Stream::gc ? PersistencePoint::gc_strip_write
+                   : writer == kNoShard ? PersistencePoint::replay_strip_write
+                                        : PersistencePoint::strip_write),
+      flush_point_(stream == Stream::gc ? PersistencePoint::gc_strip_flush
+                   : writer == kNoShard ? PersistencePoint::replay_strip_flush
+                                        : PersistencePoint::strip_flush) {
     for (Device* drive : array_.qlc)
         must_flush_ |= drive != nullptr && drive->geometry().volatile_cache;
     flushes_.resize(array_.qlc.size());
@@ -39,7 +47,8 @@ bool Committer::poll() {
     // Hand over what has settled, oldest first.
     for (std::size_t i = 0; i < active_.size();) {
         SegmentBuffer& segment = *active_[i];
-        if (segment.step == Step::settling && bands_.settled(segment.placement)) {
+        const bool settled = bands_.settled(segment.placement) || canary(Canary::publish_unsettled);
+        if (segment.step == Step::settling && settled) {
             active_.erase(active_.begin() + static_cast<std::ptrdiff_t>(i));
             segment.step = Step::idle;
             count(segment);
@@ -156,6 +165,7 @@ void Committer::write(SegmentBuffer& segment) {
         Io& io = segment.ios()[role];
         io = Io{};
         io.kind = IoKind::write;
+        io.point = write_point_;
         io.device = array_.qlc[geometry_.drive_of(stripe, role)];
         io.offset = l.strip_offset(p.band, p.segment);
         io.bytes = l.p.strip_bytes;
@@ -177,7 +187,7 @@ void Committer::written(SegmentBuffer& segment) {
         counters_.add(Counter::io_errors, 1);
         bands_.write_failed(segment.placement);
         replace(segment);
-    } else if (must_flush_) {
+    } else if (must_flush_ && !canary(Canary::publish_unflushed)) {
         segment.step = Step::written;
     } else {
         bands_.durable(segment.placement);
@@ -215,6 +225,7 @@ bool Committer::start_flush() {
         Io& io = flushes_[i];
         io = Io{};
         io.kind = IoKind::flush;
+        io.point = flush_point_;
         io.device = array_.qlc[i];
         io.context = this;
         io.done = [](Io& done) {
@@ -240,6 +251,8 @@ void Committer::replace(SegmentBuffer& segment) {
 void Committer::count(const SegmentBuffer& segment) {
     const ArrayLayout& l = array_.layout;
     const std::uint64_t used = segment.fill();
+    QS_PROBE(segment_durable, static_cast<int>(stream_), segment.placement.band.value,
+             segment.placement.segment, used);
     const auto kind = stream_ == Stream::user ? Counter::qlc_data_bytes : Counter::qlc_gc_bytes;
     counters_.add(kind, used * kBlockBytes);
     counters_.add(Counter::qlc_header_bytes,

@@ -52,6 +52,8 @@ class Committer {
     IoQueue& queue_;
     Counters& counters_;
     StripeGeometry geometry_;
+    const PersistencePoint write_point_;
+    const PersistencePoint flush_point_;
     bool must_flush_ = false;
     std::vector<SegmentBuffer*> active_;  // in the order of commit()
     std::vector<Io> flushes_;

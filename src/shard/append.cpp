@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/crc32c.h"
 #include "shard/shard.h"
 
@@ -55,7 +56,8 @@ bool Shard::prepare(PageOp& op) {
     if (merges_unjournaled(op)) return false;
     if (op.merged) return true;
     // A trim that was appended before but is not yet in the table would be overlooked.
-    if (merges_pending_ == 0 && !any_trim_unapplied() && !merge_failed_) start_merge(op);
+    const bool trims_applied = !any_trim_unapplied() || canary(Canary::merge_over_trim);
+    if (merges_pending_ == 0 && trims_applied && !merge_failed_) start_merge(op);
     return op.merged;
 }
 

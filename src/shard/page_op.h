@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/canary.h"
 #include "base/types.h"
 #include "pmt/page_cache.h"
 #include "qlcshape/error.h"
@@ -44,7 +45,10 @@ struct PageOp : PageWaiter {
     bool checked = false;  // trim: the table was looked at
     bool needed = false;   // trim: and there is something to trim
 
-    bool atomic() const { return kind == OpKind::write && blocks <= kAtomicWriteBlocks; }
+    bool atomic() const {
+        return kind == OpKind::write && blocks <= kAtomicWriteBlocks &&
+               !canary(Canary::split_atomic);
+    }
     std::uint32_t tail_bytes() const {  // of the last block that belong to the range
         return static_cast<std::uint32_t>(head_skip + bytes -
                                           std::uint64_t{blocks - 1} * kBlockBytes);

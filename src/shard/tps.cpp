@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/canary.h"
+#include "base/probe.h"
 
 namespace qlcshape {
 
@@ -42,7 +44,8 @@ bool Tps::ring_has_room(const Contents& c) const {
     const std::uint64_t bytes = record_bytes(c);
     std::uint64_t spare = c.entries() == 0 ? 0 : kBlockBytes;
     if (c.entries() != 0 && !c.awaited) spare += 2 * largest_record_;
-    return start_of(bytes) + bytes + spare - told_tail_ <= ring_bytes_;
+    return start_of(bytes) + bytes + spare - told_tail_ <= ring_bytes_ ||
+           canary(Canary::reuse_tps_early);
 }
 
 std::uint64_t Tps::write(const Contents& c, OpFifo ops) {
@@ -62,6 +65,7 @@ std::uint64_t Tps::write(const Contents& c, OpFifo ops) {
     encode(c, view, start % ring_bytes_);
     submit(r, c, header, start % ring_bytes_);
     counters_.add(Counter::tps_written_bytes, bytes);
+    QS_PROBE(tps_record, r.sequence, bytes);
     return r.sequence;
 }
 
@@ -118,6 +122,7 @@ void Tps::add_io(Record& r, Device* device, std::uint64_t position, std::uint64_
                  std::byte* data) {
     Io io;
     io.kind = data == nullptr ? IoKind::flush : IoKind::write;
+    io.point = data == nullptr ? PersistencePoint::tps_flush : PersistencePoint::tps_write;
     io.device = device;
     io.offset = data == nullptr ? 0 : ring_offset_ + position;
     io.bytes = bytes;
@@ -134,6 +139,7 @@ void Tps::add_io(Record& r, Device* device, std::uint64_t position, std::uint64_
 void Tps::flush(Record& r) {
     r.ios.clear();
     for (Device* scm : array_.scm) {
+        if (canary(Canary::one_mirror) && scm != array_.scm.front()) break;
         if (scm->geometry().volatile_cache) add_io(r, scm, 0, 0, nullptr);
     }
     r.step = Step::flushing;
@@ -146,7 +152,8 @@ bool Tps::poll() {
     for (std::uint64_t sequence = oldest_; sequence < next_; ++sequence) {
         Record& r = record(sequence);
         if (r.pending != 0) continue;
-        if (r.step == Step::writing && must_flush_ && !r.failed) {
+        if (r.step == Step::writing && must_flush_ && !r.failed &&
+            !canary(Canary::skip_tps_flush)) {
             flush(r);
             any = true;
         } else if (r.step == Step::writing || r.step == Step::flushing) {

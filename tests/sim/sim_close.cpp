@@ -39,27 +39,34 @@ void History::forget_opening() {
 }
 
 void History::close_clean() {
+    if (rng_.chance(1, 4)) plan_cut(200, PersistencePoint::tps_write, kLastPoint);
     auto settle = [&](auto&& condition, const char* what) {
         for (std::uint64_t i = 0; !condition(); ++i) {
             poll_something();
+            if (world_.dead()) return false;
             if (i > 5000000) return violate(fmt::format("closing hangs: {}", what));
         }
         return true;
     };
     core_->stop_requests();
     if (!settle([&] { return core_->requests_in_flight() == 0; }, "requests in flight"))
-        return drop();
+        return crash();
     for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
         core_->begin_phase(phase);
-        if (!settle([&] { return core_->reached(phase); }, "a phase")) return drop();
+        if (!settle([&] { return core_->reached(phase); }, "a phase")) return crash();
     }
+    may_be_clean_ = true;
     const Status closed = core_->finish_close();
+    if (world_.dead()) return crash();
     if (!closed) {
         if (!may_stop()) violate("close: " + closed.error().message);
         ++result_.stops;
         return crash();
     }
     ++result_.clean_closes;
+    world_.cut_after(0);
+    if (rng_.chance(1, 2)) world_.cut();  // what was closed is durable
+    world_.power_on();
     forget_opening();
     crashed_ = false;
     judge();
@@ -98,6 +105,7 @@ RunResult History::finish() {
     result_.trace = world_.trace();
     result_.events = world_.events();
     result_.faults = world_.faults().counts();
+    result_.coverage = world_.coverage();
     return result_;
 }
 

@@ -54,6 +54,9 @@ class History {
     // A failure of the engine that the faults of this opening explain.
     bool may_stop() const { return world_.dead() || world_.faults().may_stop(); }
     void poll_something();
+    // Power goes within `events`, or at some persistence point from `first` to `last`, so that rare
+    // ones have their share.
+    void plan_cut(std::uint64_t events, PersistencePoint first, PersistencePoint last);
 
     // sim_open.cpp
     std::vector<std::unique_ptr<Device>> devices();
@@ -71,6 +74,7 @@ class History {
     void superblock_episode();
     bool pmt_damaged();
     void spoil_table();
+    void lose_mirror();
 
     // sim_load.cpp
     bool make_first_volumes();
@@ -79,6 +83,8 @@ class History {
     void choose_load();
     void load(bool to_be_cut);
     void fill();
+    void storm();
+    void trim_next(std::uint64_t blocks);
     void submit_one();
     void place(SimOp& op);
     void submit(SimOp& op, Op kind);
@@ -110,8 +116,9 @@ class History {
     RunResult result_;
     Stats before_;
     std::uint64_t stamp_ = 0;
-    std::uint64_t opened_ = 0;  // for writing
-    bool crashed_ = false;      // the opening before, for writing, ended in a cut
+    std::uint64_t opened_ = 0;   // for writing
+    bool crashed_ = false;       // the opening before, for writing, ended in a cut
+    bool may_be_clean_ = false;  // on the drives it may stand that the array was closed in order
     bool quiet_ = true;
 
     // One drive as it was, and when.

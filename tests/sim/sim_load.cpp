@@ -84,11 +84,13 @@ void History::choose_load() {
 
 void History::load(bool to_be_cut) {
     choose_load();
+    if (rng_.chance(1, 30)) return storm();
     const bool first = opened_ == 1;
     const std::uint64_t steps =
         first || rng_.chance(1, 20) ? 4000 + rng_.below(12000) : 200 + rng_.below(2500);
     if (first && rng_.chance(1, 2)) fill();
-    if (to_be_cut && rng_.chance(3, 4)) world_.cut_after(1 + rng_.below(steps / 3));
+    if (to_be_cut && rng_.chance(3, 4))
+        plan_cut(steps / 3, PersistencePoint::tps_write, PersistencePoint::snapshot_flush);
     for (std::uint64_t i = 0; i < steps && result_.violation.empty() && !world_.dead(); ++i) {
         if (rng_.chance(1, 8)) submit_one();
         if (volume_changes_ && rng_.chance(1, 1000)) {
@@ -115,7 +117,9 @@ void History::wait_for_requests() {
 void History::fill() {
     pattern_ = Pattern::sequential;
     SimVolume& v = *volumes_[0];
+    std::uint64_t polls = 0;
     while (cursor_ < v.sectors / kSectorsPerBlock && result_.violation.empty()) {
+        if (++polls > 10000000) return void(violate("a write never ends"));
         SimOp& op = ops_[0];
         if (!op.busy) {
             op.volume = &v;
@@ -127,6 +131,39 @@ void History::fill() {
         poll_something();
         if (core_->failed()) return;
     }
+}
+
+// Fills the ring of one shard: its blocks are trimmed one by one. Each trim is a record and hardly
+// any segment is filled, so that the ring goes round before a commit brings back space. Now and
+// then a part of a block is written that was just trimmed.
+void History::storm() {
+    fill();
+    cursor_ = 0;
+    plan_cut(20000, PersistencePoint::tps_write, PersistencePoint::snapshot_flush);
+    const std::uint64_t blocks = volumes_[0]->sectors / kSectorsPerBlock;
+    for (std::uint64_t i = 0; i < 60000 && result_.violation.empty() && !world_.dead(); ++i) {
+        trim_next(blocks);
+        poll_something();
+    }
+    if (world_.dead() || !core_->failed()) return;
+    if (!may_stop()) return void(violate("the engine failed without a drive failing"));
+    wait_for_requests();
+}
+
+void History::trim_next(std::uint64_t blocks) {
+    if (ops_[0].busy || cursor_ >= blocks) return;
+    for (SimOp& op : ops_) op.volume = volumes_[0].get();
+    ops_[0].first_sector = cursor_ * kSectorsPerBlock;
+    ops_[0].sectors = kSectorsPerBlock;
+    submit(ops_[0], Op::trim);
+    SimOp& last = ops_.back();
+    if (!last.busy && rng_.chance(1, 200)) {
+        last.first_sector = cursor_ * kSectorsPerBlock + rng_.below(kSectorsPerBlock);
+        last.sectors = 1;
+        submit(last, Op::write);
+    }
+    ++cursor_;
+    if (cursor_ % kPageEntries == 0) cursor_ += (options_.shards - 1) * kPageEntries;
 }
 
 void History::submit_one() {

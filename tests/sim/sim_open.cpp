@@ -55,6 +55,7 @@ bool History::open(bool quiet) {
         return false;
     }
     core_ = std::move(*core);
+    if (!core_->read_only()) may_be_clean_ = false;
     before_ = core_->stats();
     if (before_.recovery.kind == "snapshot") ++result_.snapshot_recoveries;
     if (before_.recovery.kind == "full") ++result_.full_recoveries;
@@ -88,14 +89,29 @@ void History::spoil_table() {
     }
 }
 
+// One mirror of the TPS is lost while the power is off: the other one has all that was
+// acknowledged.
+void History::lose_mirror() {
+    const ArrayLayout& l = world_.faults().layout();
+    for (Media* m : media_) {
+        if (!m->qlc && m->weak) std::memset(m->bytes.get() + l.tps_offset, 0, l.tps_bytes);
+    }
+}
+
 // True when it is open, and everything in it is as it must be.
 bool History::open_through_cuts() {
     for (std::uint32_t tries = 0;; ++tries) {
         if (tries == 12) return violate("it opens no more");
         world_.power_on();
-        if (crashed_ && rng_.chance(1, 6)) spoil_table();
+        const bool spoilt = crashed_ && !may_be_clean_ && rng_.chance(1, 6);
+        if (spoilt) spoil_table();
+        if (crashed_ && rng_.chance(1, tries == 0 ? 8 : 2)) lose_mirror();
         const bool cut = opened_ != 0 && tries < 3 && rng_.chance(1, 3);
-        world_.cut_after(cut ? 1 + rng_.below(400) : 0);
+        world_.cut_after(0);
+        if (cut && spoilt && rng_.chance(1, 2))
+            plan_cut(400, PersistencePoint::table_build_write, PersistencePoint::table_build_flush);
+        else if (cut)
+            plan_cut(400, PersistencePoint::replay_strip_write, kLastPoint);
         if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {
             world_.cut_after(0);
             if (opened_ == 0 && !make_first_volumes()) return false;

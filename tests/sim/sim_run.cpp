@@ -90,6 +90,14 @@ void History::poll_something() {
     if (!world_.broken_rule().empty()) violate("zones: " + world_.broken_rule());
 }
 
+void History::plan_cut(std::uint64_t events, PersistencePoint first, PersistencePoint last) {
+    if (rng_.chance(1, 2)) return world_.cut_after(1 + rng_.below(events));
+    const auto from = static_cast<std::uint64_t>(first);
+    const auto point = from + rng_.below(static_cast<std::uint64_t>(last) - from + 1);
+    world_.cut_at(static_cast<PersistencePoint>(point), 1 + rng_.below(rng_.chance(1, 2) ? 2 : 40),
+                  rng_.chance(1, 2) ? 0 : rng_.below(3));
+}
+
 // Opens, with power cuts on the way, until it succeeds; reads everything back; puts load on it;
 // ends in a cut or a clean close.
 void History::cycle() {
@@ -161,6 +169,7 @@ void RunCounts::add(const RunCounts& o) {
     verify_failed += o.verify_failed;
     reconstructed += o.reconstructed;
     commit_retries += o.commit_retries;
+    coverage.add(o.coverage);
     for (std::size_t i = 0; i < kFaults; ++i) {
         faults.of[i].injected += o.faults.of[i].injected;
         faults.of[i].detected += o.faults.of[i].detected;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "coverage.h"
 #include "sim_counts.h"
 #include "sim_faults.h"
 
@@ -27,6 +28,7 @@ struct RunCounts {
     std::uint64_t snapshots = 0, snapshot_recoveries = 0, full_recoveries = 0;
     std::uint64_t verify_failed = 0, reconstructed = 0, commit_retries = 0;
     FaultCounts faults;
+    Coverage coverage;
 
     void add(const RunCounts& other);
 };

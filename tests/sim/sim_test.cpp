@@ -42,6 +42,19 @@ TEST_CASE("sim: cuts in a row, each during the recovery before it") {
     run_seeds(Profile::loop, 1, 2, 100);
 }
 
+// How many seeds that takes is printed; that it takes no more is checked.
+TEST_CASE("sim: the power is cut at every persistence point") {
+    constexpr std::uint64_t kMost = 250;
+    Coverage coverage;
+    std::uint64_t seed = 1000;
+    for (; seed < 1000 + kMost && coverage.covered() != Coverage::all(); ++seed)
+        coverage.add(run_history(seed, 20).coverage);
+    fmt::print("sim: all persistence points within {} seeds\n{}", seed - 1000, coverage.table());
+    for (const std::string& name : coverage.uncovered())
+        UNSCOPED_INFO("the power was never cut at: " << name);
+    CHECK(coverage.covered() == Coverage::all());
+}
+
 TEST_CASE("sim: a run is a pure function of its seed") {
     const auto a = run_history(7, 4);
     const auto b = run_history(7, 4);

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/assert.h"
 #include "base/crc32c.h"
 
 namespace qlcshape::sim {
@@ -37,6 +38,7 @@ std::unique_ptr<Device> World::device(Media& media) {
 }
 
 void World::start(Io& io, IoQueue& queue, Media& media) {
+    QS_ASSERT(io.kind == IoKind::read || io.point != PersistencePoint::none);
     if (dead_ || media.gone) return queue.complete(io, ENODEV);
     Pending p{&io, &queue, &media, ++order_, 0, 0};
     bool times_out = false;
@@ -92,11 +94,29 @@ bool World::step() {
     if (pending_.empty()) return false;
     const Pending p = take_next();
     const int error = perform(p);
+    last_point_ = p.io->point;
+    ++coverage_[last_point_].done;
     ++events_;
     trace_event(p, error);
     if (error != kCutOff) p.queue->complete(*p.io, error);
-    if (cut_after_ != 0 && --cut_after_ == 0) cut();
+    cut_if_planned(last_point_);
     return true;
+}
+
+void World::cut_at(PersistencePoint point, std::uint64_t nth, std::uint64_t more) {
+    cut_after_ = 0;
+    cut_point_ = point;
+    cut_point_left_ = nth;
+    cut_more_ = more;
+}
+
+void World::cut_if_planned(PersistencePoint completed) {
+    if (cut_after_ != 0 && --cut_after_ == 0) return cut();
+    if (cut_point_ == PersistencePoint::none || cut_point_ != completed || --cut_point_left_ != 0)
+        return;
+    cut_point_ = PersistencePoint::none;
+    if (cut_more_ == 0) return cut();
+    cut_after_ = cut_more_;
 }
 
 void World::trace_event(const Pending& p, int error) {
@@ -256,8 +276,16 @@ void World::cut_off(Media* media) {
 }
 
 void World::cut() {
+    if (dead_) return;
     dead_ = true;
-    cut_after_ = 0;
+    cut_after(0);
+    ++coverage_[last_point_].cuts_after;
+    last_point_ = PersistencePoint::none;
+    std::array<bool, kPoints> in_flight{};
+    for (const auto* list : {&pending_, &delayed_}) {
+        for (const Pending& p : *list) in_flight[static_cast<std::size_t>(p.io->point)] = true;
+    }
+    for (std::size_t i = 0; i < kPoints; ++i) coverage_.points[i].cuts_in_flight += in_flight[i];
     cut_off(nullptr);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "coverage.h"
 #include "device/device.h"
 #include "sim_faults.h"
 #include "sim_media.h"
@@ -34,7 +35,12 @@ class World : public Clock {
     bool idle() const { return pending_.empty() && delayed_.empty(); }
 
     // Power goes after this many more completions; 0: not planned.
-    void cut_after(std::uint64_t completions) { cut_after_ = completions; }
+    void cut_after(std::uint64_t completions) {
+        cut_after_ = completions;
+        cut_point_ = PersistencePoint::none;
+    }
+    // Power goes `more` completions after the nth one, from now, of a transfer of that point.
+    void cut_at(PersistencePoint point, std::uint64_t nth, std::uint64_t more);
     // Power goes now. Everything in flight ends in an error, and so does all that is submitted
     // until power_on().
     void cut();
@@ -48,6 +54,7 @@ class World : public Clock {
     // A hash of every event so far: the same seed gives the same.
     std::uint64_t trace() const { return trace_; }
     std::uint64_t events() const { return events_; }
+    const Coverage& coverage() const { return coverage_; }
 
   private:
     friend class SimDevice;
@@ -69,6 +76,7 @@ class World : public Clock {
     void misdirect(const Pending& p, const std::byte* data);
     void spoil(Media& media, Fault fault, const Io& io);
     void cut_off(Media* media);
+    void cut_if_planned(PersistencePoint completed);
     void trace_event(const Pending& p, int error);
 
     Random random_;
@@ -79,6 +87,11 @@ class World : public Clock {
     std::uint64_t order_ = 0;
     std::uint64_t now_ = 0;
     std::uint64_t cut_after_ = 0;
+    PersistencePoint cut_point_ = PersistencePoint::none;
+    std::uint64_t cut_point_left_ = 0;
+    std::uint64_t cut_more_ = 0;
+    Coverage coverage_;
+    PersistencePoint last_point_ = PersistencePoint::none;  // of the last completion
     std::uint64_t trace_ = 0;
     std::uint64_t events_ = 0;
     std::string broken_rule_;

@@ -233,6 +233,16 @@ TEST_CASE("superblock: a part of it is not enough") {
     }
 }
 
+// Appended in writes of strip_bytes, which a zoned drive makes durable in order.
+TEST_CASE("superblock: its last write is missing, and reads as zeroes") {
+    Record record;
+    Uuid device;
+    std::memset(record.bytes.data() + 60 * KiB, 0, 4 * KiB);
+    const auto decoded = decode_superblock(record.bytes.span(), &device);
+    REQUIRE_FALSE(decoded);
+    CHECK(decoded.error().code == Errc::damaged);
+}
+
 TEST_CASE("superblock: features and formats of later programs are refused as unsupported") {
     const Record record;
     for (int bit = 0; bit < 64; ++bit) {

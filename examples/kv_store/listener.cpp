@@ -1,0 +1,78 @@
+#include "kv_store/listener.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace kv_store {
+
+using qlcshape::Errc;
+using qlcshape::Error;
+using qlcshape::Result;
+
+namespace {
+
+template <class Address>
+const sockaddr* generic(const Address& address) {
+    return reinterpret_cast<const sockaddr*>(&address);
+}
+
+std::unexpected<Error> refused(int fd, const std::string& where) {
+    const std::string why = std::strerror(errno);
+    if (fd >= 0) close(fd);
+    return std::unexpected(Error{Errc::io_error, "can't listen on " + where + ": " + why});
+}
+
+template <class Address>
+Result<int> listen_on(int family, const Address& address, const std::string& where) {
+    const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return refused(fd, where);
+    const int yes = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    if (bind(fd, generic(address), sizeof(address)) != 0) return refused(fd, where);
+    if (listen(fd, SOMAXCONN) != 0) return refused(fd, where);
+    return fd;
+}
+
+bool someone_listens(const sockaddr_un& address) {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    const bool connected = connect(fd, generic(address), sizeof(address)) == 0;
+    const bool left_behind = !connected && errno == ECONNREFUSED;
+    close(fd);
+    if (left_behind) unlink(address.sun_path);
+    return connected;
+}
+
+}  // namespace
+
+Result<int> listen_on_path(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.empty() || path.size() >= sizeof(address.sun_path)) {
+        return std::unexpected(
+            Error{Errc::invalid_argument, "a socket's path has 1 to 107 bytes, \"" + path +
+                                              "\" has " + std::to_string(path.size())});
+    }
+    std::memcpy(address.sun_path, path.data(), path.size());
+    if (someone_listens(address)) {
+        return std::unexpected(
+            Error{Errc::exists, path + " is in use by another server; give another path"});
+    }
+    return listen_on(AF_UNIX, address, path);
+}
+
+Result<int> listen_on_port(std::uint16_t port) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return listen_on(AF_INET, address, "port " + std::to_string(port));
+}
+
+}  // namespace kv_store

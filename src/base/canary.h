@@ -1,0 +1,42 @@
+// Canaries: breakages of one line each, which the simulator must notice. In builds with the CMake
+// option QLCSHAPE_CANARIES one of them can be woken at run time; in all others canary() is false at
+// compile time, and nothing of it is left. docs/hacking.md tells which rule each one breaks.
+#pragma once
+
+#include <cstdint>
+
+namespace qlcshape {
+
+enum class Canary : std::uint8_t {
+    none,
+    skip_tps_flush,             // acknowledge a record that may be in a drive's cache alone
+    one_mirror,                 // acknowledge a record before the second mirror is flushed
+    split_atomic,               // an atomic write goes half into a record, half into a segment
+    reuse_tps_early,            // overwrite records that are still needed
+    merge_over_trim,            // merge part of a block with what a trim before it covers
+    publish_unflushed,          // publish before data and parity are flushed
+    publish_unsettled,          // publish before all earlier segments of the band are durable
+    band_used_before_record,    // strips before the band table says `open`
+    band_erased_before_record,  // discard before the band table says `erasing`
+    band_freed_early,           // give a band back before what was moved is settled
+    exchange_always,            // GC's copy replaces whatever the table says by now
+    forget_trim,                // GC does not carry tombstones
+    ignore_crc,                 // reads return what the drive returned
+    table_not_flushed,          // close without writing the table back
+    decide_late,                // recovery changes the table before its decisions are durable
+    keep_unproved_tail,         // segments beyond the frontier count by their header alone
+    drop_last_record,           // recovery forgets the newest record of a shard
+    replay_in_band_order,       // recovery takes the last header that it sees, not the newest
+    snapshot_too_new,           // a snapshot stands before the pages that it covers are written
+    snapshot_unflushed,         // a snapshot stands before those pages are flushed
+    count,
+};
+
+#ifdef QLCSHAPE_CANARIES
+inline Canary awake_canary = Canary::none;  // set before anything runs
+inline bool canary(Canary c) { return awake_canary == c; }
+#else
+constexpr bool canary(Canary) { return false; }
+#endif
+
+}  // namespace qlcshape

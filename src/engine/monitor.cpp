@@ -1,0 +1,121 @@
+#include "engine/monitor.h"
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
+
+#include "engine/core.h"
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::chrono::seconds kInterval(1);
+
+void log_drive(const Options& options, const DeviceStatus& before, const DeviceStatus& now) {
+    if (now.errors == before.errors) return;
+    log(options, LogLevel::error, "drive {} ({}): {} transfers failed, the last: {}", now.path,
+        now.uuid, now.errors - before.errors, now.last_error);
+}
+
+}  // namespace
+
+void log_opened(const Options& options, const Stats& s) {
+    if (s.recovery.kind == "clean") {
+        log(options, LogLevel::info, "array {}: opened, epoch {}", s.array_name, s.epoch);
+    } else {
+        log(options, LogLevel::warning,
+            "array {}: opened, epoch {}; it had not been closed in order, and was recovered ({}) "
+            "in "
+            "{:.2f} s: {} segments, {} TPS records",
+            s.array_name, s.epoch, s.recovery.kind, s.recovery.seconds, s.recovery.segments_scanned,
+            s.recovery.tps_records);
+    }
+    for (const DeviceStatus& device : s.devices) {
+        if (device.state != "missing") continue;
+        log(options, LogLevel::warning, "drive {}: {}, is missing", device.uuid, device.role);
+    }
+    if (s.state == "read_only") {
+        log(options, LogLevel::warning, "array {}: open for reading alone", s.array_name);
+    }
+}
+
+void log_changes(const Options& options, const Stats& before, const Stats& now) {
+    for (std::size_t i = 0; i < now.devices.size() && i < before.devices.size(); ++i) {
+        log_drive(options, before.devices[i], now.devices[i]);
+    }
+    const auto failed = now.errors.verify_failed - before.errors.verify_failed;
+    const auto rebuilt = now.errors.reconstructed - before.errors.reconstructed;
+    const auto unreadable = now.errors.unreadable - before.errors.unreadable;
+    // With drives missing every read is rebuilt, which was told when the array was opened.
+    if (failed != 0) {
+        log(options, LogLevel::warning,
+            "array {}: {} blocks failed their checksum; {} rebuilt from the other drives",
+            now.array_name, failed, rebuilt);
+    }
+    if (unreadable != 0) {
+        log(options, LogLevel::error, "array {}: {} blocks can't be read or rebuilt; run check",
+            now.array_name, unreadable);
+    }
+    if (now.state == "failed" && before.state != "failed") {
+        log(options, LogLevel::error,
+            "array {}: writing has ended after a drive failed; everything acknowledged is safe, "
+            "and the next open recovers it",
+            now.array_name);
+    }
+}
+
+Monitor::Monitor(const Options& options, const Core& core) : options_(options), core_(core) {
+    if (!options_.log && options_.metrics_path.empty()) return;
+    last_ = core_.stats();
+    write_metrics();
+    thread_ = std::thread([this] { run(); });
+    pthread_setname_np(thread_.native_handle(), "qs-monitor");
+}
+
+Monitor::~Monitor() {
+    if (!thread_.joinable()) return;
+    {
+        std::lock_guard lock(mutex_);
+        stop_ = true;
+    }
+    stopping_.notify_one();
+    thread_.join();
+    look();
+    if (!options_.metrics_path.empty()) std::remove(options_.metrics_path.c_str());
+}
+
+void Monitor::run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; })) look();
+}
+
+void Monitor::look() {
+    Stats now = core_.stats();
+    log_changes(options_, last_, now);
+    last_ = std::move(now);
+    write_metrics();
+}
+
+// A reader sees the file whole: it is put in place by its name. Metrics are no reason to stop.
+void Monitor::write_metrics() {
+    if (options_.metrics_path.empty()) return;
+    const std::string fresh = options_.metrics_path + ".new";
+    std::ofstream file(fresh, std::ios::trunc);
+    file << to_prometheus(last_);
+    file.close();
+    const bool written = file && std::rename(fresh.c_str(), options_.metrics_path.c_str()) == 0;
+    if (!written && !metrics_failed_) {
+        log(options_, LogLevel::warning, "{}: the metrics can't be written: {}",
+            options_.metrics_path, std::strerror(errno));
+    }
+    metrics_failed_ = !written;
+}
+
+}  // namespace qlcshape

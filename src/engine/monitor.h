@@ -1,0 +1,52 @@
+// Looks at an open array once a second, on a thread of its own: tells the log what has changed
+// (drives that failed, blocks that were damaged) and writes the metrics file. So nothing on the
+// path of a request does either.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "qlcshape/options.h"
+#include "qlcshape/stats.h"
+
+namespace qlcshape {
+
+class Core;
+
+template <class... Arguments>
+void log(const Options& options, LogLevel level, fmt::format_string<Arguments...> format,
+         Arguments&&... arguments) {
+    if (options.log) options.log(level, fmt::format(format, std::forward<Arguments>(arguments)...));
+}
+
+// How an array was opened.
+void log_opened(const Options& options, const Stats& stats);
+
+// What went wrong between two looks.
+void log_changes(const Options& options, const Stats& before, const Stats& now);
+
+class Monitor {
+  public:
+    // Both must outlive it. Does nothing where the options want nothing of it.
+    Monitor(const Options& options, const Core& core);
+    ~Monitor();  // after a last look
+
+  private:
+    void run();
+    void look();
+    void write_metrics();
+
+    const Options& options_;
+    const Core& core_;
+    Stats last_;
+    bool metrics_failed_ = false;
+    std::mutex mutex_;
+    std::condition_variable stopping_;
+    bool stop_ = false;
+    std::thread thread_;
+};
+
+}  // namespace qlcshape

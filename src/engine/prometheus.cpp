@@ -1,0 +1,151 @@
+// Statistics in the text format of Prometheus. Names and units follow its conventions: base units,
+// counters end in _total.
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <string_view>
+
+#include "qlcshape/stats.h"
+
+namespace qlcshape {
+
+namespace {
+
+std::string escaped(const std::string& text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == '\\' || c == '"') out += '\\';
+        out += c == '\n' ? ' ' : c;
+    }
+    return out;
+}
+
+class Writer {
+  public:
+    explicit Writer(const std::string& array) : array_(escaped(array)) {}
+
+    // Begins a metric; samples follow.
+    Writer& counter(std::string_view name, std::string_view help) {
+        return begin(name, help, "counter");
+    }
+    Writer& gauge(std::string_view name, std::string_view help) {
+        return begin(name, help, "gauge");
+    }
+    Writer& summary(std::string_view name, std::string_view help) {
+        return begin(name, help, "summary");
+    }
+    template <class Value>
+    Writer& sample(Value value, const std::string& labels = {}) {
+        text_ += fmt::format("{}{{array=\"{}\"{}{}}} {}\n", name_, array_,
+                             labels.empty() ? "" : ",", labels, value);
+        return *this;
+    }
+    std::string take() { return std::move(text_); }
+
+  private:
+    Writer& begin(std::string_view name, std::string_view help, std::string_view type) {
+        name_ = fmt::format("qlcshape_{}", name);
+        text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name_, help, name_, type);
+        return *this;
+    }
+
+    std::string array_, name_, text_;
+};
+
+std::string label(std::string_view name, std::string_view value) {
+    return fmt::format("{}=\"{}\"", name, value);
+}
+
+void write_bytes(Writer& out, const Stats& s) {
+    const Stats::Bytes& b = s.bytes;
+    out.counter("user_bytes_total", "Bytes that users wrote, read and trimmed.")
+        .sample(b.user_written, label("op", "write"))
+        .sample(b.user_read, label("op", "read"))
+        .sample(b.user_trimmed, label("op", "trim"));
+    out.counter("qlc_written_bytes_total", "Bytes written to all QLC drives.")
+        .sample(b.qlc_data, label("kind", "data"))
+        .sample(b.qlc_gc, label("kind", "gc"))
+        .sample(b.qlc_parity, label("kind", "parity"))
+        .sample(b.qlc_header, label("kind", "header"))
+        .sample(b.qlc_padding, label("kind", "padding"));
+    out.counter("tps_written_bytes_total", "Bytes written to each mirror of the TPS.")
+        .sample(b.tps_written);
+    out.counter("pmt_written_bytes_total", "Bytes of mapping table pages written.")
+        .sample(b.pmt_written);
+    out.gauge("waf_ratio", "Write amplification over the array's life.")
+        .sample(s.waf_data, label("of", "data"))
+        .sample(s.waf_total, label("of", "total"));
+}
+
+void write_space(Writer& out, const Stats& s) {
+    out.gauge("space_bytes", "Space: raw, writable, promised to volumes, used.")
+        .sample(s.space.raw_bytes, label("kind", "raw"))
+        .sample(s.space.writable_bytes, label("kind", "writable"))
+        .sample(s.space.promised_bytes, label("kind", "promised"))
+        .sample(s.space.used_bytes, label("kind", "used"));
+    out.gauge("bands", "Bands by state.")
+        .sample(s.bands.free, label("state", "free"))
+        .sample(s.bands.open, label("state", "open"))
+        .sample(s.bands.closed, label("state", "closed"));
+    out.gauge("bands_by_validity",
+              "Closed bands by the tenth that their share of valid blocks is in.");
+    for (std::size_t i = 0; i < s.bands.by_validity.size(); ++i) {
+        out.sample(s.bands.by_validity[i], label("tenth", std::to_string(i)));
+    }
+}
+
+void write_work(Writer& out, const Stats& s) {
+    out.counter("gc_bands_total", "Bands that GC moved.").sample(s.gc.bands_moved);
+    out.counter("gc_blocks_total", "Blocks that GC moved.").sample(s.gc.blocks_moved);
+    out.counter("pmt_lookups_total", "Lookups of mapping table pages in DRAM.")
+        .sample(s.pmt.hits, label("result", "hit"))
+        .sample(s.pmt.misses, label("result", "miss"));
+    out.counter("errors_total", "Blocks that failed their checksum, were rebuilt, or were lost.")
+        .sample(s.errors.verify_failed, label("kind", "checksum"))
+        .sample(s.errors.reconstructed, label("kind", "rebuilt"))
+        .sample(s.errors.unreadable, label("kind", "unreadable"));
+    out.counter("requests_total", "Requests completed since the array was opened.")
+        .sample(s.latency.read.count, label("op", "read"))
+        .sample(s.latency.write.count, label("op", "write"));
+    out.summary("latency_seconds", "Latency of requests since the array was opened.");
+    for (const auto& [op, l] : {std::pair{"read", &s.latency.read}, {"write", &s.latency.write}}) {
+        out.sample(l->p50 / 1e6, label("op", op) + "," + label("quantile", "0.5"));
+        out.sample(l->p99 / 1e6, label("op", op) + "," + label("quantile", "0.99"));
+        out.sample(l->p999 / 1e6, label("op", op) + "," + label("quantile", "0.999"));
+    }
+}
+
+std::string labels_of(const DeviceStatus& d) {
+    return label("uuid", d.uuid) + "," + label("role", d.role) + "," +
+           label("path", escaped(d.path));
+}
+
+void write_devices(Writer& out, const Stats& s) {
+    out.gauge("device_online", "1 if the drive is there.");
+    for (const DeviceStatus& d : s.devices) out.sample(d.state == "online" ? 1 : 0, labels_of(d));
+    out.gauge("device_capacity_bytes", "The drive's size.");
+    for (const DeviceStatus& d : s.devices) out.sample(d.capacity_bytes, labels_of(d));
+    out.counter("device_written_bytes_total", "Bytes written to the drive.");
+    for (const DeviceStatus& d : s.devices) out.sample(d.written_bytes, labels_of(d));
+    out.counter("device_errors_total", "Transfers that failed since the array was opened.");
+    for (const DeviceStatus& d : s.devices) out.sample(d.errors, labels_of(d));
+    out.gauge("endurance_used_ratio", "Share of the rated program and erase cycles used.")
+        .sample(s.endurance.cycles_used / Stats::Endurance::kRatedCycles);
+    out.counter("open_seconds_total", "How long the array has been open for writing.")
+        .sample(s.endurance.open_seconds);
+}
+
+}  // namespace
+
+std::string to_prometheus(const Stats& stats) {
+    Writer out(stats.array_name);
+    out.gauge("array_state", "1 for the state that the array is in.")
+        .sample(1, label("state", stats.state) + "," + label("uuid", stats.array_uuid));
+    write_bytes(out, stats);
+    write_space(out, stats);
+    write_work(out, stats);
+    write_devices(out, stats);
+    return out.take();
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,128 @@
+// Each canary (src/base/canary.h) is woken in turn, and the simulator must notice within a number
+// of seeds. Each seed runs in a child process, so that an assertion counts as noticing, too.
+#include "base/canary.h"
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <string>
+
+#include "tests/sim/sim_run.h"
+
+namespace qlcshape {
+
+namespace {
+
+constexpr unsigned kHangSeconds = 60;
+
+// What was noticed in one seed; empty: nothing.
+std::string noticed(Canary awake, std::uint64_t seed, sim::Profile profile) {
+    int ends[2];
+    if (::pipe(ends) != 0) return "no pipe";
+    const pid_t child = ::fork();
+    if (child == 0) {
+        ::dup2(ends[1], STDERR_FILENO);
+        ::alarm(kHangSeconds);
+        awake_canary = awake;
+        const auto result = sim::run_history(seed, sim::usual_cycles(profile), profile);
+        fmt::print(stderr, "{}", result.violation);
+        std::_Exit(result.violation.empty() ? 0 : 1);
+    }
+    ::close(ends[1]);
+    std::string text;
+    char part[512];
+    for (ssize_t n; (n = ::read(ends[0], part, sizeof(part))) > 0;)
+        text.append(part, static_cast<std::size_t>(n));
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) return "it hangs";
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return text.empty() ? "it died" : text;
+    return "";
+}
+
+// QLCSHAPE_CANARY_SEEDS: look at as many seeds, and tell of each.
+void must_notice(Canary awake, const char* name, std::uint64_t most,
+                 sim::Profile profile = sim::Profile::cuts) {
+    const char* all = std::getenv("QLCSHAPE_CANARY_SEEDS");
+    if (all != nullptr) most = std::strtoull(all, nullptr, 10);
+    std::uint64_t times = 0;
+    for (std::uint64_t seed = 1; seed <= most; ++seed) {
+        const std::string what = noticed(awake, seed, profile);
+        if (what.empty()) continue;
+        ++times;
+        fmt::print("{}: noticed at seed {} of {}: {}\n", name, seed, most, what);
+        std::fflush(stdout);
+        if (all == nullptr) break;
+    }
+    if (all != nullptr) fmt::print("{}: noticed in {} of {} seeds\n", name, times, most);
+    INFO("canary " << name << " sang, and nobody noticed in " << most << " seeds");
+    CHECK(times != 0);
+}
+
+}  // namespace
+
+// Within so many seeds.
+TEST_CASE("canary: none, and the same seeds pass") {
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+        for (const sim::Profile profile : {sim::Profile::cuts, sim::Profile::media}) {
+            INFO("seed " << seed);
+            CHECK(noticed(Canary::none, seed, profile) == "");
+        }
+    }
+}
+TEST_CASE("canary: skip_tps_flush") { must_notice(Canary::skip_tps_flush, "skip_tps_flush", 20); }
+TEST_CASE("canary: one_mirror") { must_notice(Canary::one_mirror, "one_mirror", 20); }
+TEST_CASE("canary: split_atomic") { must_notice(Canary::split_atomic, "split_atomic", 20); }
+TEST_CASE("canary: reuse_tps_early") {
+    must_notice(Canary::reuse_tps_early, "reuse_tps_early", 20);
+}
+TEST_CASE("canary: merge_over_trim") {
+    must_notice(Canary::merge_over_trim, "merge_over_trim", 20);
+}
+TEST_CASE("canary: publish_unflushed") {
+    must_notice(Canary::publish_unflushed, "publish_unflushed", 20);
+}
+TEST_CASE("canary: publish_unsettled") {
+    must_notice(Canary::publish_unsettled, "publish_unsettled", 20, sim::Profile::drives);
+}
+TEST_CASE("canary: band_used_before_record") {
+    must_notice(Canary::band_used_before_record, "band_used_before_record", 20);
+}
+TEST_CASE("canary: band_erased_before_record") {
+    must_notice(Canary::band_erased_before_record, "band_erased_before_record", 20);
+}
+TEST_CASE("canary: band_freed_early") {
+    must_notice(Canary::band_freed_early, "band_freed_early", 20);
+}
+TEST_CASE("canary: exchange_always") {
+    must_notice(Canary::exchange_always, "exchange_always", 20);
+}
+TEST_CASE("canary: forget_trim") { must_notice(Canary::forget_trim, "forget_trim", 20); }
+TEST_CASE("canary: ignore_crc") {
+    must_notice(Canary::ignore_crc, "ignore_crc", 20, sim::Profile::media);
+}
+TEST_CASE("canary: table_not_flushed") {
+    must_notice(Canary::table_not_flushed, "table_not_flushed", 20);
+}
+TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 200); }
+TEST_CASE("canary: keep_unproved_tail") {
+    must_notice(Canary::keep_unproved_tail, "keep_unproved_tail", 20);
+}
+TEST_CASE("canary: drop_last_record") {
+    must_notice(Canary::drop_last_record, "drop_last_record", 20);
+}
+TEST_CASE("canary: replay_in_band_order") {
+    must_notice(Canary::replay_in_band_order, "replay_in_band_order", 20);
+}
+TEST_CASE("canary: snapshot_too_new") {
+    must_notice(Canary::snapshot_too_new, "snapshot_too_new", 20);
+}
+TEST_CASE("canary: snapshot_unflushed") {
+    must_notice(Canary::snapshot_unflushed, "snapshot_unflushed", 20);
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# What operators look at: status, metrics for Prometheus, top, the log.
+source "$(dirname "$0")/lib.bash"
+array_file
+sed -i '0,/^\[\[device\]\]/s//[engine]\nmetrics = "live.prom"\n\n[[device]]/' array.toml
+expect 0 "$QLCSHAPE" create array.toml
+expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$(writable)"
+
+is_metrics() {
+    grep -q '^qlcshape_user_bytes_total{array="e2e",op="write"} ' "$1" || fail "no metrics in $1"
+    if command -v promtool >/dev/null; then
+        promtool check metrics <"$1" >promtool.out 2>&1 || { cat promtool.out; fail "promtool, of $1"; }
+    else
+        echo "promtool (package prometheus) is not there: the metrics are not checked by it"
+    fi
+}
+
+# A closed array: the drives' wear, and the same as metrics.
+expect 0 "$QLCSHAPE" bench array.toml --rw randwrite --iodepth 64 --passes 2 --runtime 20
+expect 0 "$QLCSHAPE" status array.toml --json
+holds 'j["endurance"]["rated_cycles"] == 1000 and 0 < j["endurance"]["cycles_used"] < 1000'
+holds 'sum(d["written_bytes"] for d in j["devices"] if d["role"] == "qlc") > j["bytes"]["user_written"]'
+holds 'all(d["written_bytes"] > j["bytes"]["tps_written"] > 0 for d in j["devices"] if d["role"] == "scm")'
+expect 0 "$QLCSHAPE" status array.toml
+grep -q '^wear .* of 1000 cycles; .* left' out || fail "status without wear"
+expect 0 "$QLCSHAPE" status array.toml --prometheus
+is_metrics out
+expect 2 "$QLCSHAPE" status array.toml --prometheus --json
+
+# While it is open: the file, and top.
+[[ ! -e live.prom ]] || fail "metrics of a closed array"
+expect 2 "$QLCSHAPE" top array.toml
+says live.prom "no process has the array open"
+"$QLCSHAPE" bench array.toml --rw randrw --iodepth 16 --runtime 60 >load.out 2>load.err &
+load=$!
+sleep 3
+is_metrics live.prom
+expect 0 "$QLCSHAPE" top array.toml
+for words in '^array  *e2e  open' '^write .*/s .*p50' '^WAF  *now' '^closed ' '90-100'; do
+    grep -q "$words" out || fail "top without: $words"
+done
+! grep -q '^write  *0 B/s' out || fail "top sees no load"
+! grep -q 'the process is gone' out || fail "top takes a live process for dead"
+expect 0 "$QLCSHAPE" status array.toml --json
+holds 'j["array"]["state"] == "open"'
+
+# Killed, it leaves a file whose age tells; the next opening says that it recovers.
+kill -KILL $load
+wait $load 2>/dev/null || true
+touch -d '20 seconds ago' live.prom
+expect 0 "$QLCSHAPE" top array.toml
+grep -q 'the process is gone' out || fail "top takes a dead process for live"
+expect 0 "$QLCSHAPE" bench array.toml --rw randread --size 4m
+says "had not been closed in order"
+[[ ! -e live.prom ]] || fail "metrics of a closed array"
+expect 0 "$QLCSHAPE" bench array.toml --rw randread --size 4m
+! grep -q "closed in order" err || fail "a warning without a cause"
+
+# A file that can't be written is told, and is no reason to stop.
+sed -i 's/live.prom/nowhere\/live.prom/' array.toml
+expect 0 "$QLCSHAPE" bench array.toml --rw randread --size 4m
+says "metrics can't be written"
+sed -i '/^metrics/d' array.toml
+expect 2 "$QLCSHAPE" top array.toml
+says 'add metrics = "FILE"'
+expect 0 "$QLCSHAPE" check array.toml

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""The manual knows every verb and option of the command and every key of the array file, groff has
+nothing against the pages, and completion offers each verb and option. Usage: manual.py ROOT BUILD
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from sources import finish
+
+ROOT, BUILD = Path(sys.argv[1]), Path(sys.argv[2])
+
+
+def help_of(*verb):
+    return subprocess.run([BUILD / "qlcshape", *verb, "--help"], capture_output=True, text=True,
+                          check=True).stdout.split("Each verb has")[0]
+
+
+def verbs_in(text):
+    part = text.partition("\nSubcommands:\n")[2]
+    return re.findall(r"^  ([a-z]+)", part, re.MULTILINE)
+
+
+def rendered(page):
+    return subprocess.run(["man", "--warnings=w", "-l", page], capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin", "MANWIDTH": "200", "LANG": "C"})
+
+
+def completed(*words):
+    """What completion offers for the last of the words."""
+    script = (f'source "{ROOT}/tools/completion.bash"; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); '
+              '_qlcshape; echo "${COMPREPLY[@]}"')
+    run = subprocess.run(["bash", "-c", script, "bash", str(BUILD / "qlcshape"), *words],
+                         capture_output=True, text=True, check=True)
+    return run.stdout.split()
+
+
+def main():
+    problems = []
+    for page in sorted((ROOT / "man").iterdir()):
+        problems += [f"{page}: {line}" for line in rendered(page).stderr.splitlines()]
+
+    manual = rendered(ROOT / "man/qlcshape.1").stdout
+    verbs = []
+    for verb in verbs_in(help_of()):
+        below = verbs_in(help_of(verb))
+        verbs += [(verb, word) for word in below] if below else [(verb,)]
+    for verb in verbs:
+        name = " ".join(verb)
+        if f"qlcshape {name}" not in manual:
+            problems.append(f"man/qlcshape.1: nothing of the verb {name}")
+        if verb[-1] not in completed(*verb[:-1], verb[-1][:-1]):
+            problems.append(f"completion: nothing of the verb {name}")
+        options = set(re.findall(r"--[a-z][a-z-]*", help_of(*verb)))
+        for option in sorted(options):
+            if not re.search(re.escape(option) + r"(?![a-z-])", manual):
+                problems.append(f"man/qlcshape.1: nothing of {name} {option}")
+        missing = options - set(completed(*verb, "a.toml", "--"))
+        if missing:
+            problems.append(f"completion: {name} without {sorted(missing)}")
+
+    reader = (ROOT / "src/engine/array_file.cpp").read_text()
+    array_page = rendered(ROOT / "man/qlcshape-array.5").stdout
+    for keys in re.findall(r"only\(\{([^}]*)\}\)", reader):
+        for key in re.findall(r'"(\w+)"', keys):
+            if not re.search(rf"\b{key}\b", array_page):
+                problems.append(f"man/qlcshape-array.5: nothing of the key {key}")
+    finish(problems, f"{len(verbs)} verbs and their options")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+// What the log tells of an array.
+#include <catch2/catch.hpp>
+#include <mutex>
+#include <vector>
+
+#include "base/types.h"
+#include "device/device.h"
+#include "engine/monitor.h"
+#include "qlcshape/engine.h"
+
+using namespace qlcshape;
+
+namespace {
+
+struct Lines {
+    std::vector<std::pair<LogLevel, std::string>> lines;
+
+    Log sink() {
+        return [this](LogLevel level, const std::string& text) { lines.emplace_back(level, text); };
+    }
+    bool has(LogLevel level, const std::string& words) const {
+        for (const auto& [l, text] : lines) {
+            if (l == level && text.find(words) != std::string::npos) return true;
+        }
+        return false;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("log: opened, volumes, closed") {
+    Lines log;
+    Options options;
+    options.name = "logged";
+    options.data_strips = 2;
+    options.band_bytes = 512 * KiB;
+    options.pmt_cache_bytes = 64 * KiB;
+    options.log = log.sink();
+    for (int i = 0; i < 6; ++i) {
+        options.devices.push_back(
+            {i < 4 ? Role::qlc : Role::scm, "memory:log_test_" + std::to_string(i), 40 * MiB});
+    }
+    REQUIRE(Engine::create(options));
+    {
+        auto engine = Engine::open(options);
+        REQUIRE(engine);
+        REQUIRE((*engine)->create_volume("v0", MiB));
+        REQUIRE((*engine)->delete_volume("v0"));
+    }
+    REQUIRE(log.lines.size() == 4);
+    CHECK(log.has(LogLevel::info, "array logged: opened"));
+    CHECK(log.has(LogLevel::info, "volume v0: created, 1048576 bytes"));
+    CHECK(log.has(LogLevel::info, "volume v0: deleted"));
+    CHECK(log.has(LogLevel::info, "array logged: closed"));
+    log.lines.clear();
+    options.devices.erase(options.devices.begin());
+    REQUIRE(Engine::open(options));
+    CHECK(log.has(LogLevel::warning, "is missing"));
+    CHECK(log.has(LogLevel::warning, "open for reading alone"));
+    for (int i = 0; i < 6; ++i) forget_memory_device("memory:log_test_" + std::to_string(i));
+}
+
+TEST_CASE("log: what a look finds") {
+    Lines log;
+    Options options;
+    options.log = log.sink();
+    Stats before;
+    before.array_name = "a";
+    before.state = "open";
+    before.devices.emplace_back();
+    before.devices[0].uuid = "u0";
+    before.devices[0].path = "p0";
+    Stats now = before;
+    log_changes(options, before, now);
+    CHECK(log.lines.empty());
+
+    now.devices[0].errors = 2;
+    now.devices[0].last_error = "p0: write of 4096 bytes at offset 8192 failed";
+    now.errors.verify_failed = 5;
+    now.errors.reconstructed = 4;
+    now.errors.unreadable = 1;
+    now.state = "failed";
+    log_changes(options, before, now);
+    CHECK(log.lines.size() == 4);
+    CHECK(log.has(LogLevel::error, "drive p0 (u0): 2 transfers failed, the last: p0: write of"));
+    CHECK(log.has(LogLevel::warning, "5 blocks failed their checksum; 4 rebuilt"));
+    CHECK(log.has(LogLevel::error, "1 blocks can't be read"));
+    CHECK(log.has(LogLevel::error, "writing has ended"));
+
+    Options silent;
+    log_changes(silent, before, now);
+    log_opened(silent, now);
+    CHECK(log.lines.size() == 4);
+}
