@@ -7,7 +7,7 @@ packages=(
     liburing-dev libisal-dev libboost-dev libfmt-dev libtomlplusplus-dev
     catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev
     nbdkit nbdkit-plugin-dev libnbd-bin python3-libnbd fio qemu-utils
-    e2fsprogs xfsprogs mount
+    e2fsprogs xfsprogs mount procps
     redis-tools man-db
 )
 

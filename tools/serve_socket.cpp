@@ -13,6 +13,8 @@
 #include <cctype>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
@@ -161,6 +163,20 @@ int read_greeting(int fd) {
     constexpr std::string_view kLeave("\0\0\0\1IHAVEOPT\0\0\0\2\0\0\0\0", 20);
     static_cast<void>(::send(fd, kLeave.data(), kLeave.size(), MSG_NOSIGNAL));
     return 1;
+}
+
+void notify_systemd() {
+    const char* path = std::getenv("NOTIFY_SOCKET");
+    if (path == nullptr) return;
+    auto address = address_of(path);
+    if (!address) return;
+    if (path[0] == '@') address->sun_path[0] = 0;  // an abstract name
+    const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + std::strlen(path));
+    const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    constexpr std::string_view kReady = "READY=1";
+    static_cast<void>(::sendto(fd, kReady.data(), kReady.size(), MSG_NOSIGNAL,
+                               reinterpret_cast<const sockaddr*>(&*address), bytes));
+    ::close(fd);
 }
 
 }  // namespace qlcshape::tools

@@ -27,4 +27,7 @@ Result<int> connect_to(const ServeSocket& socket);
 // is gone. After a greeting it takes leave.
 int read_greeting(int fd);
 
+// Tells systemd, if it started this process as a service of type notify, that I/O works.
+void notify_systemd();
+
 }  // namespace qlcshape::tools

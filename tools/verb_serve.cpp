@@ -80,6 +80,7 @@ void tell_ready(const Arguments& a, const std::string& uri) {
         fmt::print("{}\n", uri);
     }
     std::fflush(stdout);
+    notify_systemd();
 }
 
 // Until the child has ended; returns its status. Sets `ready` when it answered.

@@ -6,9 +6,9 @@ losetup --find >/dev/null 2>&1 || { echo "SKIPPED: no loop device"; exit 77; }
 loop=
 # Whatever stands is taken down from the top, so that nothing of the test stays mounted.
 end_loop() {
-    ! mountpoint -q mnt || umount mnt || umount -l mnt
-    [[ -z $loop ]] || losetup -d "$loop" 2>/dev/null || true
-    ! grep -q " $WORK/disk " /proc/mounts || umount disk || umount -l disk
+    ! mountpoint -q mnt || timeout 20 umount mnt || timeout 20 umount -l mnt || true
+    [[ -z $loop ]] || timeout 20 losetup -d "$loop" 2>/dev/null || true
+    ! grep -q " $WORK/disk " /proc/mounts || timeout 20 umount disk || timeout 20 umount -l disk || true
     end_server
 }
 trap end_loop EXIT

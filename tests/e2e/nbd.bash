@@ -6,8 +6,24 @@ SOCKET=$WORK/nbd.sock
 URI="nbd+unix:///?socket=$SOCKET"
 server=
 
+# ended PID: waits for a child, returns its exit code; after a minute it is killed.
+ended() {
+    for _ in {1..600}; do
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.1
+    done
+    # shellcheck disable=SC2046  # its children are words
+    ! kill -0 "$1" 2>/dev/null || {
+        echo "process $1 does not end by itself" >&2
+        kill -KILL $(pgrep -P "$1") "$1"
+    }
+    wait "$1"
+}
+
 end_server() {
-    if [[ -n $server ]] && kill -TERM "$server" 2>/dev/null; then wait "$server" || true; fi
+    if [[ -n $server ]] && kill -TERM "$server" 2>/dev/null; then
+        ended "$server" || true
+    fi
     rm -rf "$WORK"
 }
 trap end_server EXIT
@@ -29,7 +45,7 @@ start_server() {
 stop_server() {
     local code=0
     kill -TERM "$server"
-    wait "$server" || code=$?
+    ended "$server" || code=$?
     server=
     [[ $code == 0 ]] || fail "the server ended with $code: $(cat serve.err)"
     [[ ! -e $SOCKET ]] || fail "the socket's file is left"

@@ -20,7 +20,7 @@ for pair in "0 5" "1 2" "3 4"; do
     cmp image copy || fail "wrong without drives $pair"
     expect 1 qemu-io -f raw "$URI" -c "write 0 4k"
     kill -TERM "$server"
-    wait "$server" || fail "exit $?"
+    ended "$server" || fail "exit $?"
     server=
     mv away/* .
 done

@@ -18,10 +18,10 @@ attach() {
     loop=$(losetup --find --show --direct-io=on --sector-size 4096 disk) || fail "no loop device"
 }
 detach() {
-    losetup -d "$loop"
+    expect 0 losetup -d "$loop"
     loop=
-    umount disk
-    wait $fuse
+    expect 0 umount disk
+    ended $fuse || fail "nbdfuse: exit $?"
     stop_server
 }
 

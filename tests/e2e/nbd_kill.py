@@ -5,7 +5,8 @@ never overlap, so each block has one right answer, or two where a write was in f
 all blocks of a write that is atomic must then agree. What was found then must stay.
 """
 
-import atexit
+import ctypes
+import faulthandler
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ BLOCK = 4096
 PAGE_BLOCKS = 512  # an atomic write does not cross a multiple of 2 MiB
 ATOMIC_BLOCKS = 16
 DEPTH = 24
+LIMIT_SECONDS = 60
 SOCKET = os.path.abspath("nbd.sock")
 QLC = [f"qlc{i}.img" for i in range(6)]
 
@@ -28,29 +30,44 @@ def content(block, stamp):
     return bytes(BLOCK) if stamp == 0 else struct.pack("<QQ", block, stamp) * (BLOCK // 16)
 
 
+def limit():
+    """Whatever it waits for, a phase that takes longer ends the script, which tells where it was."""
+    faulthandler.dump_traceback_later(LIMIT_SECONDS, exit=True)
+
+
+def die_with_parent():
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 class Server:
     def __init__(self, command):
+        self.errors = open("serve.err", "w+")  # a file: nobody reads it while the server runs
         self.process = subprocess.Popen([command, "serve", "array.toml", "--volume", "v0",
                                          "--socket", SOCKET], stdout=subprocess.PIPE, text=True,
-                                        stderr=subprocess.PIPE)
+                                        stderr=self.errors, preexec_fn=die_with_parent)
+
+    def fail(self, what):
+        self.errors.seek(0)
+        raise SystemExit(f"{what}: {self.errors.read()}")
 
     def wait_ready(self):
-        atexit.register(self.process.terminate)  # whatever ends this script
         if not self.process.stdout.readline():
-            raise SystemExit("no server: " + self.process.communicate()[1])
+            self.fail("no server")
 
     def kill(self):
         path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         while not (children := open(path).read().split()) and self.process.poll() is None:
-            pass
+            time.sleep(0.001)
         for child in children:
             os.kill(int(child), signal.SIGKILL)
         self.process.wait()
+        self.errors.close()
 
     def stop(self):
         self.process.terminate()
         if self.process.wait() != 0:
-            raise SystemExit("no clean stop: " + self.process.communicate()[1])
+            self.fail("no clean stop")
+        self.errors.close()
 
 
 def connect():
@@ -153,12 +170,17 @@ def main():
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else random.randrange(1 << 32)
     print(f"seed {seed}", flush=True)
     random.seed(seed)
+    limit()
     server = Server(command)
     server.wait_ready()
     handle = connect()
     load = Load(handle.get_size() // BLOCK)
     handle.shutdown()
+    begun = time.monotonic()
     for cycle in range(kills):
+        limit()
+        if cycle % 10 == 0 and cycle != 0:
+            print(f"{cycle} kills, {load.acknowledged} acknowledged", flush=True)
         load.run(server, random.uniform(0.05, 0.8))
         for _ in range(random.choice((0, 0, 1, 2))):  # killed while it opens
             server = Server(command)
@@ -177,8 +199,10 @@ def main():
         server = Server(command)
         server.wait_ready()
         load.verify()
-    print(f"{kills} kills, {load.acknowledged} acknowledged writes and trims, nothing lost")
+    limit()
     server.stop()
+    print(f"{kills} kills in {time.monotonic() - begun:.0f} s, {load.acknowledged} acknowledged writes "
+          "and trims, nothing lost")
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ head -c 20M /dev/urandom >data
 cp data mnt/
 sync
 cmp data mnt/data
-umount mnt
-losetup -d "$loop"
+expect 0 umount mnt
+expect 0 losetup -d "$loop"
 loop=
-umount disk
+expect 0 umount disk
 stop_server
 expect 0 "$QLCSHAPE" check array.toml

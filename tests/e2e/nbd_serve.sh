@@ -28,23 +28,40 @@ says "in use"
 expect 0 nbdinfo --size "$URI" # the first one still serves
 stop_server
 
+# systemd is told when I/O works.
+"$PYTHON" - "$QLCSHAPE" <<'PYTHON' || fail "no word to systemd"
+import os, socket, subprocess, sys
+for name in ("notify", "\0qlcshape-e2e-" + str(os.getpid())):
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(name)
+    told.settimeout(60)
+    serve = subprocess.Popen([sys.argv[1], "serve", "array.toml", "--volume", "v0", "--socket", "s"],
+                             env={**os.environ, "NOTIFY_SOCKET": name.replace("\0", "@")},
+                             stdout=subprocess.DEVNULL)
+    try:
+        assert told.recv(100) == b"READY=1"
+    finally:
+        serve.terminate()
+        assert serve.wait(60) == 0
+PYTHON
+
 # nbdkit killed: said so, nothing in the way of the next start.
 start_server
 kill -KILL "$(pgrep -P "$server" nbdkit)"
 code=0
-wait "$server" || code=$?
+ended "$server" || code=$?
 [[ $code == 1 ]] || fail "exit $code after nbdkit was killed"
 grep -q "signal 9.*recovers" serve.err || fail "not said: $(cat serve.err)"
 # Both killed: the socket's file stays.
 start_server
 kill -STOP "$server"
 kill -KILL "$(pgrep -P "$server" nbdkit)" "$server"
-wait "$server" 2>/dev/null || true
+ended "$server" 2>/dev/null || true
 [[ -S $SOCKET ]] || fail "it was to leave a stale socket"
 start_server
 # The command alone killed: nbdkit closes the array.
 kill -KILL "$server"
-wait "$server" 2>/dev/null || true
+ended "$server" 2>/dev/null || true
 for _ in {1..100}; do
     "$QLCSHAPE" status array.toml --json >out 2>err || true
     ! grep -q '"kind": "clean"' out || break
@@ -67,5 +84,5 @@ holds 'j["verb"] == "serve" and j["uri"].startswith("nbds://127.0.0.1:")'
 expect 1 nbdinfo --size "nbd://127.0.0.1:$port"
 expect 0 nbdinfo --size "nbds://alice@127.0.0.1:$port/?tls-psk-file=$PWD/keys"
 kill -INT "$server"
-wait "$server" || fail "exit $? on SIGINT"
+ended "$server" || fail "exit $? on SIGINT"
 server=
