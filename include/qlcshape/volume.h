@@ -38,7 +38,7 @@ class VolumeState;
 class Volume {
   public:
     const std::string& name() const;
-    std::uint64_t size_bytes() const;
+    std::uint64_t size_bytes() const;  // now: see Engine::resize_volume()
     std::uint64_t blocks() const { return size_bytes() / kVolumeBlockBytes; }
     // Writes up to this size that don't cross a multiple of 2 MiB are all there after a crash or
     // not at all.

@@ -25,6 +25,7 @@ class Engine::Impl {
     Status close();
     Status create_volume(const std::string& name, std::uint64_t bytes);
     Core& core() { return *core_; }
+    Status resize_volume(const std::string& name, std::uint64_t bytes);
     Status delete_volume(const std::string& name);
 
   private:

@@ -41,6 +41,11 @@ for kind in ext4 xfs; do
     done
     head -c 60M /dev/urandom >mnt/large
     rm -r mnt/d3 mnt/d7
+    for load in "--rw=randwrite --bs=4k --fsync=64" "--rw=randrw --bsrange=4k-128k" "--rw=write --bs=1m"; do
+        # shellcheck disable=SC2086
+        expect 0 fio --name=load --filename=mnt/fio --size=24m --ioengine=libaio --direct=1 --iodepth=16 \
+            --verify=crc32c --verify_fatal=1 --randseed=$RANDOM --output=fio.out $load
+    done
     (cd mnt && find . -type f -print0 | sort -z | xargs -0 sha256sum) >sums
     expect 0 fstrim mnt
     expect 0 umount mnt

@@ -146,7 +146,12 @@ bool History::find_volumes() {
         if (found) {
             v->state = *found;
             v->certain = true;
-            if (v->state->bytes != v->sectors * kSectorBytes)
+            if (v->maybe_sectors != 0 && v->state->bytes() == v->maybe_sectors * kSectorBytes) {
+                v->sectors = v->maybe_sectors;
+                v->oracle.resize(v->sectors);
+            }
+            v->maybe_sectors = 0;
+            if (v->state->bytes() != v->sectors * kSectorBytes)
                 violate(fmt::format("volume {} has another size", v->name));
             return false;
         }
