@@ -32,6 +32,7 @@ constexpr std::uint32_t kMaxRequestBytes = 32 << 20;
 constexpr std::uint32_t kMaxExtentBlocks = 65536;
 
 std::string array_file, volume_name;
+std::uint64_t memory_bytes = 0;  // of the volume to make on memory devices; 0: it is there
 Options options;
 std::unique_ptr<Engine> engine;
 std::optional<Volume> volume;
@@ -69,8 +70,12 @@ int config(const char* key, const char* value) {
         if (path == nullptr) return -1;
         array_file = path;
         std::free(path);
+    } else if (name == "memory") {
+        const std::int64_t bytes = nbdkit_parse_size(value);
+        if (bytes <= 0) return -1;
+        memory_bytes = static_cast<std::uint64_t>(bytes);
     } else {
-        nbdkit_error("unknown parameter '%s': known are array=ARRAY.toml and volume=NAME", key);
+        nbdkit_error("unknown parameter '%s': known are array, volume and memory", key);
         return -1;
     }
     return 0;
@@ -85,13 +90,24 @@ int config_complete() {
     auto read = Options::from_file(array_file);
     if (!read) return report(std::unexpected(read.error()));
     options = std::move(*read);
+    for (const DeviceOptions& device : options.devices) {
+        if (memory_bytes == 0 || device.path.starts_with("memory:")) continue;
+        nbdkit_error("memory= makes a new array, so all devices must be memory:NAME; %s is not",
+                     device.path.c_str());
+        return -1;
+    }
     return 0;
 }
 
 int after_fork() {
+    if (memory_bytes != 0 && report(Engine::create(options)) != 0) return -1;
     auto opened = Engine::open(options);
     if (!opened) return report(std::unexpected(opened.error()));
     engine = std::move(*opened);
+    if (memory_bytes != 0 && report(engine->create_volume(volume_name, memory_bytes)) != 0) {
+        engine.reset();
+        return -1;
+    }
     auto found = engine->open_volume(volume_name);
     if (!found) {
         engine.reset();
@@ -172,7 +188,8 @@ nbdkit_plugin make_plugin() {
     p.description = "A volume of a write-shaping array of QLC flash";
     p.config_help =
         "array=ARRAY.toml   (required) The array file.\n"
-        "volume=NAME        (required) The volume to export.";
+        "volume=NAME        (required) The volume to export.\n"
+        "memory=SIZE        Make array and volume first, on memory devices.";
     p.magic_config_key = "array";
     p.config = config;
     p.config_complete = config_complete;

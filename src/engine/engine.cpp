@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/random.h>
 
 #include <chrono>
@@ -184,25 +185,25 @@ Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes)
 
 Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t offset,
                        std::uint64_t bytes, void* data) {
-    std::mutex mutex;
-    std::condition_variable finished;
-    bool done = false;
+    // A semaphore may go as soon as the waiter has passed, which a condition may not; and nobody is
+    // woken only to wait for a mutex.
+    sem_t finished;
+    ::sem_init(&finished, 0, 0);
     Status outcome;
+    Status taken;
     for (;;) {
         Request request{op, offset, bytes, data, [&](Status status) {
-                            std::lock_guard lock(mutex);
                             outcome = std::move(status);
-                            done = true;
-                            finished.notify_one();
+                            ::sem_post(&finished);
                         }};
-        const Status taken = core.submit(volume, std::move(request));
-        if (taken) break;
-        if (taken.error().code != Errc::busy) return taken;
+        taken = core.submit(volume, std::move(request));
+        if (taken || taken.error().code != Errc::busy) break;
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
-    std::unique_lock lock(mutex);
-    finished.wait(lock, [&] { return done; });
-    return outcome;
+    while (taken && ::sem_wait(&finished) != 0) {  // a signal
+    }
+    ::sem_destroy(&finished);
+    return taken ? outcome : taken;
 }
 
 // --- the public handle ---

@@ -1,7 +1,6 @@
 // The engine behind the public handle: a core, and a thread for each of its workers.
 #pragma once
 
-#include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
