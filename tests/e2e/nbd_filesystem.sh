@@ -35,15 +35,15 @@ for kind in ext4 xfs; do
         fsck=(xfs_repair -n)
     fi
     expect 0 mount -o discard "$loop" mnt
-    for i in {1..12}; do
+    for i in {1..6}; do
         mkdir -p mnt/d$i/e
-        for j in {1..40}; do head -c $((RANDOM * j / 8)) /dev/urandom >mnt/d$i/e/f$j; done
+        for j in {1..20}; do head -c $((RANDOM * j / 8)) /dev/urandom >mnt/d$i/e/f$j; done
     done
-    head -c 60M /dev/urandom >mnt/large
-    rm -r mnt/d3 mnt/d7
+    head -c 24M /dev/urandom >mnt/large
+    rm -r mnt/d3
     for load in "--rw=randwrite --bs=4k --fsync=64" "--rw=randrw --bsrange=4k-128k" "--rw=write --bs=1m"; do
         # shellcheck disable=SC2086
-        expect 0 fio --name=load --filename=mnt/fio --size=24m --ioengine=libaio --direct=1 --iodepth=16 \
+        expect 0 fio --name=load --filename=mnt/fio --size=8m --ioengine=libaio --direct=1 --iodepth=16 \
             --verify=crc32c --verify_fatal=1 --randseed=$RANDOM --output=fio.out $load
     done
     (cd mnt && find . -type f -print0 | sort -z | xargs -0 sha256sum) >sums
