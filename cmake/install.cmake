@@ -30,6 +30,12 @@ if(TARGET qlcshape)
   install(FILES tools/completion.bash RENAME qlcshape
           DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
 endif()
-if(EXISTS ${PROJECT_SOURCE_DIR}/plugins/CMakeLists.txt)
+if(TARGET nbdkit_qlcshape)
+  install(TARGETS nbdkit_qlcshape LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/nbdkit/plugins)
   install(FILES man/nbdkit-qlcshape-plugin.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  # The path of the command in the unit is the one it is installed under, so at install time.
+  install(CODE "set(CMAKE_INSTALL_FULL_BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
+    configure_file(\"${PROJECT_SOURCE_DIR}/plugins/qlcshape@.service.in\"
+                   \"${PROJECT_BINARY_DIR}/qlcshape@.service\" @ONLY)")
+  install(FILES ${PROJECT_BINARY_DIR}/qlcshape@.service DESTINATION lib/systemd/system)
 endif()

@@ -10,5 +10,6 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 # Programs that link the static library link these too.
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libfmt-dev, liburing-dev, libisal-dev, nbdkit")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libfmt-dev, liburing-dev, libisal-dev")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS nbdkit)
 include(CPack)

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     add_top(app, exit_code);
     add_check(app, exit_code);
     add_bench(app, exit_code);
+    add_serve(app, exit_code);
     add_sim(app, exit_code);
     try {
         app.parse(arguments_of(argc, argv));

@@ -163,6 +163,7 @@ class Run {
         line("operations", s.operations);
         line("volumes made", s.volumes_made);
         line("volumes deleted", s.volumes_deleted);
+        line("volumes resized", s.volumes_resized);
         line("device events", s.events);
         line("bands moved by GC", s.bands_moved);
         line("snapshots of the PMT", s.snapshots);

@@ -1,4 +1,4 @@
-// volume create, list, delete.
+// volume create, list, resize, delete.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -74,6 +74,19 @@ int run_create(const Arguments& arguments) {
                               bytes_text(static_cast<double>(*bytes))));
 }
 
+int run_resize(const Arguments& arguments) {
+    const Result<std::uint64_t> bytes = parse_amount(arguments.size);
+    if (!bytes) {
+        return report_error("volume resize", arguments.json,
+                            {bytes.error().code, "--size: " + bytes.error().message});
+    }
+    const auto volumes = change_volumes(
+        arguments, [&](Engine& engine) { return engine.resize_volume(arguments.name, *bytes); });
+    return report("volume resize", arguments, volumes,
+                  fmt::format("volume \"{}\" has {} now\n", arguments.name,
+                              bytes_text(static_cast<double>(*bytes))));
+}
+
 int run_delete(const Arguments& arguments) {
     const auto volumes = change_volumes(
         arguments, [&](Engine& engine) { return engine.delete_volume(arguments.name); });
@@ -97,7 +110,7 @@ int run_list(const Arguments& arguments) {
 }  // namespace
 
 void add_volume(CLI::App& app, int& exit_code) {
-    CLI::App* volume = app.add_subcommand("volume", "create, list or delete volumes");
+    CLI::App* volume = app.add_subcommand("volume", "create, list, resize or delete volumes");
     volume->require_subcommand(1);
     const auto add = [&](const char* name, const char* help, int (*run)(const Arguments&)) {
         auto arguments = std::make_shared<Arguments>();
@@ -111,6 +124,11 @@ void add_volume(CLI::App& app, int& exit_code) {
     create->add_option("--size", create_arguments->size, "its size, as 10GiB: a multiple of 4096")
         ->required();
     add("list", "name, size and UUID of each volume", run_list);
+    const auto [resize, resize_arguments] =
+        add("resize", "make a volume larger, or smaller: then its end is lost", run_resize);
+    resize->add_option("NAME", resize_arguments->name, "its name")->required();
+    resize->add_option("--size", resize_arguments->size, "its new size, a multiple of 4096")
+        ->required();
     const auto [remove, remove_arguments] =
         add("delete", "delete a volume and all in it", run_delete);
     remove->add_option("NAME", remove_arguments->name, "its name")->required();

@@ -41,6 +41,12 @@ class Engine {
     // Thin volumes. `bytes` is a multiple of 4096. All volumes together may be promised no more
     // than stats().space.writable_bytes.
     Status create_volume(const std::string& name, std::uint64_t bytes);
+    // Changes a volume's size while it is in use; `bytes` as for create_volume(). What a larger one
+    // has more reads as zeroes. What is cut off a smaller one is trimmed and lost: requests there
+    // are refused from now on, and this waits for those in flight. A crash leaves the old size
+    // (with some or all of what was to be cut off as zeroes) or the new one. Errors: not_found,
+    // invalid_argument, no_space, busy (the volume is being resized already), read_only.
+    Status resize_volume(const std::string& name, std::uint64_t bytes);
     // Trims the volume and gives its space back. Handles to it fail from then on.
     Status delete_volume(const std::string& name);
     std::vector<VolumeInfo> volumes() const;

@@ -21,12 +21,13 @@ enum class Op : std::uint8_t {
     write_zeroes,  // like trim; parts of blocks at the ends are written
     trim,          // whole blocks inside the range read as zeroes from now on, through any crash
     flush,         // done when every write acknowledged or in flight before it is durable
+    mapped,        // which blocks hold data: see Volume::mapped()
 };
 
 struct Request {
     Op op = Op::read;
-    std::uint64_t offset_bytes = 0;  // a multiple of 512
-    std::uint64_t bytes = 0;         // a multiple of 512; any length within the volume
+    std::uint64_t offset_bytes = 0;  // a multiple of 512; of 4096 for `mapped`
+    std::uint64_t bytes = 0;         // likewise; any length within the volume
     void* data = nullptr;            // read into, or written from; must stay until `done`
     // Called once, from a thread of the engine; must not block and must not throw. It may submit.
     std::function<void(Status)> done;
@@ -37,7 +38,7 @@ class VolumeState;
 class Volume {
   public:
     const std::string& name() const;
-    std::uint64_t size_bytes() const;
+    std::uint64_t size_bytes() const;  // now: see Engine::resize_volume()
     std::uint64_t blocks() const { return size_bytes() / kVolumeBlockBytes; }
     // Writes up to this size that don't cross a multiple of 2 MiB are all there after a crash or
     // not at all.
@@ -49,6 +50,9 @@ class Volume {
     Status trim(std::uint64_t lba, std::uint64_t count) const;
     Status write_zeroes(std::uint64_t lba, std::uint64_t count) const;
     Status flush() const;
+    // Sets one byte for each block from `lba` on: 0 where it was never written or is trimmed, and
+    // so reads as zeroes; 1 elsewhere. Costs one look at the table for each 2 MiB, no read of data.
+    Status mapped(std::uint64_t lba, std::span<std::uint8_t> blocks) const;
 
     // Asynchronous. An error here means that the request was not taken and `done` will not be
     // called: invalid_argument (range, alignment), busy (too many in flight: Engine::kMaxRequests),

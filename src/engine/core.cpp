@@ -115,7 +115,7 @@ Status Core::bring_up() {
                         }};
     auto recovered = recover(input);
     if (!recovered) return fail(recovered.error());
-    settle(keeper);
+    QS_TRY(settle(keeper));
     loaded->generations = keeper.generations();
     recovered_ = std::move(*recovered);
     next_version_ = recovered_.next_version;
@@ -196,12 +196,18 @@ std::uint64_t Core::snapshot_interval() const {
     return std::max(kLeast, std::min(kTimes * pages, kMostBytes) / array_.layout.segment_bytes);
 }
 
-// Waits until a keeper on the control queue has nothing left to do.
-void Core::settle(BandKeeper& keeper) {
-    while (!keeper.idle() || control_->in_flight() != 0) {
+// Waits until a keeper on the control queue has nothing left to do, or does nothing any more since
+// a drive failed.
+Status Core::settle(BandKeeper& keeper) {
+    while ((!keeper.idle() && !keeper.failed()) || control_->in_flight() != 0) {
         const bool any = keeper.poll();
         if (control_->poll() == 0 && !any) control_->wait(1000);
     }
+    if (!keeper.failed()) return {};
+    return fail(Errc::io_error,
+                "array {}: an scm drive failed while the band table was written; see the system's "
+                "log, and open the array again",
+                superblock_.name);
 }
 
 // The new epoch's first snapshot: the table is complete now, or the one before stays in force.
@@ -222,7 +228,7 @@ Status Core::write_first_snapshot() {
 // All that is kept is in segments; from here on the new epoch counts. Until its first snapshot is
 // there the newest of an earlier epoch does for the table.
 Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before) {
-    settle(keeper);
+    QS_TRY(settle(keeper));
     superblock_.state = ArrayState::open;
     superblock_.epoch = array_.epoch;
     superblock_.epoch_key = array_.epoch_key;
@@ -271,7 +277,8 @@ Status Core::write_band_table(BandKeeper& keeper) {
 
 Status Core::submit(VolumeState& volume, Request request) {
     if (stopped_) return fail(Errc::closed, "volume {}: the engine is closing", volume.name);
-    const bool changes = request.op != Op::read && request.op != Op::flush;
+    const bool changes =
+        request.op != Op::read && request.op != Op::flush && request.op != Op::mapped;
     if (read_only_ && changes) {
         return fail(Errc::read_only,
                     "volume {}: the array is open for reading alone, because qlc drives are "

@@ -71,6 +71,16 @@ class Core {
         std::shared_ptr<VolumeState> trimming;  // the same blocks, for the trim
     };
     Result<Deletion> begin_delete(const std::string& name);
+    // Begins a change of size. When the volume has drained, trim what was cut off, from `bytes` to
+    // `from`, by way of `trimming`; when that is idle finish with its outcome. A crash in between
+    // leaves the old size, and zeroes in some of what was to go.
+    struct Resize {
+        std::shared_ptr<VolumeState> volume;
+        std::uint64_t from = 0, bytes = 0;
+        std::shared_ptr<VolumeState> trimming;  // as the volume was
+    };
+    Result<Resize> begin_resize(const std::string& name, std::uint64_t bytes);
+    Status finish_resize(const Resize& resize, const Status& trimmed);
     Status forget_volume(const std::string& name);
     Result<std::shared_ptr<VolumeState>> volume(const std::string& name);
     std::vector<VolumeInfo> volumes() const;
@@ -93,7 +103,7 @@ class Core {
     void place_guards(const LoadedBands& loaded);
     Status bring_up();
     void make_workers(LoadedBands loaded);
-    void settle(BandKeeper& keeper);
+    Status settle(BandKeeper& keeper);
     Status begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before);
     Status complete_epoch();
     std::uint64_t snapshot_interval() const;
@@ -101,6 +111,7 @@ class Core {
     void hand_out_patches();
     Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
+    Status write_volumes(const Superblock& before);
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
 
     Options options_;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/random.h>
 
 #include <chrono>
@@ -31,6 +32,8 @@ constexpr std::uint32_t kPollsBeforeSleep = 64;
 constexpr std::uint32_t kPollsForRequests = 1024;
 constexpr std::uint64_t kSleepBusyUs = 200;
 constexpr std::uint64_t kSleepIdleUs = 100'000;
+
+void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 
 // A closed array's devices, as discover() sorts them.
 struct Inspected {
@@ -129,7 +132,6 @@ Status Engine::Impl::close() {
     monitor_.reset();
     const std::string name = core_->stats().array_name;
     core_->stop_requests();
-    auto nap = [] { std::this_thread::sleep_for(std::chrono::microseconds(100)); };
     while (core_->requests_in_flight() != 0) nap();
     for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
         core_->begin_phase(phase);
@@ -157,37 +159,51 @@ Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes)
 Status Engine::Impl::delete_volume(const std::string& name) {
     auto deletion = core_->begin_delete(name);
     if (!deletion) return fail(deletion.error());
-    while (deletion->refused->in_flight != 0)
-        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    while (!deletion->refused->idle()) nap();
     VolumeState& trimming = *deletion->trimming;
-    QS_TRY(submit_and_wait(*core_, trimming, Op::trim, 0, round_up(trimming.bytes, kBlockBytes),
-                           nullptr));
+    QS_TRY(submit_and_wait(*core_, trimming, Op::trim, 0, trimming.bytes(), nullptr));
     QS_TRY(core_->forget_volume(name));
     log(options_, LogLevel::info, "volume {}: deleted", name);
     return {};
 }
 
+Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes) {
+    const auto resize = core_->begin_resize(name, bytes);
+    if (!resize) return fail(resize.error());
+    while (!resize->volume->drained()) nap();
+    Status trimmed;
+    if (bytes < resize->from) {
+        trimmed = submit_and_wait(*core_, *resize->trimming, Op::trim, bytes, resize->from - bytes,
+                                  nullptr);
+        while (!resize->trimming->idle()) nap();
+    }
+    QS_TRY(core_->finish_resize(*resize, trimmed));
+    log(options_, LogLevel::info, "volume {}: resized from {} to {} bytes", name, resize->from,
+        bytes);
+    return {};
+}
+
 Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t offset,
                        std::uint64_t bytes, void* data) {
-    std::mutex mutex;
-    std::condition_variable finished;
-    bool done = false;
+    // A semaphore may go as soon as the waiter has passed, which a condition may not; and nobody is
+    // woken only to wait for a mutex.
+    sem_t finished;
+    ::sem_init(&finished, 0, 0);
     Status outcome;
+    Status taken;
     for (;;) {
         Request request{op, offset, bytes, data, [&](Status status) {
-                            std::lock_guard lock(mutex);
                             outcome = std::move(status);
-                            done = true;
-                            finished.notify_one();
+                            ::sem_post(&finished);
                         }};
-        const Status taken = core.submit(volume, std::move(request));
-        if (taken) break;
-        if (taken.error().code != Errc::busy) return taken;
+        taken = core.submit(volume, std::move(request));
+        if (taken || taken.error().code != Errc::busy) break;
         std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
-    std::unique_lock lock(mutex);
-    finished.wait(lock, [&] { return done; });
-    return outcome;
+    while (taken && ::sem_wait(&finished) != 0) {  // a signal
+    }
+    ::sem_destroy(&finished);
+    return taken ? outcome : taken;
 }
 
 // --- the public handle ---
@@ -214,6 +230,10 @@ Status Engine::close() { return impl_->close(); }
 
 Status Engine::create_volume(const std::string& name, std::uint64_t bytes) {
     return impl_->create_volume(name, bytes);
+}
+
+Status Engine::resize_volume(const std::string& name, std::uint64_t bytes) {
+    return impl_->resize_volume(name, bytes);
 }
 
 Status Engine::delete_volume(const std::string& name) { return impl_->delete_volume(name); }
@@ -270,7 +290,7 @@ Result<Stats> Engine::inspect(const Options& options) {
 // --- volumes ---
 
 const std::string& Volume::name() const { return state_->name; }
-std::uint64_t Volume::size_bytes() const { return state_->bytes; }
+std::uint64_t Volume::size_bytes() const { return state_->bytes(); }
 std::uint64_t Volume::atomic_write_max() const {
     return std::uint64_t{kAtomicWriteBlocks} * kBlockBytes;
 }
@@ -301,5 +321,10 @@ Status Volume::write_zeroes(std::uint64_t lba, std::uint64_t count) const {
 }
 
 Status Volume::flush() const { return run(Op::flush, 0, 0, nullptr); }
+
+Status Volume::mapped(std::uint64_t lba, std::span<std::uint8_t> blocks) const {
+    return run(Op::mapped, lba * kVolumeBlockBytes, blocks.size() * kVolumeBlockBytes,
+               blocks.data());
+}
 
 }  // namespace qlcshape

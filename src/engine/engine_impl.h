@@ -1,7 +1,6 @@
 // The engine behind the public handle: a core, and a thread for each of its workers.
 #pragma once
 
-#include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -25,6 +24,7 @@ class Engine::Impl {
     Status close();
     Status create_volume(const std::string& name, std::uint64_t bytes);
     Core& core() { return *core_; }
+    Status resize_volume(const std::string& name, std::uint64_t bytes);
     Status delete_volume(const std::string& name);
 
   private:

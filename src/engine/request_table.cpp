@@ -20,6 +20,8 @@ const char* to_string(Op op) {
             return "trim";
         case Op::flush:
             return "flush";
+        case Op::mapped:
+            return "look for data";
     }
     return "request";
 }
@@ -47,18 +49,21 @@ RequestTable::RequestTable(const ArrayContext& array, std::vector<Shard*> shards
 Status RequestTable::check(const VolumeState& volume, const Request& r) const {
     if (volume.deleted) return fail(Errc::not_found, "volume {}: it was deleted", volume.name);
     if (r.op == Op::flush) return {};
-    if (r.offset_bytes % kSectorBytes != 0 || r.bytes % kSectorBytes != 0) {
+    const std::uint64_t end = volume.bytes();
+    const std::uint64_t unit = r.op == Op::mapped ? kBlockBytes : kSectorBytes;
+    if (r.offset_bytes % unit != 0 || r.bytes % unit != 0) {
         return fail(Errc::invalid_argument,
                     "volume {}: {} of {} bytes at {}: offset and length must be multiples of {}",
-                    volume.name, to_string(r.op), r.bytes, r.offset_bytes, kSectorBytes);
+                    volume.name, to_string(r.op), r.bytes, r.offset_bytes, unit);
     }
-    if (r.offset_bytes > volume.bytes || r.bytes > volume.bytes - r.offset_bytes) {
+    if (r.offset_bytes > end || r.bytes > end - r.offset_bytes) {
         return fail(
             Errc::invalid_argument,
             "volume {}: {} of {} bytes at {}: it ends behind the volume, which has {} bytes",
-            volume.name, to_string(r.op), r.bytes, r.offset_bytes, volume.bytes);
+            volume.name, to_string(r.op), r.bytes, r.offset_bytes, end);
     }
-    if (r.data == nullptr && r.bytes != 0 && (r.op == Op::read || r.op == Op::write)) {
+    const bool has_data = r.op == Op::read || r.op == Op::write || r.op == Op::mapped;
+    if (r.data == nullptr && r.bytes != 0 && has_data) {
         return fail(Errc::invalid_argument, "volume {}: {} without a buffer", volume.name,
                     to_string(r.op));
     }
@@ -66,15 +71,14 @@ Status RequestTable::check(const VolumeState& volume, const Request& r) const {
 }
 
 Status RequestTable::begin(VolumeState& volume, Request request) {
-    // Counted before the look at `deleted`: who deletes the volume waits for the count after
-    // setting it.
-    volume.in_flight.fetch_add(1);
-    const Status taken = take(volume, request);
-    if (!taken) volume.in_flight.fetch_sub(1);
+    // Before the look at the volume: who changes it waits afterwards.
+    const std::uint32_t side = volume.enter();
+    const Status taken = take(volume, side, request);
+    if (!taken) volume.leave(side);
     return taken;
 }
 
-Status RequestTable::take(VolumeState& volume, Request& request) {
+Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& request) {
     QS_TRY(check(volume, request));
     Active* active = nullptr;
     {
@@ -88,6 +92,7 @@ Status RequestTable::take(VolumeState& volume, Request& request) {
     }
     in_flight_.fetch_add(1, std::memory_order_relaxed);
     active->volume = &volume;
+    active->side = side;
     active->request = std::move(request);
     active->begun_ns = clock_.now_ns();
     QS_PROBE(request_begin, static_cast<int>(active->request.op), active->request.offset_bytes,
@@ -167,6 +172,9 @@ bool RequestTable::next(Active& a, PageOp& op) {
         case Op::write:
             page_piece(OpKind::write, from, to, piece);
             break;
+        case Op::mapped:
+            page_piece(OpKind::mapped, from, to, piece);
+            break;
         case Op::trim:
             page_piece(OpKind::trim, a.inner_begin, a.inner_end, piece);
             break;
@@ -193,7 +201,9 @@ void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t 
     op.bytes = to - from;
     op.blocks = static_cast<std::uint32_t>(div_up(to, kBlockBytes) - from / kBlockBytes);
     if (a.request.data != nullptr && a.request.op != Op::write_zeroes) {
-        op.data = static_cast<std::byte*>(a.request.data) + (from - a.request.offset_bytes);
+        const std::uint64_t skipped = from - a.request.offset_bytes;
+        op.data = static_cast<std::byte*>(a.request.data) +
+                  (kind == OpKind::mapped ? skipped / kBlockBytes : skipped);
     }
 }
 
@@ -202,11 +212,11 @@ void RequestTable::piece_done(PageOp& op) {
     if (op.failed && !a.failed.exchange(true)) {
         a.error = op.error;
         // Of a piece that crosses no extent: blocks are in order.
-        const std::uint64_t start =
-            op.data != nullptr && a.request.data != nullptr
-                ? a.request.offset_bytes +
-                      static_cast<std::uint64_t>(op.data - static_cast<std::byte*>(a.request.data))
-                : a.request.offset_bytes;
+        std::uint64_t skipped = 0;
+        if (op.data != nullptr && a.request.data != nullptr)
+            skipped = static_cast<std::uint64_t>(op.data - static_cast<std::byte*>(a.request.data));
+        if (op.kind == OpKind::mapped) skipped *= kBlockBytes;
+        const std::uint64_t start = a.request.offset_bytes + skipped;
         a.bad_offset =
             round_down(start, kBlockBytes) + (op.bad_lba.value - op.first.value) * kBlockBytes;
     }
@@ -238,12 +248,13 @@ void RequestTable::end(Active& a) {
     }
     auto done = std::move(a.request.done);
     VolumeState* volume = a.volume;
+    const std::uint32_t side = a.side;
     {
         std::lock_guard lock(mutex_);
         idle_.push_back(&a);
     }
     if (done) done(std::move(status));
-    volume->in_flight.fetch_sub(1);
+    volume->leave(side);
     in_flight_.fetch_sub(1, std::memory_order_release);
 }
 

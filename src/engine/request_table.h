@@ -36,6 +36,7 @@ class RequestTable {
     struct Active {
         RequestTable* table = nullptr;
         VolumeState* volume = nullptr;
+        std::uint32_t side = 0;  // of the volume, on which it is counted
         Request request;
         std::uint64_t begun_ns = 0;
         std::uint64_t pieces = 0;
@@ -50,7 +51,7 @@ class RequestTable {
     };
 
     Status check(const VolumeState& volume, const Request& request) const;
-    Status take(VolumeState& volume, Request& request);
+    Status take(VolumeState& volume, std::uint32_t side, Request& request);
     static bool has_head(const Active& active);
     static bool has_tail(const Active& active);
     static void cut(Active& active);

@@ -39,6 +39,54 @@ Status check_name(const std::string& name) {
     return {};
 }
 
+Status check_size(const std::string& name, std::uint64_t bytes) {
+    if (bytes != 0 && bytes % kBlockBytes == 0) return {};
+    return fail(Errc::invalid_argument,
+                "volume {}: its size is {} bytes, it must be a multiple of {}", name, bytes,
+                kBlockBytes);
+}
+
+// Whether a volume that was promised `before` bytes may be promised `bytes`.
+Status check_promise(const Superblock& s, const ArrayLayout& layout, const std::string& name,
+                     std::uint64_t before, std::uint64_t bytes) {
+    const std::uint64_t writable = layout.writable_blocks * kBlockBytes;
+    const std::uint64_t others = promised_bytes(s) - before;
+    const std::uint64_t most = writable - std::min(others, writable);
+    if (bytes <= most) return {};
+    return fail(Errc::no_space,
+                "volume {}: {} bytes are asked for, and of the array's {} writable bytes {} are "
+                "promised to others: at most {} can be had",
+                name, bytes, writable, others, most);
+}
+
+// Appends runs of free pages to `extents`, and joins those that follow each other.
+Status take_pages(const Superblock& s, const ArrayLayout& layout, const std::string& name,
+                  std::uint64_t wanted, Extents& extents) {
+    const std::size_t before = extents.size();
+    for (const VolumeExtent& run : free_runs(s, layout)) {
+        if (wanted == 0) break;
+        const std::uint64_t pages = std::min(wanted, run.pages);
+        if (!extents.empty() && extents.back().first_page + extents.back().pages == run.first_page)
+            extents.back().pages += pages;
+        else
+            extents.push_back({run.first_page, pages});
+        wanted -= pages;
+    }
+    if (wanted == 0 && s.extents.size() - before + extents.size() <= kMaxExtents) return {};
+    return fail(Errc::no_space, "volume {}: the table of volumes has no room for its extents",
+                name);
+}
+
+// Keeps the first pages of the list.
+void keep_pages(Extents& extents, std::uint64_t pages) {
+    std::size_t kept = 0;
+    for (; pages != 0; ++kept) {
+        extents[kept].pages = std::min(extents[kept].pages, pages);
+        pages -= extents[kept].pages;
+    }
+    extents.resize(kept);
+}
+
 }  // namespace
 
 const VolumeRecord* find_volume(const Superblock& s, const std::string& name) {
@@ -57,38 +105,16 @@ std::uint64_t promised_bytes(const Superblock& s) {
 Status add_volume(Superblock& s, const ArrayLayout& layout, const std::string& name,
                   std::uint64_t bytes, const Uuid& uuid) {
     QS_TRY(check_name(name));
-    if (bytes == 0 || bytes % kBlockBytes != 0) {
-        return fail(Errc::invalid_argument,
-                    "volume {}: its size is {} bytes, it must be a multiple of {}", name, bytes,
-                    kBlockBytes);
-    }
+    QS_TRY(check_size(name, bytes));
     if (find_volume(s, name) != nullptr) {
         return fail(Errc::exists, "volume {}: there is one of that name already", name);
     }
-    const std::uint64_t writable = layout.writable_blocks * kBlockBytes;
-    const std::uint64_t promised = promised_bytes(s);
-    if (bytes > writable - std::min(promised, writable)) {
-        return fail(Errc::no_space,
-                    "volume {}: {} bytes are asked for, and of the array's {} writable bytes {} "
-                    "are promised "
-                    "already: at most {} can be had",
-                    name, bytes, writable, promised, writable - std::min(promised, writable));
-    }
+    QS_TRY(check_promise(s, layout, name, 0, bytes));
     if (s.volumes.size() == kMaxVolumes) {
         return fail(Errc::no_space, "volume {}: the array has its {} volumes", name, kMaxVolumes);
     }
-    std::vector<VolumeExtent> extents;
-    std::uint64_t wanted = div_up(bytes, kPageSpanBytes);
-    for (const VolumeExtent& run : free_runs(s, layout)) {
-        if (wanted == 0) break;
-        const std::uint64_t pages = std::min(wanted, run.pages);
-        extents.push_back({run.first_page, pages});
-        wanted -= pages;
-    }
-    if (wanted != 0 || s.extents.size() + extents.size() > kMaxExtents) {
-        return fail(Errc::no_space, "volume {}: the table of volumes has no room for its extents",
-                    name);
-    }
+    Extents extents;
+    QS_TRY(take_pages(s, layout, name, div_up(bytes, kPageSpanBytes), extents));
     VolumeRecord record;
     record.uuid = uuid;
     std::memcpy(record.name, name.data(), name.size());
@@ -98,6 +124,38 @@ Status add_volume(Superblock& s, const ArrayLayout& layout, const std::string& n
     record.state = 1;
     s.extents.insert(s.extents.end(), extents.begin(), extents.end());
     s.volumes.push_back(record);
+    return {};
+}
+
+Extents extents_of(const Superblock& s, const VolumeRecord& volume) {
+    const auto first = s.extents.begin() + volume.first_extent;
+    return Extents(first, first + volume.extents);
+}
+
+Status resize_volume(Superblock& s, const ArrayLayout& layout, const std::string& name,
+                     std::uint64_t bytes) {
+    const VolumeRecord* found = find_volume(s, name);
+    if (found == nullptr)
+        return fail(Errc::not_found, "volume {}: there is none of that name", name);
+    QS_TRY(check_size(name, bytes));
+    QS_TRY(check_promise(s, layout, name, found->bytes, bytes));
+    Extents extents = extents_of(s, *found);
+    const std::uint64_t pages = div_up(bytes, kPageSpanBytes);
+    const std::uint64_t pages_before = div_up(found->bytes, kPageSpanBytes);
+    if (pages > pages_before)
+        QS_TRY(take_pages(s, layout, name, pages - pages_before, extents));
+    else
+        keep_pages(extents, pages);
+    VolumeRecord& record = s.volumes[static_cast<std::size_t>(found - s.volumes.data())];
+    const auto first = s.extents.begin() + record.first_extent;
+    s.extents.insert(s.extents.erase(first, first + record.extents), extents.begin(),
+                     extents.end());
+    for (VolumeRecord& v : s.volumes) {
+        if (v.first_extent > record.first_extent)
+            v.first_extent += static_cast<std::uint32_t>(extents.size()) - record.extents;
+    }
+    record.extents = static_cast<std::uint32_t>(extents.size());
+    record.bytes = bytes;
     return {};
 }
 

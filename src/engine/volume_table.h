@@ -2,6 +2,7 @@
 // superblock's lists; making a change durable is the caller's.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -13,19 +14,30 @@
 
 namespace qlcshape {
 
-// A volume in use: what a handle leads to.
+using Extents = std::vector<VolumeExtent>;
+
+// A volume in use: what a handle leads to. Requests enter and leave it on any thread; whoever
+// changes it holds the core's control mutex.
+//
+// After a change every new request meets the new state, and drained() tells when those that may
+// have met the old one have ended. For that they are counted on two sides, and a change turns new
+// ones to the other side. One change at a time, from turn() until drained().
 class VolumeState {
   public:
     VolumeState(class Core& owner, std::string volume_name, Uuid id, std::uint64_t size,
-                std::vector<VolumeExtent> runs)
+                Extents runs)
         : core(owner),
           name(std::move(volume_name)),
           uuid(id),
-          bytes(size),
-          extents(std::move(runs)) {}
+          bytes_(size),
+          extents_(std::make_unique<Extents>(std::move(runs))),
+          in_use_(extents_.get()) {}
+
+    std::uint64_t bytes() const { return bytes_.load(); }
 
     // The array's block for a byte of the volume.
     Lba lba_of(std::uint64_t offset_bytes) const {
+        const Extents& extents = *in_use_.load(std::memory_order_acquire);
         std::uint64_t page = offset_bytes / kPageSpanBytes;
         std::size_t i = 0;
         while (page >= extents[i].pages) page -= extents[i++].pages;
@@ -33,18 +45,54 @@ class VolumeState {
                    offset_bytes % kPageSpanBytes / kBlockBytes);
     }
 
+    // --- requests ---
+    // Returns the side, which leave() wants.
+    std::uint32_t enter() {
+        for (;;) {
+            const std::uint32_t side = side_.load();
+            in_flight_[side].fetch_add(1);
+            // Turned in between, a request could meet the old state and not be waited for.
+            if (side_.load() == side) return side;
+            in_flight_[side].fetch_sub(1);
+        }
+    }
+    void leave(std::uint32_t side) { in_flight_[side].fetch_sub(1); }
+
+    // --- changes ---
+    const Extents& extents() const { return *extents_; }
+    void set_bytes(std::uint64_t bytes) { bytes_.store(bytes); }
+    // The old list goes when the next one comes, so only after requests that use it have ended.
+    void set_extents(Extents extents) {
+        auto next = std::make_unique<Extents>(std::move(extents));
+        in_use_.store(next.get(), std::memory_order_release);
+        old_extents_ = std::move(extents_);
+        extents_ = std::move(next);
+    }
+    void turn() { side_.store(side_.load() ^ 1); }
+    bool drained() const { return in_flight_[side_.load() ^ 1].load() == 0; }
+    bool idle() const { return in_flight_[0].load() == 0 && in_flight_[1].load() == 0; }
+
     class Core& core;
     const std::string name;
     const Uuid uuid;
-    const std::uint64_t bytes;
-    const std::vector<VolumeExtent> extents;
     std::atomic<bool> deleted{false};
-    std::atomic<std::uint32_t> in_flight{0};
+    bool changing = false;
+
+  private:
+    std::atomic<std::uint64_t> bytes_;
+    std::unique_ptr<Extents> extents_, old_extents_;
+    std::atomic<const Extents*> in_use_;
+    std::atomic<std::uint32_t> side_{0};
+    std::array<std::atomic<std::uint32_t>, 2> in_flight_{};
 };
 
 // Adds a volume to the lists; on an error they are as before.
 Status add_volume(Superblock& superblock, const ArrayLayout& layout, const std::string& name,
                   std::uint64_t bytes, const Uuid& uuid);
+// Gives it another size: more extents behind those it has, or fewer.
+Status resize_volume(Superblock& superblock, const ArrayLayout& layout, const std::string& name,
+                     std::uint64_t bytes);
+Extents extents_of(const Superblock& superblock, const VolumeRecord& volume);
 Status remove_volume(Superblock& superblock, const std::string& name);
 const VolumeRecord* find_volume(const Superblock& superblock, const std::string& name);
 std::uint64_t promised_bytes(const Superblock& superblock);

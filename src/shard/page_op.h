@@ -12,7 +12,7 @@
 
 namespace qlcshape {
 
-enum class OpKind : std::uint8_t { read, write, trim, flush };
+enum class OpKind : std::uint8_t { read, write, trim, flush, mapped };
 
 struct PageOp : PageWaiter {
     PageOp* mail_next = nullptr;
@@ -23,7 +23,8 @@ struct PageOp : PageWaiter {
     std::uint32_t blocks = 0;     // touched, whole or in part; all in one PMT page
     std::uint32_t head_skip = 0;  // bytes of the first block before the range
     std::uint64_t bytes = 0;      // of the range
-    std::byte* data = nullptr;    // a write without data writes zeroes
+    // A write without data writes zeroes; `mapped` sets one byte a block.
+    std::byte* data = nullptr;
     void (*done)(PageOp&) = nullptr;
     void* context = nullptr;
 

@@ -6,6 +6,30 @@
 
 namespace qlcshape {
 
+void Shard::look_for_data(PageOp& op) {
+    op.ready = [](PageWaiter& waiter, CachedPage* cached) {
+        auto& look = static_cast<PageOp&>(waiter);
+        look.shard->tell_mapped(look, cached);
+    };
+    if (CachedPage* cached = cache_.get(page_of(op.first), op)) tell_mapped(op, cached);
+}
+
+// A block that was lost counts as mapped: a reader must meet the error, not take it for zeroes.
+void Shard::tell_mapped(PageOp& op, const CachedPage* cached) {
+    if (cached == nullptr) return finish_failed(op, Errc::media_error, op.first);
+    for (std::uint32_t i = 0; i < op.blocks; ++i) {
+        const Lba lba(op.first.value + i);
+        const PmtEntry entry = cached->entries[lba.value % kPageEntries];
+        bool mapped = entry.mapped() || entry.why() == Unmapped::poisoned;
+        if (recovered_ != nullptr) {
+            if (auto it = recovered_->find(lba.value); it != recovered_->end())
+                mapped = !it->second.empty();
+        }
+        op.data[i] = std::byte{mapped || overlay_.find(lba) != nullptr};
+    }
+    finish(op);
+}
+
 void Shard::start_read(PageOp& op) {
     op.progress = 0;
     op.reads_pending = 1;  // for the op itself, until all of it has begun

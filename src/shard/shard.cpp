@@ -126,6 +126,9 @@ void Shard::dispatch(PageOp& op) {
         case OpKind::flush:
             flushes_.push_back(op);
             break;
+        case OpKind::mapped:
+            look_for_data(op);
+            break;
     }
 }
 

@@ -166,6 +166,8 @@ class Shard {
     bool fetch_patched();
 
     // read.cpp
+    void look_for_data(PageOp& op);
+    void tell_mapped(PageOp& op, const CachedPage* cached);
     void start_read(PageOp& op);
     bool pump_reads();
     void read_page(PageOp& op, CachedPage* cached);

@@ -6,6 +6,7 @@
 // recovery shows is settled: it must never change again by itself.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -44,6 +45,12 @@ class Oracle {
         for (std::uint64_t s = 0; s < w.sectors; ++s) prune(sectors_[w.first_sector + s]);
     }
     void failed(std::uint32_t id) { ops_[id].ended = ++time_; }
+    // New sectors are zeroes.
+    void resize(std::uint64_t sectors) {
+        const std::uint64_t before = sectors_.size();
+        sectors_.resize(sectors);
+        if (sectors > before) acked(begin(0, before, sectors - before, false));
+    }
     void begin_read() { ++reads_; }
     void end_read() { --reads_; }
 
@@ -100,7 +107,8 @@ class Oracle {
     }
     bool torn_in(const Written& w, const std::vector<std::uint64_t>& seen) const {
         bool any = false, missing = false;
-        for (std::uint64_t s = w.first_sector; s < w.first_sector + w.sectors; ++s) {
+        const std::uint64_t end = std::min(w.first_sector + w.sectors, sectors_.size());
+        for (std::uint64_t s = w.first_sector; s < end; ++s) {
             if (seen[s] == w.stamp) {
                 any = true;
                 continue;

@@ -32,6 +32,8 @@ class History {
         Oracle oracle;
         std::shared_ptr<VolumeState> state;
         bool certain = true;  // false: its creation or deletion was cut off or failed
+        std::uint64_t maybe_sectors =
+            0;  // not 0: the other size, if a resize was cut off or failed
     };
     struct SimOp {
         bool busy = false;
@@ -80,6 +82,8 @@ class History {
     bool make_first_volumes();
     void create_volume();
     void delete_volume();
+    void resize_volume();
+    bool trim_cut_off(SimVolume& volume, VolumeState& state, std::uint64_t from);
     void choose_load();
     void load(bool to_be_cut);
     void fill();

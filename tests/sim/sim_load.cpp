@@ -41,27 +41,8 @@ void History::delete_volume() {
     auto deletion = core_->begin_delete(v.name);
     if (!deletion) return void(violate("begin_delete: " + deletion.error().message));
     v.state = nullptr;
-    while (deletion->refused->in_flight != 0) poll_something();
-    const std::uint32_t id = v.oracle.begin(0, 0, v.sectors, false);
-    bool finished = false;
-    Status outcome;
-    Request request{Op::trim, 0, v.sectors * kSectorBytes, nullptr, [&](Status status) {
-                        outcome = std::move(status);
-                        finished = true;
-                    }};
-    const Status taken = core_->submit(*deletion->trimming, std::move(request));
-    if (!taken) return void(violate("trim of a deleted volume: " + taken.error().message));
-    for (std::uint64_t i = 0; !finished; ++i) {
-        poll_something();
-        if (i > 20000000) return void(violate("deleting a volume never ends"));
-    }
-    if (world_.dead()) return;
-    if (!outcome) {
-        v.oracle.failed(id);
-        if (!may_stop()) violate("trim of a deleted volume: " + outcome.error().message);
-        return;
-    }
-    v.oracle.acked(id);
+    while (!deletion->refused->idle()) poll_something();
+    if (!trim_cut_off(v, *deletion->trimming, 0)) return;
     v.certain = false;
     const Status forgotten = core_->forget_volume(v.name);
     if (!forgotten) {
@@ -70,6 +51,66 @@ void History::delete_volume() {
     }
     ++result_.volumes_deleted;
     volumes_.erase(volumes_.begin() + static_cast<std::ptrdiff_t>(which));
+}
+
+// Trims what is to go from a volume; false where that was cut off or failed.
+bool History::trim_cut_off(SimVolume& v, VolumeState& state, std::uint64_t from) {
+    const std::uint32_t id = v.oracle.begin(0, from, v.sectors - from, false);
+    bool finished = false;
+    Status outcome;
+    Request request{Op::trim, from * kSectorBytes, (v.sectors - from) * kSectorBytes, nullptr,
+                    [&](Status status) {
+                        outcome = std::move(status);
+                        finished = true;
+                    }};
+    const Status taken = core_->submit(state, std::move(request));
+    if (!taken) return violate("trim of what is to go: " + taken.error().message);
+    for (std::uint64_t i = 0; !finished; ++i) {
+        poll_something();
+        if (i > 20000000) return violate("a trim of what is to go never ends");
+    }
+    if (world_.dead()) return false;
+    if (!outcome) {
+        v.oracle.failed(id);
+        if (!may_stop()) violate("trim of what is to go: " + outcome.error().message);
+        return false;
+    }
+    v.oracle.acked(id);
+    return true;
+}
+
+// Larger or smaller, while requests are in flight.
+void History::resize_volume() {
+    SimVolume& v = *volumes_[rng_.below(volumes_.size())];
+    if (!v.state || v.maybe_sectors != 0) return;
+    std::uint64_t taken = 0;
+    for (const auto& other : volumes_) taken += other->sectors / kSectorsPerBlock;
+    const std::uint64_t blocks = core_->layout().writable_blocks;
+    const std::uint64_t before = v.sectors / kSectorsPerBlock;
+    const std::uint64_t most = before + blocks - std::min(blocks, taken);
+    const std::uint64_t after = rng_.chance(1, 4) ? most : 1 + rng_.below(most);
+    v.maybe_sectors = after * kSectorsPerBlock;
+    const auto resize = core_->begin_resize(v.name, after * kBlockBytes);
+    if (!resize) {
+        if (!may_stop()) violate("begin_resize: " + resize.error().message);
+        return;
+    }
+    while (!resize->volume->drained()) poll_something();
+    Status trimmed;
+    if (after < before && !trim_cut_off(v, *resize->trimming, v.maybe_sectors)) {
+        if (world_.dead()) return;
+        trimmed = fail(Errc::io_error, "the trim failed");
+    }
+    while (!resize->trimming->idle()) poll_something();
+    const Status done = core_->finish_resize(*resize, trimmed);
+    if (!done) {
+        if (!may_stop()) violate("finish_resize: " + done.error().message);
+        return;
+    }
+    ++result_.volumes_resized;
+    v.sectors = v.maybe_sectors;
+    v.maybe_sectors = 0;
+    v.oracle.resize(v.sectors);
 }
 
 void History::choose_load() {
@@ -94,7 +135,8 @@ void History::load(bool to_be_cut) {
     for (std::uint64_t i = 0; i < steps && result_.violation.empty() && !world_.dead(); ++i) {
         if (rng_.chance(1, 8)) submit_one();
         if (volume_changes_ && rng_.chance(1, 1000)) {
-            rng_.chance(1, 2) ? create_volume() : delete_volume();
+            const std::uint64_t change = rng_.below(3);
+            change == 0 ? create_volume() : change == 1 ? delete_volume() : resize_volume();
         }
         poll_something();
         if (i % 64 == 0 && core_->failed()) break;
@@ -249,6 +291,8 @@ void History::submit(SimOp& op, Op kind) {
         }
         case Op::flush:
             request.offset_bytes = request.bytes = 0;
+            break;
+        case Op::mapped:  // changes nothing, and is not drawn
             break;
     }
     request.done = [this, &op](Status status) { done(op, status); };

@@ -147,9 +147,15 @@ bool History::find_volumes() {
     std::erase_if(volumes_, [&](const std::unique_ptr<SimVolume>& v) {
         auto found = core_->volume(v->name);
         if (found) {
+            if (core_->read_only() && v->maybe_sectors != 0) return false;
             v->state = *found;
             v->certain |= !core_->read_only();
-            if (v->state->bytes != v->sectors * kSectorBytes)
+            if (v->maybe_sectors != 0 && v->state->bytes() == v->maybe_sectors * kSectorBytes) {
+                v->sectors = v->maybe_sectors;
+                v->oracle.resize(v->sectors);
+            }
+            v->maybe_sectors = 0;
+            if (v->state->bytes() != v->sectors * kSectorBytes)
                 violate(fmt::format("volume {} has another size", v->name));
             return false;
         }

@@ -163,6 +163,7 @@ void RunCounts::add(const RunCounts& o) {
     operations += o.operations;
     volumes_made += o.volumes_made;
     volumes_deleted += o.volumes_deleted;
+    volumes_resized += o.volumes_resized;
     bands_moved += o.bands_moved;
     snapshots += o.snapshots;
     snapshot_recoveries += o.snapshot_recoveries;

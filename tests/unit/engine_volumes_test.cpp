@@ -181,6 +181,44 @@ TEST_CASE("engine volumes: a handle to a deleted volume fails") {
     });
 }
 
+TEST_CASE("engine volumes: which blocks are mapped") {
+    const TestArray array;
+    std::vector<std::uint8_t> expected(5 * MiB / 4096, 0);
+    const auto check_map = [&](const Volume& v) {
+        std::vector<std::uint8_t> map(expected.size(), 0xcc);
+        REQUIRE(v.mapped(0, map));
+        CHECK(map == expected);
+        REQUIRE(v.mapped(510, std::span(map).first(5)));  // over the end of a page of the table
+        CHECK(std::equal(map.begin(), map.begin() + 5, expected.begin() + 510));
+    };
+    array.use([&](Engine& e) {
+        REQUIRE(e.create_volume("v", 5 * MiB));
+        const Volume v = *e.open_volume("v");
+        check_map(v);
+        // In RAM, in part of a block, over a page's end, and to the volume's end.
+        REQUIRE(v.run(Op::write, 3 * 4096 + 512, 512, bytes_of(512, 1).data()));
+        REQUIRE(v.write(500, bytes_of(MiB, 2)));
+        REQUIRE(v.write(1279, bytes_of(4096, 3)));
+        REQUIRE(v.trim(512, 100));
+        REQUIRE(v.run(Op::write_zeroes, 700 * 4096 + 512, 8192, nullptr));
+        expected[3] = expected[1279] = 1;
+        std::fill_n(expected.begin() + 500, 12, std::uint8_t{1});
+        std::fill_n(expected.begin() + 612, 144, std::uint8_t{1});
+        expected[701] = 0;
+        check_map(v);
+        std::vector<std::uint8_t> map(2);
+        check(v.mapped(1279, map), Errc::invalid_argument, "v");
+        check(v.run(Op::mapped, 512, 4096, map.data()), Errc::invalid_argument, "4096");
+        check(v.run(Op::mapped, 0, 4096, nullptr), Errc::invalid_argument);
+    });
+    array.use([&](Engine& e) { check_map(*e.open_volume("v")); });
+    Options reading = array.options;
+    reading.read_only = true;
+    auto engine = Engine::open(reading);
+    REQUIRE(engine);
+    check_map(*(*engine)->open_volume("v"));
+}
+
 TEST_CASE("engine volumes: space is used by what is written and comes back") {
     const TestArray array;
     auto used = [&](const std::function<void(Engine&)>& what) {

@@ -1,0 +1,224 @@
+// The nbdkit plugin: one volume of one array as an NBD export. The engine lives in nbdkit's
+// process: opened after nbdkit has forked, since threads and rings don't survive that, and closed
+// in order when the last connection is gone.
+//
+//   nbdkit -U SOCK nbdkit-qlcshape-plugin.so array=ARRAY.toml volume=NAME
+//
+// nbdkit calls from many threads at once, one for each request, and each waits in Volume::run().
+// Writes are durable when they are acknowledged, so FUA costs nothing and a flush waits for writes
+// in flight alone.
+#include <qlcshape/engine.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+namespace {
+
+using namespace qlcshape;
+
+constexpr std::uint32_t kSectorBytes = 512;
+constexpr std::uint32_t kMaxRequestBytes = 32 << 20;
+// Blocks whose mapping one call of extents() looks up: 128 pages of the table.
+constexpr std::uint32_t kMaxExtentBlocks = 65536;
+
+std::string array_file, volume_name;
+std::uint64_t memory_bytes = 0;  // of the volume to make on memory devices; 0: it is there
+Options options;
+std::unique_ptr<Engine> engine;
+std::optional<Volume> volume;
+bool close_failed = false;
+
+int errno_of(Errc code) {
+    switch (code) {
+        case Errc::invalid_argument:
+            return EINVAL;
+        case Errc::no_space:
+            return ENOSPC;
+        case Errc::read_only:
+            return EROFS;
+        case Errc::not_found:
+        case Errc::closed:
+            return ESHUTDOWN;
+        default:
+            return EIO;
+    }
+}
+
+int report(const Status& status) {
+    if (status) return 0;
+    nbdkit_error("%s", status.error().message.c_str());
+    nbdkit_set_error(errno_of(status.error().code));
+    return -1;
+}
+
+int config(const char* key, const char* value) {
+    const std::string name = key;
+    if (name == "volume") {
+        volume_name = value;
+    } else if (name == "array") {
+        char* path = nbdkit_absolute_path(value);  // in the background nbdkit's folder is /
+        if (path == nullptr) return -1;
+        array_file = path;
+        std::free(path);
+    } else if (name == "memory") {
+        const std::int64_t bytes = nbdkit_parse_size(value);
+        if (bytes <= 0) return -1;
+        memory_bytes = static_cast<std::uint64_t>(bytes);
+    } else {
+        nbdkit_error("unknown parameter '%s': known are array, volume and memory", key);
+        return -1;
+    }
+    return 0;
+}
+
+// What can be known to be wrong before nbdkit goes to the background.
+int config_complete() {
+    if (array_file.empty() || volume_name.empty()) {
+        nbdkit_error("array=ARRAY.toml and volume=NAME must be given");
+        return -1;
+    }
+    auto read = Options::from_file(array_file);
+    if (!read) return report(std::unexpected(read.error()));
+    options = std::move(*read);
+    for (const DeviceOptions& device : options.devices) {
+        if (memory_bytes == 0 || device.path.starts_with("memory:")) continue;
+        nbdkit_error("memory= makes a new array, so all devices must be memory:NAME; %s is not",
+                     device.path.c_str());
+        return -1;
+    }
+    return 0;
+}
+
+int after_fork() {
+    if (memory_bytes != 0 && report(Engine::create(options)) != 0) return -1;
+    auto opened = Engine::open(options);
+    if (!opened) return report(std::unexpected(opened.error()));
+    engine = std::move(*opened);
+    if (memory_bytes != 0 && report(engine->create_volume(volume_name, memory_bytes)) != 0) {
+        engine.reset();
+        return -1;
+    }
+    auto found = engine->open_volume(volume_name);
+    if (!found) {
+        engine.reset();
+        return report(std::unexpected(found.error()));
+    }
+    volume = std::move(*found);
+    return 0;
+}
+
+void cleanup() {
+    if (engine == nullptr) return;
+    close_failed = report(engine->close()) != 0;
+}
+
+// nbdkit asks for no outcome of cleanup: who started it learns from the exit code that the array
+// was not closed in order.
+void unload() {
+    if (close_failed) std::_Exit(EXIT_FAILURE);
+}
+
+void* open_connection(int) { return &volume; }
+int yes(void*) { return 1; }
+int no(void*) { return 0; }
+std::int64_t get_size(void*) { return static_cast<std::int64_t>(volume->size_bytes()); }
+int can_write(void*) { return engine->read_only() ? 0 : 1; }
+int can_fua(void*) { return NBDKIT_FUA_NATIVE; }
+
+int block_size(void*, std::uint32_t* minimum, std::uint32_t* preferred, std::uint32_t* maximum) {
+    *minimum = kSectorBytes;
+    *preferred = kVolumeBlockBytes;
+    *maximum = kMaxRequestBytes;
+    return 0;
+}
+
+int pread(void*, void* data, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
+    return report(volume->run(Op::read, offset, bytes, data));
+}
+
+int pwrite(void*, const void* data, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
+    return report(volume->run(Op::write, offset, bytes, const_cast<void*>(data)));
+}
+
+int flush(void*, std::uint32_t) { return report(volume->flush()); }
+
+int trim(void*, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
+    return report(volume->run(Op::trim, offset, bytes, nullptr));
+}
+
+// Always by trimming, MAY_TRIM or not: space for the volume stays promised, so a later write finds
+// room. That is also why it is fast.
+int zero(void*, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
+    return report(volume->run(Op::write_zeroes, offset, bytes, nullptr));
+}
+
+int extents(void*, std::uint32_t bytes, std::uint64_t offset, std::uint32_t flags,
+            nbdkit_extents* list) {
+    const std::uint64_t first = offset / kVolumeBlockBytes;
+    const std::uint64_t last = (offset + bytes + kVolumeBlockBytes - 1) / kVolumeBlockBytes;
+    std::vector<std::uint8_t> mapped(std::min<std::uint64_t>(last - first, kMaxExtentBlocks));
+    if (report(volume->mapped(first, mapped)) != 0) return -1;
+    for (std::size_t from = 0, to; from < mapped.size(); from = to) {
+        for (to = from; to < mapped.size() && mapped[to] == mapped[from]; ++to) {
+        }
+        const std::uint32_t type = mapped[from] != 0 ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
+        if (nbdkit_add_extent(list, (first + from) * kVolumeBlockBytes,
+                              (to - from) * kVolumeBlockBytes, type) != 0) {
+            return -1;
+        }
+        if ((flags & NBDKIT_FLAG_REQ_ONE) != 0) break;
+    }
+    return 0;
+}
+
+nbdkit_plugin make_plugin() {
+    nbdkit_plugin p{};
+    p.name = "qlcshape";
+    p.longname = "qlcshape volume";
+    p.description = "A volume of a write-shaping array of QLC flash";
+    p.config_help =
+        "array=ARRAY.toml   (required) The array file.\n"
+        "volume=NAME        (required) The volume to export.\n"
+        "memory=SIZE        Make array and volume first, on memory devices.";
+    p.magic_config_key = "array";
+    p.config = config;
+    p.config_complete = config_complete;
+    p.after_fork = after_fork;
+    p.cleanup = cleanup;
+    p.unload = unload;
+    p.open = open_connection;
+    p.get_size = get_size;
+    p.block_size = block_size;
+    p.can_write = can_write;
+    p.can_flush = yes;
+    p.can_fua = can_fua;
+    p.can_multi_conn = yes;
+    p.is_rotational = no;
+    p.can_trim = yes;
+    p.can_zero = yes;
+    p.can_fast_zero = yes;
+    p.can_extents = yes;
+    p.pread = pread;
+    p.pwrite = pwrite;
+    p.flush = flush;
+    p.trim = trim;
+    p.zero = zero;
+    p.extents = extents;
+    return p;
+}
+
+nbdkit_plugin plugin = make_plugin();
+
+}  // namespace
+
+NBDKIT_REGISTER_PLUGIN(plugin)

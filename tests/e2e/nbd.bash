@@ -1,0 +1,54 @@
+# Sourced after lib.bash by tests of the NBD server: an array, a server for one of its volumes.
+PLUGIN=$BUILD/nbdkit-qlcshape-plugin.so
+[[ -e $PLUGIN ]] || { echo "SKIPPED: $PLUGIN is not built (builds with sanitizers have none)"; exit 77; }
+PYTHON=/usr/bin/python3 # Debian's libnbd module belongs to this one
+SOCKET=$WORK/nbd.sock
+URI="nbd+unix:///?socket=$SOCKET"
+server=
+
+# ended PID: waits for a child, returns its exit code; after a minute it is killed.
+ended() {
+    for _ in {1..600}; do
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.1
+    done
+    # shellcheck disable=SC2046  # its children are words
+    ! kill -0 "$1" 2>/dev/null || {
+        echo "process $1 does not end by itself" >&2
+        kill -KILL $(pgrep -P "$1") "$1"
+    }
+    wait "$1"
+}
+
+end_server() {
+    if [[ -n $server ]] && kill -TERM "$server" 2>/dev/null; then
+        ended "$server" || true
+    fi
+    rm -rf "$WORK"
+}
+trap end_server EXIT
+
+# start_server [OPTION...]: serves v0 at $SOCKET, and returns when I/O works.
+start_server() {
+    rm -f uri
+    "$QLCSHAPE" serve array.toml --volume v0 --socket "$SOCKET" "$@" >uri 2>serve.err &
+    server=$!
+    for _ in {1..600}; do
+        [[ ! -s uri ]] || return 0
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.1
+    done
+    fail "no server: $(cat serve.err)"
+}
+
+# stop_server: as an operator does; the array must be closed in order.
+stop_server() {
+    local code=0
+    kill -TERM "$server"
+    ended "$server" || code=$?
+    server=
+    [[ $code == 0 ]] || fail "the server ended with $code: $(cat serve.err)"
+    [[ ! -e $SOCKET ]] || fail "the socket's file is left"
+    expect 0 "$QLCSHAPE" status array.toml --json
+    holds '"clean" == j["recovery"]["kind"]'
+}

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# The verb serve: who may connect, what a killed server leaves, how it ends, what it refuses.
+source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/nbd.bash"
+array_file
+expect 0 "$QLCSHAPE" create array.toml
+expect 0 "$QLCSHAPE" volume create array.toml v0 --size 16MiB
+: >plain
+
+for options in "" "--volume v0" "--volume v0 --socket s --port 9" "--volume v0 --port 0" \
+    "--volume v0 --socket plain" "--volume v9 --socket s" "--volume v0 --socket none/s" \
+    "--volume v0 --socket s --tls-psk none" "--volume v0 --socket $(printf 's%.0s' {1..200})"; do
+    # shellcheck disable=SC2086
+    expect 2 "$QLCSHAPE" serve array.toml $options
+    [[ -s err ]] || fail "no message for $options"
+done
+expect 2 "$QLCSHAPE" serve none.toml --volume v0 --socket s
+says none.toml
+[[ ! -e s ]] || fail "a refused server left its socket"
+
+start_server
+[[ $(cat uri) == "$URI" ]] || fail "URI: $(cat uri)"
+[[ $(stat -c %a "$SOCKET") == 600 ]] || fail "the socket's mode: $(stat -c %a "$SOCKET")"
+expect 2 "$QLCSHAPE" serve array.toml --volume v0 --socket "$SOCKET"
+says "another server"
+expect 2 "$QLCSHAPE" serve array.toml --volume v0 --socket s
+says "in use"
+expect 0 nbdinfo --size "$URI" # the first one still serves
+stop_server
+
+# systemd is told when I/O works.
+"$PYTHON" - "$QLCSHAPE" <<'PYTHON' || fail "no word to systemd"
+import os, socket, subprocess, sys
+for name in ("notify", "\0qlcshape-e2e-" + str(os.getpid())):
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(name)
+    told.settimeout(60)
+    serve = subprocess.Popen([sys.argv[1], "serve", "array.toml", "--volume", "v0", "--socket", "s"],
+                             env={**os.environ, "NOTIFY_SOCKET": name.replace("\0", "@")},
+                             stdout=subprocess.DEVNULL)
+    try:
+        assert told.recv(100) == b"READY=1"
+    finally:
+        serve.terminate()
+        assert serve.wait(60) == 0
+PYTHON
+
+# nbdkit killed: said so, nothing in the way of the next start.
+start_server
+kill -KILL "$(pgrep -P "$server" nbdkit)"
+code=0
+ended "$server" || code=$?
+[[ $code == 1 ]] || fail "exit $code after nbdkit was killed"
+grep -q "signal 9.*recovers" serve.err || fail "not said: $(cat serve.err)"
+# Both killed: the socket's file stays.
+start_server
+kill -STOP "$server"
+kill -KILL "$(pgrep -P "$server" nbdkit)" "$server"
+ended "$server" 2>/dev/null || true
+[[ -S $SOCKET ]] || fail "it was to leave a stale socket"
+start_server
+# The command alone killed: nbdkit closes the array.
+kill -KILL "$server"
+ended "$server" 2>/dev/null || true
+for _ in {1..100}; do
+    "$QLCSHAPE" status array.toml --json >out 2>err || true
+    ! grep -q '"kind": "clean"' out || break
+    sleep 0.1
+done
+holds 'j["recovery"]["kind"] == "clean"'
+
+# A loopback port, with keys: nobody without TLS.
+printf 'alice:%s\n' "$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')" >keys
+for port in $(shuf -i 20000-32000 -n 20); do
+    "$QLCSHAPE" serve array.toml --volume v0 --port "$port" --tls-psk keys --json >out 2>err &
+    server=$!
+    for _ in {1..100}; do
+        [[ ! -s out ]] && kill -0 "$server" 2>/dev/null || break
+        sleep 0.1
+    done
+    [[ ! -s out ]] || break # else the port was taken
+done
+holds 'j["verb"] == "serve" and j["uri"].startswith("nbds://127.0.0.1:")'
+expect 1 nbdinfo --size "nbd://127.0.0.1:$port"
+expect 0 nbdinfo --size "nbds://alice@127.0.0.1:$port/?tls-psk-file=$PWD/keys"
+kill -INT "$server"
+ended "$server" || fail "exit $? on SIGINT"
+server=

@@ -1,0 +1,181 @@
+// serve: a volume over NBD. nbdkit with our plugin does the work, as a child; this process makes
+// the socket, tells when I/O works, passes signals on and judges how it ended.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "tools/report.h"
+#include "tools/serve_socket.h"
+#include "tools/verbs.h"
+
+namespace qlcshape::tools {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Arguments : CommonArguments {
+    std::string volume;
+    std::string socket;
+    std::uint16_t port = 0;
+    std::string tls_psk;
+};
+
+constexpr int kExecFailed = 127;
+
+// Beside the command in a build tree, or where `cmake --install` puts it.
+Result<std::string> plugin_path() {
+    const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
+    for (const fs::path& path : {folder / QLCSHAPE_PLUGIN, folder / QLCSHAPE_PLUGIN_FROM_BIN}) {
+        if (fs::exists(path)) return path.lexically_normal().string();
+    }
+    return std::unexpected(
+        Error{Errc::not_found,
+              fmt::format(
+                  "{} is neither in {} nor in {}: build all of qlcshape, or install it",
+                  QLCSHAPE_PLUGIN, folder.string(),
+                  (folder / QLCSHAPE_PLUGIN_FROM_BIN).parent_path().lexically_normal().string())});
+}
+
+// In the child, between fork and exec. nbdkit takes the socket as systemd would pass it.
+[[noreturn]] void become_nbdkit(const Arguments& a, const std::string& plugin, int listening,
+                                pid_t parent) {
+    // Without its parent nobody could stop it: then it closes the array.
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != parent) ::_exit(kExecFailed);
+    ::dup2(listening, 3);
+    if (listening == 3) ::fcntl(3, F_SETFD, 0);
+    ::setenv("LISTEN_FDS", "1", 1);
+    ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    const std::string psk = "--tls-psk=" + a.tls_psk;
+    const std::string array = "array=" + a.array_file, volume = "volume=" + a.volume;
+    // A thread for each request: the deeper the queue, the more writes share a record of the TPS.
+    std::vector<const char*> words{"nbdkit", "--foreground", "--threads=64"};
+    if (!a.tls_psk.empty()) words.insert(words.end(), {"--tls=require", psk.c_str()});
+    words.insert(words.end(), {plugin.c_str(), array.c_str(), volume.c_str(), nullptr});
+    ::execvp(words[0], const_cast<char* const*>(words.data()));
+    fmt::print(stderr, "qlcshape serve: nbdkit: {}; install the package nbdkit\n",
+               std::strerror(errno));
+    ::_exit(kExecFailed);
+}
+
+void tell_ready(const Arguments& a, const std::string& uri) {
+    if (a.json) {
+        Json object = new_object("serve");
+        object["uri"] = uri;
+        print(object);
+    } else {
+        fmt::print("{}\n", uri);
+    }
+    std::fflush(stdout);
+    notify_systemd();
+}
+
+// Until the child has ended; returns its status. Sets `ready` when it answered.
+int watch(const Arguments& a, pid_t child, int greeting, const std::string& uri, int signals,
+          bool& ready) {
+    for (;;) {
+        pollfd polled[2] = {{signals, POLLIN, 0}, {greeting, POLLIN, 0}};
+        ::poll(polled, greeting >= 0 ? 2 : 1, -1);
+        if (greeting >= 0 && polled[1].revents != 0) {
+            const int came = read_greeting(greeting);
+            if (came > 0) tell_ready(a, uri);
+            ready |= came > 0;
+            if (came != 0) {
+                ::close(greeting);
+                greeting = -1;
+            }
+        }
+        signalfd_siginfo signal{};
+        if (polled[0].revents == 0 || ::read(signals, &signal, sizeof(signal)) != sizeof(signal))
+            continue;
+        if (signal.ssi_signo != SIGCHLD) ::kill(child, SIGTERM);
+        int status = 0;
+        if (signal.ssi_signo == SIGCHLD && ::waitpid(child, &status, WNOHANG) == child)
+            return status;
+    }
+}
+
+int exit_code_of(const Arguments& a, int status, bool ready) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return kDone;
+    if (WIFEXITED(status) && !ready) return kCouldNotRun;  // it has said why
+    const std::string how = WIFSIGNALED(status)
+                                ? fmt::format("was killed by signal {}", WTERMSIG(status))
+                                : fmt::format("ended with {}", WEXITSTATUS(status));
+    return static_cast<void>(report_error(
+               "serve", a.json,
+               {Errc::io_error,
+                fmt::format("nbdkit {}, so the array was not closed in order; everything "
+                            "acknowledged is safe, and the next start recovers it",
+                            how)})),
+           kFoundProblem;
+}
+
+int serve(const Arguments& a, const std::string& plugin, const ServeSocket& socket) {
+    // Blocked before the fork, so that none is missed.
+    sigset_t watched;
+    sigemptyset(&watched);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGCHLD}) sigaddset(&watched, signal);
+    ::sigprocmask(SIG_BLOCK, &watched, nullptr);
+    const int signals = ::signalfd(-1, &watched, SFD_CLOEXEC);
+    // Accepted as soon as the engine is open: until then it waits in the socket's backlog.
+    const auto greeting = connect_to(socket);
+    if (!greeting) return report_error("serve", a.json, greeting.error());
+    const pid_t parent = ::getpid();
+    const pid_t child = ::fork();
+    if (child == 0) become_nbdkit(a, plugin, socket.fd, parent);
+    ::close(socket.fd);  // with the child's copy the socket goes
+    if (child < 0) {
+        return report_error("serve", a.json,
+                            {Errc::io_error, fmt::format("fork: {}", std::strerror(errno))});
+    }
+    bool ready = false;
+    const int status = watch(a, child, *greeting, socket.uri, signals, ready);
+    return exit_code_of(a, status, ready);
+}
+
+int run(const Arguments& a) {
+    if (const auto options = Options::from_file(a.array_file); !options)
+        return report_error("serve", a.json, options.error());
+    const auto plugin = plugin_path();
+    if (!plugin) return report_error("serve", a.json, plugin.error());
+    const std::string psk = a.tls_psk.empty() ? "" : fs::absolute(a.tls_psk).string();
+    const auto socket =
+        a.socket.empty() ? listen_on_port(a.port, psk) : listen_on_path(a.socket, psk);
+    if (!socket) return report_error("serve", a.json, socket.error());
+    const int code = serve(a, *plugin, *socket);
+    if (!a.socket.empty()) ::unlink(a.socket.c_str());
+    return code;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, int& exit_code) {
+    auto arguments = std::make_shared<Arguments>();
+    CLI::App* verb = app.add_subcommand("serve", "a volume over NBD, until SIGTERM or SIGINT");
+    arguments->add_to(*verb);
+    verb->add_option("--volume", arguments->volume, "which")->required();
+    auto* where = verb->add_option_group("where", "one of")->require_option(1);
+    where->add_option("--socket", arguments->socket, "path of a Unix socket, made with mode 0600");
+    where->add_option("--port", arguments->port, "TCP port on the loopback interface")
+        ->check(CLI::Range(1, 65535));
+    verb->add_option("--tls-psk", arguments->tls_psk,
+                     "file of pre-shared keys (psktool makes one): TLS for everyone")
+        ->check(CLI::ExistingFile);
+    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+}
+
+}  // namespace qlcshape::tools
