@@ -235,7 +235,7 @@ Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArraySt
     superblock_.shards = array_.shards;
     superblock_.next_version = next_version;
     superblock_.next_band_sequence = bands_->next_sequence();
-    QS_TRY(append_superblock(superblock_, members_, *control_));
+    QS_TRY(write_superblock());
     superblock_.complete_generation = superblock_.generation;
     // Only now may the decisions of recovery stand on media.
     bands_->epoch_begun();
@@ -248,9 +248,23 @@ Status Core::complete_epoch() {
     QS_TRY(write_first_snapshot());
     superblock_.next_version = recovered_.next_version;
     superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
-    QS_TRY(append_superblock(superblock_, members_, *control_));
+    QS_TRY(write_superblock());
     superblock_.complete_generation = superblock_.generation;
     return {};
+}
+
+// After one that failed it is not known where on each drive the next one goes: the engine stops.
+Status Core::write_superblock() {
+    if (gate_->failed()) {
+        return fail(Errc::io_error,
+                    "array {}: it stopped when a drive failed; close it and open it again",
+                    superblock_.name);
+    }
+    const Status written = append_superblock(superblock_, members_, *control_);
+    if (written) return {};
+    gate_->fail();
+    for (auto& w : workers_) w->wake();
+    return written;
 }
 
 Status Core::write_band_table(BandKeeper& keeper) {
@@ -320,8 +334,7 @@ Status Core::finish_close() {
     for (std::size_t i = 0; i < static_cast<std::size_t>(Counter::count); ++i) {
         superblock_.counters[i] = total(static_cast<Counter>(i));
     }
-    QS_TRY(append_superblock(superblock_, members_, *control_));
-    return {};
+    return write_superblock();
 }
 
 std::uint64_t Core::total(Counter counter) const {

@@ -109,6 +109,7 @@ class Core {
     std::uint64_t snapshot_interval() const;
     Status write_first_snapshot();
     void hand_out_patches();
+    Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
     Status write_volumes(const Superblock& before);

@@ -15,7 +15,7 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     if (read_only_)
         return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
     QS_TRY(add_volume(superblock_, array_.layout, name, bytes, Uuid::random(around_.random)));
-    const Status written = append_superblock(superblock_, members_, *control_);
+    const Status written = write_superblock();
     if (!written) {
         static_cast<void>(remove_volume(superblock_, name));
         return written;
@@ -45,7 +45,7 @@ Result<Core::Deletion> Core::begin_delete(const std::string& name) {
 
 // The table of volumes as it was is put back if it can't be written.
 Status Core::write_volumes(const Superblock& before) {
-    const Status written = append_superblock(superblock_, members_, *control_);
+    const Status written = write_superblock();
     if (!written) {
         superblock_.volumes = before.volumes;
         superblock_.extents = before.extents;
