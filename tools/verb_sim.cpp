@@ -43,7 +43,8 @@ Result<Campaign> plan(const SimArguments& arguments) {
     campaign.cycles = arguments.cycles;
     if (!profile_of(arguments.profile, campaign.profile)) {
         return fail(Errc::invalid_argument,
-                    "--profile {}: it is one of cuts, media, drives, all, loop", arguments.profile);
+                    "--profile {}: it is one of cuts, media, drives, all, loop, sequences",
+                    arguments.profile);
     }
     unsigned long long first = 0, last = 0;
     int end = 0;
@@ -269,7 +270,8 @@ void add_sim(CLI::App& app, int& exit_code) {
         "sim", "the engine on simulated drives: power cuts and faults, judged by an oracle");
     verb->add_option("--seeds", arguments->seeds, "A..B: which histories")->capture_default_str();
     verb->add_option("--profile", arguments->profile,
-                     "cuts, media, drives, all: which faults; loop: cuts in a row")
+                     "cuts, media, drives, all: which faults; loop: cuts in a row; sequences: of "
+                     "one to three operations, cut after every event")
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
                      "openings of each history (default 20); with loop the cuts in a row (1000)");

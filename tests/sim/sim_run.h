@@ -39,7 +39,8 @@ struct RunResult : RunCounts {
     std::uint64_t trace = 0;
 };
 
-// `cycles`: openings of the array; under `loop` the cuts in a row.
+// `cycles`: openings of the array; under `loop` the cuts in a row. Under `sequences` a seed is the
+// number of a sequence (sim_sequence.h).
 RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile = Profile::cuts);
 std::uint32_t usual_cycles(Profile profile);
 
