@@ -97,6 +97,7 @@ Status Core::bring_up() {
     crashed.shards = superblock_.shards;
     auto snapshot = load_snapshot(array_, superblock_.epoch, *control_);
     snapshot_generation_ = snapshot ? snapshot->generation : 0;
+    const Team team = recovery_team();
     RecoveryInput input{array_,
                         crashed,
                         superblock_,
@@ -108,6 +109,8 @@ Status Core::bring_up() {
                         keeper,
                         *gate_,
                         *control_,
+                        team,
+                        options_.pmt_cache_bytes,  // the cache is made later
                         counters,
                         options_.progress,
                         [&](std::uint64_t next_version) {
@@ -132,6 +135,17 @@ Status Core::bring_up() {
     }
     for (const VolumeRecord& v : superblock_.volumes) volumes_[v.name] = make_state(v);
     return {};
+}
+
+// As many threads as will run afterwards.
+Team Core::recovery_team() {
+    const std::uint32_t parts = options_.shards + options_.gc_threads;
+    return {parts, [this, parts](const TeamJob& job) {
+                around_.in_parallel(parts, [&](std::uint32_t part) {
+                    const auto queue = around_.make_queue({});
+                    job(part, *queue);
+                });
+            }};
 }
 
 void Core::hand_out_patches() {

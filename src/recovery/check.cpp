@@ -101,7 +101,7 @@ class Check {
             compare(id, entries.data(), expected);
             return {};
         };
-        auto totals = build_table(array_, counting_, scan_, page, progress_);
+        auto totals = build_table(array_, counting_, team_of_one(queue_), 0, page, progress_);
         if (!totals) return fail(totals.error());
         compare_counts(*totals);
         return {};

@@ -40,8 +40,14 @@ std::unique_ptr<IoQueue> History::queue() {
 Result<std::unique_ptr<Core>> History::try_open() {
     options_.shards = static_cast<std::uint32_t>(1 + rng_.below(max_shards_));
     options_.pmt_cache_bytes = options_.shards * PageCache::kSetBytes * (1 + rng_.below(2));
-    Surroundings around{world_, rng_, [this](std::vector<std::span<std::byte>>) { return queue(); },
-                        1 + rng_.below(40), counted_pages_};
+    Surroundings around{world_,
+                        rng_,
+                        [this](std::vector<std::span<std::byte>>) { return queue(); },
+                        [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+                            for (std::uint32_t part = 0; part < parts; ++part) job(part);
+                        },
+                        1 + rng_.below(40),
+                        counted_pages_};
     return Core::open(options_, devices(), "", std::move(around));
 }
 
