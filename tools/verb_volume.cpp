@@ -88,8 +88,10 @@ int run_resize(const Arguments& arguments) {
 }
 
 int run_delete(const Arguments& arguments) {
-    const auto volumes = change_volumes(
-        arguments, [&](Engine& engine) { return engine.delete_volume(arguments.name); });
+    const auto volumes = change_volumes(arguments, [&](Engine& engine) {
+        const Status deleted = engine.delete_volume(arguments.name);
+        return deleted ? engine.finish_deletions() : deleted;
+    });
     return report("volume delete", arguments, volumes,
                   fmt::format("volume \"{}\" is deleted\n", arguments.name));
 }

@@ -47,8 +47,12 @@ class Engine {
     // (with some or all of what was to be cut off as zeroes) or the new one. Errors: not_found,
     // invalid_argument, no_space, busy (the volume is being resized already), read_only.
     Status resize_volume(const std::string& name, std::uint64_t bytes);
-    // Trims the volume and gives its space back. Handles to it fail from then on.
+    // The volume is gone when this returns, through any crash, and its name is free; handles to it
+    // fail. Its space comes back in the background, also over several openings; until then it
+    // counts as promised, and a create or resize that needs it waits for it.
     Status delete_volume(const std::string& name);
+    // Waits until the space of all deleted volumes is back. An error says why it can't be yet.
+    Status finish_deletions();
     std::vector<VolumeInfo> volumes() const;
     Result<Volume> open_volume(const std::string& name);
 

@@ -133,7 +133,9 @@ Status Core::bring_up() {
     } else {
         QS_TRY(complete_epoch());
     }
-    for (const VolumeRecord& v : superblock_.volumes) volumes_[v.name] = make_state(v);
+    for (const VolumeRecord& v : superblock_.volumes) {
+        if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(v);
+    }
     return {};
 }
 

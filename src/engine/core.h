@@ -67,13 +67,16 @@ class Core {
 
     // --- volumes ---
     Status create_volume(const std::string& name, std::uint64_t bytes);
-    // Begins deletion: requests are refused from now on. When none is in flight any more trim the
-    // volume, then forget it.
+    // From here on the volume is gone, through any crash, but for its space. When none of its
+    // requests is in flight any more trim it, then forget it.
     struct Deletion {
-        std::shared_ptr<VolumeState> refused;
+        std::shared_ptr<VolumeState> refused;   // null after the array was opened anew
         std::shared_ptr<VolumeState> trimming;  // the same blocks, for the trim
     };
     Result<Deletion> begin_delete(const std::string& name);
+    // Of openings before; once, when the array is open.
+    std::vector<Deletion> unfinished_deletions();
+    Status forget_volume(const Uuid& uuid);
     // Begins a change of size. When the volume has drained, trim what was cut off, from `bytes` to
     // `from`, by way of `trimming`; when that is idle finish with its outcome. A crash in between
     // leaves the old size, and zeroes in some of what was to go.
@@ -84,7 +87,6 @@ class Core {
     };
     Result<Resize> begin_resize(const std::string& name, std::uint64_t bytes);
     Status finish_resize(const Resize& resize, const Status& trimmed);
-    Status forget_volume(const std::string& name);
     Result<std::shared_ptr<VolumeState>> volume(const std::string& name);
     std::vector<VolumeInfo> volumes() const;
 

@@ -60,8 +60,9 @@ void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
     s.array_name = superblock.name;
     s.array_uuid = superblock.array.to_string();
     s.epoch = superblock.epoch;
-    for (const VolumeRecord& v : superblock.volumes)
-        s.volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
+    for (const VolumeRecord& v : superblock.volumes) {
+        if (v.state != kVolumeDeleted) s.volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
+    }
 }
 
 namespace {

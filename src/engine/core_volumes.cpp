@@ -14,12 +14,9 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     std::lock_guard lock(control_mutex_);
     if (read_only_)
         return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
+    const Superblock before = superblock_;
     QS_TRY(add_volume(superblock_, array_.layout, name, bytes, Uuid::random(around_.random)));
-    const Status written = write_superblock();
-    if (!written) {
-        static_cast<void>(remove_volume(superblock_, name));
-        return written;
-    }
+    QS_TRY(write_volumes(before));
     volumes_[name] = make_state(*find_volume(superblock_, name));
     return {};
 }
@@ -33,14 +30,29 @@ Result<Core::Deletion> Core::begin_delete(const std::string& name) {
         return fail(Errc::not_found, "volume {}: there is none of that name", name);
     auto state = it->second;
     if (state->changing) return fail(Errc::busy, "volume {}: its size is being changed", name);
-    if (state->deleted.exchange(true))
-        return fail(Errc::busy, "volume {}: it is being deleted", name);
-    // Until it is forgotten the name stays taken; requests for trimming go through this state.
+    const Superblock before = superblock_;
+    const auto at = find_volume(superblock_, name) - superblock_.volumes.data();
+    superblock_.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
+    QS_TRY(write_volumes(before));
+    volumes_.erase(it);
+    state->deleted = true;
+    // For the trim, since requests through the other are refused from now on.
     auto trimming = std::make_shared<VolumeState>(*this, state->name, state->uuid, state->bytes(),
                                                   state->extents());
     deleted_.push_back(state);
     deleted_.push_back(trimming);
     return Deletion{state, trimming};
+}
+
+std::vector<Core::Deletion> Core::unfinished_deletions() {
+    std::lock_guard lock(control_mutex_);
+    std::vector<Deletion> list;
+    for (const VolumeRecord& v : superblock_.volumes) {
+        if (v.state != kVolumeDeleted) continue;
+        list.push_back({nullptr, make_state(v)});
+        deleted_.push_back(list.back().trimming);
+    }
+    return list;
 }
 
 // The table of volumes as it was is put back if it can't be written.
@@ -60,7 +72,7 @@ Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t b
     if (read_only_)
         return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
     const auto it = volumes_.find(name);
-    if (it == volumes_.end() || it->second->deleted)
+    if (it == volumes_.end())
         return fail(Errc::not_found, "volume {}: there is none of that name", name);
     VolumeState& state = *it->second;
     if (state.changing) return fail(Errc::busy, "volume {}: its size is being changed", name);
@@ -98,19 +110,17 @@ Status Core::finish_resize(const Resize& resize, const Status& trimmed) {
     return done;
 }
 
-Status Core::forget_volume(const std::string& name) {
+Status Core::forget_volume(const Uuid& uuid) {
     std::lock_guard lock(control_mutex_);
     const Superblock before = superblock_;
-    QS_TRY(remove_volume(superblock_, name));
-    QS_TRY(write_volumes(before));
-    volumes_.erase(name);
-    return {};
+    QS_TRY(remove_volume(superblock_, uuid));
+    return write_volumes(before);
 }
 
 Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {
     std::lock_guard lock(control_mutex_);
     const auto it = volumes_.find(name);
-    if (it == volumes_.end() || it->second->deleted) {
+    if (it == volumes_.end()) {
         return fail(Errc::not_found,
                     "volume {}: there is none of that name; see `qlcshape volume list`", name);
     }
@@ -121,7 +131,7 @@ std::vector<VolumeInfo> Core::volumes() const {
     std::lock_guard lock(control_mutex_);
     std::vector<VolumeInfo> list;
     for (const auto& [name, state] : volumes_) {
-        if (!state->deleted) list.push_back({name, state->uuid.to_string(), state->bytes()});
+        list.push_back({name, state->uuid.to_string(), state->bytes()});
     }
     return list;
 }

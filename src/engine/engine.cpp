@@ -103,6 +103,11 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     }
     log_opened(options, impl->core_->stats());
     impl->monitor_ = std::make_unique<Monitor>(impl->options_, *impl->core_);
+    impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_);
+    if (!impl->core_->read_only()) {
+        for (auto& deletion : impl->core_->unfinished_deletions())
+            impl->reclaimer_->add(std::move(deletion));
+    }
     return impl;
 }
 
@@ -139,6 +144,7 @@ Status Engine::Impl::close() {
     std::lock_guard lock(close_mutex_);
     if (closed_ || core_ == nullptr) return close_status_;
     closed_ = true;
+    reclaimer_.reset();
     monitor_.reset();
     const std::string name = core_->stats().array_name;
     core_->stop_requests();
@@ -161,7 +167,12 @@ Status Engine::Impl::close() {
 }
 
 Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes) {
-    QS_TRY(core_->create_volume(name, bytes));
+    Status created = core_->create_volume(name, bytes);
+    if (!created && created.error().code == Errc::no_space) {
+        QS_TRY(finish_deletions());
+        created = core_->create_volume(name, bytes);
+    }
+    QS_TRY(created);
     log(options_, LogLevel::info, "volume {}: created, {} bytes", name, bytes);
     return {};
 }
@@ -169,16 +180,19 @@ Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes)
 Status Engine::Impl::delete_volume(const std::string& name) {
     auto deletion = core_->begin_delete(name);
     if (!deletion) return fail(deletion.error());
-    while (!deletion->refused->idle()) nap();
-    VolumeState& trimming = *deletion->trimming;
-    QS_TRY(submit_and_wait(*core_, trimming, Op::trim, 0, trimming.bytes(), nullptr));
-    QS_TRY(core_->forget_volume(name));
+    reclaimer_->add(std::move(*deletion));
     log(options_, LogLevel::info, "volume {}: deleted", name);
     return {};
 }
 
+Status Engine::Impl::finish_deletions() { return reclaimer_->wait(); }
+
 Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes) {
-    const auto resize = core_->begin_resize(name, bytes);
+    auto resize = core_->begin_resize(name, bytes);
+    if (!resize && resize.error().code == Errc::no_space) {
+        QS_TRY(finish_deletions());
+        resize = core_->begin_resize(name, bytes);
+    }
     if (!resize) return fail(resize.error());
     while (!resize->volume->drained()) nap();
     Status trimmed;
@@ -247,6 +261,8 @@ Status Engine::resize_volume(const std::string& name, std::uint64_t bytes) {
 }
 
 Status Engine::delete_volume(const std::string& name) { return impl_->delete_volume(name); }
+
+Status Engine::finish_deletions() { return impl_->finish_deletions(); }
 
 std::vector<VolumeInfo> Engine::volumes() const { return impl_->core().volumes(); }
 

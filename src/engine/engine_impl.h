@@ -7,6 +7,7 @@
 
 #include "engine/core.h"
 #include "engine/monitor.h"
+#include "engine/reclaimer.h"
 #include "qlcshape/engine.h"
 
 namespace qlcshape {
@@ -26,6 +27,7 @@ class Engine::Impl {
     Core& core() { return *core_; }
     Status resize_volume(const std::string& name, std::uint64_t bytes);
     Status delete_volume(const std::string& name);
+    Status finish_deletions();
 
   private:
     Impl(const Options& options);
@@ -38,6 +40,7 @@ class Engine::Impl {
     std::unique_ptr<Core> core_;
     std::vector<std::thread> threads_;
     std::unique_ptr<Monitor> monitor_;
+    std::unique_ptr<Reclaimer> reclaimer_;
     std::atomic<bool> stop_{false};
     std::mutex close_mutex_;
     bool closed_ = false;

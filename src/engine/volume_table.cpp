@@ -91,7 +91,7 @@ void keep_pages(Extents& extents, std::uint64_t pages) {
 
 const VolumeRecord* find_volume(const Superblock& s, const std::string& name) {
     for (const VolumeRecord& v : s.volumes) {
-        if (name == v.name) return &v;
+        if (v.state != kVolumeDeleted && name == v.name) return &v;
     }
     return nullptr;
 }
@@ -159,12 +159,12 @@ Status resize_volume(Superblock& s, const ArrayLayout& layout, const std::string
     return {};
 }
 
-Status remove_volume(Superblock& s, const std::string& name) {
-    const VolumeRecord* found = find_volume(s, name);
-    if (found == nullptr)
-        return fail(Errc::not_found, "volume {}: there is none of that name", name);
+Status remove_volume(Superblock& s, const Uuid& uuid) {
+    const auto found = std::ranges::find(s.volumes, uuid, &VolumeRecord::uuid);
+    if (found == s.volumes.end())
+        return fail(Errc::not_found, "volume {}: there is none of that UUID", uuid.to_string());
     const VolumeRecord gone = *found;
-    s.volumes.erase(s.volumes.begin() + (found - s.volumes.data()));
+    s.volumes.erase(found);
     const auto first = s.extents.begin() + gone.first_extent;
     s.extents.erase(first, first + gone.extents);
     for (VolumeRecord& v : s.volumes) {

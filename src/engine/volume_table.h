@@ -93,7 +93,8 @@ Status add_volume(Superblock& superblock, const ArrayLayout& layout, const std::
 Status resize_volume(Superblock& superblock, const ArrayLayout& layout, const std::string& name,
                      std::uint64_t bytes);
 Extents extents_of(const Superblock& superblock, const VolumeRecord& volume);
-Status remove_volume(Superblock& superblock, const std::string& name);
+Status remove_volume(Superblock& superblock, const Uuid& uuid);
+// Deleted ones have no name any more; they still have the space that they were promised.
 const VolumeRecord* find_volume(const Superblock& superblock, const std::string& name);
 std::uint64_t promised_bytes(const Superblock& superblock);
 

@@ -155,7 +155,7 @@ Status check_volumes(const Superblock& s) {
         const bool whole = v.first_extent <= s.extents.size() &&
                            v.extents <= s.extents.size() - v.first_extent &&
                            v.name[kNameBytes - 1] == 0 && v.bytes % kBlockBytes == 0;
-        if (!whole || !names.insert(v.name).second) {
+        if (!whole || (v.state != kVolumeDeleted && !names.insert(v.name).second)) {
             return fail(Errc::damaged, "its volume table is inconsistent");
         }
         std::uint64_t pages = 0;

@@ -45,13 +45,16 @@ struct MemberRecord {
 };
 static_assert(sizeof(MemberRecord) == 64);
 
+// A deleted volume keeps its extents until they are trimmed. Its name is free.
+inline constexpr std::uint32_t kVolumeDeleted = 2;
+
 struct VolumeRecord {
     Uuid uuid;
     char name[kNameBytes] = {};
     std::uint64_t bytes = 0;
     std::uint32_t first_extent = 0;
     std::uint32_t extents = 0;
-    std::uint32_t state = 0;  // 1: usable; 2: being deleted
+    std::uint32_t state = 0;  // 1: usable; kVolumeDeleted
     std::uint8_t reserved[28] = {};
 };
 static_assert(sizeof(VolumeRecord) == 128);

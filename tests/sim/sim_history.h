@@ -94,7 +94,8 @@ class History {
     void create_volume();
     void delete_volume();
     void resize_volume();
-    bool trim_cut_off(SimVolume& volume, VolumeState& state, std::uint64_t from);
+    bool finish_deletion(const Core::Deletion& deletion);
+    Status trim_and_wait(VolumeState& state, std::uint64_t from_bytes);
     void choose_load();
     void load(bool to_be_cut);
     void fill();

@@ -19,8 +19,7 @@ bool History::make_first_volumes() {
 }
 
 void History::create_volume() {
-    std::uint64_t taken = 0;
-    for (const auto& v : volumes_) taken += v->sectors / kSectorsPerBlock;
+    const std::uint64_t taken = core_->stats().space.promised_bytes / kBlockBytes;
     const std::uint64_t blocks = core_->layout().writable_blocks;
     if (taken >= blocks || volumes_.size() >= 4) return;
     const std::uint64_t size = 1 + rng_.below(blocks - taken);
@@ -36,55 +35,51 @@ void History::create_volume() {
 void History::delete_volume() {
     if (volumes_.size() < 2) return;
     const std::size_t which = 1 + rng_.below(volumes_.size() - 1);
-    SimVolume& v = *volumes_[which];
-    if (!v.state) return;
-    auto deletion = core_->begin_delete(v.name);
-    if (!deletion) return void(violate("begin_delete: " + deletion.error().message));
-    v.state = nullptr;
-    while (!deletion->refused->idle()) poll_something();
-    if (!trim_cut_off(v, *deletion->trimming, 0)) return;
-    v.certain = false;
-    const Status forgotten = core_->forget_volume(v.name);
-    if (!forgotten) {
-        if (!may_stop()) violate("forget_volume: " + forgotten.error().message);
+    if (!volumes_[which]->state) return;
+    volumes_[which]->certain = false;
+    auto deletion = core_->begin_delete(volumes_[which]->name);
+    if (!deletion) {
+        if (!may_stop()) violate("begin_delete: " + deletion.error().message);
         return;
     }
-    ++result_.volumes_deleted;
+    // Whatever happens now, it must not come back.
+    const auto gone = std::move(volumes_[which]);
     volumes_.erase(volumes_.begin() + static_cast<std::ptrdiff_t>(which));
+    while (!deletion->refused->idle()) poll_something();
+    if (rng_.chance(1, 4)) return;  // an engine that is closed or cut before its trim
+    if (finish_deletion(*deletion)) ++result_.volumes_deleted;
 }
 
-// Trims what is to go from a volume; false where that was cut off or failed.
-bool History::trim_cut_off(SimVolume& v, VolumeState& state, std::uint64_t from) {
-    const std::uint32_t id = v.oracle.begin(0, from, v.sectors - from, false);
+bool History::finish_deletion(const Core::Deletion& deletion) {
+    const Status trimmed = trim_and_wait(*deletion.trimming, 0);
+    if (!trimmed || world_.dead()) return false;
+    const Status forgotten = core_->forget_volume(deletion.trimming->uuid);
+    if (!forgotten && !may_stop()) violate("forget_volume: " + forgotten.error().message);
+    return forgotten.has_value();
+}
+
+// Trims the rest of a volume.
+Status History::trim_and_wait(VolumeState& state, std::uint64_t from_bytes) {
     bool finished = false;
     Status outcome;
-    Request request{Op::trim, from * kSectorBytes, (v.sectors - from) * kSectorBytes, nullptr,
-                    [&](Status status) {
+    Request request{Op::trim, from_bytes, state.bytes() - from_bytes, nullptr, [&](Status status) {
                         outcome = std::move(status);
                         finished = true;
                     }};
     const Status taken = core_->submit(state, std::move(request));
-    if (!taken) return violate("trim of what is to go: " + taken.error().message);
-    for (std::uint64_t i = 0; !finished; ++i) {
-        poll_something();
-        if (i > 20000000) return violate("a trim of what is to go never ends");
-    }
-    if (world_.dead()) return false;
-    if (!outcome) {
-        v.oracle.failed(id);
-        if (!may_stop()) violate("trim of what is to go: " + outcome.error().message);
-        return false;
-    }
-    v.oracle.acked(id);
-    return true;
+    if (!taken) violate("trim of what is to go: " + taken.error().message);
+    if (!taken) return taken;
+    for (std::uint64_t i = 0; !finished && i <= 20000000; ++i) poll_something();
+    if (!finished) violate("a trim of what is to go never ends");
+    if (!outcome && !may_stop()) violate("trim of what is to go: " + outcome.error().message);
+    return outcome;
 }
 
 // Larger or smaller, while requests are in flight.
 void History::resize_volume() {
     SimVolume& v = *volumes_[rng_.below(volumes_.size())];
     if (!v.state || v.maybe_sectors != 0) return;
-    std::uint64_t taken = 0;
-    for (const auto& other : volumes_) taken += other->sectors / kSectorsPerBlock;
+    const std::uint64_t taken = core_->stats().space.promised_bytes / kBlockBytes;
     const std::uint64_t blocks = core_->layout().writable_blocks;
     const std::uint64_t before = v.sectors / kSectorsPerBlock;
     const std::uint64_t most = before + blocks - std::min(blocks, taken);
@@ -97,9 +92,12 @@ void History::resize_volume() {
     }
     while (!resize->volume->drained()) poll_something();
     Status trimmed;
-    if (after < before && !trim_cut_off(v, *resize->trimming, v.maybe_sectors)) {
+    if (after < before) {
+        const std::uint32_t id =
+            v.oracle.begin(0, v.maybe_sectors, v.sectors - v.maybe_sectors, false);
+        trimmed = trim_and_wait(*resize->trimming, v.maybe_sectors * kSectorBytes);
         if (world_.dead()) return;
-        trimmed = fail(Errc::io_error, "the trim failed");
+        trimmed ? v.oracle.acked(id) : v.oracle.failed(id);
     }
     while (!resize->trimming->idle()) poll_something();
     const Status done = core_->finish_resize(*resize, trimmed);
@@ -125,6 +123,10 @@ void History::choose_load() {
 
 void History::load(bool to_be_cut) {
     choose_load();
+    for (const Core::Deletion& deletion : core_->unfinished_deletions()) {
+        if (!finish_deletion(deletion)) break;
+        ++result_.volumes_deleted;
+    }
     if (rng_.chance(1, 30)) return storm();
     const bool first = opened_ == 1;
     const std::uint64_t steps =

@@ -135,6 +135,7 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
         CHECK((*engine)->stats().gc.bands_moved > 0);
         REQUIRE((*engine)->delete_volume("flood"));
         REQUIRE((*engine)->delete_volume(name));
+        REQUIRE((*engine)->finish_deletions());
         CHECK((*engine)->stats().space.used_bytes == 0);
         CHECK((*engine)->close());
     }

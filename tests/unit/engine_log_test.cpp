@@ -46,11 +46,13 @@ TEST_CASE("log: opened, volumes, closed") {
         REQUIRE(engine);
         REQUIRE((*engine)->create_volume("v0", MiB));
         REQUIRE((*engine)->delete_volume("v0"));
+        REQUIRE((*engine)->finish_deletions());
     }
-    REQUIRE(log.lines.size() == 4);
+    REQUIRE(log.lines.size() == 5);
     CHECK(log.has(LogLevel::info, "array logged: opened"));
     CHECK(log.has(LogLevel::info, "volume v0: created, 1048576 bytes"));
     CHECK(log.has(LogLevel::info, "volume v0: deleted"));
+    CHECK(log.has(LogLevel::info, "volume v0: its space is back"));
     CHECK(log.has(LogLevel::info, "array logged: closed"));
     log.lines.clear();
     options.devices.erase(options.devices.begin());

@@ -76,6 +76,7 @@ TEST_CASE("engine volumes: each has its own blocks") {
         // A hole of two, and a volume that fills it and goes on behind.
         REQUIRE(e.delete_volume("v2"));
         REQUIRE(e.delete_volume("v4"));
+        REQUIRE(e.finish_deletions());
         REQUIRE(e.create_volume("pieces", 12 * MiB));
         const Volume pieces = *e.open_volume("pieces");
         CHECK(holds(pieces, 0, 12 * MiB, 0));
@@ -249,10 +250,14 @@ TEST_CASE("engine volumes: space is used by what is written and comes back") {
           }) == 4 * MiB);
     CHECK(used([](Engine& e) {
               REQUIRE(e.delete_volume("a"));
+              REQUIRE(e.finish_deletions());
               CHECK(e.stats().space.used_bytes == 4096);
               CHECK(e.stats().space.promised_bytes == 4 * MiB);
           }) == 4096);
-    CHECK(used([](Engine& e) { REQUIRE(e.delete_volume("b")); }) == 0);
+    CHECK(used([](Engine& e) {
+              REQUIRE(e.delete_volume("b"));
+              REQUIRE(e.finish_deletions());
+          }) == 0);
     // Written and trimmed before it came to the drives.
     CHECK(used([](Engine& e) {
               REQUIRE(e.create_volume("a", MiB));
@@ -262,6 +267,33 @@ TEST_CASE("engine volumes: space is used by what is written and comes back") {
                   REQUIRE(a.trim(3, 1));
               }
           }) == 0);
+}
+
+TEST_CASE("engine volumes: a deletion that a close cut short goes on at the next opening") {
+    const TestArray array;
+    array.use([](Engine& e) {
+        REQUIRE(e.create_volume("a", 8 * MiB));
+        REQUIRE(e.open_volume("a")->write(0, bytes_of(8 * MiB, 1)));
+        REQUIRE(e.delete_volume("a"));
+        CHECK(e.volumes().empty());
+        REQUIRE(e.create_volume("a", MiB));  // the name is free at once
+        CHECK(holds(*e.open_volume("a"), 0, MiB, 0));
+    });
+    CHECK(Engine::inspect(array.options)->volumes.size() == 1);
+    array.use([](Engine& e) {
+        REQUIRE(e.finish_deletions());
+        CHECK(e.stats().space.promised_bytes == MiB);
+        CHECK(e.stats().space.used_bytes == 0);
+        // What needs the space of a deleted volume waits for it.
+        const std::uint64_t writable = e.stats().space.writable_bytes;
+        REQUIRE(e.create_volume("rest", writable - MiB));
+        REQUIRE(e.open_volume("rest")->write(0, bytes_of(8 * MiB, 2)));
+        REQUIRE(e.delete_volume("rest"));
+        REQUIRE(e.resize_volume("a", writable));
+        CHECK(holds(*e.open_volume("a"), 0, 8 * MiB, 0));
+        CHECK(e.stats().space.used_bytes == 0);
+    });
+    CHECK(Engine::check(array.options)->problems_found == 0);
 }
 
 TEST_CASE("engine volumes: the whole of what may be promised can be written") {

@@ -1,0 +1,80 @@
+#include "engine/reclaimer.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "engine/engine_impl.h"
+
+namespace qlcshape {
+
+namespace {
+
+// Trimmed at once: so much lies between two looks at whether to stop.
+constexpr std::uint64_t kStepBytes = 16 * GiB;
+
+}  // namespace
+
+Reclaimer::~Reclaimer() {
+    {
+        std::lock_guard lock(mutex_);
+        stop_ = true;
+        changed_.notify_all();
+    }
+    if (thread_.joinable()) thread_.join();
+}
+
+void Reclaimer::add(Core::Deletion deletion) {
+    std::lock_guard lock(mutex_);
+    waiting_.push_back(std::move(deletion));
+    if (!thread_.joinable()) {
+        thread_ = std::thread([this] { run(); });
+        pthread_setname_np(thread_.native_handle(), "qs-reclaim");
+    }
+    changed_.notify_all();
+}
+
+Status Reclaimer::wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stop_ || waiting_.empty() || !outcome_; });
+    return outcome_;
+}
+
+void Reclaimer::run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        changed_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
+        if (stop_) return;
+        const Core::Deletion deletion = waiting_.front();
+        lock.unlock();
+        Status done = reclaim(deletion);
+        const std::string& name = deletion.trimming->name;
+        if (!done) {
+            log(options_, LogLevel::warning,
+                "volume {}: deleted, but its space is not back before the array is opened anew: {}",
+                name, done.error().message);
+        } else if (!stop_) {
+            log(options_, LogLevel::info, "volume {}: its space is back", name);
+        }
+        lock.lock();
+        if (stop_) return;
+        if (!done) outcome_ = std::move(done);
+        waiting_.pop_front();
+        changed_.notify_all();
+    }
+}
+
+Status Reclaimer::reclaim(const Core::Deletion& deletion) {
+    VolumeState& volume = *deletion.trimming;
+    while (deletion.refused != nullptr && !deletion.refused->idle()) {
+        if (stop_) return {};
+        std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    for (std::uint64_t at = 0; at < volume.bytes(); at += kStepBytes) {
+        if (stop_) return {};
+        const std::uint64_t bytes = std::min(kStepBytes, volume.bytes() - at);
+        QS_TRY(submit_and_wait(core_, volume, Op::trim, at, bytes, nullptr));
+    }
+    return core_.forget_volume(volume.uuid);
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,39 @@
+// Gives back the space of deleted volumes in the background, on a thread of its own that starts
+// with the first of them: trims what a volume had, then takes it out of the list of volumes. What
+// is not finished when the array is closed, or fails, goes on at the next opening.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "engine/core.h"
+
+namespace qlcshape {
+
+class Reclaimer {
+  public:
+    // Both must outlive it.
+    Reclaimer(const Options& options, Core& core) : options_(options), core_(core) {}
+    ~Reclaimer();
+
+    void add(Core::Deletion deletion);
+    // Waits until everything is given back; the error if that can't be.
+    Status wait();
+
+  private:
+    void run();
+    Status reclaim(const Core::Deletion& deletion);
+
+    const Options& options_;
+    Core& core_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<Core::Deletion> waiting_;  // the front is under way
+    Status outcome_;
+    std::atomic<bool> stop_{false};
+    std::thread thread_;
+};
+
+}  // namespace qlcshape
