@@ -10,6 +10,7 @@ packages=(
     e2fsprogs xfsprogs mount procps
     qemu-system-x86 busybox-static kmod cpio nvme-cli nbd-client
     redis-tools man-db
+    clang-19 libclang-rt-19-dev
 )
 
 missing=()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a bare Debian 12 to the whole test suite: the release build with every test, then the unit
 # tests and the simulator under ASan and UBSan, then the unit and stress tests under TSan, then the
-# breakages that the simulator must notice.
+# breakages that the simulator must notice, then the fuzzers.
 # --quick: the release build alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -52,6 +52,7 @@ if [ $quick = no ]; then
     summary+=("traces: $(traces release | wc -l) histories, the same in release and asan")
     run_suite tsan unit_tests stress_tests
     run_suite canary canary_tests
+    run_suite fuzz
 fi
 printf '%s\n' "${summary[@]}"
 echo "All passed in $SECONDS s."

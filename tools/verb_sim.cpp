@@ -43,7 +43,8 @@ Result<Campaign> plan(const SimArguments& arguments) {
     campaign.cycles = arguments.cycles;
     if (!profile_of(arguments.profile, campaign.profile)) {
         return fail(Errc::invalid_argument,
-                    "--profile {}: it is one of cuts, media, drives, all, loop", arguments.profile);
+                    "--profile {}: it is one of cuts, media, drives, all, loop, sequences",
+                    arguments.profile);
     }
     unsigned long long first = 0, last = 0;
     int end = 0;
@@ -155,6 +156,7 @@ class Run {
         line("cycles: crash, recovery, all compared", s.recoveries);
         line("power cuts", s.crashes);
         line("  of them during a recovery", s.crashes_in_recovery);
+        line("deaths of the process alone", s.kills);
         line("  longest row of those", s.longest_row);
         line("opens with drives missing", s.degraded_opens);
         line("clean closes, each judged by check", s.judged);
@@ -211,6 +213,7 @@ class Run {
         object["cycles_per_second"] = rate();
         object["cuts"] = s.crashes;
         object["cuts_in_recovery"] = s.crashes_in_recovery;
+        object["kills"] = s.kills;
         object["longest_row_of_cuts"] = s.longest_row;
         object["degraded_opens"] = s.degraded_opens;
         object["clean_closes"] = s.clean_closes;
@@ -267,7 +270,8 @@ void add_sim(CLI::App& app, int& exit_code) {
         "sim", "the engine on simulated drives: power cuts and faults, judged by an oracle");
     verb->add_option("--seeds", arguments->seeds, "A..B: which histories")->capture_default_str();
     verb->add_option("--profile", arguments->profile,
-                     "cuts, media, drives, all: which faults; loop: cuts in a row")
+                     "cuts, media, drives, all: which faults; loop: cuts in a row; sequences: of "
+                     "one to three operations, cut after every event")
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
                      "openings of each history (default 20); with loop the cuts in a row (1000)");

@@ -23,6 +23,7 @@ enum class Canary : std::uint8_t {
     forget_trim,                // GC does not carry tombstones
     ignore_crc,                 // reads return what the drive returned
     table_not_flushed,          // close without writing the table back
+    trust_caches,               // recovery builds on what may be in a drive's cache alone
     decide_late,                // recovery changes the table before its decisions are durable
     keep_unproved_tail,         // segments beyond the frontier count by their header alone
     drop_last_record,           // recovery forgets the newest record of a shard

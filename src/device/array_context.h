@@ -9,6 +9,7 @@
 #include "device/device.h"
 #include "device/io.h"
 #include "format/layout.h"
+#include "format/pmt_page.h"
 
 namespace qlcshape {
 
@@ -32,6 +33,14 @@ struct ArrayContext {
         io.data = block;
         io.point = point;
         return io;
+    }
+
+    // Reads a page of the PMT; false where it is damaged, another one, or says what can't be.
+    // `generation`: the oldest sector's.
+    bool decode_page(const std::byte* block, PageId page, PmtEntry* entries,
+                     std::uint32_t& generation) const {
+        return decode_pmt_page(block, page, array, entries, &generation) &&
+               pmt_entries_fit(entries, layout);
     }
 
     std::uint32_t shard_of(PageId page) const {

@@ -71,6 +71,7 @@ const char* to_string(PersistencePoint point) {
         "snapshot table flush",
         "snapshot write",
         "snapshot flush",
+        "open flush",
         "replay strip write",
         "replay strip flush",
         "table build write",

@@ -47,6 +47,7 @@ enum class PersistencePoint : std::uint8_t {
     snapshot_write,
     snapshot_flush,
     // recovering, opening, closing
+    open_flush,
     replay_strip_write,
     replay_strip_flush,
     table_build_write,

@@ -97,6 +97,7 @@ Status Core::bring_up() {
     crashed.shards = superblock_.shards;
     auto snapshot = load_snapshot(array_, superblock_.epoch, *control_);
     snapshot_generation_ = snapshot ? snapshot->generation : 0;
+    const Team team = recovery_team();
     RecoveryInput input{array_,
                         crashed,
                         superblock_,
@@ -108,6 +109,8 @@ Status Core::bring_up() {
                         keeper,
                         *gate_,
                         *control_,
+                        team,
+                        options_.pmt_cache_bytes,  // the cache is made later
                         counters,
                         options_.progress,
                         [&](std::uint64_t next_version) {
@@ -134,6 +137,17 @@ Status Core::bring_up() {
         if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(v);
     }
     return {};
+}
+
+// As many threads as will run afterwards.
+Team Core::recovery_team() {
+    const std::uint32_t parts = options_.shards + options_.gc_threads;
+    return {parts, [this, parts](const TeamJob& job) {
+                around_.in_parallel(parts, [&](std::uint32_t part) {
+                    const auto queue = around_.make_queue({});
+                    job(part, *queue);
+                });
+            }};
 }
 
 void Core::hand_out_patches() {
@@ -237,7 +251,7 @@ Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArraySt
     superblock_.shards = array_.shards;
     superblock_.next_version = next_version;
     superblock_.next_band_sequence = bands_->next_sequence();
-    QS_TRY(append_superblock(superblock_, members_, *control_));
+    QS_TRY(write_superblock());
     superblock_.complete_generation = superblock_.generation;
     // Only now may the decisions of recovery stand on media.
     bands_->epoch_begun();
@@ -250,9 +264,23 @@ Status Core::complete_epoch() {
     QS_TRY(write_first_snapshot());
     superblock_.next_version = recovered_.next_version;
     superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
-    QS_TRY(append_superblock(superblock_, members_, *control_));
+    QS_TRY(write_superblock());
     superblock_.complete_generation = superblock_.generation;
     return {};
+}
+
+// After one that failed it is not known where on each drive the next one goes: the engine stops.
+Status Core::write_superblock() {
+    if (gate_->failed()) {
+        return fail(Errc::io_error,
+                    "array {}: it stopped when a drive failed; close it and open it again",
+                    superblock_.name);
+    }
+    const Status written = append_superblock(superblock_, members_, *control_);
+    if (written) return {};
+    gate_->fail();
+    for (auto& w : workers_) w->wake();
+    return written;
 }
 
 Status Core::write_band_table(BandKeeper& keeper) {
@@ -322,8 +350,7 @@ Status Core::finish_close() {
     for (std::size_t i = 0; i < static_cast<std::size_t>(Counter::count); ++i) {
         superblock_.counters[i] = total(static_cast<Counter>(i));
     }
-    QS_TRY(append_superblock(superblock_, members_, *control_));
-    return {};
+    return write_superblock();
 }
 
 std::uint64_t Core::total(Counter counter) const {

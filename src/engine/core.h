@@ -30,6 +30,9 @@ struct Surroundings {
     Random& random;
     // Makes a queue; a simulator sets what the queue does instead of sleeping.
     std::function<std::unique_ptr<IoQueue>(std::vector<std::span<std::byte>>)> make_queue;
+    // Runs parts of a job at the same time, or as if.
+    std::function<void(std::uint32_t parts, const std::function<void(std::uint32_t part)>&)>
+        in_parallel;
     // Segments between two snapshots of the PMT; 0: by the size of cache and table.
     std::uint64_t snapshot_interval = 0;
     // Pages of a table that recovery brings up to date and counts before it returns. Of a larger
@@ -110,7 +113,9 @@ class Core {
     Status complete_epoch();
     std::uint64_t snapshot_interval() const;
     Status write_first_snapshot();
+    Team recovery_team();
     void hand_out_patches();
+    Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
     Status write_volumes(const Superblock& before);

@@ -59,7 +59,7 @@ std::vector<Core::Deletion> Core::unfinished_deletions() {
 
 // The table of volumes as it was is put back if it can't be written.
 Status Core::write_volumes(const Superblock& before) {
-    const Status written = append_superblock(superblock_, members_, *control_);
+    const Status written = write_superblock();
     if (!written) {
         superblock_.volumes = before.volumes;
         superblock_.extents = before.extents;

@@ -63,6 +63,14 @@ Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
     return i;
 }
 
+// Part 0 on the caller's thread.
+void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+    std::vector<std::thread> threads;
+    for (std::uint32_t part = 1; part < parts; ++part) threads.emplace_back(job, part);
+    job(0);
+    for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 
 std::uint64_t SystemClock::now_ns() {
@@ -78,9 +86,11 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     auto devices = open_devices(options, Access::read_write, false, &absent);
     if (!devices) return fail(devices.error());
     std::unique_ptr<Impl> impl(new Impl(options));
-    Surroundings around{impl->clock_, impl->random_, [](std::vector<std::span<std::byte>> memory) {
+    Surroundings around{impl->clock_, impl->random_,
+                        [](std::vector<std::span<std::byte>> memory) {
                             return std::make_unique<IoQueue>(std::move(memory));
-                        }};
+                        },
+                        run_in_threads};
     auto core = Core::open(options, std::move(*devices), absent, std::move(around));
     if (!core) return fail(core.error());
     impl->core_ = std::move(*core);

@@ -57,4 +57,13 @@ bool BandPage::valid(const Uuid& array, std::uint64_t page) {
     return true;
 }
 
+bool BandPage::fits(const ArrayLayout& layout) {
+    for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
+        // Its counts are hints: any will do.
+        const BandRecord& r = records()[i];
+        if (r.segments > layout.segments_per_band || r.stream > 1) return false;
+    }
+    return true;
+}
+
 }  // namespace qlcshape

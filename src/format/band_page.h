@@ -59,6 +59,8 @@ class BandPage {
     BandRecord* records() { return reinterpret_cast<BandRecord*>(block_ + sizeof(BandPageHeader)); }
     void seal(const Uuid& array, std::uint64_t page, std::uint64_t generation);
     bool valid(const Uuid& array, std::uint64_t page);
+    // Of a valid one: whether its records are ones that an array of this layout can have.
+    bool fits(const ArrayLayout& layout);
 
   private:
     std::uint32_t computed_crc();

@@ -57,4 +57,8 @@ void encode_pmt_page(const PmtEntry* entries, PageId page, const Uuid& array,
 bool decode_pmt_page(const std::byte* block, PageId page, const Uuid& array, PmtEntry* entries,
                      std::uint32_t* generation = nullptr);
 
+// Whether each entry of a page is one that an array of this layout can have: a mapped one leads to
+// a slot.
+bool pmt_entries_fit(const PmtEntry* entries, const ArrayLayout& layout);
+
 }  // namespace qlcshape

@@ -27,7 +27,18 @@ bool SegmentHeader::valid(const Uuid& array, BandId band, std::uint32_t segment)
     return f.magic == kSegmentMagic && f.format == kFormatVersion && f.array == array &&
            f.band == band.value && f.segment == segment &&
            f.header_blocks == layout_->header_blocks && f.slots == layout_->slots_per_segment &&
-           f.crc == computed_crc();
+           f.crc == computed_crc() && f.frontier <= layout_->segments_per_band &&
+           f.max_version >> kVersionBits == 0 && entries_fit();
+}
+
+bool SegmentHeader::entries_fit() const {
+    for (std::uint32_t slot = 0; slot < layout_->slots_per_segment; ++slot) {
+        const Entry e = entry(slot);
+        if (e.kind == EntryKind::empty) continue;
+        if (page_of(e.lba).value >= layout_->pmt_pages || e.version.value > fixed().max_version)
+            return false;
+    }
+    return true;
 }
 
 }  // namespace qlcshape

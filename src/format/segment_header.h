@@ -62,7 +62,8 @@ class SegmentHeader {
     // Writer: all fields but magic, format, counts and CRC are set before; nothing changes after.
     void seal();
 
-    // Reader: whether these bytes are a whole header of this array at this place. The band's
+    // Reader: whether these bytes are a whole header of this array at this place, and its entries
+    // ones that the array can have. The band's
     // sequence is for the caller to compare: another one means an old life of the band.
     bool valid(const Uuid& array, BandId band, std::uint32_t segment) const;
 
@@ -70,6 +71,7 @@ class SegmentHeader {
     std::byte* at(std::uint32_t slot) const {
         return bytes_ + kSegmentFixedBytes + slot * kEntryBytes;
     }
+    bool entries_fit() const;
     std::uint32_t computed_crc() const;
     const ArrayLayout* layout_;
     std::byte* bytes_;

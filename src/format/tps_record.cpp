@@ -31,4 +31,32 @@ bool TpsRecord::valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoc
            header_bytes() <= bytes_.size() && f.crc == computed_crc();
 }
 
+bool TpsRecord::fits(const ArrayLayout& layout) const {
+    const std::uint32_t entries = fixed().entries;
+    if (bytes() > bytes_.size() || entries > tps_max_entries(layout)) return false;
+    for (std::uint32_t i = 0; i < entries; ++i) {
+        const Entry e = entry(i);
+        if (page_of(e.lba).value >= layout.pmt_pages) return false;
+        if (e.kind == EntryKind::data) continue;
+        if (e.kind != EntryKind::tombstones || e.crc == 0 ||
+            e.crc > kPageEntries - e.lba.value % kPageEntries) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool TpsRecord::payload_whole() const {
+    const std::byte* block = bytes_.data() + header_bytes();
+    std::uint32_t blocks = 0;
+    for (std::uint32_t i = 0; i < fixed().entries; ++i) {
+        const Entry e = entry(i);
+        if (e.kind == EntryKind::tombstones) continue;
+        if (blocks == fixed().payload_blocks || crc32c({block, kBlockBytes}) != e.crc) return false;
+        block += kBlockBytes;
+        ++blocks;
+    }
+    return blocks == fixed().payload_blocks;
+}
+
 }  // namespace qlcshape

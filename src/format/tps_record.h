@@ -72,6 +72,11 @@ class TpsRecord {
     // Whether a record's header of this epoch lies here, whole, written at this place of this ring.
     bool valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key, std::uint32_t shard,
                std::uint64_t position) const;
+    // Of a valid one: whether all of it lies here, and its entries are ones that an array of this
+    // layout can have.
+    bool fits(const ArrayLayout& layout) const;
+    // Of one that fits: whether every block of its payload is as its entry says.
+    bool payload_whole() const;
 
   private:
     std::byte* at(std::uint32_t index) const {

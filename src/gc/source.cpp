@@ -210,19 +210,23 @@ bool Collector::next_trims(Source& s) {
         return true;
     }
     const std::uint32_t slot = s.trim_slot++;
-    if (s.damaged[slot] != 0) {
-        victim_damaged_ = true;
-        s.step = Step::idle;
-        return true;
-    }
     const std::byte* block = slot_data(s, slot);
-    for (std::uint32_t i = 0; i < tombstone_count(block); ++i) {
+    const std::uint32_t count = s.damaged[slot] != 0 ? 0 : tombstone_count(block);
+    bool good = count != 0;
+    for (std::uint32_t i = 0; good && i < count; ++i) {
         const Tombstone t = load_tombstone(block, i);
+        good = page_of(t.lba).value < l.pmt_pages;
         MapItem item;
         item.lba = t.lba;
         item.blocks = t.blocks;
         item.expected = PmtEntry::make_unmapped(Unmapped::trimmed, t.version);
         batch_for(s.batches, t.lba).items.push_back(item);
+    }
+    if (!good) {
+        clear(s.batches, MapKind::tombstone);
+        victim_damaged_ = true;
+        s.step = Step::idle;
+        return true;
     }
     send(s.batches, s.batches_pending);
     return true;

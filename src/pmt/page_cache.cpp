@@ -147,8 +147,8 @@ void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
 void PageCache::loaded(Transfer& transfer) {
     Way& way = *transfer.way;
     const bool whole =
-        transfer.io.error_number == 0 && decode_pmt_page(transfer.block, way.page, array_.array,
-                                                         way.cached.entries, &way.generation);
+        transfer.io.error_number == 0 &&
+        array_.decode_page(transfer.block, way.page, way.cached.entries, way.generation);
     const std::uint8_t tag = written_tag(way.page);
     const bool good = whole && (tag == 0 || tag == tag_of(way.generation));
     met_damage_ |= !good;

@@ -31,7 +31,8 @@ Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
         for (std::size_t i = 0; i < copies.size(); ++i) {
             for (std::uint32_t copy = 0; copy < 2; ++copy) {
                 BandPage seen(copies[i].data() + (page * 2 + copy) * kBlockBytes);
-                if (ios[i].error_number != 0 || !seen.valid(array.array, page)) continue;
+                if (ios[i].error_number != 0 || !seen.valid(array.array, page) || !seen.fits(l))
+                    continue;
                 if (!best || seen.header().generation > best->header().generation) best = seen;
             }
         }

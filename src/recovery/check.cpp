@@ -92,7 +92,8 @@ class Check {
         auto page = [&](PageId id, const PmtEntry* expected, const Version*) -> Status {
             const Io io = array_.pmt_io(IoKind::read, id, block.data());
             const Status read = run(queue_, io);
-            if (!read || !decode_pmt_page(block.data(), id, array_.array, entries.data())) {
+            std::uint32_t generation;
+            if (!read || !array_.decode_page(block.data(), id, entries.data(), generation)) {
                 problem("{} at offset {}: page {} of the table is damaged", io.device->path(),
                         io.offset, id.value);
                 return {};
@@ -100,7 +101,7 @@ class Check {
             compare(id, entries.data(), expected);
             return {};
         };
-        auto totals = build_table(array_, counting_, scan_, page, progress_);
+        auto totals = build_table(array_, counting_, team_of_one(queue_), 0, page, progress_);
         if (!totals) return fail(totals.error());
         compare_counts(*totals);
         return {};

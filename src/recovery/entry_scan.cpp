@@ -76,14 +76,18 @@ class EntryScan {
     Status see_trims(const TrimSlot& t) {
         const std::byte* block =
             scan_.read_block(range_.band, range_.sequence, t.segment, t.slot, t.entry);
-        if (block == nullptr) {
+        const std::uint32_t count = block == nullptr ? 0 : tombstone_count(block);
+        bool good = count != 0;
+        for (std::uint32_t i = 0; i < count; ++i)
+            good &= page_of(load_tombstone(block, i).lba).value < l_.pmt_pages;
+        if (!good) {
             return fail(
                 Errc::damaged,
                 "band {} segment {}: a block of tombstones is damaged and can't be rebuilt from "
                 "the other strips; trimmed blocks might come back, so the table can't be rebuilt",
                 range_.band.value, t.segment);
         }
-        for (std::uint32_t i = 0; i < tombstone_count(block); ++i) {
+        for (std::uint32_t i = 0; i < count; ++i) {
             const Tombstone trim = load_tombstone(block, i);
             see_({trim.lba, trim.blocks, trim.version, range_.sequence,
                   PmtEntry::make_unmapped(Unmapped::trimmed, trim.version)});

@@ -272,7 +272,8 @@ class Recovery {
             const BandRecord& r = present[i];
             if (r.counts()) counting.push_back({BandId(i), r.sequence, 0, r.segments});
         }
-        auto totals = build_table(in_.array, counting, scan_, page, in_.progress);
+        auto totals =
+            build_table(in_.array, counting, in_.team, in_.memory_bytes, page, in_.progress);
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
         QS_TRY(flush_scm(in_.array, in_.queue, PersistencePoint::table_build_flush));

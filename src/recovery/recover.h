@@ -17,6 +17,7 @@
 #include <string>
 
 #include "band/keeper.h"
+#include "device/team.h"
 #include "format/snapshot_record.h"
 #include "format/superblock.h"
 #include "qlcshape/options.h"
@@ -58,6 +59,8 @@ struct RecoveryInput {
     BandKeeper& keeper;
     SpaceGate& gate;
     IoQueue& queue;
+    const Team& team;            // for what is shared out
+    std::uint64_t memory_bytes;  // DRAM that may be used for a while, if it is much
     Counters& counters;
     const Progress& progress;
     // Called when all that recovery keeps is in segments of the new epoch, and before the table is

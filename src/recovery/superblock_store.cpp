@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/buffer.h"
+#include "base/canary.h"
 
 namespace qlcshape {
 
@@ -142,6 +143,19 @@ std::optional<Places> own_places(Device& device, IoQueue& queue) {
     return Places{peek->record_bytes, peek->unit_bytes};
 }
 
+// A process that died may have left in the drives' caches what it never flushed. What is read from
+// here on must be there after a power cut, too: superblocks are replaced on the strength of it, and
+// what recovery finds, it decides for good.
+Status flush_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
+    std::vector<Io> flushes(devices.size());
+    for (std::size_t i = 0; i < flushes.size(); ++i) {
+        flushes[i].kind = IoKind::flush;
+        flushes[i].point = PersistencePoint::open_flush;
+        flushes[i].device = devices[i].get();
+    }
+    return run(queue, flushes);
+}
+
 using Findings = std::vector<Result<Found>>;
 
 // Each device by its own first block; those that have none there by the places that others tell.
@@ -231,6 +245,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
             "the array created?",
             absent);
     }
+    if (!canary(Canary::trust_caches)) QS_TRY(flush_all(devices, queue));
     Findings found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
     std::size_t newest = 0;

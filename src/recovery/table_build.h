@@ -1,6 +1,6 @@
 // Builds the PMT from segment headers alone: for each LBA the newest version that any counting
 // segment has, and of equal ones (GC's copies) either. In passes over ranges of LBAs, so that
-// memory stays bounded: each pass reads every header once. Every call blocks.
+// memory stays bounded: each pass reads every header once, shared out by bands. Every call blocks.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "device/array_context.h"
+#include "device/team.h"
 #include "format/pmt_page.h"
 #include "qlcshape/options.h"
 #include "recovery/entry_scan.h"
@@ -22,13 +23,15 @@ struct TableTotals {
     std::vector<std::uint32_t> tombstones;  // by band: blocks of tombstones, and poisoned entries
 };
 
-// DRAM for one pass; 24 bytes an LBA.
+// The least DRAM for one pass; 24 bytes an LBA.
 inline constexpr std::uint64_t kTableBuildBytes = 256 * MiB;
 
-// Calls `page` with each page of the table in order, and the version of each entry.
+// `memory_bytes`: DRAM for one pass, if that is more. Calls `page` with each page of the table in
+// order, and the version of each entry.
 using SeePage =
     std::function<Status(PageId page, const PmtEntry* entries, const Version* versions)>;
 Result<TableTotals> build_table(const ArrayContext& array, const std::vector<SegmentRange>& bands,
-                                SegmentScan& scan, const SeePage& page, const Progress& progress);
+                                const Team& team, std::uint64_t memory_bytes, const SeePage& page,
+                                const Progress& progress);
 
 }  // namespace qlcshape

@@ -203,8 +203,8 @@ class Update {
         for (std::size_t i = 0; i < used_ && !out_.impossible; ++i) {
             Page& p = pages_[i];
             p.changed = false;
-            out_.impossible = !decode_pmt_page(blocks_.data() + i * kBlockBytes, p.id,
-                                               in_.array.array, p.entries.data(), &p.generation);
+            out_.impossible = !in_.array.decode_page(blocks_.data() + i * kBlockBytes, p.id,
+                                                     p.entries.data(), p.generation);
         }
         return !out_.impossible;
     }

@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/canary.h"
-#include "base/crc32c.h"
 #include "format/tps_record.h"
 
 namespace qlcshape {
@@ -47,24 +46,9 @@ void find_records(const ArrayContext& array, std::uint32_t shard, const Buffer& 
     for (std::uint64_t at = 0; at < ring.size(); at += kBlockBytes) {
         TpsRecord record(ring.span().subspan(at));
         if (!record.valid(array.array, array.epoch, array.epoch_key, shard, at)) continue;
-        if (record.bytes() > ring.size() - at) continue;
+        if (!record.fits(array.layout)) continue;
         found[record.fixed().sequence].push_back(record);
     }
-}
-
-bool payload_whole(TpsRecord& record) {
-    const auto* data = reinterpret_cast<const std::byte*>(&record.fixed()) + record.header_bytes();
-    std::uint32_t block = 0;
-    for (std::uint32_t i = 0; i < record.fixed().entries; ++i) {
-        const Entry e = record.entry(i);
-        if (e.kind == EntryKind::tombstones) continue;
-        if (block == record.fixed().payload_blocks ||
-            crc32c({data + std::uint64_t{block} * kBlockBytes, kBlockBytes}) != e.crc) {
-            return false;
-        }
-        ++block;
-    }
-    return block == record.fixed().payload_blocks;
 }
 
 void keep(TpsRecord& record, TpsContents& contents) {
@@ -99,7 +83,7 @@ Status take_shard(const ArrayContext& array, std::uint32_t shard, Candidates& fo
         TpsRecord* whole = nullptr;
         if (it != found.end()) {
             for (TpsRecord& copy : it->second) {
-                if (whole == nullptr && payload_whole(copy)) whole = &copy;
+                if (whole == nullptr && copy.payload_whole()) whole = &copy;
             }
         }
         if (canary(Canary::drop_last_record) && it != found.end() && std::next(it) == found.end())

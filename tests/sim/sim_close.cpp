@@ -9,14 +9,19 @@
 namespace qlcshape::sim {
 
 void History::crash() {
-    world_.cut();
-    ++result_.crashes;
+    if (world_.dead() || !rng_.chance(1, 3)) {
+        world_.cut();
+        ++result_.crashes;
+    } else {
+        world_.kill();
+        ++result_.kills;
+    }
     drop();
 }
 
-// Ends an opening whose power is gone: everything in flight has failed.
+// Ends an opening whose power or process is gone: everything in flight has failed.
 void History::drop() {
-    if (!world_.dead()) world_.cut();
+    world_.cut();
     for (int round = 0; round < 1000; ++round) {
         bool any = false;
         for (const auto& w : core_->workers()) any |= w->poll(core_->phase());

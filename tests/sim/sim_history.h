@@ -1,8 +1,10 @@
-// The history that one seed makes: what run_history() drives. Four files by subject: sim_run.cpp
+// The history that one seed makes: what run_history() drives. Five files by subject: sim_run.cpp
 // (its shape and its cycles), sim_open.cpp (opening and comparing), sim_load.cpp (load and
-// volumes), sim_close.cpp (crash, clean close, the judge).
+// volumes), sim_close.cpp (crash, clean close, the judge), sim_sequence.cpp (short sequences of
+// operations, cut after every event).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -12,6 +14,7 @@
 #include "engine/core.h"
 #include "oracle.h"
 #include "sim_run.h"
+#include "sim_sequence.h"
 #include "sim_world.h"
 
 namespace qlcshape::sim {
@@ -22,6 +25,10 @@ class History {
   public:
     History(std::uint64_t seed, Profile profile);
     RunResult run(std::uint32_t cycles);
+    // See run_sequence().
+    void prepare_sequences();
+    void run_sequence(std::uint64_t number, SequenceResult& result);
+    const std::string& violation() const { return result_.violation; }
 
   private:
     struct SimVolume {
@@ -47,7 +54,11 @@ class History {
     enum class Pattern : std::uint64_t { random, sequential, skewed, hot, count };
 
     // sim_run.cpp
+    struct Kinds {
+        bool qlc_cache, scm_cache, discard_clears, zoned;
+    };
     void shape();
+    void add_media(std::uint64_t bands, Kinds kinds);
     void choose_weak();
     bool create();
     void cycle();
@@ -96,6 +107,15 @@ class History {
     void done(SimOp& op, const Status& status);
     void wait_for_requests();
 
+    // sim_sequence.cpp
+    void shape_for_sequences();
+    void do_step(Step step);
+    void one_op(Op kind, std::uint64_t first_block, std::uint64_t blocks);
+    void wait_and_cut(const std::function<bool()>& done, const char* what);
+    void cut_here();
+    void rest();
+    void tell(SequenceResult& result) const;
+
     // sim_close.cpp
     void crash();
     void drop();
@@ -135,6 +155,8 @@ class History {
     Pattern pattern_ = Pattern::random;
     bool trims_ = false, large_ = false, partial_ = false, reads_ = false, volume_changes_ = false;
     std::uint64_t cursor_ = 0;
+
+    SequenceResult* cuts_ = nullptr;  // not null: every event is followed by a cut, in a child
 };
 
 // A sector full of one stamp; nothing where it is not.

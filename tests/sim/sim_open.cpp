@@ -40,8 +40,14 @@ std::unique_ptr<IoQueue> History::queue() {
 Result<std::unique_ptr<Core>> History::try_open() {
     options_.shards = static_cast<std::uint32_t>(1 + rng_.below(max_shards_));
     options_.pmt_cache_bytes = options_.shards * PageCache::kSetBytes * (1 + rng_.below(2));
-    Surroundings around{world_, rng_, [this](std::vector<std::span<std::byte>>) { return queue(); },
-                        1 + rng_.below(40), counted_pages_};
+    Surroundings around{world_,
+                        rng_,
+                        [this](std::vector<std::span<std::byte>>) { return queue(); },
+                        [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+                            for (std::uint32_t part = 0; part < parts; ++part) job(part);
+                        },
+                        1 + rng_.below(40),
+                        counted_pages_};
     return Core::open(options_, devices(), "", std::move(around));
 }
 
@@ -111,7 +117,7 @@ bool History::open_through_cuts() {
         if (cut && spoilt && rng_.chance(1, 2))
             plan_cut(400, PersistencePoint::table_build_write, PersistencePoint::table_build_flush);
         else if (cut)
-            plan_cut(400, PersistencePoint::replay_strip_write, kLastPoint);
+            plan_cut(400, PersistencePoint::open_flush, kLastPoint);
         if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {
             world_.cut_after(0);
             if (opened_ == 0 && !make_first_volumes()) return false;
@@ -120,6 +126,8 @@ bool History::open_through_cuts() {
             if (look == Look::wrong) return false;
             if (look == Look::good) break;
             ++result_.stops;
+            // That the table is damaged is told on the media soon after; the power may go before.
+            for (int i = 0; tries != 0 && i < 5000; ++i) poll_something();
             crash();
             continue;
         }
@@ -139,13 +147,15 @@ bool History::open_through_cuts() {
     return true;
 }
 
-// Those that must be there are; those whose creation or deletion was cut off may be.
+// Those that must be there are; those whose creation or deletion was cut off may be. An opening for
+// reading decides nothing: the one drive that knows of a volume may be missing.
 bool History::find_volumes() {
     std::erase_if(volumes_, [&](const std::unique_ptr<SimVolume>& v) {
         auto found = core_->volume(v->name);
         if (found) {
+            if (core_->read_only() && v->maybe_sectors != 0) return false;
             v->state = *found;
-            v->certain = true;
+            v->certain |= !core_->read_only();
             if (v->maybe_sectors != 0 && v->state->bytes() == v->maybe_sectors * kSectorBytes) {
                 v->sectors = v->maybe_sectors;
                 v->oracle.resize(v->sectors);
@@ -156,7 +166,7 @@ bool History::find_volumes() {
             return false;
         }
         if (v->certain) violate(fmt::format("volume {} is gone", v->name));
-        return true;
+        return !core_->read_only();
     });
     for (const VolumeInfo& info : core_->volumes()) {
         if (std::none_of(volumes_.begin(), volumes_.end(),
@@ -177,6 +187,7 @@ void History::check_sector(const SimVolume& volume, std::uint64_t sector, const 
 // With `settle` what is seen must stay: recovery has decided.
 History::Look History::compare_all(bool settle) {
     for (const auto& volume : volumes_) {
+        if (!volume->state) continue;
         const Look look = compare(*volume, settle);
         if (look != Look::good) return look;
     }

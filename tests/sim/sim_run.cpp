@@ -9,7 +9,7 @@ namespace qlcshape::sim {
 
 History::History(std::uint64_t seed, Profile profile)
     : world_(seed, profile), rng_(world_.random()) {
-    shape();
+    profile == Profile::sequences ? shape_for_sequences() : shape();
 }
 
 // Small arrays, so that GC must run and a recovery is short.
@@ -35,26 +35,29 @@ void History::shape() {
         div_up(kRamSegments * max_shards_ + kGcTargets * options_.gc_threads, segments) + 1;
     const std::uint64_t least =
         4 + options_.gc_threads + recovery + std::max<std::uint64_t>(400 / percent + 1, 8);
-    const std::uint64_t bands = least + rng_.below(25);
+    add_media(least + rng_.below(25), {qlc_cache, scm_cache, clears, zoned});
+    counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
+    choose_weak();
+    ops_.resize(1 + rng_.below(24));
+    for (SimOp& op : ops_) op.data = Buffer(kLargest);
+}
+
+void History::add_media(std::uint64_t bands, Kinds kinds) {
     const std::uint64_t units = round_up(64 * KiB, options_.band_bytes) / options_.band_bytes * 2;
     for (std::uint32_t i = 0; i < options_.data_strips + 2; ++i) {
         media_.push_back(&world_.add(fmt::format("qlc{}", i), (bands + units) * options_.band_bytes,
-                                     qlc_cache, clears));
+                                     kinds.qlc_cache, kinds.discard_clears));
         media_.back()->qlc = true;
-        if (zoned) media_.back()->make_zoned(options_.band_bytes);
+        if (kinds.zoned) media_.back()->make_zoned(options_.band_bytes);
         options_.devices.push_back({Role::qlc, media_.back()->name, 0});
     }
     const std::uint64_t ring =
         ArrayLayout::min_tps_ring_bytes(options_.data_strips * options_.strip_bytes);
     for (std::uint32_t i = 0; i < 2; ++i) {
-        media_.push_back(
-            &world_.add(fmt::format("scm{}", i), 4 * MiB + ring * max_shards_, scm_cache, true));
+        media_.push_back(&world_.add(fmt::format("scm{}", i), 4 * MiB + ring * max_shards_,
+                                     kinds.scm_cache, true));
         options_.devices.push_back({Role::scm, media_.back()->name, 0});
     }
-    counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
-    choose_weak();
-    ops_.resize(1 + rng_.below(24));
-    for (SimOp& op : ops_) op.data = Buffer(kLargest);
 }
 
 // What redundancy promises: any two QLC drives and one mirror of the TPS.
@@ -154,6 +157,7 @@ void RunCounts::add(const RunCounts& o) {
     recoveries += o.recoveries;
     crashes += o.crashes;
     crashes_in_recovery += o.crashes_in_recovery;
+    kills += o.kills;
     longest_row = std::max(longest_row, o.longest_row);
     clean_closes += o.clean_closes;
     judged += o.judged;
@@ -179,6 +183,7 @@ void RunCounts::add(const RunCounts& o) {
 }
 
 RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile) {
+    if (profile == Profile::sequences) return run_sequence(seed);
     return History(seed, profile).run(cycles);
 }
 

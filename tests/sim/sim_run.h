@@ -17,6 +17,7 @@ struct RunCounts {
     std::uint64_t recoveries = 0;  // after a crash, that came through: everything compared
     std::uint64_t crashes = 0;     // power cuts, those while recovering included
     std::uint64_t crashes_in_recovery = 0;
+    std::uint64_t kills = 0;        // the process died and the power stayed
     std::uint64_t longest_row = 0;  // of cuts, each during the recovery before it
     std::uint64_t clean_closes = 0;
     std::uint64_t judged = 0;  // by check
@@ -38,7 +39,8 @@ struct RunResult : RunCounts {
     std::uint64_t trace = 0;
 };
 
-// `cycles`: openings of the array; under `loop` the cuts in a row.
+// `cycles`: openings of the array; under `loop` the cuts in a row. Under `sequences` a seed is the
+// number of a sequence (sim_sequence.h).
 RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile = Profile::cuts);
 std::uint32_t usual_cycles(Profile profile);
 

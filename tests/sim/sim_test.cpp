@@ -42,6 +42,16 @@ TEST_CASE("sim: cuts in a row, each during the recovery before it") {
     run_seeds(Profile::loop, 1, 2, 100);
 }
 
+// `qlcshape sim --seeds 1..584 --profile sequences` runs all of up to three operations. A process
+// under AddressSanitizer takes long to fork: there it is those that need few events.
+TEST_CASE("sim: single operations, the power cut after every device event") {
+#ifdef __SANITIZE_ADDRESS__
+    run_seeds(Profile::sequences, 1, 4);
+#else
+    run_seeds(Profile::sequences, 1, 8);
+#endif
+}
+
 // How many seeds that takes is printed; that it takes no more is checked.
 TEST_CASE("sim: the power is cut at every persistence point") {
     constexpr std::uint64_t kMost = 250;

@@ -289,6 +289,33 @@ void World::cut() {
     cut_off(nullptr);
 }
 
+// Drives have what they took, in their caches or on media, and finish what they were given.
+void World::kill() {
+    if (dead_) return;
+    dead_ = true;
+    cut_after(0);
+    last_point_ = PersistencePoint::none;
+    std::vector<Pending> ended;
+    for (auto* list : {&pending_, &delayed_}) {
+        ended.insert(ended.end(), list->begin(), list->end());
+        list->clear();
+    }
+    std::sort(ended.begin(), ended.end(),
+              [](const Pending& a, const Pending& b) { return a.order < b.order; });
+    for (const Pending& p : ended) {
+        const bool taken = p.media->zoned() || random_.chance(1, 2);
+        if (p.error == 0 && taken && p.io->kind == IoKind::write) write(p, Fault::none);
+        if (p.error == 0 && taken && p.io->kind == IoKind::discard) discard(p);
+        p.queue->complete(*p.io, ENODEV);
+    }
+    for (auto& m : media_) {
+        for (Media::Zone& zone : m->zones) {
+            zone.in_flight = 0;
+            zone.failing = false;
+        }
+    }
+}
+
 void World::power_on() {
     dead_ = false;
     for (auto& media : media_) media->gone = false;

@@ -44,6 +44,9 @@ class World : public Clock {
     // Power goes now. Everything in flight ends in an error, and so does all that is submitted
     // until power_on().
     void cut();
+    // The process dies and the power stays: what is in flight is done or was never begun, and what
+    // drives have in their caches they keep. Else as cut().
+    void kill();
     bool dead() const { return dead_; }
     // Drives that were gone are back, too.
     void power_on();

@@ -1,8 +1,12 @@
 // Real threads, for the sanitizers: clients, shards, GC and volume changes at once, every read
 // compared.
+#include <unistd.h>
+
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -139,4 +143,64 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
     REQUIRE(report);
     CHECK(report->problems_found == 0);
     forget(options);
+}
+
+namespace {
+
+// What a crash leaves, and without a snapshot: copies of the drives while nothing is in flight.
+void copy_without_snapshots(const std::filesystem::path& from, const std::filesystem::path& to) {
+    std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+    std::fstream file(to, std::ios::binary | std::ios::in | std::ios::out);
+    std::vector<char> block(kBlock);
+    for (std::streamoff at = 0; file.read(block.data(), kBlock); at += kBlock) {
+        if (std::memcmp(block.data(), "SHPESNP1", 8) != 0) continue;
+        block.assign(kBlock, 0);
+        file.seekp(at).write(block.data(), kBlock);
+        file.seekg(at + static_cast<std::streamoff>(kBlock));
+    }
+}
+
+}  // namespace
+
+TEST_CASE("stress: several threads build the table from headers") {
+    const auto folder =
+        std::filesystem::temp_directory_path() / ("qlcshape-stress-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder / "crashed");
+    Options options = small_array(2);
+    Options crashed = options;
+    for (std::size_t i = 0; i < options.devices.size(); ++i) {
+        const std::string name = "drive" + std::to_string(i);
+        options.devices[i].path = folder / name;
+        crashed.devices[i].path = folder / "crashed" / name;
+    }
+    REQUIRE(Engine::create(options));
+    {
+        auto engine = Engine::open(options);
+        INFO((engine ? std::string() : engine.error().message));
+        REQUIRE(engine);
+        REQUIRE((*engine)->create_volume("v", 20 * MiB));
+        auto volume = (*engine)->open_volume("v");
+        REQUIRE(volume);
+        std::vector<std::byte> data(64 * kBlock);
+        for (std::uint64_t at = 0; at < 2 * volume->blocks(); at += 64) {
+            fill(data, at + 1);
+            REQUIRE(volume->write(at % volume->blocks(), data));
+        }
+        for (std::size_t i = 0; i < options.devices.size(); ++i)
+            copy_without_snapshots(options.devices[i].path, crashed.devices[i].path);
+    }
+    auto engine = Engine::open(crashed);
+    REQUIRE(engine);
+    CHECK((*engine)->stats().recovery.kind == "full");
+    auto volume = (*engine)->open_volume("v");
+    REQUIRE(volume);
+    std::vector<std::byte> seen(64 * kBlock), right(64 * kBlock);
+    std::uint64_t wrong = 0;
+    for (std::uint64_t at = 0; at < volume->blocks(); at += 64) {
+        fill(right, volume->blocks() + at + 1);
+        if (!volume->read(at, seen) || seen != right) ++wrong;
+    }
+    CHECK(wrong == 0);
+    CHECK((*engine)->close());
+    std::filesystem::remove_all(folder);
 }

@@ -77,7 +77,7 @@ struct Array {
         while (segment.room() != 0) {
             std::byte* data = segment.slot_data(segment.fill());
             for (std::size_t at = 0; at < kBlockBytes; at += 8) store(data + at, random.next());
-            lbas.emplace_back(random.below(1 << 20));
+            lbas.emplace_back(random.below(l.pmt_pages * kPageEntries));
             segment.append({EntryKind::data, lbas.back(), Version(7), crc32c({data, kBlockBytes})});
         }
         segment.finish_filling();

@@ -99,11 +99,13 @@ TEST_CASE("tombstones: a full block of them") {
     CHECK(tombstone_count(block.data()) == 0);
     std::vector<Tombstone> stones;
     for (std::uint32_t i = 0; i < kTombstonesPerBlock; ++i) {
-        stones.push_back({Lba(random.below(kMaxLba + 1)),
-                          static_cast<std::uint32_t>(random.below(kPageEntries)) + 1,
-                          Version(random.below(kMaxVersion + 1))});
+        stones.push_back(
+            {Lba(random.below(kMaxLba + 1)), 1, Version(random.below(kMaxVersion + 1))});
+        // To the end of its page, at the most.
+        const std::uint64_t most = kPageEntries - stones.back().lba.value % kPageEntries;
+        stones.back().blocks += static_cast<std::uint32_t>(random.below(most));
     }
-    stones[0] = {Lba(kMaxLba), kPageEntries, Version(kMaxVersion)};
+    stones[0] = {Lba(kMaxLba - kPageEntries + 1), kPageEntries, Version(kMaxVersion)};
     stones[1] = {Lba(0), 1, Version(0)};
     for (std::uint32_t i = 0; i < stones.size(); ++i) {
         store_tombstone(block.data(), i, stones[i]);
@@ -247,8 +249,10 @@ TEST_CASE("segment header: sealed and valid, and each flipped byte is seen") {
     std::vector<Entry> entries;
     for (std::uint32_t slot = 0; slot < l.slots_per_segment; ++slot) {
         entries.push_back(random_entry(random));
+        entries.back().lba.value %= l.pmt_pages * kPageEntries;
         header.set_entry(slot, entries.back());
     }
+    header.fixed().max_version = kMaxVersion;
     CHECK_FALSE(header.valid(uuid(1), BandId(5), 6));
     header.seal();
     REQUIRE(header.valid(uuid(1), BandId(5), 6));
