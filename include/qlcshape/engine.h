@@ -45,11 +45,14 @@ class Engine {
     // has more reads as zeroes. What is cut off a smaller one is trimmed and lost: requests there
     // are refused from now on, and this waits for those in flight. A crash leaves the old size
     // (with some or all of what was to be cut off as zeroes) or the new one. Errors: not_found,
-    // invalid_argument, no_space, busy (the volume is being resized already), read_only.
+    // invalid_argument, no_space, busy (the volume is being resized already), read_only; io_error:
+    // what was to be cut off is refused until the array is opened anew, with the one size or the
+    // other.
     Status resize_volume(const std::string& name, std::uint64_t bytes);
     // The volume is gone when this returns, through any crash, and its name is free; handles to it
     // fail. Its space comes back in the background, also over several openings; until then it
-    // counts as promised, and a create or resize that needs it waits for it.
+    // counts as promised, and a create or resize that needs it waits for it. After an io_error the
+    // volume can't be used before the array is opened anew, and may be gone then.
     Status delete_volume(const std::string& name);
     // Waits until the space of all deleted volumes is back. An error says why it can't be yet.
     Status finish_deletions();

@@ -33,13 +33,15 @@ Result<Core::Deletion> Core::begin_delete(const std::string& name) {
     const Superblock before = superblock_;
     const auto at = find_volume(superblock_, name) - superblock_.volumes.data();
     superblock_.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
-    QS_TRY(write_volumes(before));
+    const Status written = write_volumes(before);
+    // Also after an error: it may have come to a drive, so nothing more may be acknowledged.
     volumes_.erase(it);
     state->deleted = true;
+    deleted_.push_back(state);
+    QS_TRY(written);
     // For the trim, since requests through the other are refused from now on.
     auto trimming = std::make_shared<VolumeState>(*this, state->name, state->uuid, state->bytes(),
                                                   state->extents());
-    deleted_.push_back(state);
     deleted_.push_back(trimming);
     return Deletion{state, trimming};
 }
@@ -106,7 +108,7 @@ Status Core::finish_resize(const Resize& resize, const Status& trimmed) {
         done = resize_volume(superblock_, array_.layout, state.name, resize.bytes);
         if (done) done = write_volumes(before);
     }
-    if (!done) state.set_bytes(resize.from);
+    // After an error the smaller size may have come to a drive, so what was cut off stays refused.
     return done;
 }
 

@@ -39,6 +39,7 @@ void History::delete_volume() {
     volumes_[which]->certain = false;
     auto deletion = core_->begin_delete(volumes_[which]->name);
     if (!deletion) {
+        volumes_[which]->state = nullptr;
         if (!may_stop()) violate("begin_delete: " + deletion.error().message);
         return;
     }
@@ -102,6 +103,7 @@ void History::resize_volume() {
     while (!resize->trimming->idle()) poll_something();
     const Status done = core_->finish_resize(*resize, trimmed);
     if (!done) {
+        v.state = nullptr;
         if (!may_stop()) violate("finish_resize: " + done.error().message);
         return;
     }
