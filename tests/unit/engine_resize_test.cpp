@@ -6,46 +6,11 @@
 #include <thread>
 #include <vector>
 
-#include "base/types.h"
-#include "device/device.h"
-#include "qlcshape/engine.h"
+#include "test_array.h"
 
 using namespace qlcshape;
 
 namespace {
-
-struct TestArray {
-    Options options;
-
-    TestArray() {
-        options.name = "resize";
-        options.data_strips = 2;
-        options.strip_bytes = 64 * KiB;
-        options.band_bytes = 512 * KiB;
-        options.pmt_cache_bytes = MiB;
-        for (int i = 0; i < 6; ++i) {
-            options.devices.push_back({i < 4 ? Role::qlc : Role::scm,
-                                       "memory:engine_resize_test_" + std::to_string(i),
-                                       i < 4 ? 40 * MiB : 16 * MiB});
-        }
-        const Status created = Engine::create(options);
-        if (!created) FAIL(created.error().message);
-    }
-    ~TestArray() {
-        for (const DeviceOptions& d : options.devices) forget_memory_device(d.path);
-    }
-    void use(const std::function<void(Engine&)>& what) const {
-        auto engine = Engine::open(options);
-        if (!engine) FAIL(engine.error().message);
-        what(**engine);
-        const Status closed = (*engine)->close();
-        if (!closed) FAIL(closed.error().message);
-    }
-};
-
-std::vector<std::byte> bytes_of(std::uint64_t size, int value) {
-    return std::vector<std::byte>(size, static_cast<std::byte>(value));
-}
 
 bool holds(const Volume& v, std::uint64_t from, std::uint64_t bytes, int value) {
     std::vector<std::byte> read(bytes, std::byte{0xcc});
@@ -59,7 +24,7 @@ bool refused(const Status& status, Errc code) { return !status && status.error()
 }  // namespace
 
 TEST_CASE("engine resize: a larger volume has what it had, and zeroes behind") {
-    const TestArray array;
+    const TestArray array("engine_resize");
     array.use([](Engine& e) {
         REQUIRE(e.create_volume("v", 3 * MiB));
         REQUIRE(e.create_volume("in_the_way", 3 * MiB));
@@ -88,7 +53,7 @@ TEST_CASE("engine resize: a larger volume has what it had, and zeroes behind") {
 }
 
 TEST_CASE("engine resize: what was cut off is zeroes when the volume grows again, and space") {
-    const TestArray array;
+    const TestArray array("engine_resize");
     array.use([](Engine& e) {
         REQUIRE(e.create_volume("v", 8 * MiB));
         const Volume v = *e.open_volume("v");
@@ -120,7 +85,7 @@ TEST_CASE("engine resize: what was cut off is zeroes when the volume grows again
 }
 
 TEST_CASE("engine resize: what is refused changes nothing") {
-    const TestArray array;
+    const TestArray array("engine_resize");
     array.use([](Engine& e) {
         const std::uint64_t writable = e.stats().space.writable_bytes;
         REQUIRE(e.create_volume("v", MiB));
@@ -144,7 +109,7 @@ TEST_CASE("engine resize: what is refused changes nothing") {
 }
 
 TEST_CASE("engine resize: under load") {
-    const TestArray array;
+    const TestArray array("engine_resize");
     array.use([](Engine& e) {
         REQUIRE(e.create_volume("v", 8 * MiB));
         const Volume v = *e.open_volume("v");

@@ -5,46 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "base/types.h"
-#include "device/device.h"
-#include "qlcshape/engine.h"
+#include "test_array.h"
 
 using namespace qlcshape;
 
 namespace {
-
-struct TestArray {
-    Options options;
-
-    TestArray() {
-        options.name = "volumes";
-        options.data_strips = 2;
-        options.strip_bytes = 64 * KiB;
-        options.band_bytes = 512 * KiB;
-        options.pmt_cache_bytes = MiB;
-        for (int i = 0; i < 6; ++i) {
-            options.devices.push_back({i < 4 ? Role::qlc : Role::scm,
-                                       "memory:engine_volumes_test_" + std::to_string(i),
-                                       i < 4 ? 40 * MiB : 16 * MiB});
-        }
-        const Status created = Engine::create(options);
-        if (!created) FAIL(created.error().message);
-    }
-    ~TestArray() {
-        for (const DeviceOptions& d : options.devices) forget_memory_device(d.path);
-    }
-    void use(const std::function<void(Engine&)>& what) const {
-        auto engine = Engine::open(options);
-        if (!engine) FAIL(engine.error().message);
-        what(**engine);
-        const Status closed = (*engine)->close();
-        if (!closed) FAIL(closed.error().message);
-    }
-};
-
-std::vector<std::byte> bytes_of(std::uint64_t size, int value) {
-    return std::vector<std::byte>(size, static_cast<std::byte>(value));
-}
 
 bool holds(const Volume& v, std::uint64_t lba, std::uint64_t bytes, int value) {
     std::vector<std::byte> read(bytes, std::byte{0xcc});
@@ -63,7 +28,7 @@ void check(const Status& refused, Errc code, const std::string& names = "") {
 }  // namespace
 
 TEST_CASE("engine volumes: each has its own blocks") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         for (int i = 1; i <= 5; ++i) {
             const std::string name = "v" + std::to_string(i);
@@ -97,7 +62,7 @@ TEST_CASE("engine volumes: each has its own blocks") {
 }
 
 TEST_CASE("engine volumes: names and sizes that are refused") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         const std::uint64_t writable = e.stats().space.writable_bytes;
         check(e.create_volume("", MiB), Errc::invalid_argument);
@@ -126,7 +91,7 @@ TEST_CASE("engine volumes: names and sizes that are refused") {
 }
 
 TEST_CASE("engine volumes: as many as there may be") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         for (int i = 0; i < 128; ++i) REQUIRE(e.create_volume("v" + std::to_string(i), 4096));
         check(e.create_volume("one_more", 4096), Errc::no_space, "128");
@@ -140,7 +105,7 @@ TEST_CASE("engine volumes: as many as there may be") {
 }
 
 TEST_CASE("engine volumes: requests that are refused") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         REQUIRE(e.create_volume("v", MiB));
         const Volume v = *e.open_volume("v");
@@ -165,7 +130,7 @@ TEST_CASE("engine volumes: requests that are refused") {
 }
 
 TEST_CASE("engine volumes: a handle to a deleted volume fails") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         REQUIRE(e.create_volume("v", MiB));
         const Volume v = *e.open_volume("v");
@@ -183,7 +148,7 @@ TEST_CASE("engine volumes: a handle to a deleted volume fails") {
 }
 
 TEST_CASE("engine volumes: which blocks are mapped") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     std::vector<std::uint8_t> expected(5 * MiB / 4096, 0);
     const auto check_map = [&](const Volume& v) {
         std::vector<std::uint8_t> map(expected.size(), 0xcc);
@@ -221,7 +186,7 @@ TEST_CASE("engine volumes: which blocks are mapped") {
 }
 
 TEST_CASE("engine volumes: space is used by what is written and comes back") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     auto used = [&](const std::function<void(Engine&)>& what) {
         array.use(what);
         return Engine::inspect(array.options)->space.used_bytes;
@@ -270,7 +235,7 @@ TEST_CASE("engine volumes: space is used by what is written and comes back") {
 }
 
 TEST_CASE("engine volumes: a deletion that a close cut short goes on at the next opening") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         REQUIRE(e.create_volume("a", 8 * MiB));
         REQUIRE(e.open_volume("a")->write(0, bytes_of(8 * MiB, 1)));
@@ -297,7 +262,7 @@ TEST_CASE("engine volumes: a deletion that a close cut short goes on at the next
 }
 
 TEST_CASE("engine volumes: the whole of what may be promised can be written") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         const std::uint64_t writable = e.stats().space.writable_bytes;
         REQUIRE(e.create_volume("all", writable));
@@ -316,7 +281,7 @@ TEST_CASE("engine volumes: the whole of what may be promised can be written") {
 }
 
 TEST_CASE("engine stats: plausible in every field") {
-    const TestArray array;
+    const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         REQUIRE(e.create_volume("v", 8 * MiB));
         const Volume v = *e.open_volume("v");
@@ -325,7 +290,7 @@ TEST_CASE("engine stats: plausible in every field") {
         REQUIRE(v.trim(200, 56));
         REQUIRE(holds(v, 0, 4096, 2));
         const Stats s = e.stats();
-        CHECK(s.array_name == "volumes");
+        CHECK(s.array_name == "engine_volumes");
         CHECK(s.array_uuid.size() == 36);
         CHECK(s.state == "open");
         CHECK(s.epoch == 1);

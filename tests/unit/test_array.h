@@ -1,0 +1,50 @@
+// A small array in memory for tests of the engine, and blocks for it.
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+#include "device/device.h"
+#include "qlcshape/engine.h"
+
+namespace qlcshape {
+
+struct TestArray {
+    Options options;
+
+    explicit TestArray(const std::string& name) {
+        options.name = name;
+        options.data_strips = 2;
+        options.strip_bytes = 64 * KiB;
+        options.band_bytes = 512 * KiB;
+        options.pmt_cache_bytes = MiB;
+        for (int i = 0; i < 6; ++i) {
+            options.devices.push_back({i < 4 ? Role::qlc : Role::scm,
+                                       "memory:" + name + "_test_" + std::to_string(i),
+                                       i < 4 ? 40 * MiB : 16 * MiB});
+        }
+        const Status created = Engine::create(options);
+        if (!created) FAIL(created.error().message);
+    }
+    ~TestArray() {
+        for (const DeviceOptions& d : options.devices) forget_memory_device(d.path);
+    }
+    void use(const std::function<void(Engine&)>& what) const {
+        auto engine = Engine::open(options);
+        if (!engine) FAIL(engine.error().message);
+        what(**engine);
+        const Status closed = (*engine)->close();
+        if (!closed) FAIL(closed.error().message);
+    }
+};
+
+inline std::vector<std::byte> bytes_of(std::uint64_t size, int value) {
+    return std::vector<std::byte>(size, static_cast<std::byte>(value));
+}
+
+}  // namespace qlcshape
