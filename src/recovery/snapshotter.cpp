@@ -145,6 +145,9 @@ void Snapshotter::end() {
     } else {
         taken_.fetch_add(1, std::memory_order_relaxed);
     }
+    // Also where reads alone met the damage: closed in order, the array would open on the same
+    // table again and again, for only a recovery looks at snapshots.
+    if (told_damage_) parts_.gate.fail();
     step_ = Step::idle;
 }
 
