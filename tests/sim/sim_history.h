@@ -1,7 +1,8 @@
-// The history that one seed makes: what run_history() drives. Five files by subject: sim_run.cpp
+// The history that one seed makes: what run_history() drives. Six files by subject: sim_run.cpp
 // (its shape and its cycles), sim_open.cpp (opening and comparing), sim_load.cpp (load and
 // volumes), sim_close.cpp (crash, clean close, the judge), sim_sequence.cpp (short sequences of
-// operations, cut after every event).
+// operations, cut after every event), sim_damaged.cpp (openings after damage that nothing promises
+// to bear).
 #pragma once
 
 #include <functional>
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "damage.h"
 #include "engine/core.h"
 #include "oracle.h"
 #include "sim_run.h"
@@ -29,6 +31,7 @@ class History {
     void prepare_sequences();
     void run_sequence(std::uint64_t number, SequenceResult& result);
     const std::string& violation() const { return result_.violation; }
+    DamageResult run_damaged();
 
   private:
     struct SimVolume {
@@ -80,6 +83,7 @@ class History {
     bool find_volumes();
     Look compare_all(bool settle);
     Look compare(SimVolume& volume, bool settle);
+    Status read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t sectors);
     void check_sector(const SimVolume& volume, std::uint64_t sector, const std::byte* data);
     void look_degraded(std::set<std::size_t> lost);
     void degraded_episode();
@@ -88,6 +92,14 @@ class History {
     bool pmt_damaged();
     void spoil_table();
     void lose_mirror();
+
+    // sim_damaged.cpp
+    bool look_at_damaged(std::uint32_t number);
+    bool open_damaged(std::uint32_t number);
+    void open_without_refused(std::string refusal);
+    Look compare_damaged(SimVolume& volume);
+    bool stopped_by_damage();
+    bool in_stale_page(const SimVolume& volume, std::uint64_t sector) const;
 
     // sim_load.cpp
     bool make_first_volumes();
@@ -151,6 +163,16 @@ class History {
     std::size_t image_of_ = 0;
     std::uint64_t image_opened_ = 0;
 
+    // After random damage: what it excuses, so far.
+    Harm harm_;
+    bool damaged_ = false, older_ = false, errors_ = false, table_met_damage_ = false;
+    bool one_volume_ = false;  // of one size
+    DamageResult damage_result_;
+
+    // Of read_now(): not on a stack that a read might outlive.
+    bool read_finished_ = false;
+    Status read_outcome_;
+
     // The load of this opening.
     Pattern pattern_ = Pattern::random;
     bool trims_ = false, large_ = false, partial_ = false, reads_ = false, volume_changes_ = false;
@@ -159,8 +181,11 @@ class History {
     SequenceResult* cuts_ = nullptr;  // not null: every event is followed by a cut, in a child
 };
 
-// A sector full of one stamp; nothing where it is not.
-void fill_sector(std::byte* sector, std::uint64_t stamp);
-std::optional<std::uint64_t> stamp_of(const std::byte* sector);
+// A sector full of one stamp, and of its number in the volume; nothing where it is not, or is
+// another one's.
+void fill_sector(std::byte* data, std::uint64_t stamp, std::uint64_t sector);
+std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t sector);
+
+ArrayContext context_of(const Discovery& discovery);
 
 }  // namespace qlcshape::sim

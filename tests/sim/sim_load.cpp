@@ -119,7 +119,7 @@ void History::choose_load() {
     large_ = rng_.chance(1, 3);
     partial_ = rng_.chance(1, 3);
     reads_ = rng_.chance(2, 3);
-    volume_changes_ = rng_.chance(1, 3);
+    volume_changes_ = rng_.chance(1, 3) && !one_volume_;
     cursor_ = 0;
 }
 
@@ -282,7 +282,7 @@ void History::submit(SimOp& op, Op kind) {
             op.id = oracle.begin(++stamp_, op.first_sector, op.sectors,
                                  one_page && touched <= kAtomicWriteBlocks);
             for (std::uint64_t s = 0; s < op.sectors; ++s)
-                fill_sector(op.data.data() + s * kSectorBytes, stamp_);
+                fill_sector(op.data.data() + s * kSectorBytes, stamp_, op.first_sector + s);
             break;
         case Op::write_zeroes:
             op.id = oracle.begin(0, op.first_sector, op.sectors, false);

@@ -9,17 +9,21 @@
 
 namespace qlcshape::sim {
 
-void fill_sector(std::byte* sector, std::uint64_t stamp) {
-    for (std::size_t i = 0; i < kSectorBytes; i += sizeof(stamp))
-        std::memcpy(sector + i, &stamp, sizeof(stamp));
+constexpr std::uint32_t kStampBits = 40;
+
+void fill_sector(std::byte* data, std::uint64_t stamp, std::uint64_t sector) {
+    const std::uint64_t word = sector << kStampBits | stamp;
+    for (std::size_t i = 0; i < kSectorBytes; i += sizeof(word))
+        std::memcpy(data + i, &word, sizeof(word));
 }
 
-std::optional<std::uint64_t> stamp_of(const std::byte* sector) {
-    std::uint64_t first;
-    std::memcpy(&first, sector, sizeof(first));
-    if (std::memcmp(sector, sector + sizeof(first), kSectorBytes - sizeof(first)) != 0)
+std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t sector) {
+    std::uint64_t word;
+    std::memcpy(&word, data, sizeof(word));
+    if (std::memcmp(data, data + sizeof(word), kSectorBytes - sizeof(word)) != 0)
         return std::nullopt;
-    return first;
+    if (word != 0 && word >> kStampBits != sector) return std::nullopt;
+    return word & ((std::uint64_t{1} << kStampBits) - 1);
 }
 
 std::vector<std::unique_ptr<Device>> History::devices() {
@@ -177,10 +181,14 @@ bool History::find_volumes() {
 }
 
 void History::check_sector(const SimVolume& volume, std::uint64_t sector, const std::byte* data) {
-    const auto stamp = stamp_of(data);
+    const auto stamp = stamp_of(data, sector);
     if (stamp && volume.oracle.allowed(sector, *stamp)) return;
+    if (stamp && *stamp <= stamp_ && (older_ || in_stale_page(volume, sector))) {
+        ++damage_result_.sectors_older;
+        return;
+    }
     violate(fmt::format("volume {} sector {} reads {}, allowed: {}", volume.name, sector,
-                        stamp ? std::to_string(*stamp) : "a mixture",
+                        stamp ? std::to_string(*stamp) : "a mixture, or another place's",
                         volume.oracle.expected(sector)));
 }
 
@@ -200,23 +208,8 @@ History::Look History::compare(SimVolume& volume, bool settle) {
     const Buffer& buffer = ops_[0].data;
     for (std::uint64_t s = 0; s < volume.sectors;) {
         const std::uint64_t n = std::min(kLargest / kSectorBytes, volume.sectors - s);
-        bool finished = false;
-        Status outcome;
-        Request request{Op::read, s * kSectorBytes, n * kSectorBytes, buffer.data(),
-                        [&](Status status) {
-                            outcome = std::move(status);
-                            finished = true;
-                        }};
-        if (!core_->submit(*volume.state, std::move(request))) {
-            violate("read after open was not taken");
-            return Look::wrong;
-        }
-        for (std::uint64_t i = 0; !finished; ++i) {
-            poll_something();
-            if (i < 2000000) continue;
-            violate("a read after open never ends");
-            return Look::wrong;
-        }
+        const Status outcome = read_now(volume, s, n);
+        if (!result_.violation.empty()) return Look::wrong;
         if (!outcome && may_stop()) return Look::stopped;
         if (!outcome) {
             violate("read after open: " + outcome.error().message);
@@ -224,7 +217,7 @@ History::Look History::compare(SimVolume& volume, bool settle) {
         }
         for (std::uint64_t i = 0; i < n; ++i) {
             check_sector(volume, s + i, buffer.data() + i * kSectorBytes);
-            seen[s + i] = stamp_of(buffer.data() + i * kSectorBytes).value_or(0);
+            seen[s + i] = stamp_of(buffer.data() + i * kSectorBytes, s + i).value_or(0);
         }
         if (!result_.violation.empty()) return Look::wrong;
         s += n;
@@ -235,6 +228,28 @@ History::Look History::compare(SimVolume& volume, bool settle) {
         return Look::wrong;
     }
     return Look::good;
+}
+
+// Into the first operation's buffer.
+Status History::read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t sectors) {
+    read_finished_ = false;
+    Request request{Op::read, sector * kSectorBytes, sectors * kSectorBytes, ops_[0].data.data(),
+                    [this](Status status) {
+                        read_outcome_ = std::move(status);
+                        read_finished_ = true;
+                    }};
+    const Status taken = core_->submit(*volume.state, std::move(request));
+    if (!taken) {
+        violate("read after open was not taken: " + taken.error().message);
+        return taken;
+    }
+    for (std::uint64_t i = 0; !read_finished_; ++i) {
+        poll_something();
+        if (i < 2000000) continue;
+        violate("a read after open never ends");
+        return fail(Errc::io_error, "it never ends");
+    }
+    return read_outcome_;
 }
 
 // Opens without one or two QLC drives, and reads everything: after a crash, too.

@@ -39,6 +39,21 @@ struct RunResult : RunCounts {
     std::uint64_t trace = 0;
 };
 
+// An array whose metadata is damaged at random: what its next openings make of it.
+struct DamageResult : RunResult {
+    std::string damage;  // what was done
+    std::uint64_t opens = 0;
+    std::uint64_t refusals = 0;       // an open said what is wrong
+    std::uint64_t rebuilt = 0;        // an open built the table from headers
+    std::uint64_t blocks_lost = 0;    // reads that were media errors
+    std::uint64_t sectors_older = 0;  // older data where the damage excuses it
+    std::uint64_t covered = 0;        // 1: nothing is excused but refusals and a new table
+
+    void add(const DamageResult& other);
+};
+
+DamageResult run_damaged(std::uint64_t seed);
+
 // `cycles`: openings of the array; under `loop` the cuts in a row. Under `sequences` a seed is the
 // number of a sequence (sim_sequence.h).
 RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile = Profile::cuts);

@@ -1,0 +1,30 @@
+// Opens of arrays whose metadata was damaged at random: a clear error, media errors of single
+// blocks, or right data. Never a crash, a hang, or wrong data.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <cstdlib>
+
+#include "sim_run.h"
+
+TEST_CASE("damage: metadata at random ends in an error or in right data") {
+    // QLCSHAPE_DAMAGE_SEEDS="100 20": from seed 100, 20 seeds.
+    std::uint64_t first = 1, count = 40;
+    if (const char* text = std::getenv("QLCSHAPE_DAMAGE_SEEDS")) {
+        char* end = nullptr;
+        first = std::strtoull(text, &end, 10);
+        count = std::strtoull(end, nullptr, 10);
+    }
+    qlcshape::sim::DamageResult sum;
+    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+        const auto result = qlcshape::sim::run_damaged(seed);
+        INFO("replay with QLCSHAPE_DAMAGE_SEEDS=\"" << seed << " 1\"; " << result.damage);
+        CHECK(result.violation == "");
+        sum.add(result);
+    }
+    fmt::print(
+        "damage: {} seeds, {} of them covered by redundancy; {} opens, {} refused, {} that built "
+        "the table anew, {} stops; {} blocks lost, {} sectors older where nothing newer is left\n",
+        count, sum.covered, sum.opens, sum.refusals, sum.rebuilt, sum.stops, sum.blocks_lost,
+        sum.sectors_older);
+}
