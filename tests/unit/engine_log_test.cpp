@@ -12,11 +12,16 @@ using namespace qlcshape;
 
 namespace {
 
+// Threads of the engine's call it, too.
 struct Lines {
+    std::mutex mutex;
     std::vector<std::pair<LogLevel, std::string>> lines;
 
     Log sink() {
-        return [this](LogLevel level, const std::string& text) { lines.emplace_back(level, text); };
+        return [this](LogLevel level, const std::string& text) {
+            std::lock_guard lock(mutex);
+            lines.emplace_back(level, text);
+        };
     }
     bool has(LogLevel level, const std::string& words) const {
         for (const auto& [l, text] : lines) {
