@@ -25,7 +25,8 @@ using Progress = std::function<void(const std::string& what, double percent)>;
 
 // What happens to an open array, for a log: opened and recovered, volumes made and deleted, drives
 // that fail, blocks that were damaged, closed. Called from the thread that opens, closes or changes
-// volumes, and from one thread that looks once a second; never from a thread that serves requests.
+// volumes, from one that looks once a second, and from one that brings back the space of deleted
+// volumes, maybe from several at once; never from a thread that serves requests.
 enum class LogLevel { info, warning, error };
 using Log = std::function<void(LogLevel level, const std::string& message)>;
 

@@ -40,10 +40,10 @@ void use_volumes(Superblock s, const ArrayLayout& layout) {
     }
     QS_ASSERT(promised == promised_bytes(s));
     if (add_volume(s, layout, "fuzzed.volume", kPageSpanBytes, Uuid{})) {
-        QS_ASSERT(remove_volume(s, "fuzzed.volume").has_value());
+        QS_ASSERT(remove_volume(s, Uuid{}).has_value());
     }
     while (!s.volumes.empty()) {
-        QS_ASSERT(remove_volume(s, std::string(s.volumes.front().name)).has_value());
+        QS_ASSERT(remove_volume(s, Uuid(s.volumes.front().uuid)).has_value());
     }
 }
 
