@@ -54,26 +54,6 @@ class SpaceGate {
 
     // May `blocks` be appended now? Takes them from the credit where that counts.
     bool admit(std::uint32_t blocks) {
-        const bool may = take_credit(blocks);
-        if (starved_.load(std::memory_order_relaxed) == may) starved_ = !may;
-        return may;
-    }
-
-    // A writer was refused, and waits for GC.
-    bool starved() const { return starved_.load(std::memory_order_relaxed); }
-
-    // GC looked at `slots` slots of a band that it will free, and had to move `moved` of them.
-    void reclaimed(std::uint32_t slots, std::uint32_t moved) {
-        const std::int64_t gain = std::int64_t{slots} - moved;
-        std::int64_t credit = credit_.load(std::memory_order_relaxed);
-        while (!credit_.compare_exchange_weak(credit, std::min(credit + gain, 4 * credit_cap_),
-                                              std::memory_order_relaxed)) {
-        }
-        starved_ = false;
-    }
-
-  private:
-    bool take_credit(std::uint32_t blocks) {
         const std::uint32_t free = bands_.free_bands();
         if (replenishing_.load(std::memory_order_relaxed)) {
             if (free < user_floor_) return false;
@@ -92,13 +72,22 @@ class SpaceGate {
         return true;
     }
 
+    // GC looked at `slots` slots of a band that it will free, and had to move `moved` of them.
+    void reclaimed(std::uint32_t slots, std::uint32_t moved) {
+        const std::int64_t gain = std::int64_t{slots} - moved;
+        std::int64_t credit = credit_.load(std::memory_order_relaxed);
+        while (!credit_.compare_exchange_weak(credit, std::min(credit + gain, 4 * credit_cap_),
+                                              std::memory_order_relaxed)) {
+        }
+    }
+
+  private:
     const BandTable& bands_;
     const std::uint32_t recovery_;
     const std::uint32_t user_floor_;
     const std::int64_t credit_cap_;
     std::atomic<std::int64_t> credit_{0};
     std::atomic<bool> replenishing_{false};
-    std::atomic<bool> starved_{false};
     bool recovering_ = false;
     std::atomic<bool> closing_{false};
     std::atomic<bool> failed_{false};

@@ -115,9 +115,7 @@ bool Collector::pick() {
     const auto band = policy.best();
     if (!band) {
         // With bands that can't be read, and none left to gain from, writers would wait for ever.
-        // They wait for a band, or for credit that nothing will bring any more.
-        const bool waited_for = gate_.starved() || !gate_.user_may_open();
-        if (damaged_bands_ != 0 && awaiting_.empty() && waited_for) gate_.fail();
+        if (damaged_bands_ != 0 && awaiting_.empty() && !gate_.user_may_open()) gate_.fail();
         return false;
     }
     if (!bands_.begin_move(*band)) return true;

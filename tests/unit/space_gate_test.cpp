@@ -133,23 +133,6 @@ TEST_CASE("space gate: with few free bands writers live on credit that gc earns"
     CHECK_FALSE(g.gate.admit(1));
 }
 
-TEST_CASE("space gate: it tells that a writer waits, until gc has earned something") {
-    Gate g;
-    g.gate.start();
-    g.set_free(g.gc_start - 1);
-    CHECK_FALSE(g.gate.starved());
-    CHECK(g.gate.admit(g.cap));
-    CHECK_FALSE(g.gate.starved());
-    CHECK_FALSE(g.gate.admit(1));
-    CHECK(g.gate.starved());
-    g.gate.reclaimed(10, 5);
-    CHECK_FALSE(g.gate.starved());
-    CHECK_FALSE(g.gate.admit(6));
-    CHECK(g.gate.starved());
-    CHECK(g.gate.admit(5));
-    CHECK_FALSE(g.gate.starved());
-}
-
 TEST_CASE("space gate: below what recovery needs nothing is appended") {
     Gate g;
     g.gate.start();
