@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "tests/sim/sim_campaign.h"
+#include "tests/sim/sim_sequence.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/units.h"
@@ -52,6 +53,10 @@ Result<Campaign> plan(const SimArguments& arguments) {
         std::sscanf(arguments.seeds.c_str(), "%llu..%llu%n", &first, &last, &end) == 2;
     if (!range || static_cast<std::size_t>(end) != arguments.seeds.size() || last < first) {
         return fail(Errc::invalid_argument, "--seeds {}: give a range, as 1..100", arguments.seeds);
+    }
+    if (campaign.profile == Profile::sequences && (first < 1 || last > kSequences)) {
+        return fail(Errc::invalid_argument, "--seeds {}: there are sequences 1 to {}",
+                    arguments.seeds, kSequences);
     }
     campaign.first = first;
     campaign.last = last;

@@ -48,7 +48,4 @@ struct ArrayContext {
     }
 };
 
-// Every scm drive; blocks. For set-up, recovery and closing.
-Status flush_scm(const ArrayContext& array, IoQueue& queue, PersistencePoint point);
-
 }  // namespace qlcshape

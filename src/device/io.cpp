@@ -138,4 +138,14 @@ Status run(IoQueue& queue, std::span<Io> ios) {
 
 Status run(IoQueue& queue, Io io) { return run(queue, std::span<Io>(&io, 1)); }
 
+Status flush_drives(std::span<Device* const> drives, IoQueue& queue, PersistencePoint point) {
+    std::vector<Io> flushes(drives.size());
+    for (std::size_t i = 0; i < flushes.size(); ++i) {
+        flushes[i].kind = IoKind::flush;
+        flushes[i].point = point;
+        flushes[i].device = drives[i];
+    }
+    return run(queue, flushes);
+}
+
 }  // namespace qlcshape

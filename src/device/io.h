@@ -138,4 +138,7 @@ class IoQueue {
 Status run(IoQueue& queue, std::span<Io> ios);
 Status run(IoQueue& queue, Io io);
 
+// All of them; blocks.
+Status flush_drives(std::span<Device* const> drives, IoQueue& queue, PersistencePoint point);
+
 }  // namespace qlcshape

@@ -47,19 +47,12 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
 }
 
 void Core::set_array(Discovery d) {
+    array_ = context_of(d);
     superblock_ = std::move(d.superblock);
     members_ = std::move(d.members);
-    array_.layout = *make_layout(superblock_.parameters);
-    array_.array = superblock_.array;
     array_.epoch = superblock_.epoch + 1;
     array_.epoch_key = around_.random.next();
     array_.shards = options_.shards;
-    array_.qlc.resize(array_.layout.p.qlc_count);
-    array_.scm.resize(array_.layout.p.scm_count);
-    for (MemberDevice& m : members_) {
-        (m.record.role == DeviceRole::qlc ? array_.qlc : array_.scm)[m.record.index] =
-            m.device.get();
-    }
 }
 
 // Where writing goes on, on every QLC drive. Bands that are not free or open take no writes.
@@ -302,7 +295,7 @@ Status Core::write_band_table(BandKeeper& keeper) {
         generations[page] = generation;
     }
     keeper.set_generations(std::move(generations));
-    return flush_scm(array_, *control_, PersistencePoint::band_table_flush);
+    return flush_drives(array_.scm, *control_, PersistencePoint::band_table_flush);
 }
 
 Status Core::submit(VolumeState& volume, Request request) {

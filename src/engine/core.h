@@ -118,6 +118,7 @@ class Core {
     Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
+    Result<std::shared_ptr<VolumeState>> to_change(const std::string& name);
     Status write_volumes(const Superblock& before);
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
 

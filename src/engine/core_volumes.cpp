@@ -21,21 +21,27 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     return {};
 }
 
-Result<Core::Deletion> Core::begin_delete(const std::string& name) {
-    std::lock_guard lock(control_mutex_);
+Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name) {
     if (read_only_)
         return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
     const auto it = volumes_.find(name);
     if (it == volumes_.end())
         return fail(Errc::not_found, "volume {}: there is none of that name", name);
-    auto state = it->second;
-    if (state->changing) return fail(Errc::busy, "volume {}: its size is being changed", name);
+    if (it->second->changing) return fail(Errc::busy, "volume {}: its size is being changed", name);
+    return it->second;
+}
+
+Result<Core::Deletion> Core::begin_delete(const std::string& name) {
+    std::lock_guard lock(control_mutex_);
+    auto changeable = to_change(name);
+    if (!changeable) return fail(changeable.error());
+    const std::shared_ptr<VolumeState> state = *changeable;
     const Superblock before = superblock_;
     const auto at = find_volume(superblock_, name) - superblock_.volumes.data();
     superblock_.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
     const Status written = write_volumes(before);
     // Also after an error: it may have come to a drive, so nothing more may be acknowledged.
-    volumes_.erase(it);
+    volumes_.erase(name);
     state->deleted = true;
     deleted_.push_back(state);
     QS_TRY(written);
@@ -71,14 +77,10 @@ Status Core::write_volumes(const Superblock& before) {
 // a smaller one the end is taken away first, so that no new write comes to what is to be trimmed.
 Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t bytes) {
     std::lock_guard lock(control_mutex_);
-    if (read_only_)
-        return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
-    const auto it = volumes_.find(name);
-    if (it == volumes_.end())
-        return fail(Errc::not_found, "volume {}: there is none of that name", name);
-    VolumeState& state = *it->second;
-    if (state.changing) return fail(Errc::busy, "volume {}: its size is being changed", name);
-    const Resize resize{it->second, state.bytes(), bytes,
+    auto changeable = to_change(name);
+    if (!changeable) return fail(changeable.error());
+    VolumeState& state = **changeable;
+    const Resize resize{*changeable, state.bytes(), bytes,
                         std::make_shared<VolumeState>(*this, state.name, state.uuid, state.bytes(),
                                                       state.extents())};
     const Superblock before = superblock_;

@@ -49,17 +49,7 @@ Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
     if (!discovery) return fail(discovery.error());
     Inspected i;
     i.discovery = std::move(*discovery);
-    i.array.layout = *make_layout(i.discovery.superblock.parameters);
-    i.array.array = i.discovery.superblock.array;
-    i.array.epoch = i.discovery.superblock.epoch;
-    i.array.epoch_key = i.discovery.superblock.epoch_key;
-    i.array.shards = i.discovery.superblock.shards;
-    i.array.qlc.resize(i.array.layout.p.qlc_count);
-    i.array.scm.resize(i.array.layout.p.scm_count);
-    for (MemberDevice& m : i.discovery.members) {
-        (m.record.role == DeviceRole::qlc ? i.array.qlc : i.array.scm)[m.record.index] =
-            m.device.get();
-    }
+    i.array = context_of(i.discovery);
     return i;
 }
 

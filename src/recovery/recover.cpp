@@ -239,7 +239,8 @@ class Recovery {
             if (!updated->impossible) {
                 out_.report.kind = "snapshot";
                 for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
-                QS_TRY(flush_scm(in_.array, in_.queue, PersistencePoint::table_update_flush));
+                QS_TRY(
+                    flush_drives(in_.array.scm, in_.queue, PersistencePoint::table_update_flush));
                 out_.patches = std::move(updated->patches);
                 if (!out_.patches.empty()) out_.base = *snapshot;
                 return take_counts(updated->totals, small, !small);
@@ -276,7 +277,7 @@ class Recovery {
             build_table(in_.array, counting, in_.team, in_.memory_bytes, page, in_.progress);
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
-        QS_TRY(flush_scm(in_.array, in_.queue, PersistencePoint::table_build_flush));
+        QS_TRY(flush_drives(in_.array.scm, in_.queue, PersistencePoint::table_build_flush));
         return take_counts(*totals, false, false);
     }
 

@@ -4,11 +4,11 @@
 //   1 band table           which bands count; bands of an unfinished recovery are void
 //   2 TPS                  the records that count, from whichever mirror has them
 //   3 open bands           how many segments of each count: below the durable frontier all must be
-//   there,
-//                          beyond it those that can be proved whole
+//                          there, beyond it those that can be proved whole
 //   4 replay               what only the TPS holds is committed
-//   5 table                rebuilt from headers, written to SCM
-// The caller then makes the new epoch durable: only from there on the TPS's old contents are void.
+//   5 decided              the caller makes the new epoch durable: from there on the TPS's old
+//                          contents are void
+//   6 table                brought up to date from the newest snapshot, or built from headers
 #pragma once
 
 #include <cstdint>

@@ -45,7 +45,7 @@ Status write_snapshot(const ArrayContext& array, const Snapshot& snapshot, IoQue
         writes.push_back(io);
     }
     QS_TRY(run(queue, writes));
-    return flush_scm(array, queue, PersistencePoint::recovery_snapshot_flush);
+    return flush_drives(array.scm, queue, PersistencePoint::recovery_snapshot_flush);
 }
 
 }  // namespace qlcshape

@@ -143,19 +143,6 @@ std::optional<Places> own_places(Device& device, IoQueue& queue) {
     return Places{peek->record_bytes, peek->unit_bytes};
 }
 
-// A process that died may have left in the drives' caches what it never flushed. What is read from
-// here on must be there after a power cut, too: superblocks are replaced on the strength of it, and
-// what recovery finds, it decides for good.
-Status flush_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
-    std::vector<Io> flushes(devices.size());
-    for (std::size_t i = 0; i < flushes.size(); ++i) {
-        flushes[i].kind = IoKind::flush;
-        flushes[i].point = PersistencePoint::open_flush;
-        flushes[i].device = devices[i].get();
-    }
-    return run(queue, flushes);
-}
-
 using Findings = std::vector<Result<Found>>;
 
 // Each device by its own first block; those that have none there by the places that others tell.
@@ -245,7 +232,13 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
             "the array created?",
             absent);
     }
-    if (!canary(Canary::trust_caches)) QS_TRY(flush_all(devices, queue));
+    // A process that died may have left in the drives' caches what it never flushed. What is read
+    // from here on must be there after a power cut, too: superblocks are replaced on the strength
+    // of it, and what recovery finds, it decides for good.
+    std::vector<Device*> all;
+    for (const auto& device : devices) all.push_back(device.get());
+    if (!canary(Canary::trust_caches))
+        QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
     Findings found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
     std::size_t newest = 0;
@@ -307,6 +300,22 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
         }
     }
     return d;
+}
+
+ArrayContext context_of(const Discovery& discovery) {
+    const Superblock& s = discovery.superblock;
+    ArrayContext array;
+    array.layout = *make_layout(s.parameters);
+    array.array = s.array;
+    array.epoch = s.epoch;
+    array.epoch_key = s.epoch_key;
+    array.shards = s.shards;
+    array.qlc.resize(array.layout.p.qlc_count);
+    array.scm.resize(array.layout.p.scm_count);
+    for (const MemberDevice& m : discovery.members) {
+        (m.record.role == DeviceRole::qlc ? array.qlc : array.scm)[m.record.index] = m.device.get();
+    }
+    return array;
 }
 
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "device/array_context.h"
 #include "device/device.h"
 #include "format/superblock.h"
 
@@ -31,11 +32,14 @@ struct Discovery {
 };
 
 // Flushes all devices, so that what is read from now on is durable, and sorts them into the members
-// of one array. Refuses strangers, stale members, doubles, damaged
-// superblocks, and arrays of which too much is missing; the error names the device. `absent` names
-// devices that could not be opened, for messages.
+// of one array. Refuses strangers, stale members, doubles, damaged superblocks, and arrays of which
+// too much is missing; the error names the device. `absent` names devices that could not be opened,
+// for messages.
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
                            IoQueue& queue);
+
+// The array as the newest superblock tells of it. The devices stay the discovery's.
+ArrayContext context_of(const Discovery& discovery);
 
 // Writes the superblock to every member that is there, with the next generation.
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,

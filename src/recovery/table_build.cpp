@@ -14,14 +14,12 @@ class Pass {
     Pass(const ArrayContext& array, std::uint64_t first_page, std::uint64_t pages)
         : array_(array), first_lba_(first_page * kPageEntries), best_(pages * kPageEntries) {}
 
-    // From any thread. All of a finding lies in one page.
+    // From any thread. All of a finding lies in one page, and a pass takes whole pages.
     void consider(const Finding& c) {
-        if (c.lba.value >= first_lba_ + best_.size() || c.lba.value + c.blocks <= first_lba_)
-            return;
+        const std::uint64_t at = c.lba.value - first_lba_;
+        if (c.lba.value < first_lba_ || at >= best_.size()) return;
         std::lock_guard lock(locks_[page_of(c.lba).value % locks_.size()]);
-        const std::uint64_t from = std::max(c.lba.value, first_lba_);
-        const std::uint64_t to = std::min(c.lba.value + c.blocks, first_lba_ + best_.size());
-        for (std::uint64_t lba = from; lba < to; ++lba) best_[lba - first_lba_].consider(c);
+        for (std::uint64_t i = at; i < at + c.blocks; ++i) best_[i].consider(c);
     }
 
     Status finish(std::uint64_t first_page, const SeePage& page, TableTotals& totals) {

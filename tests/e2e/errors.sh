@@ -9,6 +9,8 @@ for verb in demo create volume "volume create" "volume list" "volume resize" "vo
     expect 0 "$QLCSHAPE" $verb --help
 done
 expect 2 "$QLCSHAPE" polish array.toml
+expect 2 "$QLCSHAPE" sim --seeds 0..0 --profile sequences
+says "sequences 1 to 584"
 expect 2 "$QLCSHAPE" create
 expect 2 "$QLCSHAPE" create none.toml
 says none.toml

@@ -77,22 +77,6 @@ void History::close_clean() {
     judge();
 }
 
-ArrayContext context_of(const Discovery& discovery) {
-    const Superblock& s = discovery.superblock;
-    ArrayContext array;
-    array.layout = *make_layout(s.parameters);
-    array.array = s.array;
-    array.epoch = s.epoch;
-    array.epoch_key = s.epoch_key;
-    array.shards = s.shards;
-    array.qlc.resize(array.layout.p.qlc_count);
-    array.scm.resize(array.layout.p.scm_count);
-    for (const MemberDevice& m : discovery.members) {
-        (m.record.role == DeviceRole::qlc ? array.qlc : array.scm)[m.record.index] = m.device.get();
-    }
-    return array;
-}
-
 // The offline check of a cleanly closed array finds nothing; after faults it finds strips that can
 // be rebuilt and damaged pages of the table, and nothing else.
 void History::judge() {

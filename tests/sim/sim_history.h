@@ -186,6 +186,4 @@ class History {
 void fill_sector(std::byte* data, std::uint64_t stamp, std::uint64_t sector);
 std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t sector);
 
-ArrayContext context_of(const Discovery& discovery);
-
 }  // namespace qlcshape::sim

@@ -228,6 +228,13 @@ void Media::fail_zone(std::uint64_t offset) {
     z.failing = true;
 }
 
+void Media::zones_at_rest() {
+    for (Zone& z : zones) {
+        z.in_flight = 0;
+        z.failing = false;
+    }
+}
+
 int Media::reset_zones(std::uint64_t offset, std::uint64_t n) {
     for (std::uint64_t at = offset; at < offset + n; at += zone_bytes_) {
         Zone& z = zone(at);

@@ -72,6 +72,8 @@ struct Media {
     int reset_zones(std::uint64_t offset, std::uint64_t bytes);
     // A write there failed: its zone takes no more until it is reset, or the power was gone.
     void fail_zone(std::uint64_t offset);
+    // Nothing is in flight any more: each zone's pointer tells where it goes on.
+    void zones_at_rest();
 
     std::uint64_t capacity() const { return geometry.capacity_bytes; }
 

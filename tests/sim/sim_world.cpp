@@ -247,18 +247,23 @@ int World::discard(const Pending& p) {
     return 0;
 }
 
-// Writes in flight may reach the media in part, like those in the cache. Of all drives, or of one.
-void World::cut_off(Media* media) {
-    std::vector<Pending> ended;
+// Of all drives, or of one; in the order in which they were submitted.
+std::vector<World::Pending> World::take_in_flight(const Media* media) {
+    std::vector<Pending> taken;
     for (auto* list : {&pending_, &delayed_}) {
         std::erase_if(*list, [&](const Pending& p) {
             if (media != nullptr && p.media != media) return false;
-            ended.push_back(p);
+            taken.push_back(p);
             return true;
         });
     }
-    std::sort(ended.begin(), ended.end(),
-              [](const Pending& a, const Pending& b) { return a.order < b.order; });
+    std::ranges::sort(taken, {}, &Pending::order);
+    return taken;
+}
+
+// Writes in flight may reach the media in part, like those in the cache. Of all drives, or of one.
+void World::cut_off(Media* media) {
+    const std::vector<Pending> ended = take_in_flight(media);
     for (const Pending& p : ended) {
         if (p.io->kind != IoKind::write) continue;
         if (p.media->zoned() && p.media->zone(p.io->offset).failing) continue;
@@ -267,10 +272,7 @@ void World::cut_off(Media* media) {
     for (auto& m : media_) {
         if (media != nullptr && m.get() != media) continue;
         m->lose_cache(random_);
-        for (Media::Zone& zone : m->zones) {
-            zone.in_flight = 0;
-            zone.failing = false;  // its pointer tells where it goes on
-        }
+        m->zones_at_rest();
     }
     for (const Pending& p : ended) p.queue->complete(*p.io, ENODEV);
 }
@@ -295,25 +297,13 @@ void World::kill() {
     dead_ = true;
     cut_after(0);
     last_point_ = PersistencePoint::none;
-    std::vector<Pending> ended;
-    for (auto* list : {&pending_, &delayed_}) {
-        ended.insert(ended.end(), list->begin(), list->end());
-        list->clear();
-    }
-    std::sort(ended.begin(), ended.end(),
-              [](const Pending& a, const Pending& b) { return a.order < b.order; });
-    for (const Pending& p : ended) {
+    for (const Pending& p : take_in_flight(nullptr)) {
         const bool taken = p.media->zoned() || random_.chance(1, 2);
         if (p.error == 0 && taken && p.io->kind == IoKind::write) write(p, Fault::none);
         if (p.error == 0 && taken && p.io->kind == IoKind::discard) discard(p);
         p.queue->complete(*p.io, ENODEV);
     }
-    for (auto& m : media_) {
-        for (Media::Zone& zone : m->zones) {
-            zone.in_flight = 0;
-            zone.failing = false;
-        }
-    }
+    for (auto& m : media_) m->zones_at_rest();
 }
 
 void World::power_on() {

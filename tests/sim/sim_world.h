@@ -78,6 +78,7 @@ class World : public Clock {
     int discard(const Pending& p);
     void misdirect(const Pending& p, const std::byte* data);
     void spoil(Media& media, Fault fault, const Io& io);
+    std::vector<Pending> take_in_flight(const Media* media);
     void cut_off(Media* media);
     void cut_if_planned(PersistencePoint completed);
     void trace_event(const Pending& p, int error);
