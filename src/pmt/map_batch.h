@@ -42,6 +42,15 @@ struct MapBatch {
     Mailbox<MapBatch>* reply_to = nullptr;
     IoQueue* reply_queue = nullptr;  // of the thread that takes the reply
     void* context = nullptr;         // the sender's
+
+    // The shard's, once for each answer. The last gives the batch back: from then on its sender
+    // fills it anew, items and all.
+    void answered() {
+        if (--unanswered != 0) return;
+        IoQueue* queue = reply_queue;
+        reply_to->put(*this);
+        queue->wake();
+    }
 };
 
 // Where a shard takes batches.

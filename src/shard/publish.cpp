@@ -140,10 +140,7 @@ bool Shard::take_batches() {
             };
             if (CachedPage* cached = cache_.get(page_of(item.lba), item)) answer(item, cached);
         }
-        if (--batch->unanswered == 0) {
-            batch->reply_to->put(*batch);
-            batch->reply_queue->wake();
-        }
+        batch->answered();
         batch = next;
     }
     return any;
@@ -172,10 +169,7 @@ void Shard::answer(MapItem& item, CachedPage* cached) {
             cached->dirty = true;
         }
     }
-    if (--item.batch->unanswered == 0) {
-        item.batch->reply_to->put(*item.batch);
-        item.batch->reply_queue->wake();
-    }
+    item.batch->answered();
 }
 
 // Several that were asked for meanwhile are served by the next.
