@@ -114,9 +114,13 @@ void add_stats(Json& object, const Stats& stats) {
     object["gc"] = {{"bands_moved", stats.gc.bands_moved},
                     {"blocks_moved", stats.gc.blocks_moved},
                     {"races_lost", stats.gc.races_lost}};
-    object["bands"] = {{"total", stats.bands.total},     {"free", stats.bands.free},
-                       {"open", stats.bands.open},       {"closed", stats.bands.closed},
-                       {"reserve", stats.bands.reserve}, {"by_validity", stats.bands.by_validity}};
+    object["bands"] = {{"total", stats.bands.total},
+                       {"free", stats.bands.free},
+                       {"open", stats.bands.open},
+                       {"closed", stats.bands.closed},
+                       {"reserve", stats.bands.reserve},
+                       {"out_of_use", stats.bands.out_of_use},
+                       {"by_validity", stats.bands.by_validity}};
     object["endurance"] = {{"rated_cycles", Stats::Endurance::kRatedCycles},
                            {"cycles_used", stats.endurance.cycles_used},
                            {"open_seconds", stats.endurance.open_seconds},

@@ -59,6 +59,8 @@ struct Stats {
     } gc;
     struct Bands {
         std::uint32_t total = 0, free = 0, open = 0, closed = 0, reserve = 0;
+        // Closed ones that GC can't move or erase, since the array was opened.
+        std::uint32_t out_of_use = 0;
         // Closed bands by the share of their blocks that are valid: below 10%, below 20%, ..., to
         // 100%. Of an open array alone.
         std::array<std::uint32_t, 10> by_validity{};
@@ -94,6 +96,7 @@ struct Stats {
     std::vector<DeviceStatus> devices;
     std::vector<VolumeInfo> volumes;
     std::string array_name, array_uuid, state;  // state: "clean", "open", "read_only", "failed"
+    std::string cause;                          // where it failed: "after a drive failed"
     std::uint64_t epoch = 0;
 };
 

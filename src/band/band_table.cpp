@@ -77,6 +77,7 @@ std::optional<Placement> BandTable::place(Stream which) {
         StreamState& s = stream(which);
         if (s.current && full(at(*s.current))) s.current.reset();
         if (!s.current) std::swap(s.current, s.next);
+        s.starved = !s.current;
         if (s.current) {
             Band& band = at(*s.current);
             const std::uint32_t frontier = band.frontier.load(std::memory_order_relaxed);
@@ -84,6 +85,7 @@ std::optional<Placement> BandTable::place(Stream which) {
             if (band.next - band.published_frontier < kWindow) {
                 placement = Placement{*s.current, band.next++, band.sequence, frontier};
                 ++band.in_flight;
+                ++in_flight_;
                 placed_.fetch_add(1, std::memory_order_relaxed);
             }
         }
@@ -134,6 +136,7 @@ void BandTable::left(const Placement& p) {
     std::lock_guard lock(mutex_);
     Band& band = at(p.band);
     --band.in_flight;
+    --in_flight_;
     close_if_done(band);
 }
 
@@ -146,6 +149,7 @@ void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
         std::lock_guard lock(mutex_);
         Band& band = at(p.band);
         --band.in_flight;
+        --in_flight_;
         advance(band.published_window, band.published_frontier, p.segment);
         band.tombstones += tombstone_blocks;
         close_if_done(band);
@@ -159,6 +163,7 @@ void BandTable::close_if_done(Band& band) {
         QS_ASSERT(band.published_frontier == end);
         band.state = BandState::closed;
         band.segments = end;
+        change();
     }
 }
 
@@ -168,7 +173,7 @@ void BandTable::candidates(const std::function<void(const Candidate&)>& see) con
         const Band& band = bands_[i];
         if (band.state != BandState::closed || band.moving) continue;
         see(Candidate{BandId(i), band.sequence, band.valid.load(std::memory_order_relaxed),
-                      band.tombstones});
+                      band.tombstones, band.rough});
     }
 }
 
@@ -182,6 +187,7 @@ bool BandTable::begin_move(BandId id) {
 void BandTable::abandon_move(BandId id) {
     std::lock_guard lock(mutex_);
     at(id).moving = false;
+    change();
 }
 
 std::uint32_t BandTable::segments_of(BandId id) const {
@@ -200,8 +206,25 @@ void BandTable::moved(BandId id) {
         QS_ASSERT(at(id).moving && !has_readers(id));
         at(id).state = BandState::erasing;
         moved_list_.push_back(id);
+        change();
     }
     ring();
+}
+
+void BandTable::put_out_of_use(BandId id) {
+    std::lock_guard lock(mutex_);
+    QS_ASSERT(at(id).moving || at(id).state == BandState::erasing);
+    out_of_use_.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool BandTable::starved(Stream which) const {
+    std::lock_guard lock(mutex_);
+    return stream(which).starved;
+}
+
+bool BandTable::at_rest() const {
+    std::lock_guard lock(mutex_);
+    return in_flight_ == 0 && moved_list_.empty() && !streams_[0].opening && !streams_[1].opening;
 }
 
 bool BandTable::wants_band(Stream which) const {
@@ -237,6 +260,7 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
     band.moving = false;
     band.opening = true;
     stream(which).opening = true;
+    change();
     return id;
 }
 
@@ -246,9 +270,10 @@ void BandTable::opened(BandId id) {
     QS_ASSERT(band.opening);
     band.opening = false;
     StreamState& s = stream(band.stream);
-    s.opening = false;
+    s.opening = s.starved = false;
     QS_ASSERT(!s.next);
     s.next = id;
+    change();
 }
 
 std::optional<BandId> BandTable::next_moved() {
@@ -268,6 +293,7 @@ void BandTable::erased(BandId id) {
     band.valid = 0;
     free_list_.push_back(id);
     free_.fetch_add(1, std::memory_order_release);
+    change();
 }
 
 BandRecord BandTable::record_of(BandId id) const {

@@ -40,6 +40,7 @@ struct Candidate {
     std::uint64_t sequence = 0;
     std::uint32_t valid = 0;
     std::uint32_t tombstones = 0;
+    bool rough = false;  // valid may be some blocks off
 };
 
 struct BandCounts {
@@ -108,6 +109,9 @@ class BandTable {
     std::uint64_t sequence_of(BandId band) const;
     // All of it is durable elsewhere, nothing leads to it, nobody reads it.
     void moved(BandId band);
+    // It can't be moved or erased: nobody tries again before the next open.
+    void put_out_of_use(BandId band);
+    std::uint32_t out_of_use() const { return out_of_use_.load(std::memory_order_relaxed); }
 
     // --- the keeper ---
     struct Change {
@@ -124,6 +128,14 @@ class BandTable {
     BandRecord record_of(BandId band) const;
     // As it has to stand on media now.
     BandRecord media_record_of(BandId band) const;
+
+    // --- whether anything can still come back ---
+    // Goes up whenever a band becomes something that a collector or the keeper may act on.
+    std::uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
+    // place() has found no band for the stream, and none has been opened since.
+    bool starved(Stream stream) const;
+    // No band is being opened or to be erased, and every segment that was placed is published.
+    bool at_rest() const;
 
     // --- looking ---
     // Fills in what a snapshot says of the bands; of closed ones everything is in the table.
@@ -168,6 +180,7 @@ class BandTable {
         std::optional<BandId> current;
         std::optional<BandId> next;
         bool opening = false;
+        bool starved = false;
     };
 
     Band& at(BandId band) { return bands_[band.value]; }
@@ -177,6 +190,7 @@ class BandTable {
     static void advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment);
     bool full(const Band& band) const;
     void close_if_done(Band& band);
+    void change() { changes_.fetch_add(1, std::memory_order_release); }
     void ring() const {
         if (alarm_) alarm_();
     }
@@ -190,6 +204,9 @@ class BandTable {
     std::atomic<std::uint32_t> free_{0};
     std::atomic<std::uint64_t> next_sequence_{1};
     std::atomic<std::uint64_t> placed_{0};
+    std::uint32_t in_flight_ = 0;  // of all bands
+    std::atomic<std::uint32_t> out_of_use_{0};
+    std::atomic<std::uint64_t> changes_{0};
     std::function<void()> alarm_;
 };
 

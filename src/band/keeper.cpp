@@ -56,7 +56,9 @@ bool BandKeeper::gather() {
         if (!band) break;
         erasing_.push_back(*band);
     }
-    return !opening_.empty() || !erasing_.empty() || refreshing();
+    if (!opening_.empty() || !erasing_.empty() || refreshing()) return true;
+    if (gate_.standstill()) gate_.fail_for_space();
+    return false;
 }
 
 void BandKeeper::write_pages() {
@@ -107,8 +109,11 @@ void BandKeeper::discard() {
 
 // A band whose discard failed stays out of use until the next open tries again.
 void BandKeeper::finish() {
-    if (!discard_failed_) {
-        for (BandId band : erasing_) bands_.erased(band);
+    for (BandId band : erasing_) {
+        if (discard_failed_)
+            bands_.put_out_of_use(band);
+        else
+            bands_.erased(band);
     }
     erasing_.clear();
     step_ = Step::idle;

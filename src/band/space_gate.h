@@ -8,11 +8,16 @@
 //   free <= recovery                 kept for recovery: GC opens no band either
 // After a recovery that used its bands nothing is appended until GC has made up for them, so that
 // any number of crashes finds the reserve whole.
+//
+// Bands that are out of use, for what can't be read of them, take space that was promised. Where
+// they leave none for GC to gain, whoever waits for it would wait for ever: standstill() sees that,
+// and the engine stops.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 
 #include "band/band_table.h"
 #include "format/layout.h"
@@ -35,6 +40,11 @@ class SpaceGate {
     // A part of the engine can't go on: none acknowledges anything more.
     void fail() { failed_.store(true, std::memory_order_relaxed); }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }
+    void fail_for_space() {
+        no_space_.store(true, std::memory_order_relaxed);
+        fail();
+    }
+    bool failed_for_space() const { return no_space_.load(std::memory_order_relaxed); }
 
     std::uint32_t gc_start() const { return user_floor_ + 2; }
     bool gc_wanted() const { return bands_.free_bands() < gc_start(); }
@@ -54,6 +64,40 @@ class SpaceGate {
 
     // May `blocks` be appended now? Takes them from the credit where that counts.
     bool admit(std::uint32_t blocks) {
+        const bool yes = take(blocks);
+        if (!yes) refused_.store(true, std::memory_order_relaxed);
+        return yes;
+    }
+
+    // A collector's place to note when it rests. Before they run.
+    using Rest = std::atomic<std::uint64_t>;
+    Rest& add_collector() { return rests_.emplace_back(kRestless); }
+    static constexpr std::uint64_t kRestless = UINT64_MAX;
+
+    // Someone waits for space, and none will come: bands are out of use, nothing is on its way, and
+    // every collector has found nothing to do in the bands as they are.
+    bool standstill() const {
+        if (bands_.out_of_use() == 0 || !gc_wanted()) return false;
+        const std::uint64_t changes = bands_.changes();
+        const bool waits = refused_.load(std::memory_order_relaxed) ||
+                           bands_.starved(Stream::user) || (closing_ && bands_.starved(Stream::gc));
+        return waits && bands_.at_rest() &&
+               std::all_of(rests_.begin(), rests_.end(),
+                           [&](const Rest& r) { return r.load() == changes; });
+    }
+
+    // GC looked at `slots` slots of a band that it will free, and had to move `moved` of them.
+    void reclaimed(std::uint32_t slots, std::uint32_t moved) {
+        const std::int64_t gain = std::int64_t{slots} - moved;
+        std::int64_t credit = credit_.load(std::memory_order_relaxed);
+        while (!credit_.compare_exchange_weak(credit, std::min(credit + gain, 4 * credit_cap_),
+                                              std::memory_order_relaxed)) {
+        }
+        if (gain > 0) refused_.store(false, std::memory_order_relaxed);
+    }
+
+  private:
+    bool take(std::uint32_t blocks) {
         const std::uint32_t free = bands_.free_bands();
         if (replenishing_.load(std::memory_order_relaxed)) {
             if (free < user_floor_) return false;
@@ -61,6 +105,7 @@ class SpaceGate {
         }
         if (free >= gc_start()) {
             if (credit_.load(std::memory_order_relaxed) != credit_cap_) credit_ = credit_cap_;
+            if (refused_.load(std::memory_order_relaxed)) refused_ = false;
             return true;
         }
         if (free < recovery_) return false;
@@ -72,16 +117,6 @@ class SpaceGate {
         return true;
     }
 
-    // GC looked at `slots` slots of a band that it will free, and had to move `moved` of them.
-    void reclaimed(std::uint32_t slots, std::uint32_t moved) {
-        const std::int64_t gain = std::int64_t{slots} - moved;
-        std::int64_t credit = credit_.load(std::memory_order_relaxed);
-        while (!credit_.compare_exchange_weak(credit, std::min(credit + gain, 4 * credit_cap_),
-                                              std::memory_order_relaxed)) {
-        }
-    }
-
-  private:
     const BandTable& bands_;
     const std::uint32_t recovery_;
     const std::uint32_t user_floor_;
@@ -91,6 +126,9 @@ class SpaceGate {
     bool recovering_ = false;
     std::atomic<bool> closing_{false};
     std::atomic<bool> failed_{false};
+    std::atomic<bool> no_space_{false};
+    std::atomic<bool> refused_{false};  // a writer, since GC last gained anything
+    std::deque<Rest> rests_;            // of each collector: changes() when it found nothing to do
 };
 
 }  // namespace qlcshape

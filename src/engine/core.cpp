@@ -265,9 +265,8 @@ Status Core::complete_epoch() {
 // After one that failed it is not known where on each drive the next one goes: the engine stops.
 Status Core::write_superblock() {
     if (gate_->failed()) {
-        return fail(Errc::io_error,
-                    "array {}: it stopped when a drive failed; close it and open it again",
-                    superblock_.name);
+        return fail(Errc::io_error, "array {}: it stopped {}; close it and open it again",
+                    superblock_.name, cause());
     }
     const Status written = append_superblock(superblock_, members_, *control_);
     if (written) return {};
@@ -316,6 +315,11 @@ bool Core::failed() const {
     return std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->failed(); });
 }
 
+const char* Core::cause() const {
+    return gate_->failed_for_space() ? "for want of space, which damaged bands take"
+                                     : "after a drive failed";
+}
+
 void Core::begin_phase(Phase phase) {
     phase_.store(static_cast<int>(phase), std::memory_order_release);
     for (auto& w : workers_) w->wake();
@@ -329,11 +333,11 @@ bool Core::reached(Phase phase) const {
 Status Core::finish_close() {
     if (read_only_) return {};
     if (failed()) {
-        return fail(Errc::io_error,
-                    "array {}: it could not be closed in order after a drive failed; everything "
-                    "acknowledged is "
-                    "safe, and the next open recovers it",
-                    superblock_.name);
+        return fail(
+            Errc::io_error,
+            "array {}: it could not be closed in order {}; everything acknowledged is safe, "
+            "and the next open recovers it",
+            superblock_.name, cause());
     }
     std::lock_guard lock(control_mutex_);
     QS_TRY(write_band_table(*keeper_));

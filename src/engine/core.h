@@ -56,6 +56,8 @@ class Core {
     Status submit(VolumeState& volume, Request request);
     bool read_only() const { return read_only_; }
     bool failed() const;
+    // Why it stopped, for messages: "after a drive failed". Where failed().
+    const char* cause() const;
     std::uint32_t requests_in_flight() const { return requests_->in_flight(); }
 
     // --- closing: stop_requests(), then each phase after all workers reached the one before, then

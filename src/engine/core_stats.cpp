@@ -127,6 +127,7 @@ Stats Core::stats() const {
     s.bands.free = counts.free;
     s.bands.open = counts.open;
     s.bands.closed = counts.closed;
+    s.bands.out_of_use = bands_->out_of_use();
     const std::uint64_t slots = array_.layout.slots_per_band();
     bands_->candidates([&](const Candidate& c) {
         const std::uint64_t tenth = std::uint64_t{c.valid} * s.bands.by_validity.size() / slots;
@@ -149,6 +150,7 @@ Stats Core::stats() const {
     s.latency.read = summarize(requests_->latency(Op::read));
     s.latency.write = summarize(requests_->latency(Op::write));
     s.state = failed() ? "failed" : read_only_ ? "read_only" : "open";
+    if (failed()) s.cause = cause();
     return s;
 }
 

@@ -63,11 +63,17 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
         log(options, LogLevel::error, "array {}: {} blocks can't be read or rebuilt; run check",
             now.array_name, unreadable);
     }
+    if (now.bands.out_of_use > before.bands.out_of_use) {
+        log(options, LogLevel::error,
+            "array {}: {} more bands keep their space, since parts of them can't be read or a "
+            "drive would not erase them; run check",
+            now.array_name, now.bands.out_of_use - before.bands.out_of_use);
+    }
     if (now.state == "failed" && before.state != "failed") {
         log(options, LogLevel::error,
-            "array {}: writing has ended after a drive failed; everything acknowledged is safe, "
-            "and the next open recovers it",
-            now.array_name);
+            "array {}: writing has ended {}; everything acknowledged is safe, and the next open "
+            "recovers it",
+            now.array_name, now.cause);
     }
 }
 

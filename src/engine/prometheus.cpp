@@ -87,6 +87,8 @@ void write_space(Writer& out, const Stats& s) {
         .sample(s.bands.free, label("state", "free"))
         .sample(s.bands.open, label("state", "open"))
         .sample(s.bands.closed, label("state", "closed"));
+    out.gauge("bands_out_of_use", "Closed bands that GC can't move or erase.")
+        .sample(s.bands.out_of_use);
     out.gauge("bands_by_validity",
               "Closed bands by the tenth that their share of valid blocks is in.");
     for (std::size_t i = 0; i < s.bands.by_validity.size(); ++i) {

@@ -238,6 +238,12 @@ void RequestTable::end(Active& a) {
                           "doesn't bring it "
                           "back; overwrite or trim it, and see `qlcshape check`",
                           a.volume->name, to_string(op), a.bad_offset);
+        } else if (a.error == Errc::no_space) {
+            status = fail(a.error,
+                          "volume {}: {} at byte {}: bands of which parts can't be read take the "
+                          "space, and nothing more is acknowledged; copy what can be read, and see "
+                          "`qlcshape check`",
+                          a.volume->name, to_string(op), a.bad_offset);
         } else {
             status =
                 fail(a.error,

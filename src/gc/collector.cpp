@@ -13,6 +13,7 @@ Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gat
     : array_(array),
       bands_(bands),
       gate_(gate),
+      rest_(gate.add_collector()),
       shards_(std::move(shards)),
       queue_(queue),
       counters_(counters),
@@ -60,6 +61,14 @@ std::uint64_t Collector::buffer_bytes(const ArrayLayout& layout) {
 }
 
 bool Collector::poll() {
+    const std::uint64_t changes = bands_.changes();
+    rest_ = SpaceGate::kRestless;
+    const bool any = work();
+    if (!any && rests()) rest_ = changes;
+    return any;
+}
+
+bool Collector::work() {
     if (committer_.failed()) gate_.fail();
     bool any = take_replies();
     // Nothing new is begun then, so that closing can wait for what is under way.
@@ -88,6 +97,21 @@ bool Collector::busy() const {
     return victim_ || !awaiting_.empty() || !sources_idle() || queue_.in_flight() != 0 || closing_;
 }
 
+// Nothing of it is under way: only a change of the bands lets it go on.
+bool Collector::rests() const {
+    if (queue_.in_flight() != 0 || !replies_.empty() || !reader_.idle()) return false;
+    for (const Source& s : sources_) {
+        if (s.batches_pending != 0) return false;
+    }
+    for (const auto& t : targets_) {
+        if (t->batches_pending != 0) return false;
+    }
+    for (const Victim& v : awaiting_) {
+        if (bands_.has_readers(v.band)) return false;
+    }
+    return true;
+}
+
 bool Collector::sources_idle() const {
     for (const Source& s : sources_) {
         if (s.step != Step::idle) return false;
@@ -109,15 +133,11 @@ bool Collector::take_replies() {
 
 bool Collector::pick() {
     if (victim_ || closing_ || awaiting_.size() >= kAwaiting || !gate_.gc_wanted()) return false;
-    GreedyPolicy policy(array_.layout.slots_per_band(), array_.layout.bands,
-                        bands_.next_sequence());
+    GreedyPolicy policy(array_.layout.slots_per_band(), array_.layout.bands, bands_.next_sequence(),
+                        bands_.out_of_use() != 0);
     bands_.candidates([&](const Candidate& c) { policy.see(c); });
     const auto band = policy.best();
-    if (!band) {
-        // With bands that can't be read, and none left to gain from, writers would wait for ever.
-        if (damaged_bands_ != 0 && awaiting_.empty() && !gate_.user_may_open()) gate_.fail();
-        return false;
-    }
+    if (!band) return false;
     if (!bands_.begin_move(*band)) return true;
     victim_ = Victim{*band, bands_.sequence_of(*band), bands_.segments_of(*band), 0, 0};
     victim_damaged_ = false;
@@ -129,7 +149,7 @@ bool Collector::end_victim() {
     if (!victim_ || !sources_idle()) return false;
     if (victim_damaged_) {
         // What can't be read keeps its place: the band stays as it is and is not chosen again.
-        ++damaged_bands_;
+        bands_.put_out_of_use(victim_->band);
         victim_.reset();
         return true;
     }

@@ -87,12 +87,14 @@ class Collector {
     };
 
     // collector.cpp
+    bool work();
     bool take_replies();
     bool pick();
     bool end_victim();
     bool give_back();
     bool seal_if_stuck();
     bool sources_idle() const;
+    bool rests() const;
 
     // source.cpp
     bool start_source();
@@ -125,6 +127,7 @@ class Collector {
     const ArrayContext& array_;
     BandTable& bands_;
     SpaceGate& gate_;
+    SpaceGate::Rest& rest_;
     std::vector<MapPort*> shards_;
     IoQueue& queue_;
     Counters& counters_;
@@ -140,7 +143,6 @@ class Collector {
     std::optional<Victim> victim_;
     std::vector<Victim> awaiting_;  // all moved, not all settled
     bool victim_damaged_ = false;
-    std::uint32_t damaged_bands_ = 0;
     bool closing_ = false;
 };
 

@@ -14,19 +14,23 @@ namespace qlcshape {
 // garbage, so that each is looked at again now and then, and superseded ones go.
 //
 // Counts are hints. Where they say that every band is full they are wrong, for there is space that
-// volumes may not use: then the oldest is moved, and counted anew with that.
+// volumes may not use: then the oldest is moved, and counted anew with that. That space may be gone
+// where bands are out of use: then only a rough count can be wrong.
 class GreedyPolicy {
   public:
     // `newest_sequence`: of the band opened last.
-    GreedyPolicy(std::uint32_t slots_per_band, std::uint32_t bands, std::uint64_t newest_sequence)
+    GreedyPolicy(std::uint32_t slots_per_band, std::uint32_t bands, std::uint64_t newest_sequence,
+                 bool out_of_use = false)
         : slots_(slots_per_band),
           old_before_(newest_sequence > 4 * std::uint64_t{bands}
                           ? newest_sequence - 4 * std::uint64_t{bands}
-                          : 0) {}
+                          : 0),
+          out_of_use_(out_of_use) {}
 
     void see(const Candidate& c) {
         const std::uint32_t cost =
             std::min(slots_, c.valid + (c.sequence < old_before_ ? 0 : c.tombstones));
+        if (out_of_use_ && cost == slots_ && !c.rough) return;
         if (!best_ || cost < best_cost_ || (cost == best_cost_ && c.sequence < best_sequence_)) {
             best_ = c.band;
             best_cost_ = cost;
@@ -38,6 +42,7 @@ class GreedyPolicy {
   private:
     std::uint32_t slots_;
     std::uint64_t old_before_;
+    bool out_of_use_;
     std::optional<BandId> best_;
     std::uint32_t best_cost_ = 0;
     std::uint64_t best_sequence_ = 0;

@@ -7,6 +7,19 @@
 
 #include "sim_run.h"
 
+using namespace qlcshape::sim;
+
+namespace {
+
+void run_seed(std::uint64_t seed, DamageResult& sum) {
+    const DamageResult result = run_damaged(seed);
+    INFO("replay with QLCSHAPE_DAMAGE_SEEDS=\"" << seed << " 1\"; " << result.damage);
+    CHECK(result.violation == "");
+    sum.add(result);
+}
+
+}  // namespace
+
 TEST_CASE("damage: metadata at random ends in an error or in right data") {
     // QLCSHAPE_DAMAGE_SEEDS="100 20": from seed 100, 20 seeds.
     std::uint64_t first = 1, count = 40;
@@ -15,16 +28,18 @@ TEST_CASE("damage: metadata at random ends in an error or in right data") {
         first = std::strtoull(text, &end, 10);
         count = std::strtoull(end, nullptr, 10);
     }
-    qlcshape::sim::DamageResult sum;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
-        const auto result = qlcshape::sim::run_damaged(seed);
-        INFO("replay with QLCSHAPE_DAMAGE_SEEDS=\"" << seed << " 1\"; " << result.damage);
-        CHECK(result.violation == "");
-        sum.add(result);
-    }
+    DamageResult sum;
+    for (std::uint64_t seed = first; seed < first + count; ++seed) run_seed(seed, sum);
     fmt::print(
         "damage: {} seeds, {} of them covered by redundancy; {} opens, {} refused, {} that built "
         "the table anew, {} stops; {} blocks lost, {} sectors older where nothing newer is left\n",
         count, sum.covered, sum.opens, sum.refusals, sum.rebuilt, sum.stops, sum.blocks_lost,
         sum.sectors_older);
+}
+
+// With so many segment headers gone that GC gains nothing, writers waited for ever.
+TEST_CASE("damage: no space left to gain stops the engine") {
+    DamageResult sum;
+    for (const std::uint64_t seed : {70, 1282, 1852}) run_seed(seed, sum);
+    CHECK(sum.stops > 0);
 }

@@ -152,7 +152,7 @@ bool History::stopped_by_damage() {
     if (!core_->failed()) return false;
     if (!may_stop()) violate("the engine stopped at a read");
     ++result_.stops;
-    table_met_damage_ = true;
+    table_met_damage_ = !errors_;  // or it stopped for want of space
     return true;
 }
 

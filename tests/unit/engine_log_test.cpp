@@ -86,16 +86,19 @@ TEST_CASE("log: what a look finds") {
     now.errors.verify_failed = 5;
     now.errors.reconstructed = 4;
     now.errors.unreadable = 1;
+    now.bands.out_of_use = 3;
     now.state = "failed";
+    now.cause = "after a drive failed";
     log_changes(options, before, now);
-    CHECK(log.lines.size() == 4);
+    CHECK(log.lines.size() == 5);
     CHECK(log.has(LogLevel::error, "drive p0 (u0): 2 transfers failed, the last: p0: write of"));
     CHECK(log.has(LogLevel::warning, "5 blocks failed their checksum; 4 rebuilt"));
     CHECK(log.has(LogLevel::error, "1 blocks can't be read"));
-    CHECK(log.has(LogLevel::error, "writing has ended"));
+    CHECK(log.has(LogLevel::error, "3 more bands keep their space"));
+    CHECK(log.has(LogLevel::error, "writing has ended after a drive failed"));
 
     Options silent;
     log_changes(silent, before, now);
     log_opened(silent, now);
-    CHECK(log.lines.size() == 4);
+    CHECK(log.lines.size() == 5);
 }

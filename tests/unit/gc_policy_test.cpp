@@ -74,3 +74,21 @@ TEST_CASE("greedy policy: which band is moved") {
         CHECK(policy.best() == row.wanted);
     }
 }
+
+TEST_CASE("greedy policy: with bands out of use one that is full gives nothing") {
+    const std::vector<Row> rows = {
+        {"all full", 100, {band(1, 12, kSlots), band(2, 11, kSlots + 7)}, std::nullopt},
+        {"but one", 100, {band(1, 12, kSlots), band(2, 13, kSlots - 1)}, BandId(2)},
+        {"full with tombstones that are young", 100, {band(1, 98, 500, 500)}, std::nullopt},
+        {"a rough count may be wrong",
+         100,
+         {band(1, 12, kSlots), {BandId(2), 13, kSlots, 0, true}},
+         BandId(2)},
+    };
+    for (const Row& row : rows) {
+        INFO(row.what);
+        GreedyPolicy policy(kSlots, kBands, row.newest, true);
+        for (const Candidate& candidate : row.seen) policy.see(candidate);
+        CHECK(policy.best() == row.wanted);
+    }
+}

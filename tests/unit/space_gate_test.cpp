@@ -162,3 +162,97 @@ TEST_CASE("space gate: after a recovery that used its bands gc makes up for them
     g.set_free(g.recovery);
     CHECK_FALSE(g.gate.gc_may_open());
 }
+
+// Bands that are out of use, and a writer that waits: only where nothing can come any more is it
+// the end.
+TEST_CASE("space gate: a standstill needs all of its signs") {
+    Gate g;
+    SpaceGate::Rest& first = g.gate.add_collector();
+    SpaceGate::Rest& second = g.gate.add_collector();
+    g.gate.start();
+    g.set_free(g.gc_start - 1);
+    REQUIRE(g.gate.admit(g.cap));
+    auto all_rest = [&] { first = second = g.bands.changes(); };
+    auto put_out_of_use = [&] {
+        REQUIRE(g.bands.begin_move(g.taken.front()));
+        g.bands.put_out_of_use(g.taken.front());
+        g.taken.erase(g.taken.begin());
+    };
+    REQUIRE_FALSE(g.gate.admit(1));
+    all_rest();
+    CHECK_FALSE(g.gate.standstill());  // every band is of use: GC will gain what was promised
+    put_out_of_use();
+    all_rest();
+    CHECK(g.bands.out_of_use() == 1);
+    CHECK(g.gate.standstill());
+
+    second = SpaceGate::kRestless;
+    CHECK_FALSE(g.gate.standstill());
+    all_rest();
+    // A band came since they looked.
+    REQUIRE(g.bands.begin_move(g.taken.back()));
+    g.bands.abandon_move(g.taken.back());
+    CHECK_FALSE(g.gate.standstill());
+    all_rest();
+    CHECK(g.gate.standstill());
+    // What is placed will be published, and may close a band with something to gain.
+    g.bands.opened(*g.bands.begin_open(Stream::gc, 1));
+    const Placement placed = *g.bands.place(Stream::gc);
+    all_rest();
+    CHECK_FALSE(g.gate.standstill());
+    g.bands.write_failed(placed);
+    g.bands.left(placed);
+    all_rest();
+    CHECK(g.gate.standstill());
+    // A band to erase becomes a free one.
+    REQUIRE(g.bands.begin_move(g.taken.back()));
+    g.bands.moved(g.taken.back());
+    all_rest();
+    CHECK_FALSE(g.gate.standstill());
+    g.bands.erased(*g.bands.next_moved());
+    g.taken.pop_back();
+    all_rest();
+    CHECK(g.gate.standstill());
+
+    // Whoever waited has been served.
+    g.gate.reclaimed(1, 0);
+    all_rest();
+    CHECK_FALSE(g.gate.standstill());
+    REQUIRE(g.gate.admit(1));
+    REQUIRE_FALSE(g.gate.admit(1));
+    CHECK(g.gate.standstill());
+    g.set_free(g.gc_start);
+    all_rest();
+    CHECK_FALSE(g.gate.standstill());
+    REQUIRE(g.gate.admit(1));
+    g.set_free(g.gc_start - 1);
+    all_rest();
+    CHECK_FALSE(g.gate.standstill());
+}
+
+TEST_CASE("space gate: at a standstill a segment in RAM, or gc while closing, waits too") {
+    Gate g;
+    SpaceGate::Rest& rest = g.gate.add_collector();
+    g.gate.start();
+    g.set_free(g.floor);
+    REQUIRE(g.bands.begin_move(g.taken.front()));
+    g.bands.put_out_of_use(g.taken.front());
+    SECTION("the user stream") {
+        rest = g.bands.changes();
+        CHECK_FALSE(g.gate.standstill());
+        CHECK_FALSE(g.bands.place(Stream::user));
+        CHECK(g.bands.starved(Stream::user));
+        CHECK(g.gate.standstill());
+        g.bands.opened(*g.bands.begin_open(Stream::user, 1));
+        CHECK_FALSE(g.bands.starved(Stream::user));
+        rest = g.bands.changes();
+        CHECK_FALSE(g.gate.standstill());
+    }
+    SECTION("gc alone hinders nobody who reads") {
+        CHECK_FALSE(g.bands.place(Stream::gc));
+        rest = g.bands.changes();
+        CHECK_FALSE(g.gate.standstill());
+        g.gate.set_closing();
+        CHECK(g.gate.standstill());
+    }
+}
