@@ -1,5 +1,11 @@
 // Memory for I/O: aligned to a block, taken once at open.
+//
+// Much of it is asked for at once (the PMT's cache): that comes from the system as zeroes, in pages
+// as large as it has, when it is first touched. So opening needn't wait for gigabytes to be
+// cleared.
 #pragma once
+
+#include <sys/mman.h>
 
 #include <cstddef>
 #include <cstdlib>
@@ -16,21 +22,36 @@ class Buffer {
   public:
     Buffer() = default;
     // Zeroed. `bytes` is a multiple of a block.
-    explicit Buffer(std::size_t bytes) : bytes_(bytes) {
+    explicit Buffer(std::size_t bytes) : memory_(nullptr, Free{bytes}), bytes_(bytes) {
         QS_ASSERT(bytes % kBlockBytes == 0);
-        memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes)));
-        QS_ASSERT(memory_ != nullptr || bytes == 0);
-        if (bytes != 0) std::memset(memory_.get(), 0, bytes);
+        if (bytes >= kLarge) {
+            void* memory =
+                ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            QS_ASSERT(memory != MAP_FAILED);
+            ::madvise(memory, bytes, MADV_HUGEPAGE);
+            memory_.reset(static_cast<std::byte*>(memory));
+        } else if (bytes != 0) {
+            memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes)));
+            QS_ASSERT(memory_ != nullptr);
+            std::memset(memory_.get(), 0, bytes);
+        }
     }
     std::byte* data() const { return memory_.get(); }
     std::size_t size() const { return bytes_; }
     std::span<std::byte> span() const { return {memory_.get(), bytes_}; }
 
   private:
+    static constexpr std::size_t kLarge = 32 * MiB;
     struct Free {
-        void operator()(std::byte* p) const { std::free(p); }
+        std::size_t bytes = 0;
+        void operator()(std::byte* p) const {
+            if (bytes >= kLarge)
+                ::munmap(p, bytes);
+            else
+                std::free(p);
+        }
     };
-    std::unique_ptr<std::byte, Free> memory_;
+    std::unique_ptr<std::byte, Free> memory_{nullptr, Free{}};
     std::size_t bytes_ = 0;
 };
 

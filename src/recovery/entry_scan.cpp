@@ -1,6 +1,7 @@
 #include "recovery/entry_scan.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "format/tombstone.h"
 
@@ -11,8 +12,8 @@ namespace {
 class EntryScan {
   public:
     EntryScan(const ArrayContext& array, const SegmentRange& range, SegmentScan& scan,
-              const std::function<void(const Finding&)>& see, ScanTotals& totals)
-        : l_(array.layout), range_(range), scan_(scan), see_(see), totals_(totals) {}
+              std::uint32_t part, const SeeFinding& see, ScanTotals& totals)
+        : l_(array.layout), range_(range), scan_(scan), part_(part), see_(see), totals_(totals) {}
 
     Status run() {
         std::vector<std::uint32_t> unread;
@@ -57,13 +58,14 @@ class EntryScan {
                 case EntryKind::empty:
                     break;
                 case EntryKind::data:
-                    see_({e.lba, 1, e.version, range_.sequence,
+                    see_(part_,
+                         {e.lba, 1, e.version, range_.sequence,
                           PmtEntry::make_mapped(l_, l_.pba(range_.band, segment, slot), e.crc)});
                     break;
                 case EntryKind::poisoned:
                     ++tombstones_;
-                    see_({e.lba, 1, e.version, range_.sequence,
-                          PmtEntry::make_unmapped(Unmapped::poisoned, e.version)});
+                    see_(part_, {e.lba, 1, e.version, range_.sequence,
+                                 PmtEntry::make_unmapped(Unmapped::poisoned, e.version)});
                     break;
                 case EntryKind::tombstones:
                     ++tombstones_;
@@ -89,8 +91,8 @@ class EntryScan {
         }
         for (std::uint32_t i = 0; i < count; ++i) {
             const Tombstone trim = load_tombstone(block, i);
-            see_({trim.lba, trim.blocks, trim.version, range_.sequence,
-                  PmtEntry::make_unmapped(Unmapped::trimmed, trim.version)});
+            see_(part_, {trim.lba, trim.blocks, trim.version, range_.sequence,
+                         PmtEntry::make_unmapped(Unmapped::trimmed, trim.version)});
         }
         return {};
     }
@@ -98,7 +100,8 @@ class EntryScan {
     const ArrayLayout& l_;
     const SegmentRange& range_;
     SegmentScan& scan_;
-    const std::function<void(const Finding&)>& see_;
+    const std::uint32_t part_;
+    const SeeFinding& see_;
     ScanTotals& totals_;
     std::vector<TrimSlot> trims_;
     std::uint32_t tombstones_ = 0;
@@ -106,13 +109,33 @@ class EntryScan {
 
 }  // namespace
 
-Status scan_entries(const ArrayContext& array, const SegmentRange& range, SegmentScan& scan,
-                    const std::function<void(const Finding&)>& see, ScanTotals& totals,
-                    std::vector<std::uint32_t>* tombstones_by_band) {
-    EntryScan walk(array, range, scan, see, totals);
-    QS_TRY(walk.run());
-    if (tombstones_by_band != nullptr) (*tombstones_by_band)[range.band.value] += walk.tombstones();
-    return {};
+Result<ScanTotals> scan_entries(const ArrayContext& array, const std::vector<SegmentRange>& ranges,
+                                const Team& team, const SeeFinding& see,
+                                std::vector<std::uint32_t>* tombstones,
+                                const std::function<void(double)>& progress) {
+    struct Part {
+        Status status;
+        ScanTotals scanned;
+    };
+    std::vector<Part> parts(team.parts);
+    std::atomic<std::size_t> done{0};
+    team.run([&](std::uint32_t number, IoQueue& queue) {
+        Part& part = parts[number];
+        SegmentScan scan(array, queue);
+        for (std::size_t i = number; i < ranges.size() && part.status; i += team.parts) {
+            EntryScan walk(array, ranges[i], scan, number, see, part.scanned);
+            part.status = walk.run();
+            if (tombstones != nullptr) (*tombstones)[ranges[i].band.value] += walk.tombstones();
+            const std::size_t n = ++done;
+            if (number == 0) progress(static_cast<double>(n) / static_cast<double>(ranges.size()));
+        }
+    });
+    ScanTotals totals;
+    for (const Part& part : parts) {
+        QS_TRY(part.status);
+        totals.add(part.scanned);
+    }
+    return totals;
 }
 
 }  // namespace qlcshape

@@ -1,7 +1,9 @@
 // Walks through segments and tells what each says of which LBA: data, poisoned, trimmed. From this
-// the table is rebuilt, or brought up to date after a snapshot. Every call blocks.
+// the table is rebuilt, or brought up to date after a snapshot. Every call blocks. The work is
+// shared out by ranges.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "base/canary.h"
 #include "base/error.h"
 #include "device/array_context.h"
+#include "device/team.h"
 #include "format/pmt_page.h"
 #include "recovery/segment_scan.h"
 
@@ -51,12 +54,20 @@ static_assert(sizeof(Best) == 24);
 struct ScanTotals {
     std::uint64_t segments = 0;
     std::uint64_t max_version = 0;
+
+    void add(const ScanTotals& o) {
+        segments += o.segments;
+        max_version = std::max(max_version, o.max_version);
+    }
 };
 
-// `tombstones`: blocks of tombstones and poisoned entries found, added to `by_band` where it is not
-// null.
-Status scan_entries(const ArrayContext& array, const SegmentRange& range, SegmentScan& scan,
-                    const std::function<void(const Finding&)>& see, ScanTotals& totals,
-                    std::vector<std::uint32_t>* tombstones_by_band);
+// Range i is for part i modulo the team's parts; `see` is called from that part's thread.
+// `tombstones`: blocks of tombstones and poisoned entries found, added to it by band where it is
+// not null; a band has at most one range. `progress`: the share that is done.
+using SeeFinding = std::function<void(std::uint32_t part, const Finding&)>;
+Result<ScanTotals> scan_entries(const ArrayContext& array, const std::vector<SegmentRange>& ranges,
+                                const Team& team, const SeeFinding& see,
+                                std::vector<std::uint32_t>* tombstones,
+                                const std::function<void(double)>& progress);
 
 }  // namespace qlcshape

@@ -233,8 +233,9 @@ class Recovery {
         const std::optional<Snapshot>& snapshot = in_.snapshot;
         if (snapshot && !snapshot->table_damaged) {
             const bool small = l_.pmt_pages <= in_.counted_pages;
-            auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
-                                         !small && !in_.read_only, scan_, in_.queue, in_.progress});
+            auto updated =
+                update_table({in_.array, *snapshot, present_bands(), memory_versions_,
+                              !small && !in_.read_only, in_.team, scan_, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
                 out_.report.kind = "snapshot";

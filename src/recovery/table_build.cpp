@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <mutex>
 
 namespace qlcshape {
@@ -46,34 +45,6 @@ class Pass {
     std::array<std::mutex, 1024> locks_;
 };
 
-// One pass over all headers, each part of the team over a share of the bands.
-Status scan_all(const ArrayContext& array, const std::vector<SegmentRange>& bands, const Team& team,
-                Pass& pass, TableTotals& totals, std::vector<std::uint32_t>* tombstones,
-                const std::function<void(double)>& progress) {
-    struct Part {
-        Status status;
-        ScanTotals scanned;
-    };
-    std::vector<Part> parts(team.parts);
-    std::atomic<std::size_t> done{0};
-    const auto see = [&](const Finding& c) { pass.consider(c); };
-    team.run([&](std::uint32_t number, IoQueue& queue) {
-        Part& part = parts[number];
-        SegmentScan scan(array, queue);
-        for (std::size_t i = number; i < bands.size() && part.status; i += team.parts) {
-            part.status = scan_entries(array, bands[i], scan, see, part.scanned, tombstones);
-            const std::size_t n = ++done;
-            if (number == 0) progress(static_cast<double>(n) / static_cast<double>(bands.size()));
-        }
-    });
-    for (const Part& part : parts) {
-        QS_TRY(part.status);
-        totals.scanned.segments += part.scanned.segments;
-        totals.scanned.max_version = std::max(totals.scanned.max_version, part.scanned.max_version);
-    }
-    return {};
-}
-
 }  // namespace
 
 Result<TableTotals> build_table(const ArrayContext& array, const std::vector<SegmentRange>& bands,
@@ -88,14 +59,17 @@ Result<TableTotals> build_table(const ArrayContext& array, const std::vector<Seg
     for (std::uint64_t first = 0; first < pages; first += most) {
         const std::uint64_t n = std::min(most, pages - first);
         Pass pass(array, first, n);
-        QS_TRY(scan_all(
-            array, bands, team, pass, totals, first == 0 ? &totals.tombstones : nullptr,
+        const auto scanned = scan_entries(
+            array, bands, team, [&](std::uint32_t, const Finding& c) { pass.consider(c); },
+            first == 0 ? &totals.tombstones : nullptr,
             [&](double share) {
                 if (!progress) return;
                 progress("rebuilding the table",
                          100 * (static_cast<double>(first) + share * static_cast<double>(n)) /
                              static_cast<double>(pages));
-            }));
+            });
+        if (!scanned) return fail(scanned.error());
+        totals.scanned.add(*scanned);
         QS_TRY(pass.finish(first, page, totals));
     }
     return totals;

@@ -31,8 +31,7 @@ class Update {
     Result<TableUpdate> run() {
         // Passes over ranges of LBAs, where more came since than fits in memory at once.
         slots_ = in_.in_memory.size();
-        for (const SegmentRange& r : ranges_)
-            slots_ += std::size_t{r.to - r.from} * l_.slots_per_segment;
+        for (const SegmentRange& r : ranges_) slots_ += slots_of(r);
         const std::uint64_t passes =
             slots_ <= kMostFindings ? 1 : div_up(slots_, kMostFindings / 2);
         const std::uint64_t pages = div_up(l_.pmt_pages, passes);
@@ -58,6 +57,33 @@ class Update {
         std::array<PmtEntry, kPageEntries> entries;
     };
 
+    // What one part of the team finds. With more than can be kept at once the older ones go.
+    struct Part {
+        std::vector<Finding> findings;
+        std::size_t most = 0;
+        bool too_many = false;
+
+        void add(const Finding& c) {
+            if (findings.size() == most) keep_newest();
+            if (findings.size() == most)
+                too_many = true;
+            else
+                findings.push_back(c);
+        }
+
+        void keep_newest() {
+            const auto place = [](const Finding& c) {
+                return std::tuple(c.lba.value, c.blocks, ~c.version.value, c.sequence);
+            };
+            std::ranges::sort(findings, {}, place);
+            const auto rest = std::ranges::unique(
+                findings, {}, [](const Finding& c) { return std::tuple(c.lba.value, c.blocks); });
+            findings.erase(rest.begin(), rest.end());
+            // To sort again for every few more would take for ever.
+            if (findings.size() > most / 8 * 7) too_many = true;
+        }
+    };
+
     // Below counts_below_ a band's segments were in the table when the snapshot began; an entry
     // that leads elsewhere is of an old life, or is told anew by a segment from there on.
     void set_ranges() {
@@ -79,45 +105,51 @@ class Update {
         }
     }
 
-    Status collect(std::uint64_t first_page, std::uint64_t pages, bool first_pass) {
-        findings_.clear();
-        findings_.reserve(std::min(slots_, kMostFindings));
-        const auto see = [&](const Finding& c) {
-            if (page_number(c) >= first_page && page_number(c) - first_page < pages) add(c);
-        };
-        for (std::size_t i = 0; i < ranges_.size() && !out_.impossible; ++i) {
-            QS_TRY(scan_entries(in_.array, ranges_[i], in_.scan, see, out_.totals.scanned,
-                                first_pass ? &out_.totals.tombstones : nullptr));
-            if (in_.progress && i % 16 == 0) {
-                in_.progress("reading what came after the snapshot",
-                             100.0 * static_cast<double>(i) / static_cast<double>(ranges_.size()));
-            }
+    // Room for as many findings of each as it has to look at, or its share of what may be kept.
+    std::vector<Part> make_parts() const {
+        std::vector<Part> parts(in_.team.parts);
+        parts[0].most = in_.in_memory.size();
+        for (std::size_t i = 0; i < ranges_.size(); ++i)
+            parts[i % parts.size()].most += slots_of(ranges_[i]);
+        for (Part& part : parts) {
+            if (slots_ > kMostFindings) part.most = part.most * kMostFindings / slots_;
+            part.findings.reserve(part.most);
         }
-        for (const auto& [lba, version] : in_.in_memory)
-            see({Lba(lba), 1, version, kInMemory, PmtEntry{}});
-        std::ranges::sort(findings_, {}, page_number);
-        return {};
+        return parts;
+    }
+    std::size_t slots_of(const SegmentRange& r) const {
+        return std::size_t{r.to - r.from} * l_.slots_per_segment;
     }
 
-    void add(const Finding& c) {
-        if (c.lba.value + c.blocks > l_.pmt_pages * kPageEntries) return;
-        if (findings_.size() == kMostFindings) keep_newest();
-        if (findings_.size() == kMostFindings)
-            out_.impossible = true;
-        else
-            findings_.push_back(c);
-    }
-
-    void keep_newest() {
-        const auto place = [](const Finding& c) {
-            return std::tuple(c.lba.value, c.blocks, ~c.version.value, c.sequence);
+    // Each part of the team has findings of its own, and sorts them.
+    Status collect(std::uint64_t first_page, std::uint64_t pages, bool first_pass) {
+        std::vector<Part> parts = make_parts();
+        const auto see = [&](std::uint32_t part, const Finding& c) {
+            if (page_number(c) < first_page || page_number(c) - first_page >= pages) return;
+            if (c.lba.value + c.blocks <= l_.pmt_pages * kPageEntries) parts[part].add(c);
         };
-        std::ranges::sort(findings_, {}, place);
-        const auto rest = std::ranges::unique(
-            findings_, {}, [](const Finding& c) { return std::tuple(c.lba.value, c.blocks); });
-        findings_.erase(rest.begin(), rest.end());
-        // To sort again for every few more would take for ever.
-        if (findings_.size() > kMostFindings / 8 * 7) out_.impossible = true;
+        const auto scanned =
+            scan_entries(in_.array, ranges_, in_.team, see,
+                         first_pass ? &out_.totals.tombstones : nullptr, [&](double share) {
+                             if (in_.progress)
+                                 in_.progress("reading what came after the snapshot", 100 * share);
+                         });
+        if (!scanned) return fail(scanned.error());
+        out_.totals.scanned.add(*scanned);
+        for (const auto& [lba, version] : in_.in_memory)
+            see(0, {Lba(lba), 1, version, kInMemory, PmtEntry{}});
+        in_.team.run([&](std::uint32_t number, IoQueue&) {
+            std::ranges::sort(parts[number].findings, {}, page_number);
+        });
+        findings_.clear();
+        for (Part& part : parts) {
+            out_.impossible |= part.too_many;
+            const auto middle = static_cast<std::ptrdiff_t>(findings_.size());
+            findings_.insert(findings_.end(), part.findings.begin(), part.findings.end());
+            part.findings = {};
+            std::ranges::inplace_merge(findings_, findings_.begin() + middle, {}, page_number);
+        }
+        return {};
     }
 
     Status apply() {
@@ -149,16 +181,22 @@ class Update {
         return at;
     }
 
-    // The newest of one page's findings, those in memory apart.
+    // The newest of one page's findings, those in memory apart; touched_ are the entries that have
+    // any, in order.
     void gather(std::size_t at, std::size_t end) {
-        best_.fill({});
-        in_memory_.fill({});
+        for (const std::uint32_t i : touched_) best_[i] = in_memory_[i] = {};
+        touched_.clear();
         for (; at < end; ++at) {
             const Finding& f = findings_[at];
             PageBest& list = f.sequence == kInMemory ? in_memory_ : best_;
             const auto index = static_cast<std::uint32_t>(f.lba.value % kPageEntries);
-            for (std::uint32_t i = index; i < index + f.blocks; ++i) list[i].consider(f);
+            for (std::uint32_t i = index; i < index + f.blocks; ++i) {
+                list[i].consider(f);
+                touched_.push_back(i);
+            }
         }
+        std::ranges::sort(touched_);
+        touched_.erase(std::unique(touched_.begin(), touched_.end()), touched_.end());
     }
 
     // Pages of which everything found is newer than the snapshot: it is newer than the table, too,
@@ -182,7 +220,7 @@ class Update {
     void leave_page(std::size_t at, std::size_t end) {
         const std::uint64_t first = page_number(findings_[at]) * kPageEntries;
         gather(at, end);
-        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+        for (const std::uint32_t i : touched_) {
             if (best_[i].version == 0) continue;
             const PmtEntry entry = best_[i].entry;
             out_.patches.push_back({Lba(first + i), entry});
@@ -227,7 +265,7 @@ class Update {
     std::size_t weigh_page(std::size_t page, std::size_t at) {
         const std::size_t end = end_of_page(at);
         gather(at, end);
-        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+        for (const std::uint32_t i : touched_) {
             if (best_[i].version != 0) weigh(page, i, best_[i]);
             if (in_memory_[i].version != 0) weigh_memory(page, i, in_memory_[i], best_[i]);
         }
@@ -345,7 +383,8 @@ class Update {
     std::size_t slots_ = 0;                    // of them
     std::vector<std::uint32_t> counts_below_;  // by band
     std::vector<Finding> findings_;            // by page
-    PageBest best_, in_memory_;                // of one page
+    PageBest best_{}, in_memory_{};            // of one page
+    std::vector<std::uint32_t> touched_;       // entries of it that have any
     Buffer blocks_;
     std::vector<Page> pages_;
     std::size_t used_ = 0;  // of pages_
