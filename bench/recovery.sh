@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How long an array takes to open after a kill -9, when 1% of its volume was written at random since
-# the last snapshot; and again with no snapshot, from all headers.
-#   bench/recovery.sh [FOLDER]    the files (sparse; 16 GB are written) go into a folder made there
+# the last snapshot.
+#   bench/recovery.sh [FOLDER]    the files (sparse; 20 GB are written) go into a folder made there
 #   SIZE_GIB=1024 WRITTEN_GIB=10 SHARDS=1
 #
 # Caches are dropped before each opening where that is allowed. Needs build/release.
@@ -51,7 +51,7 @@ sync
 if ! echo 3 2>/dev/null >/proc/sys/vm/drop_caches; then
     echo "caches can't be dropped here: what is read may come from them"
 fi
-# Opens, writes one block, and is killed: so the same can be opened again.
+# Opens, reads a block, and closes, which takes longer.
 "$qlcshape" bench array.toml --volume v --rw randread --size 4KiB --json >opened.json
 python3 - <<'END'
 import json

@@ -96,7 +96,7 @@ void BandKeeper::flush() {
 
 void BandKeeper::discard() {
     used_ios_ = 0;
-    discard_failed_ = false;
+    not_erased_.assign(erasing_.size(), false);
     for (BandId band : erasing_) {
         for (Device* qlc : array_.qlc) {
             next_io(IoKind::discard, qlc, array_.layout.band_offset(band),
@@ -109,11 +109,11 @@ void BandKeeper::discard() {
 
 // A band whose discard failed stays out of use until the next open tries again.
 void BandKeeper::finish() {
-    for (BandId band : erasing_) {
-        if (discard_failed_)
-            bands_.put_out_of_use(band);
+    for (std::size_t i = 0; i < erasing_.size(); ++i) {
+        if (not_erased_[i])
+            bands_.put_out_of_use(erasing_[i]);
         else
-            bands_.erased(band);
+            bands_.erased(erasing_[i]);
     }
     erasing_.clear();
     step_ = Step::idle;
@@ -147,7 +147,8 @@ void BandKeeper::io_done(const Io& io) {
     if (io.error_number == 0) return;
     counters_.add(Counter::io_errors, 1);
     if (io.kind == IoKind::discard) {
-        discard_failed_ = true;
+        const auto place = static_cast<std::size_t>(&io - ios_.data());  // as discard() made them
+        not_erased_[place / array_.qlc.size()] = true;
     } else {
         failed_ = true;
         gate_.fail();

@@ -55,6 +55,7 @@ class BandKeeper {
     std::vector<std::uint64_t> generations_;
     std::vector<BandId> opening_;
     std::vector<BandId> erasing_;
+    std::vector<bool> not_erased_;  // of them: a drive did not discard its part
     std::vector<std::uint64_t> pages_;
     Buffer blocks_;
     std::vector<Io> ios_;
@@ -63,7 +64,6 @@ class BandKeeper {
     std::size_t pending_ = 0;
     Step step_ = Step::idle;
     bool closing_ = false;
-    bool discard_failed_ = false;
     bool failed_ = false;
 };
 

@@ -98,6 +98,7 @@ Status Core::bring_up() {
                         std::move(snapshot),
                         read_only_,
                         around_.counted_pages,
+                        around_.kept_findings,
                         *bands_,
                         keeper,
                         *gate_,

@@ -50,7 +50,7 @@ class Recovery {
         out_.report.tps_records = tps_.records;
         find_newest_in_tps();
         on_media_ = records();
-        void_unfinished_recovery();
+        void_useless_bands();
         QS_TRY(decide_open_bands());
         if (in_.read_only) {
             keep_tps_in_memory();
@@ -78,10 +78,13 @@ class Recovery {
     }
 
     // A recovery that was cut off wrote bands of an epoch that never began; all they hold is in the
-    // TPS.
-    void void_unfinished_recovery() {
+    // TPS. And a band that was closed without a segment, for failed writes, holds nothing: where
+    // one recovery follows the other GC has no time to bring such back.
+    void void_useless_bands() {
         for (BandRecord& r : records()) {
-            if (r.counts() && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
+            const bool unfinished = r.counts() && r.epoch > in_.superblock.epoch;
+            const bool empty = r.state == BandState::closed && r.segments == 0;
+            if (unfinished || empty) r.state = BandState::erasing;
             next_sequence_ = std::max(next_sequence_, r.sequence + 1);
         }
     }
@@ -141,7 +144,7 @@ class Recovery {
             }
         }
         if (seen_end > proved) out_.report.segments_discarded += seen_end - proved;
-        r.state = BandState::closed;
+        r.state = proved == 0 ? BandState::erasing : BandState::closed;
         r.segments = kept;
         return {};
     }
@@ -233,9 +236,9 @@ class Recovery {
         const std::optional<Snapshot>& snapshot = in_.snapshot;
         if (snapshot && !snapshot->table_damaged) {
             const bool small = l_.pmt_pages <= in_.counted_pages;
-            auto updated =
-                update_table({in_.array, *snapshot, present_bands(), memory_versions_,
-                              !small && !in_.read_only, in_.team, scan_, in_.queue, in_.progress});
+            auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
+                                         !small && !in_.read_only, in_.kept_findings, in_.team,
+                                         scan_, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
                 out_.report.kind = "snapshot";

@@ -55,7 +55,8 @@ struct RecoveryInput {
     bool read_only = false;            // nothing may be written to QLC drives
     // A table of up to this many pages is brought up to date and counted at once.
     std::uint64_t counted_pages = 0;
-    BandTable& bands;  // empty; restored here
+    std::uint64_t kept_findings = 0;  // at once, of what came after the snapshot
+    BandTable& bands;                 // empty; restored here
     BandKeeper& keeper;
     SpaceGate& gate;
     IoQueue& queue;

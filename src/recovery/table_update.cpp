@@ -2,14 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <tuple>
+#include <atomic>
+
+#include "recovery/findings.h"
 
 namespace qlcshape {
 
 namespace {
 
-constexpr std::size_t kMostFindings = kTableBuildBytes / sizeof(Finding);
-constexpr std::uint64_t kInMemory = UINT64_MAX;  // the sequence of what is in no band
+constexpr std::uint64_t kInMemory = Findings::kInMemory;
 constexpr std::size_t kPagesAtOnce = 256;
 
 std::uint64_t page_number(const Finding& c) { return page_of(c.lba).value; }
@@ -33,7 +34,7 @@ class Update {
         slots_ = in_.in_memory.size();
         for (const SegmentRange& r : ranges_) slots_ += slots_of(r);
         const std::uint64_t passes =
-            slots_ <= kMostFindings ? 1 : div_up(slots_, kMostFindings / 2);
+            slots_ <= in_.kept_findings ? 1 : div_up(slots_, in_.kept_findings / 2);
         const std::uint64_t pages = div_up(l_.pmt_pages, passes);
         for (std::uint64_t pass = 0; pass < passes && !out_.impossible; ++pass) {
             QS_TRY(collect(pass * pages, pages, pass == 0));
@@ -57,33 +58,6 @@ class Update {
         std::array<PmtEntry, kPageEntries> entries;
     };
 
-    // What one part of the team finds. With more than can be kept at once the older ones go.
-    struct Part {
-        std::vector<Finding> findings;
-        std::size_t most = 0;
-        bool too_many = false;
-
-        void add(const Finding& c) {
-            if (findings.size() == most) keep_newest();
-            if (findings.size() == most)
-                too_many = true;
-            else
-                findings.push_back(c);
-        }
-
-        void keep_newest() {
-            const auto place = [](const Finding& c) {
-                return std::tuple(c.lba.value, c.blocks, ~c.version.value, c.sequence);
-            };
-            std::ranges::sort(findings, {}, place);
-            const auto rest = std::ranges::unique(
-                findings, {}, [](const Finding& c) { return std::tuple(c.lba.value, c.blocks); });
-            findings.erase(rest.begin(), rest.end());
-            // To sort again for every few more would take for ever.
-            if (findings.size() > most / 8 * 7) too_many = true;
-        }
-    };
-
     // Below counts_below_ a band's segments were in the table when the snapshot began; an entry
     // that leads elsewhere is of an old life, or is told anew by a segment from there on.
     void set_ranges() {
@@ -105,25 +79,14 @@ class Update {
         }
     }
 
-    // Room for as many findings of each as it has to look at, or its share of what may be kept.
-    std::vector<Part> make_parts() const {
-        std::vector<Part> parts(in_.team.parts);
-        parts[0].most = in_.in_memory.size();
-        for (std::size_t i = 0; i < ranges_.size(); ++i)
-            parts[i % parts.size()].most += slots_of(ranges_[i]);
-        for (Part& part : parts) {
-            if (slots_ > kMostFindings) part.most = part.most * kMostFindings / slots_;
-            part.findings.reserve(part.most);
-        }
-        return parts;
-    }
     std::size_t slots_of(const SegmentRange& r) const {
         return std::size_t{r.to - r.from} * l_.slots_per_segment;
     }
 
     // Each part of the team has findings of its own, and sorts them.
     Status collect(std::uint64_t first_page, std::uint64_t pages, bool first_pass) {
-        std::vector<Part> parts = make_parts();
+        std::atomic<std::size_t> room{in_.kept_findings};
+        std::vector<Findings> parts(in_.team.parts, Findings(room));
         const auto see = [&](std::uint32_t part, const Finding& c) {
             if (page_number(c) < first_page || page_number(c) - first_page >= pages) return;
             if (c.lba.value + c.blocks <= l_.pmt_pages * kPageEntries) parts[part].add(c);
@@ -139,14 +102,14 @@ class Update {
         for (const auto& [lba, version] : in_.in_memory)
             see(0, {Lba(lba), 1, version, kInMemory, PmtEntry{}});
         in_.team.run([&](std::uint32_t number, IoQueue&) {
-            std::ranges::sort(parts[number].findings, {}, page_number);
+            std::ranges::sort(parts[number].list(), {}, page_number);
         });
         findings_.clear();
-        for (Part& part : parts) {
-            out_.impossible |= part.too_many;
+        for (Findings& part : parts) {
+            out_.impossible |= part.too_many();
             const auto middle = static_cast<std::ptrdiff_t>(findings_.size());
-            findings_.insert(findings_.end(), part.findings.begin(), part.findings.end());
-            part.findings = {};
+            findings_.insert(findings_.end(), part.list().begin(), part.list().end());
+            part.list() = {};
             std::ranges::inplace_merge(findings_, findings_.begin() + middle, {}, page_number);
         }
         return {};

@@ -143,6 +143,7 @@ class History {
     Options options_;
     std::uint32_t max_shards_ = 1;
     std::uint64_t counted_pages_ = 0;
+    std::uint64_t kept_findings_ = 0;
     std::vector<Media*> media_;
     std::set<std::size_t> weak_qlc_;
     std::set<std::size_t> lost_;

@@ -51,7 +51,8 @@ Result<std::unique_ptr<Core>> History::try_open() {
                             for (std::uint32_t part = 0; part < parts; ++part) job(part);
                         },
                         1 + rng_.below(40),
-                        counted_pages_};
+                        counted_pages_,
+                        kept_findings_};
     return Core::open(options_, devices(), "", std::move(around));
 }
 

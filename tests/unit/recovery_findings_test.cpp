@@ -1,0 +1,66 @@
+// What recovery keeps of what it found, where it may not keep all.
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "recovery/findings.h"
+
+using namespace qlcshape;
+
+namespace {
+
+Finding found(std::uint64_t lba, std::uint64_t version, std::uint64_t sequence = 5,
+              std::uint32_t blocks = 1) {
+    return {Lba(lba), blocks, Version(version), sequence, PmtEntry{}};
+}
+
+bool has(Findings& findings, const Finding& wanted) {
+    return std::ranges::any_of(findings.list(), [&](const Finding& f) {
+        return f.lba == wanted.lba && f.blocks == wanted.blocks && f.version == wanted.version &&
+               f.sequence == wanted.sequence;
+    });
+}
+
+}  // namespace
+
+TEST_CASE("findings: all are kept while there is room, which is shared") {
+    std::atomic<std::size_t> room{10'000};
+    Findings one(room), two(room);
+    for (std::uint64_t i = 0; i < 5000; ++i) one.add(found(1, i));
+    two.add(found(1, 1));
+    CHECK(one.list().size() == 5000);
+    CHECK(room == 0);
+    for (std::uint64_t i = 0; i < 1807; ++i) two.add(found(2, i));
+    CHECK(two.list().size() == 1808);
+    CHECK_FALSE(one.too_many());
+    CHECK_FALSE(two.too_many());
+}
+
+TEST_CASE("findings: without room superseded ones go, in memory and in segments apart") {
+    std::atomic<std::size_t> room{32};
+    Findings findings(room);
+    findings.add(found(7, 100));
+    findings.add(found(7, 300, 9));
+    findings.add(found(7, 300, 8));  // GC's source, and its copy before
+    findings.add(found(7, 400, Findings::kInMemory));
+    findings.add(found(7, 200, Findings::kInMemory));
+    findings.add(found(7, 150, 5, 64));  // several that were trimmed together
+    for (std::uint64_t i = 0; i < 26; ++i) findings.add(found(8, 1000 + i));
+    REQUIRE(findings.list().size() == 32);
+    findings.add(found(9, 1));
+    CHECK_FALSE(findings.too_many());
+    CHECK(findings.list().size() == 5);
+    CHECK(has(findings, found(7, 300, 8)));
+    CHECK(has(findings, found(7, 400, Findings::kInMemory)));
+    CHECK(has(findings, found(7, 150, 5, 64)));
+    CHECK(has(findings, found(8, 1025)));
+    CHECK(has(findings, found(9, 1)));
+}
+
+TEST_CASE("findings: too many that nothing supersedes are told") {
+    std::atomic<std::size_t> room{32};
+    Findings findings(room);
+    for (std::uint64_t i = 0; i < 32; ++i) findings.add(found(i, 1));
+    CHECK_FALSE(findings.too_many());
+    findings.add(found(32, 1));
+    CHECK(findings.too_many());
+}
