@@ -57,7 +57,7 @@ bool BandKeeper::gather() {
         erasing_.push_back(*band);
     }
     if (!opening_.empty() || !erasing_.empty() || refreshing()) return true;
-    if (gate_.standstill()) gate_.fail_for_space();
+    if (!gate_.failed() && gate_.standstill()) gate_.fail_for_space();
     return false;
 }
 

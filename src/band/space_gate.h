@@ -9,9 +9,9 @@
 // After a recovery that used its bands nothing is appended until GC has made up for them, so that
 // any number of crashes finds the reserve whole.
 //
-// Bands that are out of use, for what can't be read of them, take space that was promised. Where
-// they leave none for GC to gain, whoever waits for it would wait for ever: standstill() sees that,
-// and the engine stops.
+// Bands that are out of use, since parts of them can't be read or erased, take space that was
+// promised. Where they leave none for GC to gain, whoever waits for it would wait for ever:
+// standstill() sees that, and the engine stops.
 #pragma once
 
 #include <algorithm>

@@ -317,8 +317,9 @@ bool Core::failed() const {
 }
 
 const char* Core::cause() const {
-    return gate_->failed_for_space() ? "for want of space, which damaged bands take"
-                                     : "after a drive failed";
+    return gate_->failed_for_space()
+               ? "for want of space, which bands take that can't be read or erased"
+               : "after a drive failed";
 }
 
 void Core::begin_phase(Phase phase) {

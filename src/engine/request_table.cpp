@@ -240,7 +240,7 @@ void RequestTable::end(Active& a) {
                           a.volume->name, to_string(op), a.bad_offset);
         } else if (a.error == Errc::no_space) {
             status = fail(a.error,
-                          "volume {}: {} at byte {}: bands of which parts can't be read take the "
+                          "volume {}: {} at byte {}: bands that can't be read or erased take the "
                           "space, and nothing more is acknowledged; copy what can be read, and see "
                           "`qlcshape check`",
                           a.volume->name, to_string(op), a.bad_offset);
