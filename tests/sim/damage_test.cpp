@@ -37,9 +37,10 @@ TEST_CASE("damage: metadata at random ends in an error or in right data") {
         sum.sectors_older);
 }
 
-// With so many segment headers gone that GC gains nothing, writers waited for ever.
+// With so many segment headers gone that GC gains nothing, writers waited for ever. After a change
+// of the simulator other seeds may have to be looked for.
 TEST_CASE("damage: no space left to gain stops the engine") {
     DamageResult sum;
-    for (const std::uint64_t seed : {70, 1282, 1852}) run_seed(seed, sum);
-    CHECK(sum.stops > 0);
+    for (const std::uint64_t seed : {1498, 1694}) run_seed(seed, sum);
+    CHECK(sum.out_of_space > 0);
 }

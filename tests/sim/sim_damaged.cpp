@@ -47,6 +47,7 @@ bool History::look_at_damaged(std::uint32_t number) {
     }
     if (look == Look::wrong) return false;
     if (look == Look::good) load(rng_.chance(1, 2));
+    damage_result_.out_of_space += core_->stats().cause.starts_with("for want of space");
     if (!result_.violation.empty()) return false;
     if (!world_.dead() && rng_.chance(2, 3))
         close_clean();
@@ -168,6 +169,7 @@ void DamageResult::add(const DamageResult& o) {
     rebuilt += o.rebuilt;
     blocks_lost += o.blocks_lost;
     sectors_older += o.sectors_older;
+    out_of_space += o.out_of_space;
     covered += o.covered;
 }
 

@@ -47,6 +47,7 @@ struct DamageResult : RunResult {
     std::uint64_t rebuilt = 0;        // an open built the table from headers
     std::uint64_t blocks_lost = 0;    // reads that were media errors
     std::uint64_t sectors_older = 0;  // older data where the damage excuses it
+    std::uint64_t out_of_space = 0;   // stops, since the damage left GC nothing to gain
     std::uint64_t covered = 0;        // 1: nothing is excused but refusals and a new table
 
     void add(const DamageResult& other);
