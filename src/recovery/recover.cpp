@@ -50,7 +50,7 @@ class Recovery {
         out_.report.tps_records = tps_.records;
         find_newest_in_tps();
         on_media_ = records();
-        void_useless_bands();
+        void_unfinished_recovery();
         QS_TRY(decide_open_bands());
         if (in_.read_only) {
             keep_tps_in_memory();
@@ -78,13 +78,10 @@ class Recovery {
     }
 
     // A recovery that was cut off wrote bands of an epoch that never began; all they hold is in the
-    // TPS. And a band that was closed without a segment, for failed writes, holds nothing: where
-    // one recovery follows the other GC has no time to bring such back.
-    void void_useless_bands() {
+    // TPS.
+    void void_unfinished_recovery() {
         for (BandRecord& r : records()) {
-            const bool unfinished = r.counts() && r.epoch > in_.superblock.epoch;
-            const bool empty = r.state == BandState::closed && r.segments == 0;
-            if (unfinished || empty) r.state = BandState::erasing;
+            if (r.counts() && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
             next_sequence_ = std::max(next_sequence_, r.sequence + 1);
         }
     }
@@ -144,7 +141,7 @@ class Recovery {
             }
         }
         if (seen_end > proved) out_.report.segments_discarded += seen_end - proved;
-        r.state = proved == 0 ? BandState::erasing : BandState::closed;
+        r.state = BandState::closed;
         r.segments = kept;
         return {};
     }

