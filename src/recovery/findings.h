@@ -21,13 +21,14 @@ class Findings {
     explicit Findings(std::atomic<std::size_t>& room) : room_(&room) {}
 
     void add(const Finding& found) {
+        if (too_many_) return;
         if (list_.size() == most_) make_room();
         if (list_.size() == most_)
             too_many_ = true;
         else
             list_.push_back(found);
     }
-    // Something was not kept that is not superseded.
+    // There is hardly room, and what is there is not superseded: nothing more is kept.
     bool too_many() const { return too_many_; }
     std::vector<Finding>& list() { return list_; }
 

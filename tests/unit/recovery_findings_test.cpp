@@ -64,3 +64,15 @@ TEST_CASE("findings: too many that nothing supersedes are told") {
     findings.add(found(32, 1));
     CHECK(findings.too_many());
 }
+
+// Else every further one would have all sorted again.
+TEST_CASE("findings: after too many nothing more is looked at") {
+    std::atomic<std::size_t> room{32};
+    Findings findings(room);
+    for (std::uint64_t i = 0; i < 30; ++i) findings.add(found(i, 1));
+    for (std::uint64_t i = 0; i < 3; ++i) findings.add(found(0, 2 + i));
+    CHECK(findings.too_many());
+    const std::size_t kept = findings.list().size();
+    for (std::uint64_t i = 0; i < 100; ++i) findings.add(found(1, 2 + i));
+    CHECK(findings.list().size() == kept);
+}
