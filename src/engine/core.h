@@ -21,6 +21,7 @@
 #include "recovery/recover.h"
 #include "recovery/snapshotter.h"
 #include "recovery/superblock_store.h"
+#include "recovery/table_build.h"
 
 namespace qlcshape {
 
@@ -38,9 +39,8 @@ struct Surroundings {
     // Pages of a table that recovery brings up to date and counts before it returns. Of a larger
     // one pages are patched when they are read, and counts are hints.
     std::uint64_t counted_pages = 65536;
-    // What segments say that recovery keeps at once, 40 bytes each: with more it makes several
-    // passes.
-    std::uint64_t kept_findings = 256 * MiB / 40;
+    // What segments say that recovery keeps at once: with more it makes several passes.
+    std::uint64_t kept_findings = kTableBuildBytes / sizeof(Finding);
 };
 
 class Core {

@@ -122,7 +122,8 @@ Result<ScanTotals> scan_entries(const ArrayContext& array, const std::vector<Seg
     team.run([&](std::uint32_t number, IoQueue& queue) {
         Part& part = parts[number];
         SegmentScan scan(array, queue);
-        for (std::size_t i = number; i < ranges.size() && part.status; i += team.parts) {
+        const std::size_t end = ranges.size() * (number + 1) / team.parts;
+        for (std::size_t i = ranges.size() * number / team.parts; i < end && part.status; ++i) {
             EntryScan walk(array, ranges[i], scan, number, see, part.scanned);
             part.status = walk.run();
             if (tombstones != nullptr) (*tombstones)[ranges[i].band.value] += walk.tombstones();

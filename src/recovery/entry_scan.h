@@ -61,7 +61,8 @@ struct ScanTotals {
     }
 };
 
-// Range i is for part i modulo the team's parts; `see` is called from that part's thread.
+// Each part of the team takes as many ranges, one after the other, so that parts that run one after
+// the other see what a single one would; `see` is called from the part's thread.
 // `tombstones`: blocks of tombstones and poisoned entries found, added to it by band where it is
 // not null; a band has at most one range. `progress`: the share that is done.
 using SeeFinding = std::function<void(std::uint32_t part, const Finding&)>;
