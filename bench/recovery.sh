@@ -4,7 +4,7 @@
 #   bench/recovery.sh [FOLDER]    the files (sparse; 20 GB are written) go into a folder made there
 #   SIZE_GIB=1024 WRITTEN_GIB=10 SHARDS=1
 #
-# Caches are dropped before each opening where that is allowed. Needs build/release.
+# Caches are dropped before the opening where that is allowed. Needs build/release.
 set -euo pipefail
 qlcshape=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../build/release/qlcshape")
 size=${SIZE_GIB:-1024} written=${WRITTEN_GIB:-10} shards=${SHARDS:-1}

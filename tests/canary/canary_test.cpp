@@ -108,8 +108,8 @@ TEST_CASE("canary: ignore_crc") {
 TEST_CASE("canary: table_not_flushed") {
     must_notice(Canary::table_not_flushed, "table_not_flushed", 20);
 }
-TEST_CASE("canary: trust_caches") { must_notice(Canary::trust_caches, "trust_caches", 600); }
-TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 1000); }
+TEST_CASE("canary: trust_caches") { must_notice(Canary::trust_caches, "trust_caches", 100); }
+TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 200); }
 TEST_CASE("canary: keep_unproved_tail") {
     must_notice(Canary::keep_unproved_tail, "keep_unproved_tail", 20);
 }

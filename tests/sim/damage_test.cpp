@@ -38,10 +38,10 @@ TEST_CASE("damage: metadata at random ends in an error or in right data") {
         sum.blocks_lost, sum.sectors_older);
 }
 
-// With so many segment headers gone that GC gains nothing, writers waited for ever. The histories
-// change with the simulator; `unit/space gate: a standstill needs all of its signs` does not.
-TEST_CASE("damage: seeds that hung once") {
+// With so many segment headers gone that GC gains nothing, writers waited for ever. After a change
+// of the simulator's histories other seeds may have to be looked for.
+TEST_CASE("damage: no space left to gain stops the engine") {
     DamageResult sum;
-    for (const std::uint64_t seed : {70, 1282, 1498, 1694, 1852}) run_seed(seed, sum);
-    CHECK(sum.opens >= 5);
+    for (const std::uint64_t seed : {70, 1282, 1852}) run_seed(seed, sum);
+    CHECK(sum.out_of_space > 0);
 }

@@ -9,8 +9,8 @@ namespace qlcshape::sim {
 
 History::History(std::uint64_t seed, Profile profile)
     : world_(seed, profile), rng_(world_.random()) {
-    // In every third history recovery has more findings than it may keep.
-    kept_findings_ = seed % 3 == 0 ? 60 + seed % 541 : 1'000'000;
+    // In every eighth history recovery may keep few findings at once.
+    kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     profile == Profile::sequences ? shape_for_sequences() : shape();
 }
 
