@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <iterator>
 
 #include "recovery/findings.h"
 
@@ -107,10 +108,11 @@ class Update {
         findings_.clear();
         for (Findings& part : parts) {
             out_.impossible |= part.too_many();
-            const auto middle = static_cast<std::ptrdiff_t>(findings_.size());
-            findings_.insert(findings_.end(), part.list().begin(), part.list().end());
-            part.list() = {};
-            std::ranges::inplace_merge(findings_, findings_.begin() + middle, {}, page_number);
+            const std::vector<Finding> before = std::move(findings_), more = std::move(part.list());
+            findings_.clear();
+            findings_.reserve(before.size() + more.size());
+            std::ranges::merge(before, more, std::back_inserter(findings_), {}, page_number,
+                               page_number);
         }
         return {};
     }
