@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "device/flush_log.h"
 #include "device/io.h"
 #include "device/shape_guard.h"
 
@@ -40,6 +41,8 @@ class Device {
     }
     ShapeGuard* guard() { return guard_.get(); }
 
+    FlushLog& flushes() { return flushes_; }
+
     // Transfers that failed since it was opened, and the last one in words. Any thread.
     void count_failure(const Io& io);
     std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
@@ -52,6 +55,7 @@ class Device {
     std::string path_;
     Geometry geometry_;
     std::unique_ptr<ShapeGuard> guard_;
+    FlushLog flushes_;
     std::atomic<std::uint64_t> failures_{0};
     mutable std::mutex failure_mutex_;
     std::string last_failure_;

@@ -79,7 +79,8 @@ struct Io {
     void (*done)(Io&) = nullptr;  // called from IoQueue::poll()
     void* context = nullptr;      // the caller's
     int error_number = 0;  // set before `done`: 0, or a positive errno (a short transfer is EIO)
-    Io* next = nullptr;    // for whoever holds the Io: the device, then the queue
+    std::uint64_t flush_number = 0;  // the queue's, of a flush: see FlushLog
+    Io* next = nullptr;              // for whoever holds the Io: the device, then the queue
 };
 
 // The failure of a completed Io in words: device, offset, cause, remedy. error_number is not 0.

@@ -71,6 +71,7 @@ void IoQueue::submit(Io& io) {
     }
     io.error_number = 0;
     io.next = nullptr;
+    if (io.kind == IoKind::flush) io.flush_number = io.device->flushes().begin();
     ++in_flight_;
     io.device->start(io, *this);
 }
@@ -113,6 +114,7 @@ void IoQueue::wake() {
 void IoQueue::complete(Io& io, int error_number) {
     QS_ASSERT(error_number >= 0);
     io.error_number = error_number;
+    if (io.kind == IoKind::flush) io.device->flushes().end(io.flush_number, error_number != 0);
     // A drive may not know discards; nothing depends on them.
     if (error_number != 0 && io.kind != IoKind::discard) io.device->count_failure(io);
     finished_.push_back(io);

@@ -13,6 +13,7 @@ Snapshotter::Snapshotter(Parts parts, IoQueue& queue, Counters& counters)
       counters_(counters),
       record_(parts_.array.layout.snapshot_bytes),
       ios_(parts_.array.scm.size()),
+      flushes_(parts_.array.scm.size()),
       sweeps_(parts_.shards.size()) {
     snapshot_.epoch = parts_.array.epoch;
     snapshot_.generation = parts_.generation;
@@ -38,6 +39,13 @@ bool Snapshotter::poll() {
                 flush(Step::flushing_table);
             return true;
         case Step::flushing_table:
+            for (std::size_t i = 0; i < flushes_.size(); ++i)
+                flushes_[i] = parts_.array.scm[i]->flushes().next();
+            step_ = Step::others_flushing;
+            return true;
+        case Step::others_flushing:
+            if (!others_ended()) return false;
+            io_failed_ |= flush_failed();
             if (io_failed_)
                 end();
             else
@@ -92,6 +100,20 @@ bool Snapshotter::swept() const {
         if (parts_.shards[i]->sweeps_done() < sweeps_[i]) return false;
     }
     return true;
+}
+
+// Pages lie on one drive each. A flush of another thread that fails may have dropped some from the
+// drive's cache before this one's succeeded, though it is heard of later.
+bool Snapshotter::others_ended() const {
+    for (std::size_t i = 0; i < flushes_.size(); ++i) {
+        if (!parts_.array.scm[i]->flushes().ended_before(flushes_[i])) return false;
+    }
+    return true;
+}
+
+bool Snapshotter::flush_failed() const {
+    return std::ranges::any_of(parts_.array.scm,
+                               [](Device* scm) { return scm->flushes().failed() != 0; });
 }
 
 void Snapshotter::write() {

@@ -40,12 +40,21 @@ class Snapshotter {
     std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }
 
   private:
-    enum class Step : std::uint8_t { idle, sweeping, flushing_table, writing, flushing };
+    enum class Step : std::uint8_t {
+        idle,
+        sweeping,
+        flushing_table,
+        others_flushing,
+        writing,
+        flushing
+    };
 
     bool wanted() const;
     bool table_damaged() const;
     void begin();
     bool swept() const;
+    bool others_ended() const;
+    bool flush_failed() const;
     void write();
     void flush(Step step);
     void submit(IoKind kind, PersistencePoint point);
@@ -57,7 +66,8 @@ class Snapshotter {
     Snapshot snapshot_;
     Buffer record_;
     std::vector<Io> ios_;
-    std::vector<std::uint64_t> sweeps_;  // by shard: the one that is waited for
+    std::vector<std::uint64_t> flushes_;  // by drive: those before this one are waited for
+    std::vector<std::uint64_t> sweeps_;   // by shard: the one that is waited for
     std::uint64_t placed_before_ = 0;
     std::uint32_t pending_ = 0;
     bool io_failed_ = false;

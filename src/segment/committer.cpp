@@ -161,6 +161,7 @@ void Committer::write(SegmentBuffer& segment) {
     const std::uint64_t stripe = l.stripe_number(p.band, p.segment);
     segment.writes_pending = geometry_.width();
     segment.write_failed = false;
+    segment.failed_flushes = failed_flushes();
     for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
         Io& io = segment.ios()[role];
         io = Io{};
@@ -202,8 +203,9 @@ bool Committer::start_flush() {
     for (SegmentBuffer* segment : active_) {
         if (segment->step != Step::flushing) continue;
         // The round that covered it has ended. A failed flush is never tried again as if it were
-        // clean: the segment is written anew, elsewhere.
-        if (flush_failed_) {
+        // clean: the segment is written anew, elsewhere. Also where another's flush failed, which
+        // may have dropped this segment's strips.
+        if (segment->failed_flushes != failed_flushes()) {
             bands_.write_failed(segment->placement);
             replace(*segment);
         } else {
@@ -212,7 +214,6 @@ bool Committer::start_flush() {
         }
         any = true;
     }
-    flush_failed_ = false;
     bool wanted = false;
     for (SegmentBuffer* segment : active_) {
         if (segment->step != Step::written) continue;
@@ -228,17 +229,19 @@ bool Committer::start_flush() {
         io.point = flush_point_;
         io.device = array_.qlc[i];
         io.context = this;
-        io.done = [](Io& done) {
-            auto& self = *static_cast<Committer*>(done.context);
-            --self.flushes_pending_;
-            if (done.error_number != 0) self.flush_failed_ = true;
-        };
+        io.done = [](Io& done) { --static_cast<Committer*>(done.context)->flushes_pending_; };
         ++flushes_pending_;
     }
     for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
         if (array_.qlc[i]->geometry().volatile_cache) queue_.submit(flushes_[i]);
     }
     return true;
+}
+
+std::uint64_t Committer::failed_flushes() const {
+    std::uint64_t failed = 0;
+    for (Device* drive : array_.qlc) failed += drive == nullptr ? 0 : drive->flushes().failed();
+    return failed;
 }
 
 void Committer::replace(SegmentBuffer& segment) {

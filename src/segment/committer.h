@@ -44,6 +44,7 @@ class Committer {
     void replace(SegmentBuffer& segment);
     void count(const SegmentBuffer& segment);
     bool start_flush();
+    std::uint64_t failed_flushes() const;  // on all drives
 
     const ArrayContext& array_;
     BandTable& bands_;
@@ -58,7 +59,6 @@ class Committer {
     std::vector<SegmentBuffer*> active_;  // in the order of commit()
     std::vector<Io> flushes_;
     std::uint32_t flushes_pending_ = 0;
-    bool flush_failed_ = false;
     bool failed_ = false;
 };
 

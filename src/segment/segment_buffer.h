@@ -86,6 +86,7 @@ class SegmentBuffer {
     Placement placement;
     std::uint32_t writes_pending = 0;
     bool write_failed = false;
+    std::uint64_t failed_flushes = 0;  // on all drives, when its strips were written
     std::uint32_t attempts = 0;
     std::vector<Io>& ios() { return ios_; }
 

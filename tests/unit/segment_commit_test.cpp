@@ -322,6 +322,30 @@ TEST_CASE("committer: what could not be written or flushed goes to another band"
     }
 }
 
+TEST_CASE("committer: strips that another's failed flush may have dropped are written anew") {
+    Array array(2, 64 * KiB, true);
+    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue, array.counters);
+    committer.durable = [&](SegmentBuffer& s) { array.done.push_back(&s); };
+    const BandId first = array.open_band();
+    SegmentBuffer& s = array.fill(4, 1);
+    committer.commit(s);
+    while (s.step != SegmentBuffer::Step::writing) committer.poll();
+    array.drives[1]->fail_flushes = 1;
+    Io io;
+    io.kind = IoKind::flush;
+    io.device = array.drives[1].get();
+    IoQueue other;
+    CHECK_FALSE(run(other, io));
+    array.poll(committer);
+    CHECK(array.done.empty());
+    const BandId second = array.open_band();
+    array.poll(committer);
+    REQUIRE(array.done.size() == 1);
+    CHECK(s.placement.band == second);
+    CHECK(array.bands->segments_of(first) == 0);
+    CHECK(array.on_drives(s));
+}
+
 TEST_CASE("committer: a drive that always fails ends in failure, not in a loop") {
     Array array(2, 64 * KiB);
     Committer committer(array.context, *array.bands, Stream::user, 0, array.queue, array.counters);

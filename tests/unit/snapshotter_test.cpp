@@ -1,0 +1,124 @@
+// When a snapshot may stand: not on a flush of its own alone.
+#include "recovery/snapshotter.h"
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <memory>
+#include <vector>
+
+using namespace qlcshape;
+
+namespace {
+
+// Keeps each flush until it is told how it ended.
+class Drive final : public Device {
+  public:
+    Drive() : Device("scm", Geometry{256 * MiB}) {}
+    void start(Io& io, IoQueue& queue) override {
+        if (io.kind == IoKind::flush) return flushes_.push_back({&io, &queue});
+        ++writes;
+        queue.complete(io, 0);
+    }
+    void end_flush(std::size_t which, int error_number) {
+        flushes_[which].queue->complete(*flushes_[which].io, error_number);
+    }
+    std::size_t begun() const { return flushes_.size(); }
+    unsigned writes = 0;
+
+  private:
+    struct Begun {
+        Io* io;
+        IoQueue* queue;
+    };
+    std::vector<Begun> flushes_;
+};
+
+struct Fixture {
+    ArrayContext array;
+    Drive drive;
+    IoQueue queue, other;
+    Counters counters;
+    std::unique_ptr<BandTable> bands;
+    std::unique_ptr<SpaceGate> gate;
+    std::unique_ptr<BandKeeper> keeper;
+    std::unique_ptr<Snapshotter> snapshotter;
+    std::atomic<std::uint64_t> next_version{100};
+    Io flush;  // another thread's
+
+    Fixture() {
+        ArrayParameters p;
+        p.data_strips = 2;
+        p.qlc_count = 4;
+        p.scm_count = 1;
+        p.strip_bytes = 64 * KiB;
+        p.band_bytes = 256 * KiB;
+        p.qlc_bytes = 64 * MiB;
+        p.scm_bytes = 256 * MiB;
+        auto l = make_layout(p);
+        if (!l) FAIL(l.error().message);
+        array.layout = *l;
+        array.scm.push_back(&drive);
+        bands = std::make_unique<BandTable>(array.layout);
+        gate = std::make_unique<SpaceGate>(array.layout, *bands);
+        keeper = std::make_unique<BandKeeper>(
+            array, *bands, *gate, std::vector<std::uint64_t>(l->band_table_pages), queue, counters);
+        snapshotter = std::make_unique<Snapshotter>(
+            Snapshotter::Parts{array, *bands, *keeper, *gate, next_version, {}, 0, 0, 1000}, queue,
+            counters);
+        flush.kind = IoKind::flush;
+        flush.device = &drive;
+        flush.done = [](Io&) {};
+    }
+    void poll() {
+        for (int i = 0; i < 10; ++i) {
+            snapshotter->poll();
+            queue.poll();
+            other.poll();
+        }
+    }
+};
+
+}  // namespace
+
+TEST_CASE("snapshotter: a flush of another thread that failed ends the snapshot") {
+    // Heard of before its own flush has ended, or after.
+    const bool late = GENERATE(false, true);
+    Fixture f;
+    f.other.submit(f.flush);
+    f.snapshotter->ask();
+    f.poll();
+    REQUIRE(f.drive.begun() == 2);
+    if (!late) f.drive.end_flush(0, EIO);
+    f.drive.end_flush(1, 0);
+    f.poll();
+    CHECK(f.drive.writes == 0);
+    if (late) {
+        CHECK_FALSE(f.snapshotter->idle());
+        f.drive.end_flush(0, EIO);
+        f.poll();
+    }
+    CHECK(f.snapshotter->idle());
+    CHECK(f.drive.writes == 0);
+    CHECK(f.snapshotter->taken() == 0);
+}
+
+TEST_CASE("snapshotter: it waits for no flush that began after its own had ended") {
+    Fixture f;
+    f.other.submit(f.flush);
+    f.snapshotter->ask();
+    f.poll();
+    f.drive.end_flush(1, 0);
+    f.poll();
+    Io later = f.flush;
+    f.other.submit(later);
+    f.drive.end_flush(0, 0);
+    f.poll();
+    REQUIRE(f.drive.begun() == 4);
+    CHECK(f.drive.writes == 1);
+    f.drive.end_flush(3, 0);
+    f.poll();
+    CHECK(f.snapshotter->idle());
+    CHECK(f.snapshotter->taken() == 1);
+    f.drive.end_flush(2, 0);
+    f.poll();
+}
