@@ -107,6 +107,7 @@ Status Core::bring_up() {
                         options_.pmt_cache_bytes,  // the cache is made later
                         counters,
                         options_.progress,
+                        [this] { return stay_in_epoch(); },
                         [&](std::uint64_t next_version) {
                             return begin_epoch(next_version, keeper, superblock_.state);
                         }};
@@ -233,6 +234,15 @@ Status Core::write_first_snapshot() {
     s.generation = snapshot_generation_ + 1;
     s.used_blocks = recovered_.used_blocks;
     return write_snapshot(array_, s, *control_);
+}
+
+// Above the generation of a superblock of the next epoch, if there is one on a drive or two that
+// could not be read aright.
+Status Core::stay_in_epoch() {
+    ++superblock_.generation;
+    QS_TRY(write_superblock());
+    superblock_.complete_generation = superblock_.generation;
+    return {};
 }
 
 // All that is kept is in segments; from here on the new epoch counts. Until its first snapshot is

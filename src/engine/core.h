@@ -114,6 +114,7 @@ class Core {
     Status bring_up();
     void make_workers(LoadedBands loaded);
     Status settle(BandKeeper& keeper);
+    Status stay_in_epoch();
     Status begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before);
     Status complete_epoch();
     std::uint64_t snapshot_interval() const;

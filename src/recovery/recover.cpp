@@ -4,7 +4,7 @@
 #include <unordered_map>
 
 #include "base/canary.h"
-#include "base/crc32c.h"
+#include "format/tombstone.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"
 #include "recovery/table_count.h"
@@ -28,6 +28,7 @@ class Recovery {
           begun_with_(in.superblock.next_version) {}
 
     Result<Recovered> after_clean_close() {
+        QS_TRY(void_unfinished_recovery());
         for (std::uint32_t i = 0; i < l_.bands; ++i)
             in_.bands.restore(BandId(i), in_.loaded.records[i]);
         if (!in_.read_only) {
@@ -50,10 +51,10 @@ class Recovery {
         out_.report.tps_records = tps_.records;
         find_newest_in_tps();
         on_media_ = records();
-        void_unfinished_recovery();
+        QS_TRY(void_unfinished_recovery());
         QS_TRY(decide_open_bands());
         if (in_.read_only) {
-            keep_tps_in_memory();
+            keep_in_memory();
         } else {
             QS_TRY(replay());
             // What was in flight replaces older blocks in the table. Were it still to be decided
@@ -78,12 +79,17 @@ class Recovery {
     }
 
     // A recovery that was cut off wrote bands of an epoch that never began; all they hold is in the
-    // TPS.
-    void void_unfinished_recovery() {
+    // TPS, or in segments beyond frontiers. Or it did begin on a drive or two, which could not be
+    // read aright this time: before those bands go it is made sure that it never counts.
+    Status void_unfinished_recovery() {
+        bool any = false;
         for (BandRecord& r : records()) {
-            if (r.counts() && r.epoch > in_.superblock.epoch) r.state = BandState::erasing;
             next_sequence_ = std::max(next_sequence_, r.sequence + 1);
+            if (!r.counts() || r.epoch <= in_.superblock.epoch) continue;
+            r.state = BandState::erasing;
+            any = true;
         }
+        return any && !in_.read_only ? in_.stay() : Status{};
     }
 
     void restore_bands() {
@@ -125,7 +131,9 @@ class Recovery {
         QS_TRY(scan_.headers(band, r.sequence, 0, l_.segments_per_band, see));
         // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
         // counts if it is proved, and all before it in the band count. From the first on that lacks
-        // strips they are committed anew, with full redundancy, and void here.
+        // strips they are committed anew, with full redundancy, and void here. For reading alone
+        // none of those beyond can count in place: with other drives missing the next opening may
+        // not prove them, and the table on SCM must not lead to what then doesn't count.
         if (canary(Canary::keep_unproved_tail)) frontier = std::max(frontier, seen_end);
         std::uint32_t kept = std::min(frontier, l_.segments_per_band);
         std::uint32_t proved = kept;
@@ -133,12 +141,12 @@ class Recovery {
             const Proof proof = scan_.prove(band, r.sequence, proved);
             if (proof == Proof::unproved) break;
             max_version_ = std::max(max_version_, scan_.header().fixed().max_version);
-            const bool in_place = kept == proved && (proof == Proof::whole || in_.read_only);
-            if (in_place) {
+            const bool in_place =
+                in_.read_only ? canary(Canary::count_undecided) : proof == Proof::whole;
+            if (kept == proved && in_place)
                 ++kept;
-            } else {
-                take_for_replay();
-            }
+            else
+                take_blocks();
         }
         if (seen_end > proved) out_.report.segments_discarded += seen_end - proved;
         r.state = BandState::closed;
@@ -146,8 +154,8 @@ class Recovery {
         return {};
     }
 
-    void take_for_replay() {
-        ++out_.report.segments_mended;
+    // To be committed anew, or served from memory.
+    void take_blocks() {
         for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
             const Entry e = scan_.header().entry(slot);
             const TpsEntry* in_tps = find_in_tps(e);
@@ -202,23 +210,36 @@ class Recovery {
         return {};
     }
 
-    // Drives are missing: nothing can be committed, so what the TPS holds is served from memory.
-    void keep_tps_in_memory() {
+    // Drives are missing: nothing can be committed, so what is to be is served from memory.
+    void keep_in_memory() {
         restore_bands();
-        for (const auto& [lba, t] : newest_) {
-            memory_versions_[lba] = t->entry.version;
-            out_.blocks[lba].assign(t->data, t->data + kBlockBytes);
+        for (const auto& [lba, t] : newest_)
+            keep_in_memory(t->entry, std::vector<std::byte>(t->data, t->data + kBlockBytes));
+        for (auto& [entry, block] : mended_) {
+            if (entry.kind != EntryKind::tombstones) {
+                keep_in_memory(entry, std::move(block));
+                continue;
+            }
+            for (std::uint32_t i = 0; i < tombstone_count(block.data()); ++i)
+                keep_in_memory(load_tombstone(block.data(), i));
         }
         for (const TpsEntry& t : tps_.entries) {
-            if (t.entry.kind != EntryKind::tombstones) continue;
-            for (std::uint32_t i = 0; i < t.entry.crc; ++i) {
-                const std::uint64_t lba = t.entry.lba.value + i;
-                Version& version = memory_versions_[lba];
-                if (version > t.entry.version) continue;
-                version = t.entry.version;
-                out_.blocks[lba].clear();
-            }
+            if (t.entry.kind == EntryKind::tombstones)
+                keep_in_memory(Tombstone{t.entry.lba, t.entry.crc, t.entry.version});
         }
+    }
+
+    void keep_in_memory(const Tombstone& trim) {
+        for (std::uint32_t i = 0; i < trim.blocks; ++i)
+            keep_in_memory({EntryKind::tombstones, Lba(trim.lba.value + i), trim.version, 0}, {});
+    }
+
+    // Of equal versions the first stays: what the TPS has is not lost, whatever GC met on the way.
+    void keep_in_memory(const Entry& entry, std::vector<std::byte> block) {
+        Version& version = memory_versions_[entry.lba.value];
+        if (version >= entry.version) return;
+        version = entry.version;
+        out_.blocks[entry.lba.value] = {entry.kind, std::move(block)};
     }
 
     std::vector<BandRecord> present_bands() const {

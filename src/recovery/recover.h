@@ -5,7 +5,8 @@
 //   2 TPS                  the records that count, from whichever mirror has them
 //   3 open bands           how many segments of each count: below the durable frontier all must be
 //                          there, beyond it those that can be proved whole
-//   4 replay               what only the TPS holds is committed
+//   4 replay               what only the TPS holds is committed, and what was proved beyond the
+//                          frontier but lacks strips; for reading alone, kept in memory
 //   5 decided              the caller makes the new epoch durable: from there on the TPS's old
 //                          contents are void
 //   6 table                brought up to date from the newest snapshot, or built from headers
@@ -32,14 +33,13 @@ struct RecoveryReport {
     std::uint64_t tps_records = 0;
     std::uint64_t blocks_replayed = 0;
     std::uint64_t segments_discarded = 0;
-    std::uint64_t segments_mended = 0;
 };
 
 struct Recovered {
     RecoveryReport report;
     std::uint64_t next_version = 1;
     std::uint64_t used_blocks = 0;
-    RecoveredBlocks blocks;  // read-only opens: what the TPS holds
+    RecoveredBlocks blocks;  // read-only opens: what could not be committed
     // What is still to be entered into the table, in the order of LBAs; and the snapshot since
     // which it was found, which stays in force until that is done.
     std::vector<Patch> patches;
@@ -64,6 +64,9 @@ struct RecoveryInput {
     std::uint64_t memory_bytes;  // DRAM that may be used for a while, if it is much
     Counters& counters;
     const Progress& progress;
+    // Called before anything of an epoch that did not begin is given up: makes durable that the
+    // epoch is still the one that `superblock` names. For reading alone: not called.
+    std::function<Status()> stay;
     // Called when all that recovery keeps is in segments of the new epoch, and before the table is
     // touched: makes that decision durable, and the epoch begin. For reading alone: not called.
     std::function<Status(std::uint64_t next_version)> decided;

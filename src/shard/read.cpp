@@ -23,7 +23,7 @@ void Shard::tell_mapped(PageOp& op, const CachedPage* cached) {
         bool mapped = entry.mapped() || entry.why() == Unmapped::poisoned;
         if (recovered_ != nullptr) {
             if (auto it = recovered_->find(lba.value); it != recovered_->end())
-                mapped = !it->second.empty();
+                mapped = it->second.kind != EntryKind::tombstones;
         }
         op.data[i] = std::byte{mapped || overlay_.find(lba) != nullptr};
     }
@@ -78,15 +78,18 @@ bool Shard::read_block(PageOp& op, const PmtEntry* entries) {
     }
     if (recovered_ != nullptr) {
         if (auto it = recovered_->find(lba.value); it != recovered_->end()) {
-            deliver(op, op.progress++, it->second.empty() ? nullptr : it->second.data());
+            const auto& [kind, data] = it->second;
+            if (kind == EntryKind::poisoned)
+                fail_block(op, lba);
+            else
+                deliver(op, op.progress, kind == EntryKind::data ? data.data() : nullptr);
+            ++op.progress;
             return true;
         }
     }
     const PmtEntry entry = entries == nullptr ? PmtEntry{} : entries[lba.value % kPageEntries];
     if (entries == nullptr || (!entry.mapped() && entry.why() == Unmapped::poisoned)) {
-        op.failed = true;
-        op.error = Errc::media_error;
-        op.bad_lba = lba;
+        fail_block(op, lba);
         ++op.progress;
         return true;
     }
@@ -137,16 +140,19 @@ void Shard::chunk_done(ReadChunk& chunk) {
     PageOp& op = *chunk.op;
     bands_.end_read(chunk.band);
     for (std::uint32_t i = 0; i < chunk.read.blocks; ++i) {
-        if ((chunk.read.bad >> i & 1) != 0) {
-            op.failed = true;
-            op.error = Errc::media_error;
-            op.bad_lba = chunk.read.lbas[i];
-        } else {
+        if ((chunk.read.bad >> i & 1) != 0)
+            fail_block(op, chunk.read.lbas[i]);
+        else
             deliver(op, chunk.first_block + i, chunk.read.data + std::size_t{i} * kBlockBytes);
-        }
     }
     idle_chunks_.push_back(chunk);
     end_read(op);
+}
+
+void Shard::fail_block(PageOp& op, Lba lba) {
+    op.failed = true;
+    op.error = Errc::media_error;
+    op.bad_lba = lba;
 }
 
 // Copies what the request wants of a block; null: zeroes.

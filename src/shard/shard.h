@@ -20,6 +20,7 @@
 #include "band/space_gate.h"
 #include "base/counters.h"
 #include "base/mailbox.h"
+#include "format/entry.h"
 #include "pmt/map_batch.h"
 #include "segment/block_reader.h"
 #include "segment/committer.h"
@@ -30,8 +31,12 @@
 namespace qlcshape {
 
 // The newest contents of blocks that recovery could not commit, because drives are missing: served
-// from memory, read-only. An empty vector: trimmed.
-using RecoveredBlocks = std::unordered_map<std::uint64_t, std::vector<std::byte>>;
+// from memory, read-only.
+struct RecoveredBlock {
+    EntryKind kind = EntryKind::empty;  // data; poisoned: lost; tombstones: trimmed
+    std::vector<std::byte> data;
+};
+using RecoveredBlocks = std::unordered_map<std::uint64_t, RecoveredBlock>;
 
 class Shard {
   public:
@@ -174,6 +179,7 @@ class Shard {
     bool read_block(PageOp& op, const PmtEntry* entries);
     void start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries);
     void chunk_done(ReadChunk& chunk);
+    static void fail_block(PageOp& op, Lba lba);
     void deliver(PageOp& op, std::uint32_t block, const std::byte* from);
     void end_read(PageOp& op);
 

@@ -110,6 +110,9 @@ TEST_CASE("canary: table_not_flushed") {
 }
 TEST_CASE("canary: trust_caches") { must_notice(Canary::trust_caches, "trust_caches", 100); }
 TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 200); }
+TEST_CASE("canary: count_undecided") {
+    must_notice(Canary::count_undecided, "count_undecided", 60);
+}
 TEST_CASE("canary: keep_unproved_tail") {
     must_notice(Canary::keep_unproved_tail, "keep_unproved_tail", 20);
 }

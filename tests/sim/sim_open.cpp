@@ -272,10 +272,13 @@ void History::look_degraded(std::set<std::size_t> lost) {
 // Weak drives among them: no more than two drives may be wrong or missing.
 void History::degraded_episode() {
     if (pmt_damaged()) return;
-    std::set<std::size_t> lost = weak_qlc_;
-    while (lost.size() < 2) lost.insert(rng_.below(options_.data_strips + 2));
-    if (rng_.chance(1, 3)) lost.erase(lost.begin());
-    look_degraded(std::move(lost));
+    // Twice, for what can be proved without one drive can't be without another.
+    for (int look = 0; look < 2 && result_.violation.empty(); ++look) {
+        std::set<std::size_t> lost = weak_qlc_;
+        while (lost.size() < 2) lost.insert(rng_.below(options_.data_strips + 2));
+        if (rng_.chance(1, 3)) lost.erase(lost.begin());
+        look_degraded(std::move(lost));
+    }
 }
 
 // A drive comes back as it was before the array was opened without it: it must be refused.
