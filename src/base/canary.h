@@ -23,7 +23,6 @@ enum class Canary : std::uint8_t {
     forget_trim,                // GC does not carry tombstones
     ignore_crc,                 // reads return what the drive returned
     table_not_flushed,          // close without writing the table back
-    trust_caches,               // recovery builds on what may be in a drive's cache alone
     decide_late,                // recovery changes the table before its decisions are durable
     count_undecided,       // an opening for reading lets the table lead to what it can't decide
     keep_unproved_tail,    // segments beyond the frontier count by their header alone

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "base/buffer.h"
-#include "base/canary.h"
 
 namespace qlcshape {
 
@@ -237,8 +236,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     // of it, and what recovery finds, it decides for good.
     std::vector<Device*> all;
     for (const auto& device : devices) all.push_back(device.get());
-    if (!canary(Canary::trust_caches))
-        QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
+    QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
     Findings found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
     std::size_t newest = 0;
