@@ -24,12 +24,12 @@ enum class Canary : std::uint8_t {
     ignore_crc,                 // reads return what the drive returned
     table_not_flushed,          // close without writing the table back
     decide_late,                // recovery changes the table before its decisions are durable
-    count_undecided,       // an opening for reading lets the table lead to what it can't decide
-    keep_unproved_tail,    // segments beyond the frontier count by their header alone
-    drop_last_record,      // recovery forgets the newest record of a shard
-    replay_in_band_order,  // recovery takes the last header that it sees, not the newest
-    snapshot_too_new,      // a snapshot stands before the pages that it covers are written
-    snapshot_unflushed,    // a snapshot stands before those pages are flushed
+    count_undecided,            // an opening for reading enters in the table what it can't decide
+    keep_unproved_tail,         // segments beyond the frontier count by their header alone
+    drop_last_record,           // recovery forgets the newest record of a shard
+    replay_in_band_order,       // recovery takes the last header that it sees, not the newest
+    snapshot_too_new,           // a snapshot stands before the pages that it covers are written
+    snapshot_unflushed,         // a snapshot stands before those pages are flushed
     count,
 };
 

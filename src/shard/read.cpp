@@ -80,7 +80,7 @@ bool Shard::read_block(PageOp& op, const PmtEntry* entries) {
         if (auto it = recovered_->find(lba.value); it != recovered_->end()) {
             const auto& [kind, data] = it->second;
             if (kind == EntryKind::poisoned)
-                fail_block(op, lba);
+                note_failure(op, Errc::media_error, lba);
             else
                 deliver(op, op.progress, kind == EntryKind::data ? data.data() : nullptr);
             ++op.progress;
@@ -89,7 +89,7 @@ bool Shard::read_block(PageOp& op, const PmtEntry* entries) {
     }
     const PmtEntry entry = entries == nullptr ? PmtEntry{} : entries[lba.value % kPageEntries];
     if (entries == nullptr || (!entry.mapped() && entry.why() == Unmapped::poisoned)) {
-        fail_block(op, lba);
+        note_failure(op, Errc::media_error, lba);
         ++op.progress;
         return true;
     }
@@ -141,18 +141,12 @@ void Shard::chunk_done(ReadChunk& chunk) {
     bands_.end_read(chunk.band);
     for (std::uint32_t i = 0; i < chunk.read.blocks; ++i) {
         if ((chunk.read.bad >> i & 1) != 0)
-            fail_block(op, chunk.read.lbas[i]);
+            note_failure(op, Errc::media_error, chunk.read.lbas[i]);
         else
             deliver(op, chunk.first_block + i, chunk.read.data + std::size_t{i} * kBlockBytes);
     }
     idle_chunks_.push_back(chunk);
     end_read(op);
-}
-
-void Shard::fail_block(PageOp& op, Lba lba) {
-    op.failed = true;
-    op.error = Errc::media_error;
-    op.bad_lba = lba;
 }
 
 // Copies what the request wants of a block; null: zeroes.

@@ -137,10 +137,14 @@ void Shard::finish(PageOp& op) {
     op.done(op);
 }
 
-void Shard::finish_failed(PageOp& op, Errc error, Lba lba) {
+void Shard::note_failure(PageOp& op, Errc error, Lba lba) {
     op.failed = true;
     op.error = error;
     op.bad_lba = lba;
+}
+
+void Shard::finish_failed(PageOp& op, Errc error, Lba lba) {
+    note_failure(op, error, lba);
     finish(op);
 }
 

@@ -133,6 +133,7 @@ class Shard {
     bool take_mail();
     void dispatch(PageOp& op);
     void finish(PageOp& op);
+    static void note_failure(PageOp& op, Errc error, Lba lba);
     void finish_failed(PageOp& op, Errc error, Lba lba);
     void fail_everything();
     bool pump_flushes();
@@ -179,7 +180,6 @@ class Shard {
     bool read_block(PageOp& op, const PmtEntry* entries);
     void start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries);
     void chunk_done(ReadChunk& chunk);
-    static void fail_block(PageOp& op, Lba lba);
     void deliver(PageOp& op, std::uint32_t block, const std::byte* from);
     void end_read(PageOp& op);
 
