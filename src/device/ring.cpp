@@ -41,14 +41,6 @@ OpenFile::~OpenFile() {
     if (claim_ >= 0) ::close(claim_);
 }
 
-Ring::~Ring() {
-    QS_ASSERT(idle());
-    if (!ring_made_) return;
-    // At once, where closing the ring would do it some time later.
-    if (files_registered_) io_uring_unregister_files(&ring_);
-    io_uring_queue_exit(&ring_);
-}
-
 void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {
     QS_ASSERT(io.bytes <= GiB || io.kind == IoKind::discard);
     const std::uint32_t index = take_request();

@@ -1,13 +1,24 @@
-// The part of Ring that runs once or rarely: making it, and registering files and memory.
+// The part of Ring that runs once or rarely: making and unmaking it, and registering files and
+// memory.
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/assert.h"
 #include "base/types.h"
 #include "device/ring.h"
 
 namespace qlcshape {
+
+namespace {
+
+// Held where queues are mapped and unmapped. The kernel may map a ring where another thread's lay a
+// moment ago, and knows that the two are in order; ThreadSanitizer, which doesn't see these system
+// calls, knows it by this lock.
+std::mutex mapping;
+
+}  // namespace
 
 std::unique_ptr<Ring> Ring::make(std::span<const std::span<std::byte>> memory, int wake_fd) {
     std::unique_ptr<Ring> ring(new Ring(wake_fd));
@@ -28,6 +39,7 @@ bool Ring::set_up() {
         io_uring_params params{};
         params.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
         params.cq_entries = kCompletionEntries;
+        const std::lock_guard lock(mapping);
         if (io_uring_queue_init_params(kQueueEntries, &ring_, &params) != 0) continue;
         // EXT_ARG: waits with a timeout (5.11). Before that blocking calls serve better.
         const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
@@ -36,6 +48,15 @@ bool Ring::set_up() {
         return ring_made_;
     }
     return false;
+}
+
+Ring::~Ring() {
+    QS_ASSERT(idle());
+    if (!ring_made_) return;
+    // At once, where closing the ring would do it some time later.
+    if (files_registered_) io_uring_unregister_files(&ring_);
+    const std::lock_guard lock(mapping);
+    io_uring_queue_exit(&ring_);
 }
 
 void Ring::register_files() {
