@@ -52,7 +52,9 @@ class Recovery {
         find_newest_in_tps();
         on_media_ = records();
         QS_TRY(void_unfinished_recovery());
+        void_empty_bands();
         QS_TRY(decide_open_bands());
+        QS_TRY(drop_what_is_committed());
         if (in_.read_only) {
             keep_in_memory();
         } else {
@@ -90,6 +92,13 @@ class Recovery {
             any = true;
         }
         return any && !in_.read_only ? in_.stay() : Status{};
+    }
+
+    // Writes failed there before a segment was whole. A recovery may need the space.
+    void void_empty_bands() {
+        for (BandRecord& r : records()) {
+            if (r.state == BandState::closed && r.segments == 0) r.state = BandState::erasing;
+        }
     }
 
     void restore_bands() {
@@ -151,6 +160,36 @@ class Recovery {
         if (seen_end > proved) out_.report.segments_discarded += seen_end - proved;
         r.state = BandState::closed;
         r.segments = kept;
+        return {};
+    }
+
+    // An epoch that ended before its first snapshot had hardly begun. The recovery before it may
+    // have met the same segments, and committed their blocks to bands of that epoch: to do so each
+    // time would fill the array.
+    Status drop_what_is_committed() {
+        const std::uint64_t epoch = in_.superblock.epoch;
+        if (mended_.empty() || (in_.snapshot && in_.snapshot->epoch == epoch)) return {};
+        std::unordered_map<std::uint64_t, Version> committed;
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            const BandRecord& r = records()[i];
+            if (!r.counts() || r.epoch != epoch) continue;
+            QS_TRY(scan_.headers(BandId(i), r.sequence, 0, r.segments,
+                                 [&](std::uint32_t, const SegmentHeader* header) {
+                                     if (header == nullptr) return;
+                                     for (std::uint32_t s = 0; s < l_.slots_per_segment; ++s) {
+                                         const Entry e = header->entry(s);
+                                         if (e.kind != EntryKind::data) continue;
+                                         Version& version = committed[e.lba.value];
+                                         version = std::max(version, e.version);
+                                     }
+                                 }));
+        }
+        std::erase_if(mended_, [&](const auto& taken) {
+            const Entry& e = taken.first;
+            const auto found = committed.find(e.lba.value);
+            return e.kind == EntryKind::data && found != committed.end() &&
+                   found->second >= e.version;
+        });
         return {};
     }
 
