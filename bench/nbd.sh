@@ -64,7 +64,10 @@ run() { # run SERVER FIO-OPTION...
 figure() { # figure SERVER LOAD BLOCK: 4k in requests a second, others in MB a second
     sync
     [[ $2 != *read || $(id -u) != 0 ]] || echo 3 >/proc/sys/vm/drop_caches
-    run "$1" --rw="$2" --bs="$3" --time_based --runtime="$seconds"
+    # In order everything is read once: a second time it would come from the page cache.
+    local more=(--time_based)
+    [[ $2 != read ]] || more=()
+    run "$1" --rw="$2" --bs="$3" --runtime="$seconds" "${more[@]}"
     python3 -c 'import json, sys
 job = json.load(open("fio.json"))["jobs"][0]
 side = job["read" if sys.argv[1].endswith("read") else "write"]

@@ -167,6 +167,7 @@ class Run {
         line("clean closes, each judged by check", s.judged);
         line("stops because of faults, by design", s.stops);
         line("operations", s.operations);
+        line("  of them reads without a shard's thread", s.reads_here);
         line("volumes made", s.volumes_made);
         line("volumes deleted", s.volumes_deleted);
         line("volumes resized", s.volumes_resized);
@@ -225,6 +226,7 @@ class Run {
         object["judged"] = s.judged;
         object["stops"] = s.stops;
         object["operations"] = s.operations;
+        object["reads_here"] = s.reads_here;
         object["device_events"] = s.events;
         object["bands_moved"] = s.bands_moved;
         object["snapshots"] = s.snapshots;

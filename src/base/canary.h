@@ -22,6 +22,7 @@ enum class Canary : std::uint8_t {
     exchange_always,            // GC's copy replaces whatever the table says by now
     forget_trim,                // GC does not carry tombstones
     ignore_crc,                 // reads return what the drive returned
+    believe_direct_read,        // a thread that reads for itself compares no checksums
     table_not_flushed,          // close without writing the table back
     decide_late,                // recovery changes the table before its decisions are durable
     count_undecided,            // an opening for reading enters in the table what it can't decide

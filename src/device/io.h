@@ -108,6 +108,10 @@ class IoQueue {
     // passed. A wake() before the call makes it return at once.
     void wait(std::uint64_t timeout_us);
 
+    // Before the first transfer. The thread makes one transfer at a time: blocking calls in
+    // submit() then cost it less than a ring.
+    void use_blocking_calls() { ring_refused_ = true; }
+
     // Under a simulator: wait() calls this instead of sleeping.
     void set_idle(std::function<void()> idle) { idle_ = std::move(idle); }
 

@@ -57,6 +57,11 @@ class Core {
     const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
     Phase phase() const { return static_cast<Phase>(phase_.load(std::memory_order_acquire)); }
     Status submit(VolumeState& volume, Request request);
+    // See RequestTable::read_here().
+    bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
+                   IoQueue& queue, DirectRead& direct) {
+        return !stopped_ && requests_->read_here(volume, offset, bytes, data, queue, direct);
+    }
     bool read_only() const { return read_only_; }
     bool failed() const;
     // Why it stopped, for messages: "after a drive failed". Where failed().

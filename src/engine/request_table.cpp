@@ -104,6 +104,31 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
     return {};
 }
 
+bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes,
+                             void* data, IoQueue& queue, DirectRead& direct) {
+    if (bytes == 0 || pages_in(offset, offset + bytes) != 1) return false;
+    const std::uint32_t side = volume.enter();
+    in_flight_.fetch_add(1, std::memory_order_relaxed);
+    const std::uint64_t begun_ns = clock_.now_ns();
+    bool good = check(volume, {Op::read, offset, bytes, data, {}}).has_value();
+    if (good) {
+        PageOp op;
+        set_range(volume, op, offset, offset + bytes);
+        op.data = static_cast<std::byte*>(data);
+        good = shard_of(op).read_here(op, queue, direct);
+    }
+    if (good) {
+        const std::uint64_t took = clock_.now_ns() - begun_ns;
+        QS_PROBE(request_begin, static_cast<int>(Op::read), offset, bytes);
+        QS_PROBE(request_done, static_cast<int>(Op::read), bytes, took);
+        reads_.add(took);
+        bytes_read_here_.fetch_add(bytes, std::memory_order_relaxed);
+    }
+    volume.leave(side);
+    in_flight_.fetch_sub(1, std::memory_order_release);
+    return good;
+}
+
 // A block covered in part at the range's begin (which may be its end, too), and one at its end.
 bool RequestTable::has_head(const Active& a) {
     return a.request.offset_bytes < a.inner_begin && a.request.bytes != 0;
@@ -193,13 +218,18 @@ bool RequestTable::next(Active& a, PageOp& op) {
     return true;
 }
 
-void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t from,
-                              std::uint64_t to) {
-    op.kind = kind;
-    op.first = a.volume->lba_of(from);
+void RequestTable::set_range(const VolumeState& volume, PageOp& op, std::uint64_t from,
+                             std::uint64_t to) {
+    op.first = volume.lba_of(from);
     op.head_skip = static_cast<std::uint32_t>(from % kBlockBytes);
     op.bytes = to - from;
     op.blocks = static_cast<std::uint32_t>(div_up(to, kBlockBytes) - from / kBlockBytes);
+}
+
+void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t from,
+                              std::uint64_t to) {
+    op.kind = kind;
+    set_range(*a.volume, op, from, to);
     if (a.request.data != nullptr && a.request.op != Op::write_zeroes) {
         const std::uint64_t skipped = from - a.request.offset_bytes;
         op.data = static_cast<std::byte*>(a.request.data) +

@@ -26,6 +26,14 @@ class RequestTable {
     // Takes the request or tells why not; see Volume::submit().
     Status begin(VolumeState& volume, Request request);
 
+    // A small read, made by the caller's thread through its own queue; see Shard::read_here().
+    // False: it has to be submitted.
+    bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
+                   IoQueue& queue, DirectRead& direct);
+    std::uint64_t bytes_read_here() const {
+        return bytes_read_here_.load(std::memory_order_relaxed);
+    }
+
     const Histogram& latency(Op op) const { return op == Op::read ? reads_ : writes_; }
     std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
     std::uint64_t memory_bytes() const { return requests_.size() * sizeof(Active); }
@@ -57,6 +65,8 @@ class RequestTable {
     static void cut(Active& active);
     void run_pieces(Active& active);
     bool next(Active& active, PageOp& op);
+    static void set_range(const VolumeState& volume, PageOp& op, std::uint64_t from,
+                          std::uint64_t to);
     void make_range(Active& active, PageOp& op, OpKind kind, std::uint64_t from, std::uint64_t to);
     void piece_done(PageOp& op);
     void end(Active& active);
@@ -69,6 +79,7 @@ class RequestTable {
     std::mutex mutex_;
     std::vector<Active*> idle_;
     std::atomic<std::uint32_t> in_flight_{0};
+    std::atomic<std::uint64_t> bytes_read_here_{0};
     Histogram reads_, writes_;
 };
 

@@ -1,10 +1,22 @@
 #include "engine/worker.h"
 
+#include <mutex>
+#include <thread>
+
 #include "base/canary.h"
 
 namespace qlcshape {
 
 bool Worker::poll(Phase phase) {
+    std::unique_lock<std::mutex> door;
+    if (shard_) {
+        // A thread that reads is looking into the table, and soon done.
+        door = std::unique_lock(shard_->door(), std::try_to_lock);
+        if (!door) {
+            std::this_thread::yield();
+            return true;
+        }
+    }
     if (phase >= Phase::draining) {
         if (shard_) shard_->begin_close();
         if (collector_) collector_->begin_close();

@@ -62,13 +62,9 @@ void PageCache::set_state(Way& way, State state) {
 
 CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
     QS_ASSERT(!serving_);
+    if (CachedPage* cached = resident(page)) return cached;
     Way* set = set_of(page);
     Way* way = find(set, page);
-    if (way != nullptr && way->state == State::resident) {
-        counters_.add(Counter::pmt_hits, 1);
-        way->used = ++tick_;
-        return &way->cached;
-    }
     counters_.add(Counter::pmt_misses, 1);
     QS_PROBE(pmt_miss, page.value);
     waiter.page = page;
@@ -78,6 +74,14 @@ CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
         stalled_.push_back(waiter);
     }
     return nullptr;
+}
+
+CachedPage* PageCache::resident(PageId page) {
+    Way* way = find(set_of(page), page);
+    if (way == nullptr || way->state != State::resident) return nullptr;
+    counters_.add(Counter::pmt_hits, 1);
+    way->used = ++tick_;
+    return &way->cached;
 }
 
 // False where it has to wait for a way or a transfer.

@@ -48,6 +48,9 @@ class PageCache {
     // the cache until then.
     CachedPage* get(PageId page, PageWaiter& waiter);
 
+    // The page, if it is there; else null, and nothing is asked for.
+    CachedPage* resident(PageId page);
+
     // The entry will be asked for soon: brings it near, if its page is there.
     void prefetch(Lba lba) const {
         const std::uint64_t first = first_way(page_of(lba));

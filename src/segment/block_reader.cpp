@@ -1,6 +1,7 @@
 #include "segment/block_reader.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/assert.h"
@@ -9,6 +10,14 @@
 #include "base/probe.h"
 
 namespace qlcshape {
+
+namespace {
+
+std::uint32_t all_of(const BlockRead& read) {
+    return read.blocks == 32 ? ~0u : (1u << read.blocks) - 1;
+}
+
+}  // namespace
 
 BlockReader::BlockReader(const ArrayContext& array, const BandTable& bands, IoQueue& queue,
                          Counters& counters)
@@ -32,25 +41,13 @@ void BlockReader::read(BlockRead& read) {
     read.reader = this;
     read.bad = 0;
     read.to_rebuild = 0;
-    const ArrayLayout& l = array_.layout;
-    const BandId band = l.band_of(read.first);
-    const std::uint32_t segment = l.segment_of(read.first);
-    const auto in_segment = static_cast<std::uint32_t>(read.first.value % l.blocks_per_segment);
-    const std::uint32_t role = in_segment / l.strip_blocks();
-    Device* drive = array_.qlc[geometry_.drive_of(l.stripe_number(band, segment), role)];
-    if (drive == nullptr) {
-        read.to_rebuild = read.blocks == 32 ? ~0u : (1u << read.blocks) - 1;
+    Io& io = read.io;
+    io = transfer_of(read);
+    if (io.device == nullptr) {
+        read.to_rebuild = all_of(read);
         waiting_.push_back(read);
         return;
     }
-    Io& io = read.io;
-    io = Io{};
-    io.kind = IoKind::read;
-    io.device = drive;
-    io.offset =
-        l.strip_offset(band, segment) + std::uint64_t{in_segment % l.strip_blocks()} * kBlockBytes;
-    io.bytes = std::uint64_t{read.blocks} * kBlockBytes;
-    io.data = read.data;
     io.context = &read;
     io.done = [](Io& done) {
         auto& r = *static_cast<BlockRead*>(done.context);
@@ -59,16 +56,40 @@ void BlockReader::read(BlockRead& read) {
     queue_.submit(io);
 }
 
-void BlockReader::direct_done(BlockRead& read) {
-    if (read.io.error_number != 0) counters_.add(Counter::io_errors, 1);
+Io BlockReader::transfer_of(const BlockRead& read) const {
+    const ArrayLayout& l = array_.layout;
+    const BandId band = l.band_of(read.first);
+    const std::uint32_t segment = l.segment_of(read.first);
+    const auto in_segment = static_cast<std::uint32_t>(read.first.value % l.blocks_per_segment);
+    const std::uint32_t role = in_segment / l.strip_blocks();
+    Io io;
+    io.kind = IoKind::read;
+    io.device = array_.qlc[geometry_.drive_of(l.stripe_number(band, segment), role)];
+    io.offset =
+        l.strip_offset(band, segment) + std::uint64_t{in_segment % l.strip_blocks()} * kBlockBytes;
+    io.bytes = std::uint64_t{read.blocks} * kBlockBytes;
+    io.data = read.data;
+    return io;
+}
+
+std::uint32_t BlockReader::unproved(const BlockRead& read) const {
+    std::uint32_t wrong = 0;
     for (std::uint32_t i = 0; i < read.blocks; ++i) {
-        if (read.io.error_number == 0) {
-            const std::uint32_t crc = crc32c({read.data + i * kBlockBytes, kBlockBytes});
-            if (read.expected[i].crc_matches(array_.layout, crc) || canary(Canary::ignore_crc))
-                continue;
-            counters_.add(Counter::verify_failed, 1);
-        }
-        read.to_rebuild |= 1u << i;
+        const std::uint32_t crc = crc32c({read.data + i * kBlockBytes, kBlockBytes});
+        if (!read.expected[i].crc_matches(array_.layout, crc) && !canary(Canary::ignore_crc))
+            wrong |= 1u << i;
+    }
+    return wrong;
+}
+
+void BlockReader::direct_done(BlockRead& read) {
+    if (read.io.error_number != 0) {
+        counters_.add(Counter::io_errors, 1);
+        read.to_rebuild = all_of(read);
+    } else {
+        read.to_rebuild = unproved(read);
+        counters_.add(Counter::verify_failed,
+                      static_cast<std::uint64_t>(std::popcount(read.to_rebuild)));
     }
     if (read.to_rebuild == 0)
         finish(read);

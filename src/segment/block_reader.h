@@ -48,8 +48,13 @@ class BlockReader {
     bool poll();
     bool idle() const { return busy_ == 0; }
 
+    // --- any thread ---
     // How many of `blocks` blocks from `pba` lie in one strip and fit in one read.
     std::uint32_t run_length(Pba pba, std::uint32_t blocks) const;
+    // The transfer from the drive that has the run; without a device where that is missing.
+    Io transfer_of(const BlockRead& read) const;
+    // Bit i set: what was read of block i is not what the table expects.
+    std::uint32_t unproved(const BlockRead& read) const;
     std::uint64_t memory_bytes() const { return rebuild_.memory_bytes(); }
 
   private:

@@ -71,6 +71,14 @@ void Shard::read_page(PageOp& op, CachedPage* cached) {
 
 // Begins the next block, or a run of blocks; false where no chunk is free.
 bool Shard::read_block(PageOp& op, const PmtEntry* entries) {
+    if (read_without_drive(op, entries)) return true;
+    if (idle_chunks_.empty()) return false;
+    start_chunk(op, idle_chunks_.pop_front(), entries);
+    return true;
+}
+
+// The next block, if it is in RAM, or is nowhere, or lost.
+bool Shard::read_without_drive(PageOp& op, const PmtEntry* entries) {
     const Lba lba(op.first.value + op.progress);
     if (const RamPlace* ram = overlay_.find(lba)) {
         deliver(op, op.progress++, segments_[ram->segment]->slot_data(ram->slot));
@@ -93,17 +101,14 @@ bool Shard::read_block(PageOp& op, const PmtEntry* entries) {
         ++op.progress;
         return true;
     }
-    if (!entry.mapped()) {
-        deliver(op, op.progress++, nullptr);
-        return true;
-    }
-    if (idle_chunks_.empty()) return false;
-    start_chunk(op, idle_chunks_.pop_front(), entries);
+    if (entry.mapped()) return false;
+    deliver(op, op.progress++, nullptr);
     return true;
 }
 
-// A run: blocks that follow each other in the volume, on the drive, and are not newer in RAM.
-void Shard::start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries) {
+// Blocks that follow each other in the volume, on the drive, and are not newer in RAM. Their band
+// has a reader more.
+void Shard::take_run(PageOp& op, BlockRead& run, const PmtEntry* entries) {
     const ArrayLayout& l = array_.layout;
     const std::uint64_t first = op.first.value + op.progress;
     const Pba pba = entries[first % kPageEntries].pba(l);
@@ -115,38 +120,45 @@ void Shard::start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries) {
         if (!entry.mapped() || entry.pba(l).value != pba.value + n || overlay_.find(lba) != nullptr)
             break;
         if (recovered_ != nullptr && recovered_->contains(lba.value)) break;
-        chunk.read.expected[n] = entry;
-        chunk.read.lbas[n] = lba;
+        run.expected[n] = entry;
+        run.lbas[n] = lba;
         ++n;
     }
     QS_ASSERT(n > 0);
+    run.first = pba;
+    run.blocks = n;
+    op.progress += n;
+    bands_.begin_read(l.band_of(pba));
+}
+
+void Shard::start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries) {
     chunk.op = &op;
     chunk.first_block = op.progress;
-    chunk.band = l.band_of(pba);
-    chunk.read.first = pba;
-    chunk.read.blocks = n;
+    take_run(op, chunk.read, entries);
     chunk.read.context = &chunk;
     chunk.read.done = [](BlockRead& read) {
         auto& done = *static_cast<ReadChunk*>(read.context);
         done.op->shard->chunk_done(done);
     };
-    op.progress += n;
     ++op.reads_pending;
-    bands_.begin_read(chunk.band);
     reader_.read(chunk.read);
 }
 
 void Shard::chunk_done(ReadChunk& chunk) {
     PageOp& op = *chunk.op;
-    bands_.end_read(chunk.band);
-    for (std::uint32_t i = 0; i < chunk.read.blocks; ++i) {
-        if ((chunk.read.bad >> i & 1) != 0)
-            note_failure(op, Errc::media_error, chunk.read.lbas[i]);
-        else
-            deliver(op, chunk.first_block + i, chunk.read.data + std::size_t{i} * kBlockBytes);
-    }
+    bands_.end_read(array_.layout.band_of(chunk.read.first));
+    deliver_run(op, chunk.first_block, chunk.read);
     idle_chunks_.push_back(chunk);
     end_read(op);
+}
+
+void Shard::deliver_run(PageOp& op, std::uint32_t first_block, const BlockRead& run) {
+    for (std::uint32_t i = 0; i < run.blocks; ++i) {
+        if ((run.bad >> i & 1) != 0)
+            note_failure(op, Errc::media_error, run.lbas[i]);
+        else
+            deliver(op, first_block + i, run.data + std::size_t{i} * kBlockBytes);
+    }
 }
 
 // Copies what the request wants of a block; null: zeroes.

@@ -7,12 +7,14 @@
 // -> acknowledged. A full segment: commit -> published (the PMT leads to it) -> its TPS space and
 // RAM are free. docs/write_path.md names what a crash leaves between any two steps.
 //
-// Everything advances from poll(), on the shard's thread.
+// Everything advances from poll(), on the shard's thread. A thread that waits for a small read may
+// look into the table itself (read_here()), while nobody polls.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -24,6 +26,7 @@
 #include "pmt/map_batch.h"
 #include "segment/block_reader.h"
 #include "segment/committer.h"
+#include "shard/direct_read.h"
 #include "shard/overlay.h"
 #include "shard/page_op.h"
 #include "shard/tps.h"
@@ -58,6 +61,12 @@ class Shard {
         mailbox_.put(op);
         queue_.wake();
     }
+    // A read of at most DirectRead::kMostBlocks blocks, made by the caller's thread through its own
+    // queue while the shard's sleeps or does other things. False: something isn't at hand, or isn't
+    // right, and the shard has to be asked; the op's data may have been written.
+    bool read_here(PageOp& op, IoQueue& queue, DirectRead& direct);
+    // Whoever polls the shard holds it.
+    std::mutex& door() { return door_; }
     MapPort& map_port() { return map_port_; }
     const Counters& counters() const { return counters_; }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }
@@ -120,7 +129,6 @@ class Shard {
         BlockRead read;
         PageOp* op = nullptr;
         std::uint32_t first_block = 0;  // of the op
-        BandId band;
         ReadChunk* next = nullptr;
     };
     struct Span {  // slots [from, to) of a sealed segment go into the next record
@@ -178,15 +186,24 @@ class Shard {
     bool pump_reads();
     void read_page(PageOp& op, CachedPage* cached);
     bool read_block(PageOp& op, const PmtEntry* entries);
+    bool read_without_drive(PageOp& op, const PmtEntry* entries);
+    void take_run(PageOp& op, BlockRead& run, const PmtEntry* entries);
     void start_chunk(PageOp& op, ReadChunk& chunk, const PmtEntry* entries);
     void chunk_done(ReadChunk& chunk);
-    void deliver(PageOp& op, std::uint32_t block, const std::byte* from);
+    static void deliver_run(PageOp& op, std::uint32_t first_block, const BlockRead& run);
+    static void deliver(PageOp& op, std::uint32_t block, const std::byte* from);
     void end_read(PageOp& op);
+
+    // direct_read.cpp
+    std::unique_lock<std::mutex> knock();
+    bool look(PageOp& op, DirectRead& direct);
+    bool transfer(DirectRead& direct, IoQueue& queue);
 
     RamSegment& segment(std::uint64_t sequence) { return *segments_[sequence % kRamSegments]; }
     RamSegment& open() { return segment(open_sequence_); }
     const RamSegment& open() const { return *segments_[open_sequence_ % kRamSegments]; }
 
+    std::mutex door_;
     const ArrayContext& array_;
     const std::uint32_t index_;
     BandTable& bands_;

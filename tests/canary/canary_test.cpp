@@ -87,7 +87,7 @@ TEST_CASE("canary: publish_unflushed") {
     must_notice(Canary::publish_unflushed, "publish_unflushed", 20);
 }
 TEST_CASE("canary: publish_unsettled") {
-    must_notice(Canary::publish_unsettled, "publish_unsettled", 20, sim::Profile::drives);
+    must_notice(Canary::publish_unsettled, "publish_unsettled", 60, sim::Profile::drives);
 }
 TEST_CASE("canary: band_used_before_record") {
     must_notice(Canary::band_used_before_record, "band_used_before_record", 20);
@@ -104,6 +104,9 @@ TEST_CASE("canary: exchange_always") {
 TEST_CASE("canary: forget_trim") { must_notice(Canary::forget_trim, "forget_trim", 20); }
 TEST_CASE("canary: ignore_crc") {
     must_notice(Canary::ignore_crc, "ignore_crc", 20, sim::Profile::media);
+}
+TEST_CASE("canary: believe_direct_read") {
+    must_notice(Canary::believe_direct_read, "believe_direct_read", 40, sim::Profile::media);
 }
 TEST_CASE("canary: table_not_flushed") {
     must_notice(Canary::table_not_flushed, "table_not_flushed", 20);
@@ -125,7 +128,7 @@ TEST_CASE("canary: snapshot_too_new") {
     must_notice(Canary::snapshot_too_new, "snapshot_too_new", 20);
 }
 TEST_CASE("canary: snapshot_unflushed") {
-    must_notice(Canary::snapshot_unflushed, "snapshot_unflushed", 20);
+    must_notice(Canary::snapshot_unflushed, "snapshot_unflushed", 100);
 }
 
 }  // namespace qlcshape

@@ -116,6 +116,8 @@ class History {
     void submit_one();
     void place(SimOp& op);
     void submit(SimOp& op, Op kind);
+    bool reads_here() const { return opened_ % 2 == 0; }
+    bool read_here(SimVolume& volume, const Request& request);
     void done(SimOp& op, const Status& status);
     void wait_for_requests();
 
@@ -137,6 +139,7 @@ class History {
     RunResult finish();
 
     static constexpr std::uint64_t kLargest = 1 * MiB;
+    static constexpr std::uint64_t kLargestHere = 64 * KiB;
 
     World world_;
     Random& rng_;
@@ -178,6 +181,8 @@ class History {
     Pattern pattern_ = Pattern::random;
     bool trims_ = false, large_ = false, partial_ = false, reads_ = false, volume_changes_ = false;
     std::uint64_t cursor_ = 0;
+    std::unique_ptr<IoQueue> here_;  // of a thread that reads without a shard's
+    DirectRead direct_;
 
     SequenceResult* cuts_ = nullptr;  // not null: every event is followed by a cut, in a child
 };

@@ -117,7 +117,7 @@ bool History::open_through_cuts() {
         const bool spoilt = crashed_ && !may_be_clean_ && rng_.chance(1, 6);
         if (spoilt) spoil_table();
         if (crashed_ && rng_.chance(1, tries == 0 ? 8 : 2)) lose_mirror();
-        const bool cut = opened_ != 0 && tries < 3 && rng_.chance(1, 3);
+        const bool cut = opened_ != 0 && tries < 3 && rng_.chance(1, 2);
         world_.cut_after(0);
         if (cut && spoilt && rng_.chance(1, 2))
             plan_cut(400, PersistencePoint::table_build_write, PersistencePoint::table_build_flush);
@@ -208,7 +208,8 @@ History::Look History::compare(SimVolume& volume, bool settle) {
     std::vector<std::uint64_t> seen(volume.sectors);
     const Buffer& buffer = ops_[0].data;
     for (std::uint64_t s = 0; s < volume.sectors;) {
-        const std::uint64_t n = std::min(kLargest / kSectorBytes, volume.sectors - s);
+        const std::uint64_t most = reads_here() ? kLargestHere : kLargest;
+        const std::uint64_t n = std::min(most / kSectorBytes, volume.sectors - s);
         const Status outcome = read_now(volume, s, n);
         if (!result_.violation.empty()) return Look::wrong;
         if (!outcome && may_stop()) return Look::stopped;
@@ -239,6 +240,7 @@ Status History::read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t 
                         read_outcome_ = std::move(status);
                         read_finished_ = true;
                     }};
+    if (read_here(volume, request)) return {};
     const Status taken = core_->submit(*volume.state, std::move(request));
     if (!taken) {
         violate("read after open was not taken: " + taken.error().message);

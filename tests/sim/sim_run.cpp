@@ -11,6 +11,8 @@ History::History(std::uint64_t seed, Profile profile)
     : world_(seed, profile), rng_(world_.random()) {
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
+    here_ = std::make_unique<IoQueue>();
+    here_->set_idle([this] { poll_something(); });
     profile == Profile::sequences ? shape_for_sequences() : shape();
 }
 
@@ -168,6 +170,7 @@ void RunCounts::add(const RunCounts& o) {
     degraded_opens += o.degraded_opens;
     stops += o.stops;
     operations += o.operations;
+    reads_here += o.reads_here;
     volumes_made += o.volumes_made;
     volumes_deleted += o.volumes_deleted;
     volumes_resized += o.volumes_resized;
