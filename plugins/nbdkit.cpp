@@ -1,8 +1,8 @@
-// The nbdkit plugin: one volume of one array as an NBD export. The engine lives in nbdkit's
-// process: opened after nbdkit has forked, since threads and rings don't survive that, and closed
-// in order when the last connection is gone.
+// The nbdkit plugin: volumes of one array as NBD exports of their names. The engine lives in
+// nbdkit's process: opened after nbdkit has forked, since threads and rings don't survive that, and
+// closed in order when the last connection is gone.
 //
-//   nbdkit -U SOCK nbdkit-qlcshape-plugin.so array=ARRAY.toml volume=NAME
+//   nbdkit -U SOCK nbdkit-qlcshape-plugin.so array=ARRAY.toml volume=NAME...
 //
 // nbdkit calls from many threads at once, one for each request, and each waits in Volume::run().
 // Writes are durable when they are acknowledged, so FUA costs nothing and a flush waits for writes
@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,11 +30,11 @@ constexpr std::uint32_t kMaxRequestBytes = 32 << 20;
 // Blocks whose mapping one call of extents() looks up: 128 pages of the table.
 constexpr std::uint32_t kMaxExtentBlocks = 65536;
 
-std::string array_file, volume_name;
-std::uint64_t memory_bytes = 0;  // of the volume to make on memory devices; 0: it is there
+std::string array_file;
+std::vector<std::string> volume_names;  // those that clients may have; the first is the default
+std::uint64_t memory_bytes = 0;  // of each volume to make on memory devices; 0: they are there
 Options options;
 std::unique_ptr<Engine> engine;
-std::optional<Volume> volume;
 bool close_failed = false;
 
 int errno_of(Errc code) {
@@ -64,7 +63,7 @@ int report(const Status& status) {
 int config(const char* key, const char* value) {
     const std::string name = key;
     if (name == "volume") {
-        volume_name = value;
+        volume_names.emplace_back(value);
     } else if (name == "array") {
         char* path = nbdkit_absolute_path(value);  // in the background nbdkit's folder is /
         if (path == nullptr) return -1;
@@ -83,7 +82,7 @@ int config(const char* key, const char* value) {
 
 // What can be known to be wrong before nbdkit goes to the background.
 int config_complete() {
-    if (array_file.empty() || volume_name.empty()) {
+    if (array_file.empty() || volume_names.empty()) {
         nbdkit_error("array=ARRAY.toml and volume=NAME must be given");
         return -1;
     }
@@ -99,22 +98,23 @@ int config_complete() {
     return 0;
 }
 
-int after_fork() {
+int open_engine() {
     if (memory_bytes != 0 && report(Engine::create(options)) != 0) return -1;
     auto opened = Engine::open(options);
     if (!opened) return report(std::unexpected(opened.error()));
     engine = std::move(*opened);
-    if (memory_bytes != 0 && report(engine->create_volume(volume_name, memory_bytes)) != 0) {
-        engine.reset();
-        return -1;
+    for (const std::string& name : volume_names) {
+        if (memory_bytes != 0 && report(engine->create_volume(name, memory_bytes)) != 0) return -1;
+        if (auto found = engine->open_volume(name); !found)
+            return report(std::unexpected(found.error()));
     }
-    auto found = engine->open_volume(volume_name);
-    if (!found) {
-        engine.reset();
-        return report(std::unexpected(found.error()));
-    }
-    volume = std::move(*found);
     return 0;
+}
+
+int after_fork() {
+    const int outcome = open_engine();
+    if (outcome != 0) engine.reset();
+    return outcome;
 }
 
 void cleanup() {
@@ -128,10 +128,37 @@ void unload() {
     if (close_failed) std::_Exit(EXIT_FAILURE);
 }
 
-void* open_connection(int) { return &volume; }
+int list_exports(int, int, nbdkit_exports* exports) {
+    for (const std::string& name : volume_names) {
+        if (nbdkit_add_export(exports, name.c_str(), nullptr) != 0) return -1;
+    }
+    return 0;
+}
+
+const char* default_export(int, int) { return volume_names.front().c_str(); }
+
+// A volume that was not named to us is not the clients' business.
+void* open_connection(int) {
+    const char* const wanted = nbdkit_export_name();
+    const std::string name = wanted == nullptr || *wanted == 0 ? volume_names.front() : wanted;
+    if (std::ranges::find(volume_names, name) == volume_names.end()) {
+        nbdkit_error("volume %s is not served here", name.c_str());
+        return nullptr;
+    }
+    auto found = engine->open_volume(name);
+    if (found) return new Volume(std::move(*found));
+    report(std::unexpected(found.error()));
+    return nullptr;
+}
+
+void close_connection(void* handle) { delete static_cast<Volume*>(handle); }
+const Volume& volume_of(void* handle) { return *static_cast<Volume*>(handle); }
+
 int yes(void*) { return 1; }
 int no(void*) { return 0; }
-std::int64_t get_size(void*) { return static_cast<std::int64_t>(volume->size_bytes()); }
+std::int64_t get_size(void* handle) {
+    return static_cast<std::int64_t>(volume_of(handle).size_bytes());
+}
 int can_write(void*) { return engine->read_only() ? 0 : 1; }
 int can_fua(void*) { return NBDKIT_FUA_NATIVE; }
 
@@ -142,32 +169,33 @@ int block_size(void*, std::uint32_t* minimum, std::uint32_t* preferred, std::uin
     return 0;
 }
 
-int pread(void*, void* data, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
-    return report(volume->run(Op::read, offset, bytes, data));
+int pread(void* handle, void* data, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
+    return report(volume_of(handle).run(Op::read, offset, bytes, data));
 }
 
-int pwrite(void*, const void* data, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
-    return report(volume->run(Op::write, offset, bytes, const_cast<void*>(data)));
+int pwrite(void* handle, const void* data, std::uint32_t bytes, std::uint64_t offset,
+           std::uint32_t) {
+    return report(volume_of(handle).run(Op::write, offset, bytes, const_cast<void*>(data)));
 }
 
-int flush(void*, std::uint32_t) { return report(volume->flush()); }
+int flush(void* handle, std::uint32_t) { return report(volume_of(handle).flush()); }
 
-int trim(void*, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
-    return report(volume->run(Op::trim, offset, bytes, nullptr));
+int trim(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
+    return report(volume_of(handle).run(Op::trim, offset, bytes, nullptr));
 }
 
 // Always by trimming, MAY_TRIM or not: space for the volume stays promised, so a later write finds
 // room. That is also why it is fast.
-int zero(void*, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
-    return report(volume->run(Op::write_zeroes, offset, bytes, nullptr));
+int zero(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
+    return report(volume_of(handle).run(Op::write_zeroes, offset, bytes, nullptr));
 }
 
-int extents(void*, std::uint32_t bytes, std::uint64_t offset, std::uint32_t flags,
+int extents(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32_t flags,
             nbdkit_extents* list) {
     const std::uint64_t first = offset / kVolumeBlockBytes;
     const std::uint64_t last = (offset + bytes + kVolumeBlockBytes - 1) / kVolumeBlockBytes;
     std::vector<std::uint8_t> mapped(std::min<std::uint64_t>(last - first, kMaxExtentBlocks));
-    if (report(volume->mapped(first, mapped)) != 0) return -1;
+    if (report(volume_of(handle).mapped(first, mapped)) != 0) return -1;
     for (std::size_t from = 0, to; from < mapped.size(); from = to) {
         for (to = from; to < mapped.size() && mapped[to] == mapped[from]; ++to) {
         }
@@ -188,15 +216,18 @@ nbdkit_plugin make_plugin() {
     p.description = "A volume of a write-shaping array of QLC flash";
     p.config_help =
         "array=ARRAY.toml   (required) The array file.\n"
-        "volume=NAME        (required) The volume to export.\n"
-        "memory=SIZE        Make array and volume first, on memory devices.";
+        "volume=NAME        (required) A volume to export; may be given again.\n"
+        "memory=SIZE        Make array and volumes first, on memory devices.";
     p.magic_config_key = "array";
     p.config = config;
     p.config_complete = config_complete;
     p.after_fork = after_fork;
     p.cleanup = cleanup;
     p.unload = unload;
+    p.list_exports = list_exports;
+    p.default_export = default_export;
     p.open = open_connection;
+    p.close = close_connection;
     p.get_size = get_size;
     p.block_size = block_size;
     p.can_write = can_write;

@@ -93,6 +93,11 @@ Status clear(const std::string& path, const sockaddr_un& address) {
 
 }  // namespace
 
+std::string ServeSocket::uri(const std::string& volume) const {
+    if (volume.empty() && query.empty()) return address;
+    return fmt::format("{}/{}{}", address, volume, query);  // a name needs no encoding
+}
+
 Result<ServeSocket> listen_on_path(const std::string& path, const std::string& psk_file) {
     const std::string absolute = std::filesystem::absolute(path).string();
     const auto address = address_of(absolute);
@@ -114,8 +119,8 @@ Result<ServeSocket> listen_on_path(const std::string& path, const std::string& p
                       std::strerror(why));
     }
     const std::string psk = psk_file.empty() ? "" : "&tls-psk-file=" + percent_encoded(psk_file);
-    return ServeSocket{fd, fmt::format("nbd{}+unix:///?socket={}{}", psk.empty() ? "" : "s",
-                                       percent_encoded(absolute), psk)};
+    return ServeSocket{fd, fmt::format("nbd{}+unix://", psk.empty() ? "" : "s"),
+                       fmt::format("?socket={}{}", percent_encoded(absolute), psk)};
 }
 
 Result<ServeSocket> listen_on_port(std::uint16_t port, const std::string& psk_file) {
@@ -133,9 +138,8 @@ Result<ServeSocket> listen_on_port(std::uint16_t port, const std::string& psk_fi
         return refuse(Errc::invalid_argument, "--port {}: {}; choose another port", port,
                       std::strerror(why));
     }
-    const std::string psk = psk_file.empty() ? "" : "/?tls-psk-file=" + percent_encoded(psk_file);
-    return ServeSocket{fd,
-                       fmt::format("nbd{}://127.0.0.1:{}{}", psk.empty() ? "" : "s", port, psk)};
+    const std::string psk = psk_file.empty() ? "" : "?tls-psk-file=" + percent_encoded(psk_file);
+    return ServeSocket{fd, fmt::format("nbd{}://127.0.0.1:{}", psk.empty() ? "" : "s", port), psk};
 }
 
 Result<int> connect_to(const ServeSocket& socket) {
@@ -146,7 +150,7 @@ Result<int> connect_to(const ServeSocket& socket) {
     if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), bytes) != 0) {
         const int why = errno;
         ::close(fd);
-        return refuse(Errc::io_error, "{}: {}", socket.uri, std::strerror(why));
+        return refuse(Errc::io_error, "{}: {}", socket.uri(), std::strerror(why));
     }
     return fd;
 }

@@ -10,7 +10,10 @@ namespace qlcshape::tools {
 
 struct ServeSocket {
     int fd = -1;
-    std::string uri;
+    std::string address;  // a URI up to the path
+    std::string query;    // and after it
+    // Of the volume; of the server's default without a name.
+    std::string uri(const std::string& volume = "") const;
 };
 
 // A Unix socket that only its owner can connect to (mode 0600). The file that a killed server left

@@ -1,4 +1,4 @@
-// serve: a volume over NBD. nbdkit with our plugin does the work, as a child; this process makes
+// serve: volumes over NBD. nbdkit with our plugin does the work, as a child; this process makes
 // the socket, tells when I/O works, passes signals on and judges how it ended.
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Arguments : CommonArguments {
-    std::string volume;
+    std::vector<std::string> volumes;  // the first is the default
     std::string socket;
     std::uint16_t port = 0;
     std::string tls_psk;
@@ -61,38 +61,48 @@ Result<std::string> plugin_path() {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     const std::string psk = "--tls-psk=" + a.tls_psk;
-    const std::string array = "array=" + a.array_file, volume = "volume=" + a.volume;
+    const std::string array = "array=" + a.array_file;
+    std::vector<std::string> volumes;
+    for (const std::string& name : a.volumes) volumes.push_back("volume=" + name);
     // A thread for each request: the deeper the queue, the more writes share a record of the TPS.
     std::vector<const char*> words{"nbdkit", "--foreground", "--threads=64"};
     if (!a.tls_psk.empty()) words.insert(words.end(), {"--tls=require", psk.c_str()});
-    words.insert(words.end(), {plugin.c_str(), array.c_str(), volume.c_str(), nullptr});
+    words.insert(words.end(), {plugin.c_str(), array.c_str()});
+    for (const std::string& volume : volumes) words.push_back(volume.c_str());
+    words.push_back(nullptr);
     ::execvp(words[0], const_cast<char* const*>(words.data()));
     fmt::print(stderr, "qlcshape serve: nbdkit: {}; install the package nbdkit\n",
                std::strerror(errno));
     ::_exit(kExecFailed);
 }
 
-void tell_ready(const Arguments& a, const std::string& uri) {
+// The first volume's URI needs no name, so one that is served alone has the server's.
+void tell_ready(const Arguments& a, const ServeSocket& socket) {
+    Json uris = Json::object();
+    for (std::size_t i = 0; i < a.volumes.size(); ++i) {
+        const std::string uri = socket.uri(i == 0 ? "" : a.volumes[i]);
+        uris[a.volumes[i]] = uri;
+        if (!a.json) fmt::print("{}\n", uri);
+    }
     if (a.json) {
         Json object = new_object("serve");
-        object["uri"] = uri;
+        object["uri"] = socket.uri();
+        object["uris"] = std::move(uris);
         print(object);
-    } else {
-        fmt::print("{}\n", uri);
     }
     std::fflush(stdout);
     notify_systemd();
 }
 
 // Until the child has ended; returns its status. Sets `ready` when it answered.
-int watch(const Arguments& a, pid_t child, int greeting, const std::string& uri, int signals,
+int watch(const Arguments& a, pid_t child, int greeting, const ServeSocket& socket, int signals,
           bool& ready) {
     for (;;) {
         pollfd polled[2] = {{signals, POLLIN, 0}, {greeting, POLLIN, 0}};
         ::poll(polled, greeting >= 0 ? 2 : 1, -1);
         if (greeting >= 0 && polled[1].revents != 0) {
             const int came = read_greeting(greeting);
-            if (came > 0) tell_ready(a, uri);
+            if (came > 0) tell_ready(a, socket);
             ready |= came > 0;
             if (came != 0) {
                 ::close(greeting);
@@ -143,7 +153,7 @@ int serve(const Arguments& a, const std::string& plugin, const ServeSocket& sock
                             {Errc::io_error, fmt::format("fork: {}", std::strerror(errno))});
     }
     bool ready = false;
-    const int status = watch(a, child, *greeting, socket.uri, signals, ready);
+    const int status = watch(a, child, *greeting, socket, signals, ready);
     return exit_code_of(a, status, ready);
 }
 
@@ -165,9 +175,12 @@ int run(const Arguments& a) {
 
 void add_serve(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* verb = app.add_subcommand("serve", "a volume over NBD, until SIGTERM or SIGINT");
+    CLI::App* verb = app.add_subcommand("serve", "volumes over NBD, until SIGTERM or SIGINT");
     arguments->add_to(*verb);
-    verb->add_option("--volume", arguments->volume, "which")->required();
+    verb->add_option("--volume", arguments->volumes, "which; may be given again for more")
+        ->required()
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     auto* where = verb->add_option_group("where", "one of")->require_option(1);
     where->add_option("--socket", arguments->socket, "path of a Unix socket, made with mode 0600");
     where->add_option("--port", arguments->port, "TCP port on the loopback interface")

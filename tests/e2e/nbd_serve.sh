@@ -28,6 +28,34 @@ says "in use"
 expect 0 nbdinfo --size "$URI" # the first one still serves
 stop_server
 
+# Several volumes, each by its name, and no others.
+expect 0 "$QLCSHAPE" volume create array.toml v1 --size 8MiB
+expect 0 "$QLCSHAPE" volume create array.toml v2 --size 4MiB
+start_server --volume v1
+printf '%s\n' "$URI" "nbd+unix:///v1?socket=$SOCKET" >wanted
+for _ in {1..100}; do
+    ! cmp -s uri wanted || break
+    sleep 0.1
+done
+cmp uri wanted || fail "URIs: $(cat uri)"
+copies=()
+for name in v0 v1; do
+    head -c 4M /dev/urandom >"$name.in"
+    nbdcopy "$name.in" "nbd+unix:///$name?socket=$SOCKET" &
+    copies+=($!)
+done
+for copy in "${copies[@]}"; do wait "$copy" || fail "a copy to one of two volumes failed"; done
+for name in v0 v1; do
+    expect 0 nbdcopy "nbd+unix:///$name?socket=$SOCKET" "$name.out"
+    cmp -n 4194304 "$name.in" "$name.out" || fail "$name has another's bytes"
+done
+expect 1 nbdinfo --size "nbd+unix:///v2?socket=$SOCKET"
+expect 0 nbdinfo --list --json "$URI"
+"$PYTHON" -c 'import json, sys
+assert [e["export-name"] for e in json.load(sys.stdin)["exports"]] == ["v0", "v1"]' <out || fail "list: $(cat out)"
+stop_server
+expect 2 "$QLCSHAPE" serve array.toml --volume v0 --volume v9 --socket s
+
 # systemd is told when I/O works.
 "$PYTHON" - "$QLCSHAPE" <<'PYTHON' || fail "no word to systemd"
 import os, socket, subprocess, sys
