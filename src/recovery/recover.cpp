@@ -74,6 +74,12 @@ class Recovery {
         const std::uint64_t snapshot = in_.snapshot ? in_.snapshot->next_version : 0;
         return kVersionGap + std::max({begun_with_, snapshot, max_version_, tps_.max_version});
     }
+    // Also above what the snapshot takes for old: it may be durable where the record of a band
+    // opened before it is not.
+    std::uint64_t next_band_sequence() const {
+        const std::uint64_t snapshot = in_.snapshot ? in_.snapshot->next_band_sequence : 0;
+        return std::max({next_sequence_, in_.superblock.next_band_sequence, snapshot});
+    }
     std::vector<BandRecord>& records() { return in_.loaded.records; }
 
     void note(const char* what, double percent) const {
@@ -163,34 +169,38 @@ class Recovery {
         return {};
     }
 
-    // An epoch that ended before its first snapshot had hardly begun. The recovery before it may
-    // have met the same segments, and committed their blocks to bands of that epoch: to do so each
-    // time would fill the array.
+    // Recoveries since the newest snapshot may have met the same segments, and committed their
+    // blocks to bands of their own: to do so each time would fill the array.
     Status drop_what_is_committed() {
-        const std::uint64_t epoch = in_.superblock.epoch;
-        if (mended_.empty() || (in_.snapshot && in_.snapshot->epoch == epoch)) return {};
         std::unordered_map<std::uint64_t, Version> committed;
+        for (const auto& [entry, block] : mended_) {
+            if (entry.kind == EntryKind::data) committed.try_emplace(entry.lba.value);
+        }
+        if (committed.empty()) return {};
+        const std::uint64_t before = in_.snapshot ? in_.snapshot->epoch : 0;
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             const BandRecord& r = records()[i];
-            if (!r.counts() || r.epoch != epoch) continue;
+            if (!r.counts() || r.epoch <= before) continue;
             QS_TRY(scan_.headers(BandId(i), r.sequence, 0, r.segments,
                                  [&](std::uint32_t, const SegmentHeader* header) {
-                                     if (header == nullptr) return;
-                                     for (std::uint32_t s = 0; s < l_.slots_per_segment; ++s) {
-                                         const Entry e = header->entry(s);
-                                         if (e.kind != EntryKind::data) continue;
-                                         Version& version = committed[e.lba.value];
-                                         version = std::max(version, e.version);
-                                     }
+                                     if (header != nullptr) note_versions(*header, committed);
                                  }));
         }
         std::erase_if(mended_, [&](const auto& taken) {
             const Entry& e = taken.first;
-            const auto found = committed.find(e.lba.value);
-            return e.kind == EntryKind::data && found != committed.end() &&
-                   found->second >= e.version;
+            return e.kind == EntryKind::data && committed.at(e.lba.value) >= e.version;
         });
         return {};
+    }
+
+    void note_versions(const SegmentHeader& header,
+                       std::unordered_map<std::uint64_t, Version>& newest) const {
+        for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
+            const Entry e = header.entry(slot);
+            if (e.kind != EntryKind::data) continue;
+            const auto known = newest.find(e.lba.value);
+            if (known != newest.end()) known->second = std::max(known->second, e.version);
+        }
     }
 
     // To be committed anew, or served from memory.
@@ -221,7 +231,7 @@ class Recovery {
 
     Status replay() {
         restore_bands();
-        in_.bands.set_next_sequence(std::max(next_sequence_, in_.superblock.next_band_sequence));
+        in_.bands.set_next_sequence(next_band_sequence());
         in_.gate.set_recovering(true);
         Replay replay(in_.array, in_.bands, in_.keeper, in_.queue, in_.counters);
         // In the order of LBAs, so that the same media always give the same segments.
