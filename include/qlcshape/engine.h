@@ -31,7 +31,8 @@ class Engine {
     static Status create(const Options& options, bool force = false);
 
     // Opens an array, and recovers it if it was not closed in order. With one or two QLC devices
-    // missing it opens for reading. Takes all its memory here.
+    // missing it opens for reading. Takes all its memory here, but for 128 KiB for each of up to
+    // 64 threads that wait for reads at once.
     static Result<std::unique_ptr<Engine>> open(const Options& options);
 
     // Closes: waits for requests in flight, commits what is in RAM, writes the table back.

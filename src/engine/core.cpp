@@ -367,7 +367,7 @@ std::uint64_t Core::total(Counter counter) const {
     if (counter == Counter::open_milliseconds && !read_only_) {
         sum += (around_.clock.now_ns() - opened_ns_) / 1'000'000;
     }
-    if (counter == Counter::user_read_bytes) sum += requests_->bytes_read_here();
+    sum += requests_->counted_here(counter);
     for (const auto& w : workers_) {
         sum += w->counters().get(counter);
         if (w->shard() != nullptr) sum += w->shard()->counters().get(counter);

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "engine/direct_readers.h"
 #include "engine/request_table.h"
 #include "engine/volume_table.h"
 #include "engine/worker.h"
@@ -62,6 +63,7 @@ class Core {
                    IoQueue& queue, DirectRead& direct) {
         return !stopped_ && requests_->read_here(volume, offset, bytes, data, queue, direct);
     }
+    DirectReaders& readers() { return readers_; }
     bool read_only() const { return read_only_; }
     bool failed() const;
     // Why it stopped, for messages: "after a drive failed". Where failed().
@@ -155,6 +157,7 @@ class Core {
     double recovery_seconds_ = 0;
     std::uint64_t opened_ns_ = 0;
     std::atomic<int> phase_{0};
+    DirectReaders readers_;
     std::atomic<bool> stopped_{false};
 };
 

@@ -141,7 +141,7 @@ Stats Core::stats() const {
     s.recovery.blocks_replayed = recovered_.report.blocks_replayed;
     s.recovery.segments_discarded = recovered_.report.segments_discarded;
     s.memory.band_table = bands_->memory_bytes();
-    s.memory.requests = requests_->memory_bytes();
+    s.memory.requests = requests_->memory_bytes() + readers_.memory_bytes();
     for (const auto& w : workers_) {
         if (w->shard() != nullptr)
             w->shard()->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);

@@ -222,16 +222,15 @@ Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t off
 
 namespace {
 
-// Each thread has a queue of its own for that.
 bool read_by_this_thread(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes,
                          void* data) {
-    struct Reader {
-        Reader() { queue.use_blocking_calls(); }
-        IoQueue queue;
-        DirectRead direct;
-    };
-    thread_local Reader reader;
-    return volume.core.read_here(volume, offset, bytes, data, reader.queue, reader.direct);
+    DirectReaders& readers = volume.core.readers();
+    DirectReaders::Reader* const reader = readers.take();
+    if (reader == nullptr) return false;
+    const bool done =
+        volume.core.read_here(volume, offset, bytes, data, reader->queue, reader->direct);
+    readers.give_back(reader);
+    return done;
 }
 
 }  // namespace

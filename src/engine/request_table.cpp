@@ -116,6 +116,10 @@ bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uin
         set_range(volume, op, offset, offset + bytes);
         op.data = static_cast<std::byte*>(data);
         good = shard_of(op).read_here(op, queue, direct);
+        if (!good) {
+            verify_failed_here_.fetch_add(direct.wrong_blocks, std::memory_order_relaxed);
+            io_errors_here_.fetch_add(direct.io_failed ? 1 : 0, std::memory_order_relaxed);
+        }
     }
     if (good) {
         const std::uint64_t took = clock_.now_ns() - begun_ns;
@@ -127,6 +131,19 @@ bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uin
     volume.leave(side);
     in_flight_.fetch_sub(1, std::memory_order_release);
     return good;
+}
+
+std::uint64_t RequestTable::counted_here(Counter counter) const {
+    switch (counter) {
+        case Counter::user_read_bytes:
+            return bytes_read_here_.load(std::memory_order_relaxed);
+        case Counter::verify_failed:
+            return verify_failed_here_.load(std::memory_order_relaxed);
+        case Counter::io_errors:
+            return io_errors_here_.load(std::memory_order_relaxed);
+        default:
+            return 0;
+    }
 }
 
 // A block covered in part at the range's begin (which may be its end, too), and one at its end.

@@ -30,9 +30,8 @@ class RequestTable {
     // False: it has to be submitted.
     bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
                    IoQueue& queue, DirectRead& direct);
-    std::uint64_t bytes_read_here() const {
-        return bytes_read_here_.load(std::memory_order_relaxed);
-    }
+    // What such reads add to a counter.
+    std::uint64_t counted_here(Counter counter) const;
 
     const Histogram& latency(Op op) const { return op == Op::read ? reads_ : writes_; }
     std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
@@ -79,7 +78,7 @@ class RequestTable {
     std::mutex mutex_;
     std::vector<Active*> idle_;
     std::atomic<std::uint32_t> in_flight_{0};
-    std::atomic<std::uint64_t> bytes_read_here_{0};
+    std::atomic<std::uint64_t> bytes_read_here_{0}, verify_failed_here_{0}, io_errors_here_{0};
     Histogram reads_, writes_;
 };
 

@@ -10,8 +10,7 @@ namespace qlcshape {
 bool Worker::poll(Phase phase) {
     std::unique_lock<std::mutex> door;
     if (shard_) {
-        // A thread that reads is looking into the table, and soon done.
-        door = std::unique_lock(shard_->door(), std::try_to_lock);
+        door = shard_->door().enter();
         if (!door) {
             std::this_thread::yield();
             return true;

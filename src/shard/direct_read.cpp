@@ -1,7 +1,7 @@
 // A read in the thread that wants it. The shard is looked into for a moment, behind its door; the
 // transfers and the proofs need nothing of it, for bands with readers aren't erased.
+#include <bit>
 #include <span>
-#include <thread>
 
 #include "base/canary.h"
 #include "shard/shard.h"
@@ -9,32 +9,27 @@
 namespace qlcshape {
 
 bool Shard::read_here(PageOp& op, IoQueue& queue, DirectRead& direct) {
-    direct.used = 0;
+    direct.used = direct.wrong_blocks = 0;
+    direct.io_failed = false;
     const bool found = look(op, direct);
     const bool good = found && transfer(direct, queue);
     const std::span runs(direct.runs.data(), direct.used);
     for (const DirectRead::Run& run : runs) bands_.end_read(array_.layout.band_of(run.first));
     if (!good) return false;
     for (const DirectRead::Run& run : runs) {
-        if (reader_.unproved(run) != 0 && !canary(Canary::believe_direct_read)) return false;
+        if (canary(Canary::believe_direct_read)) break;
+        direct.wrong_blocks += static_cast<std::uint32_t>(std::popcount(reader_.unproved(run)));
     }
+    if (direct.wrong_blocks != 0) return false;
     for (const DirectRead::Run& run : runs) deliver_run(op, run.first_block, run);
     return true;
-}
-
-// The shard's thread may be about to leave; if it is busy it had better be asked.
-std::unique_lock<std::mutex> Shard::knock() {
-    constexpr int kTries = 32;
-    std::unique_lock door(door_, std::defer_lock);
-    for (int i = 0; i < kTries && !door.try_lock(); ++i) __builtin_ia32_pause();
-    return door;
 }
 
 // Delivers what is in RAM, and finds what drives have. Bands that are found have a reader more.
 bool Shard::look(PageOp& op, DirectRead& direct) {
     if (op.blocks > DirectRead::kMostBlocks) return false;
-    const auto door = knock();
-    if (!door) return false;
+    const auto inside = door_.knock();
+    if (!inside) return false;
     const CachedPage* cached = cache_.resident(page_of(op.first));
     if (cached == nullptr) return false;
     while (op.progress < op.blocks) {
@@ -54,7 +49,8 @@ bool Shard::transfer(DirectRead& direct, IoQueue& queue) {
         ios[i] = reader_.transfer_of(direct.runs[i]);
         if (ios[i].device == nullptr) return false;
     }
-    return run(queue, {ios.data(), direct.used}).has_value();
+    direct.io_failed = !run(queue, {ios.data(), direct.used});
+    return !direct.io_failed;
 }
 
 }  // namespace qlcshape

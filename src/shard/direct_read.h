@@ -1,13 +1,42 @@
-// What a thread needs that reads a few blocks itself (Shard::read_here()): kept from read to read.
+// What a thread that reads a few blocks itself (Shard::read_here()) needs, and how it gets at the
+// shard. Kept from read to read.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
+#include <mutex>
 
 #include "base/buffer.h"
 #include "segment/block_reader.h"
 
 namespace qlcshape {
+
+// Held by whoever polls a shard, and by threads that look into it in between. The former goes
+// first.
+class Door {
+  public:
+    // Who polls. Without the lock: somebody is looking, and soon done.
+    std::unique_lock<std::mutex> enter() {
+        std::unique_lock lock(mutex_, std::try_to_lock);
+        wanted_.store(!lock.owns_lock(), std::memory_order_relaxed);
+        return lock;
+    }
+    // Who wants to look. Without the lock: the shard had better be asked.
+    std::unique_lock<std::mutex> knock() {
+        constexpr int kTries = 32;  // who polls may be about to leave
+        std::unique_lock lock(mutex_, std::defer_lock);
+        for (int i = 0; i < kTries && !wanted_.load(std::memory_order_relaxed); ++i) {
+            if (lock.try_lock()) break;
+            __builtin_ia32_pause();
+        }
+        return lock;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::atomic<bool> wanted_{false};  // who polls found it shut
+};
 
 struct DirectRead {
     static constexpr std::uint32_t kMostBlocks = 32;
@@ -20,6 +49,10 @@ struct DirectRead {
     Buffer memory{std::size_t{kMostBlocks} * kBlockBytes};
     std::array<Run, kMostRuns> runs;
     std::uint32_t used = 0;
+
+    // Of the last read.
+    std::uint32_t wrong_blocks = 0;  // whose checksum failed
+    bool io_failed = false;
 };
 
 }  // namespace qlcshape

@@ -14,7 +14,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -66,7 +65,7 @@ class Shard {
     // right, and the shard has to be asked; the op's data may have been written.
     bool read_here(PageOp& op, IoQueue& queue, DirectRead& direct);
     // Whoever polls the shard holds it.
-    std::mutex& door() { return door_; }
+    Door& door() { return door_; }
     MapPort& map_port() { return map_port_; }
     const Counters& counters() const { return counters_; }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }
@@ -195,7 +194,6 @@ class Shard {
     void end_read(PageOp& op);
 
     // direct_read.cpp
-    std::unique_lock<std::mutex> knock();
     bool look(PageOp& op, DirectRead& direct);
     bool transfer(DirectRead& direct, IoQueue& queue);
 
@@ -203,7 +201,7 @@ class Shard {
     RamSegment& open() { return segment(open_sequence_); }
     const RamSegment& open() const { return *segments_[open_sequence_ % kRamSegments]; }
 
-    std::mutex door_;
+    Door door_;
     const ArrayContext& array_;
     const std::uint32_t index_;
     BandTable& bands_;

@@ -1,0 +1,51 @@
+// What threads need that read for themselves: one set for each read under way, made when it is
+// first needed. Any thread.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "device/io.h"
+#include "shard/direct_read.h"
+
+namespace qlcshape {
+
+class DirectReaders {
+  public:
+    static constexpr std::size_t kMost = 64;
+
+    struct Reader {
+        Reader() { queue.use_blocking_calls(); }
+        IoQueue queue;
+        DirectRead direct;
+    };
+
+    // Null where all are taken.
+    Reader* take() {
+        std::lock_guard lock(mutex_);
+        if (idle_.empty()) {
+            if (readers_.size() == kMost) return nullptr;
+            readers_.push_back(std::make_unique<Reader>());
+            return readers_.back().get();
+        }
+        Reader* const reader = idle_.back();
+        idle_.pop_back();
+        return reader;
+    }
+    void give_back(Reader* reader) {
+        std::lock_guard lock(mutex_);
+        idle_.push_back(reader);
+    }
+    std::uint64_t memory_bytes() const {
+        std::lock_guard lock(mutex_);
+        return readers_.size() * (sizeof(Reader) + DirectRead::kMostBlocks * kBlockBytes);
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    std::vector<std::unique_ptr<Reader>> readers_;
+    std::vector<Reader*> idle_;
+};
+
+}  // namespace qlcshape
