@@ -76,12 +76,12 @@ Result<std::string> plugin_path() {
     ::_exit(kExecFailed);
 }
 
-// The first volume's URI needs no name, so one that is served alone has the server's.
+// A volume that is served alone needs no name.
 void tell_ready(const Arguments& a, const ServeSocket& socket) {
     Json uris = Json::object();
-    for (std::size_t i = 0; i < a.volumes.size(); ++i) {
-        const std::string uri = socket.uri(i == 0 ? "" : a.volumes[i]);
-        uris[a.volumes[i]] = uri;
+    for (const std::string& volume : a.volumes) {
+        const std::string uri = socket.uri(a.volumes.size() == 1 ? "" : volume);
+        uris[volume] = uri;
         if (!a.json) fmt::print("{}\n", uri);
     }
     if (a.json) {

@@ -32,7 +32,7 @@ stop_server
 expect 0 "$QLCSHAPE" volume create array.toml v1 --size 8MiB
 expect 0 "$QLCSHAPE" volume create array.toml v2 --size 4MiB
 start_server --volume v1
-printf '%s\n' "$URI" "nbd+unix:///v1?socket=$SOCKET" >wanted
+printf 'nbd+unix:///%s?socket=%s\n' v0 "$SOCKET" v1 "$SOCKET" >wanted
 for _ in {1..100}; do
     ! cmp -s uri wanted || break
     sleep 0.1
