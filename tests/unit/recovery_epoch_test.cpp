@@ -120,6 +120,21 @@ struct Array {
         while (!done) poll();
         return outcome;
     }
+    // In the first block of a new volume.
+    void open_and_write_sevens() {
+        REQUIRE(open());
+        REQUIRE(core->create_volume("v", MiB));
+        Buffer block(kBlockBytes);
+        std::memset(block.data(), 7, block.size());
+        REQUIRE(request(Op::write, block.data()));
+    }
+    void check_sevens() {
+        Buffer block(kBlockBytes);
+        std::memset(block.data(), 0, block.size());
+        REQUIRE(request(Op::read, block.data()));
+        CHECK(block.data()[0] == std::byte{7});
+        CHECK(block.data()[kBlockBytes - 1] == std::byte{7});
+    }
 };
 
 }  // namespace
@@ -129,11 +144,7 @@ struct Array {
 TEST_CASE(
     "recovery: an epoch that one opening did not see has all that it needs, or never counts") {
     Array array;
-    REQUIRE(array.open());
-    REQUIRE(array.core->create_volume("v", MiB));
-    Buffer block(kBlockBytes);
-    std::memset(block.data(), 7, block.size());
-    REQUIRE(array.request(Op::write, block.data()));
+    array.open_and_write_sevens();
     array.cut();
 
     const Bytes before = array.media[0];
@@ -161,10 +172,7 @@ TEST_CASE(
     set_superblocks(unseen);
     array.power.cut_before = nullptr;
     REQUIRE(array.open());
-    std::memset(block.data(), 0, block.size());
-    REQUIRE(array.request(Op::read, block.data()));
-    CHECK(block.data()[0] == std::byte{7});
-    CHECK(block.data()[kBlockBytes - 1] == std::byte{7});
+    array.check_sevens();
     array.cut();
 }
 
@@ -190,11 +198,7 @@ TEST_CASE("recovery: every drive is flushed before anything on it is read") {
 // with the cut, that band's number must not be another's, which the snapshot would take for old.
 TEST_CASE("recovery: a band that it opens is later than the snapshot") {
     Array array;
-    REQUIRE(array.open());
-    REQUIRE(array.core->create_volume("v", MiB));
-    Buffer block(kBlockBytes);
-    std::memset(block.data(), 7, block.size());
-    REQUIRE(array.request(Op::write, block.data()));
+    array.open_and_write_sevens();
     IoQueue queue;
     const ArrayContext& context = array.core->array();
     auto snapshot = load_snapshot(context, context.epoch, queue);
@@ -205,8 +209,6 @@ TEST_CASE("recovery: a band that it opens is later than the snapshot") {
     array.cut();
 
     REQUIRE(array.open());
-    std::memset(block.data(), 0, block.size());
-    REQUIRE(array.request(Op::read, block.data()));
-    CHECK(block.data()[0] == std::byte{7});
+    array.check_sevens();
     array.cut();
 }
