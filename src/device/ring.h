@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <thread>
 #include <vector>
 
 #include "device/io.h"
@@ -51,7 +50,7 @@ class Ring {
     // Sleeps until a completion is there, the wake descriptor is readable, or timeout_us passed.
     void wait(std::uint64_t timeout_us);
 
-    bool made_by_this_thread() const { return owner_ == std::this_thread::get_id(); }
+    bool made_by_this_thread() const { return owner_ == thread_number(); }
     bool idle() const { return used_ == 0; }
     bool memory_registered() const { return !regions_.empty(); }
 
@@ -80,6 +79,8 @@ class Ring {
     };
 
     explicit Ring(int wake_fd) : wake_fd_(wake_fd) {}
+    // The kernel knows a new thread from one that has ended, which had the same std::thread::id.
+    static std::uint64_t thread_number();
     bool set_up();
     void register_files();
     void register_memory(std::span<const std::span<std::byte>> memory);
@@ -103,7 +104,7 @@ class Ring {
     bool ring_made_ = false;
     const int wake_fd_;
     bool wake_armed_ = false;
-    const std::thread::id owner_ = std::this_thread::get_id();
+    const std::uint64_t owner_ = thread_number();
     bool files_registered_ = false;
     std::array<FileSlot, kFileSlots> slots_;
     std::vector<Region> regions_;  // by address

@@ -3,6 +3,7 @@
 #include <sys/uio.h>
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 
 #include "base/assert.h"
@@ -19,6 +20,12 @@ namespace {
 std::mutex mapping;
 
 }  // namespace
+
+std::uint64_t Ring::thread_number() {
+    static std::atomic<std::uint64_t> last{0};
+    static thread_local const std::uint64_t number = ++last;
+    return number;
+}
 
 std::unique_ptr<Ring> Ring::make(std::span<const std::span<std::byte>> memory, int wake_fd) {
     std::unique_ptr<Ring> ring(new Ring(wake_fd));
