@@ -2,7 +2,9 @@
 // nbdkit's process: opened after nbdkit has forked, since threads and rings don't survive that, and
 // closed in order when the last connection is gone.
 //
-//   nbdkit -U SOCK nbdkit-qlcshape-plugin.so array=ARRAY.toml volume=NAME...
+//   nbdkit -U SOCK nbdkit-qlcshape-plugin.so array=ARRAY.toml [volume=NAME...]
+//
+// Without names every volume that there is when a client connects.
 //
 // nbdkit calls from many threads at once, one for each request, and each waits in Volume::run().
 // Writes are durable when they are acknowledged, so FUA costs nothing and a flush waits for writes
@@ -31,7 +33,7 @@ constexpr std::uint32_t kMaxRequestBytes = 32 << 20;
 constexpr std::uint32_t kMaxExtentBlocks = 65536;
 
 std::string array_file;
-std::vector<std::string> volume_names;  // those that clients may have; the first is the default
+std::vector<std::string> volume_names;  // those that clients may have; empty: all
 std::uint64_t memory_bytes = 0;  // of each volume to make on memory devices; 0: they are there
 Options options;
 std::unique_ptr<Engine> engine;
@@ -82,8 +84,12 @@ int config(const char* key, const char* value) {
 
 // What can be known to be wrong before nbdkit goes to the background.
 int config_complete() {
-    if (array_file.empty() || volume_names.empty()) {
-        nbdkit_error("array=ARRAY.toml and volume=NAME must be given");
+    if (array_file.empty()) {
+        nbdkit_error("array=ARRAY.toml must be given");
+        return -1;
+    }
+    if (memory_bytes != 0 && volume_names.empty()) {
+        nbdkit_error("memory= makes the volumes, so volume=NAME must be given");
         return -1;
     }
     auto read = Options::from_file(array_file);
@@ -128,20 +134,38 @@ void unload() {
     if (close_failed) std::_Exit(EXIT_FAILURE);
 }
 
+// A volume that is not among them is not the clients' business.
+std::vector<std::string> served_names() {
+    if (!volume_names.empty()) return volume_names;
+    std::vector<std::string> names;
+    for (VolumeInfo& volume : engine->volumes()) names.push_back(std::move(volume.name));
+    return names;
+}
+
+// For a client that names none: the first that was named to us, or the only one that there is.
+std::string default_name() {
+    const std::vector<std::string> names = served_names();
+    return !volume_names.empty() || names.size() == 1 ? names.front() : "";
+}
+
 int list_exports(int, int, nbdkit_exports* exports) {
-    for (const std::string& name : volume_names) {
+    for (const std::string& name : served_names()) {
         if (nbdkit_add_export(exports, name.c_str(), nullptr) != 0) return -1;
     }
     return 0;
 }
 
-const char* default_export(int, int) { return volume_names.front().c_str(); }
+const char* default_export(int, int) { return nbdkit_strdup_intern(default_name().c_str()); }
 
-// A volume that was not named to us is not the clients' business.
 void* open_connection(int) {
     const char* const wanted = nbdkit_export_name();
-    const std::string name = wanted == nullptr || *wanted == 0 ? volume_names.front() : wanted;
-    if (std::ranges::find(volume_names, name) == volume_names.end()) {
+    const std::string name = wanted == nullptr || *wanted == 0 ? default_name() : wanted;
+    if (name.empty()) {
+        nbdkit_error("there is no default: a client must name its volume");
+        return nullptr;
+    }
+    const std::vector<std::string> names = served_names();
+    if (std::ranges::find(names, name) == names.end()) {
         nbdkit_error("volume %s is not served here", name.c_str());
         return nullptr;
     }
@@ -216,7 +240,7 @@ nbdkit_plugin make_plugin() {
     p.description = "A volume of a write-shaping array of QLC flash";
     p.config_help =
         "array=ARRAY.toml   (required) The array file.\n"
-        "volume=NAME        (required) A volume to export; may be given again.\n"
+        "volume=NAME        A volume to export; may be given again. None: all that there are.\n"
         "memory=SIZE        Make array and volumes first, on memory devices.";
     p.magic_config_key = "array";
     p.config = config;

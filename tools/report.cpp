@@ -99,7 +99,8 @@ void add_stats(Json& object, const Stats& stats) {
     object["array"] = {{"name", stats.array_name},
                        {"uuid", stats.array_uuid},
                        {"state", stats.state},
-                       {"epoch", stats.epoch}};
+                       {"epoch", stats.epoch},
+                       {"live", stats.live}};
     object["space"] = {{"raw_bytes", stats.space.raw_bytes},
                        {"writable_bytes", stats.space.writable_bytes},
                        {"promised_bytes", stats.space.promised_bytes},
@@ -177,6 +178,8 @@ Stats difference(const Stats& after, const Stats& before) {
     d.errors.reconstructed -= before.errors.reconstructed;
     d.errors.unreadable -= before.errors.unreadable;
     d.errors.commit_retries -= before.errors.commit_retries;
+    d.latency.read.count -= before.latency.read.count;
+    d.latency.write.count -= before.latency.write.count;
     d.waf_data = waf_data(d.bytes);
     d.waf_total = waf_total(d.bytes);
     return d;

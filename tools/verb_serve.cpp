@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Arguments : CommonArguments {
-    std::vector<std::string> volumes;  // the first is the default
+    std::vector<std::string> volumes;  // the first is the default; empty: all, by their names
     std::string socket;
     std::uint16_t port = 0;
     std::string tls_psk;
@@ -76,10 +76,23 @@ Result<std::string> plugin_path() {
     ::_exit(kExecFailed);
 }
 
-// A volume that is served alone needs no name.
+std::vector<std::string> served_volumes(const Arguments& a) {
+    if (!a.volumes.empty()) return a.volumes;
+    std::vector<std::string> names;
+    const auto options = Options::from_file(a.array_file);
+    const auto stats = options ? Engine::inspect(*options) : std::unexpected(options.error());
+    if (!stats) return names;
+    for (const VolumeInfo& volume : stats->volumes) names.push_back(volume.name);
+    return names;
+}
+
+// A volume that is served alone needs no name. Without any there is still where to find those to
+// come.
 void tell_ready(const Arguments& a, const ServeSocket& socket) {
     Json uris = Json::object();
-    for (const std::string& volume : a.volumes) {
+    const std::vector<std::string> volumes = served_volumes(a);
+    if (volumes.empty() && !a.json) fmt::print("{}\n", socket.uri());
+    for (const std::string& volume : volumes) {
         const std::string uri = socket.uri(a.volumes.size() == 1 ? "" : volume);
         uris[volume] = uri;
         if (!a.json) fmt::print("{}\n", uri);
@@ -177,8 +190,8 @@ void add_serve(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
     CLI::App* verb = app.add_subcommand("serve", "volumes over NBD, until SIGTERM or SIGINT");
     arguments->add_to(*verb);
-    verb->add_option("--volume", arguments->volumes, "which; may be given again for more")
-        ->required()
+    verb->add_option("--volume", arguments->volumes,
+                     "which; may be given again for more; without: all, also those made later")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     auto* where = verb->add_option_group("where", "one of")->require_option(1);

@@ -1,4 +1,5 @@
-// status: what an array says of itself, without opening it.
+// status: what an array says of itself, without opening it; where a process has it open, what that
+// one says.
 #include <fmt/format.h>
 
 #include <memory>
@@ -27,6 +28,9 @@ void print_endurance(const Stats::Endurance& e) {
 void print_array(const Stats& s) {
     const auto& b = s.bytes;
     fmt::print("array     {}  {}  {}\n", s.array_name, s.state, s.array_uuid);
+    if (!s.live && s.state == "open") {
+        fmt::print("          as of its last superblock: no process of yours has it open\n");
+    }
     fmt::print("space     {} writable, {} promised, {} used, {} raw\n",
                size(s.space.writable_bytes), size(s.space.promised_bytes), size(s.space.used_bytes),
                size(s.space.raw_bytes));

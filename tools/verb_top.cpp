@@ -1,5 +1,5 @@
-// top: a live view of an array that another process has open, from the metrics file which that
-// process writes each second. On a terminal it is redrawn; else it is printed once.
+// top: a live view of an array that another process has open, as that process tells it. On a
+// terminal it is redrawn each second; else it is printed once.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
-#include "tools/metrics.h"
+#include "engine/holder.h"
 #include "tools/report.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
@@ -19,118 +19,120 @@ namespace qlcshape::tools {
 namespace {
 
 constexpr int kBarWidth = 40;
-constexpr double kStaleSeconds = 5;
+constexpr std::chrono::seconds kInterval(1);
 
-std::string bar(double part, double whole) {
-    const double share = whole > 0 ? std::clamp(part / whole, 0.0, 1.0) : 0;
+std::string bar(std::uint64_t part, std::uint64_t whole) {
+    const double share = std::clamp(ratio(part, whole), 0.0, 1.0);
     return std::string(static_cast<std::size_t>(share * kBarWidth + 0.5), '#');
 }
 
-// Two looks at a file, and what lies between them.
-struct View {
-    const Metrics& now;
-    const Metrics& before;
-
-    double rate(const std::string& name, const std::string& labels = {}) const {
-        const double rise = now.get(name, labels) - before.get(name, labels);
-        return std::max(0.0, ratio(rise, now.written_at - before.written_at));
-    }
-    std::string bytes_rate(const std::string& name, const std::string& labels = {}) const {
-        return bytes_text(rate(name, labels)) + "/s";
-    }
-    std::string latency(const std::string& op, const std::string& quantile) const {
-        return micros_text(1e6 * now.get("latency_seconds",
-                                         fmt::format("op=\"{}\",quantile=\"{}\"", op, quantile)));
-    }
+struct Look {
+    Stats stats;
+    std::chrono::steady_clock::time_point at;
 };
 
-std::string user_line(const View& v, const std::string& op) {
-    const std::string labels = fmt::format("op=\"{}\"", op);
+// Two looks, and what lies between them.
+class View {
+  public:
+    View(const Look& now, const Look& before)
+        : stats(now.stats),
+          between(difference(now.stats, before.stats)),
+          seconds_(std::chrono::duration<double>(now.at - before.at).count()) {}
+
+    const Stats& stats;
+    const Stats between;
+
+    std::string rate(std::uint64_t n) const {
+        return count_text(ratio(static_cast<double>(n), seconds_));
+    }
+    std::string bytes_rate(std::uint64_t bytes) const {
+        return bytes_text(ratio(static_cast<double>(bytes), seconds_)) + "/s";
+    }
+
+  private:
+    double seconds_;
+};
+
+std::string size(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
+
+std::string user_line(const View& v, const char* op, std::uint64_t bytes, std::uint64_t requests,
+                      const LatencySummary& latency) {
     return fmt::format("{:<9} {:>14}  {:>8}/s  p50 {}, p99 {}, p99.9 {} since it was opened\n", op,
-                       v.bytes_rate("user_bytes_total", labels),
-                       count_text(v.rate("requests_total", labels)), v.latency(op, "0.5"),
-                       v.latency(op, "0.99"), v.latency(op, "0.999"));
+                       v.bytes_rate(bytes), v.rate(requests), micros_text(latency.p50),
+                       micros_text(latency.p99), micros_text(latency.p999));
 }
 
 std::string waf_line(const View& v) {
-    const double user = v.rate("user_bytes_total", "op=\"write\"");
-    const double gc = v.rate("qlc_written_bytes_total", "kind=\"gc\"");
-    const double all = v.rate("qlc_written_bytes_total");
     const std::string present =
-        user > 0 ? fmt::format("{:.2f} data, {:.2f} total", 1 + gc / user, all / user) : "-";
+        v.between.bytes.user_written > 0
+            ? fmt::format("{:.2f} data, {:.2f} total", v.between.waf_data, v.between.waf_total)
+            : "-";
     return fmt::format("WAF       now {}; over the array's life {:.3f} data, {:.3f} total\n",
-                       present, v.now.get("waf_ratio", "of=\"data\""),
-                       v.now.get("waf_ratio", "of=\"total\""));
+                       present, v.stats.waf_data, v.stats.waf_total);
 }
 
-std::string bands_text(const View& v) {
-    const double total = v.now.get("bands");
+std::string bands_text(const Stats::Bands& bands) {
     std::string text = "\n";
-    for (const char* state : {"free", "open", "closed"}) {
-        const double n = v.now.get("bands", fmt::format("state=\"{}\"", state));
-        text += fmt::format("{:<9} {:>8.0f} {}\n", state, n, bar(n, total));
+    for (const auto& [state, n] :
+         {std::pair{"free", bands.free}, {"open", bands.open}, {"closed", bands.closed}}) {
+        text += fmt::format("{:<9} {:>8} {}\n", state, n, bar(n, bands.total));
     }
     text += "closed bands by share of valid blocks\n";
-    for (int tenth = 0; tenth < 10; ++tenth) {
-        const double n = v.now.get("bands_by_validity", fmt::format("tenth=\"{}\"", tenth));
-        text += fmt::format("{:>3}-{:<3}%  {:>8.0f} {}\n", tenth * 10, tenth * 10 + 10, n,
-                            bar(n, v.now.get("bands_by_validity")));
+    for (std::size_t tenth = 0; tenth < bands.by_validity.size(); ++tenth) {
+        const std::uint32_t n = bands.by_validity[tenth];
+        text += fmt::format("{:>3}-{:<3}%  {:>8} {}\n", tenth * 10, tenth * 10 + 10, n,
+                            bar(n, bands.closed));
     }
     return text;
 }
 
 std::string screen(const View& v) {
-    std::string text = fmt::format("array     {}  {}\n", v.now.label("array_state", "array"),
-                                   v.now.label("array_state", "state"));
-    if (v.now.age_seconds > kStaleSeconds) {
-        text += fmt::format("          as of {} ago: the process is gone, or hangs\n",
-                            seconds_text(v.now.age_seconds));
-    }
-    text += fmt::format("space     {} used of {} writable\n",
-                        bytes_text(v.now.get("space_bytes", "kind=\"used\"")),
-                        bytes_text(v.now.get("space_bytes", "kind=\"writable\"")));
-    text += user_line(v, "write") + user_line(v, "read");
-    text += "to QLC   ";
-    for (const char* kind : {"data", "gc", "parity", "header", "padding"}) {
-        text += fmt::format(
-            " {} {}", v.bytes_rate("qlc_written_bytes_total", fmt::format("kind=\"{}\"", kind)),
-            kind);
-    }
-    text += fmt::format("\nto SCM    {} TPS, {} PMT\n", v.bytes_rate("tps_written_bytes_total"),
-                        v.bytes_rate("pmt_written_bytes_total"));
+    const Stats& s = v.stats;
+    const Stats& d = v.between;
+    std::uint64_t drive_errors = 0;
+    for (const DeviceStatus& device : s.devices) drive_errors += device.errors;
+    std::string text = fmt::format("array     {}  {}\n", s.array_name, s.state);
+    text += fmt::format("space     {} used of {} writable\n", size(s.space.used_bytes),
+                        size(s.space.writable_bytes));
+    text += user_line(v, "write", d.bytes.user_written, d.latency.write.count, s.latency.write);
+    text += user_line(v, "read", d.bytes.user_read, d.latency.read.count, s.latency.read);
+    text += fmt::format("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n",
+                        v.bytes_rate(d.bytes.qlc_data), v.bytes_rate(d.bytes.qlc_gc),
+                        v.bytes_rate(d.bytes.qlc_parity), v.bytes_rate(d.bytes.qlc_header),
+                        v.bytes_rate(d.bytes.qlc_padding));
+    text += fmt::format("to SCM    {} TPS, {} PMT\n", v.bytes_rate(d.bytes.tps_written),
+                        v.bytes_rate(d.bytes.pmt_written));
     text += waf_line(v);
-    text += fmt::format("GC        {:.1f} bands/s, {} blocks/s\n", v.rate("gc_bands_total"),
-                        count_text(v.rate("gc_blocks_total")));
-    text += fmt::format(
-        "errors    {:.0f} checksum, {:.0f} rebuilt, {:.0f} unreadable, {:.0f} of drives\n",
-        v.now.get("errors_total", "kind=\"checksum\""),
-        v.now.get("errors_total", "kind=\"rebuilt\""),
-        v.now.get("errors_total", "kind=\"unreadable\""), v.now.get("device_errors_total"));
-    return text + "jobs      none\n" + bands_text(v);
+    text += fmt::format("GC        {} bands/s, {} blocks/s\n", v.rate(d.gc.bands_moved),
+                        v.rate(d.gc.blocks_moved));
+    text += fmt::format("errors    {} checksum, {} rebuilt, {} unreadable, {} of drives\n",
+                        s.errors.verify_failed, s.errors.reconstructed, s.errors.unreadable,
+                        drive_errors);
+    return text + "jobs      none\n" + bands_text(s.bands);
 }
 
-Result<std::string> metrics_path(const std::string& array_file) {
-    const Result<Options> options = Options::from_file(array_file);
+Result<Look> look(const Holder& holder) {
+    auto stats = holder.stats();
+    if (!stats) return fail(stats.error());
+    return Look{std::move(*stats), std::chrono::steady_clock::now()};
+}
+
+Status show(const std::string& array_file) {
+    const auto options = Options::from_file(array_file);
     if (!options) return fail(options.error());
-    if (options->metrics_path.empty()) {
-        return fail(Errc::invalid_argument,
-                    "{}: the array tells nothing while it is open: add metrics = \"FILE\" to "
-                    "[engine], and open it anew",
-                    array_file);
+    const auto holder = Holder::of(*options);
+    if (!holder) {
+        return fail(holder.error().code, "{}: {}; `qlcshape status` tells of a closed array",
+                    array_file, holder.error().message);
     }
-    return options->metrics_path;
-}
-
-Status show(const std::string& path) {
     const bool terminal = ::isatty(STDOUT_FILENO) != 0;
-    Result<Metrics> before = Metrics::read(path);
+    Result<Look> before = look(*holder);
     do {
-        // A little more than the interval at which the file is written.
-        std::this_thread::sleep_for(std::chrono::milliseconds(1100));
-        Result<Metrics> now = Metrics::read(path);
+        std::this_thread::sleep_for(kInterval);
+        Result<Look> now = look(*holder);
         if (!before || !now) return fail((before ? now : before).error());
         // To the upper left corner, and away with what was there.
-        fmt::print("{}{}", terminal ? "\033[H\033[2J" : "", screen({*now, *before}));
+        fmt::print("{}{}", terminal ? "\033[H\033[2J" : "", screen(View(*now, *before)));
         std::fflush(stdout);
         before = std::move(now);
     } while (terminal);
@@ -144,8 +146,7 @@ void add_top(CLI::App& app, int& exit_code) {
     CLI::App* verb = app.add_subcommand("top", "a live view of an array that a process has open");
     verb->add_option("ARRAY.toml", *array_file, "the array file")->required();
     verb->callback([array_file, &exit_code] {
-        const Result<std::string> path = metrics_path(*array_file);
-        const Status shown = path ? show(*path) : fail(path.error());
+        const Status shown = show(*array_file);
         exit_code = shown ? kDone : report_error("top", false, shown.error());
     });
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "engine/holder.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/units.h"
@@ -18,11 +19,25 @@ struct Arguments : CommonArguments {
     std::string size;
 };
 
-// Opens the array for one change, and closes it in order.
+Result<std::vector<VolumeInfo>> list_volumes(const Arguments& arguments) {
+    const Result<Options> options = Options::from_file(arguments.array_file);
+    if (!options) return std::unexpected(options.error());
+    const Result<Stats> stats = Engine::inspect(*options);
+    if (!stats) return std::unexpected(stats.error());
+    return stats->volumes;
+}
+
+// Where a process has the array open that one makes the change; else it is opened for it, and
+// closed in order.
 template <class Change>
 Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Change change) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
+    if (const auto holder = Holder::of(*options)) {
+        const Status changed = change(*holder);
+        if (!changed) return std::unexpected(changed.error());
+        return list_volumes(arguments);
+    }
     ProgressLine progress;
     options->progress = progress.callback();
     options->log = print_log;
@@ -34,14 +49,6 @@ Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Chang
     if (!changed) return std::unexpected(changed.error());
     if (!closed) return std::unexpected(closed.error());
     return volumes;
-}
-
-Result<std::vector<VolumeInfo>> list_volumes(const Arguments& arguments) {
-    const Result<Options> options = Options::from_file(arguments.array_file);
-    if (!options) return std::unexpected(options.error());
-    const Result<Stats> stats = Engine::inspect(*options);
-    if (!stats) return std::unexpected(stats.error());
-    return stats->volumes;
 }
 
 int report(const std::string& verb, const Arguments& arguments,
@@ -68,7 +75,7 @@ int run_create(const Arguments& arguments) {
                             {bytes.error().code, "--size: " + bytes.error().message});
     }
     const auto volumes = change_volumes(
-        arguments, [&](Engine& engine) { return engine.create_volume(arguments.name, *bytes); });
+        arguments, [&](auto& array) { return array.create_volume(arguments.name, *bytes); });
     return report("volume create", arguments, volumes,
                   fmt::format("volume \"{}\" of {}\n", arguments.name,
                               bytes_text(static_cast<double>(*bytes))));
@@ -81,17 +88,22 @@ int run_resize(const Arguments& arguments) {
                             {bytes.error().code, "--size: " + bytes.error().message});
     }
     const auto volumes = change_volumes(
-        arguments, [&](Engine& engine) { return engine.resize_volume(arguments.name, *bytes); });
+        arguments, [&](auto& array) { return array.resize_volume(arguments.name, *bytes); });
     return report("volume resize", arguments, volumes,
                   fmt::format("volume \"{}\" has {} now\n", arguments.name,
                               bytes_text(static_cast<double>(*bytes))));
 }
 
+// Where the array stays open its space comes back in the background.
+Status remove(const Holder& holder, const std::string& name) { return holder.delete_volume(name); }
+Status remove(Engine& engine, const std::string& name) {
+    const Status deleted = engine.delete_volume(name);
+    return deleted ? engine.finish_deletions() : deleted;
+}
+
 int run_delete(const Arguments& arguments) {
-    const auto volumes = change_volumes(arguments, [&](Engine& engine) {
-        const Status deleted = engine.delete_volume(arguments.name);
-        return deleted ? engine.finish_deletions() : deleted;
-    });
+    const auto volumes =
+        change_volumes(arguments, [&](auto& array) { return remove(array, arguments.name); });
     return report("volume delete", arguments, volumes,
                   fmt::format("volume \"{}\" is deleted\n", arguments.name));
 }

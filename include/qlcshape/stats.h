@@ -98,6 +98,7 @@ struct Stats {
     std::string array_name, array_uuid, state;  // state: "clean", "open", "read_only", "failed"
     std::string cause;                          // where it failed: "after a drive failed"
     std::uint64_t epoch = 0;
+    bool live = false;  // as of now; else as of the last superblock (see Engine::inspect())
 };
 
 // The same in the text format of Prometheus, for a scrape or for node_exporter's text files.

@@ -99,6 +99,8 @@ class Core {
     };
     Result<Resize> begin_resize(const std::string& name, std::uint64_t bytes);
     Status finish_resize(const Resize& resize, const Status& trimmed);
+    // Error busy: there is a handle to the volume, and with this size it would be smaller.
+    Status refuse_loss(const std::string& name, std::uint64_t bytes) const;
     Result<std::shared_ptr<VolumeState>> volume(const std::string& name);
     std::vector<VolumeInfo> volumes() const;
 

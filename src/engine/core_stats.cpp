@@ -151,6 +151,7 @@ Stats Core::stats() const {
     s.latency.write = summarize(requests_->latency(Op::write));
     s.state = failed() ? "failed" : read_only_ ? "read_only" : "open";
     if (failed()) s.cause = cause();
+    s.live = true;
     return s;
 }
 

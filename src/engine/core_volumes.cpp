@@ -121,6 +121,17 @@ Status Core::forget_volume(const Uuid& uuid) {
     return write_volumes(before);
 }
 
+Status Core::refuse_loss(const std::string& name, std::uint64_t bytes) const {
+    std::lock_guard lock(control_mutex_);
+    const auto it = volumes_.find(name);
+    if (it == volumes_.end() || it->second.use_count() == 1 || bytes >= it->second->bytes())
+        return {};
+    return fail(Errc::busy,
+                "volume {}: it is in use, and what uses it would lose {}; disconnect its clients "
+                "first, or stop the program that has it open",
+                name, bytes == 0 ? "it" : "its end");
+}
+
 Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {
     std::lock_guard lock(control_mutex_);
     const auto it = volumes_.find(name);

@@ -9,6 +9,7 @@
 
 #include "engine/engine_impl.h"
 #include "engine/format_array.h"
+#include "engine/holder.h"
 #include "engine/report.h"
 #include "recovery/check.h"
 #include "recovery/snapshot_store.h"
@@ -98,6 +99,7 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
         for (auto& deletion : impl->core_->unfinished_deletions())
             impl->reclaimer_->add(std::move(deletion));
     }
+    impl->control_ = std::make_unique<Control>(impl->options_, *impl);
     return impl;
 }
 
@@ -134,6 +136,8 @@ Status Engine::Impl::close() {
     std::lock_guard lock(close_mutex_);
     if (closed_ || core_ == nullptr) return close_status_;
     closed_ = true;
+    reclaimer_->stop();
+    control_.reset();
     reclaimer_.reset();
     monitor_.reset();
     const std::string name = core_->stats().array_name;
@@ -296,6 +300,9 @@ Result<Stats> Engine::inspect(const Options& options) {
     auto array = look(options, Access::inspect, queue);
     if (!array) return fail(array.error());
     const Superblock& superblock = array->discovery.superblock;
+    if (const auto holder = Holder::of(superblock.array.to_string())) {
+        if (auto live = holder->stats()) return live;
+    }
     Stats s;
     fill_counters(s, [&](Counter c) { return superblock.counters[static_cast<std::size_t>(c)]; });
     fill_space(s, superblock, array->array.layout);

@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/control.h"
 #include "engine/core.h"
 #include "engine/monitor.h"
 #include "engine/reclaimer.h"
@@ -41,6 +42,7 @@ class Engine::Impl {
     std::vector<std::thread> threads_;
     std::unique_ptr<Monitor> monitor_;
     std::unique_ptr<Reclaimer> reclaimer_;
+    std::unique_ptr<Control> control_;
     std::atomic<bool> stop_{false};
     std::mutex close_mutex_;
     bool closed_ = false;

@@ -15,12 +15,14 @@ constexpr std::uint64_t kStepBytes = 16 * GiB;
 }  // namespace
 
 Reclaimer::~Reclaimer() {
-    {
-        std::lock_guard lock(mutex_);
-        stop_ = true;
-        changed_.notify_all();
-    }
+    stop();
     if (thread_.joinable()) thread_.join();
+}
+
+void Reclaimer::stop() {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    changed_.notify_all();
 }
 
 void Reclaimer::add(Core::Deletion deletion) {

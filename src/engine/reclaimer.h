@@ -21,6 +21,8 @@ class Reclaimer {
     void add(Core::Deletion deletion);
     // Waits until everything is given back; the error if that can't be.
     Status wait();
+    // From here on nobody waits, and what is not given back stays for the next opening.
+    void stop();
 
   private:
     void run();

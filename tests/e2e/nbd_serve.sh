@@ -7,7 +7,7 @@ expect 0 "$QLCSHAPE" create array.toml
 expect 0 "$QLCSHAPE" volume create array.toml v0 --size 16MiB
 : >plain
 
-for options in "" "--volume v0" "--volume v0 --socket s --port 9" "--volume v0 --port 0" \
+for options in "" "--volume v0" "--volume" "--volume v0 --socket s --port 9" "--volume v0 --port 0" \
     "--volume v0 --socket plain" "--volume v9 --socket s" "--volume v0 --socket none/s" \
     "--volume v0 --socket s --tls-psk none" "--volume v0 --socket $(printf 's%.0s' {1..200})"; do
     # shellcheck disable=SC2086

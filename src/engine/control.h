@@ -1,0 +1,54 @@
+// Lets other processes of the same user look at an open array and change its volumes, so that the
+// command works on an array that is being served; they do it by engine/holder.h. A connection
+// carries one request and its answer:
+//
+//   stats                  done\n and Stats as JSON
+//   create NAME BYTES      done\n, or the error's number, a blank and its message
+//   resize NAME BYTES
+//   delete NAME
+//
+// A volume to which the program has a handle is not deleted, nor made smaller: who uses it would
+// lose what it uses.
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "engine/control_socket.h"
+#include "qlcshape/engine.h"
+
+namespace qlcshape {
+
+class Control {
+  public:
+    // Both must outlive it. Where there can be no socket the log is told, and nobody can ask.
+    Control(const Options& options, Engine::Impl& engine);
+    ~Control();  // when what has been asked is done
+
+  private:
+    struct Connection {
+        explicit Connection(Socket socket) : client(std::move(socket)) {}
+        Socket client;
+        std::atomic<bool> done{false};
+        std::thread thread;
+    };
+
+    void run();
+    void accept_one();
+    void serve(const Socket& client);
+    std::string answer(const std::string& request);
+    Status change(const std::string& request);
+
+    const Options& options_;
+    Engine::Impl& engine_;
+    std::optional<Socket> listener_;
+    std::atomic<bool> stop_{false};
+    std::list<Connection> connections_;
+    std::thread thread_;
+};
+
+}  // namespace qlcshape

@@ -1,0 +1,47 @@
+// The Unix socket at which the process that has an array open can be asked, and what goes over it:
+// each side sends a text and ends. In Linux's abstract namespace under the array's UUID, so there
+// is no path to agree on, and it goes with the process. It has no mode: both sides look whose
+// process the other one is.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+
+#include "base/error.h"
+
+namespace qlcshape {
+
+// A file descriptor that is closed.
+class Socket {
+  public:
+    explicit Socket(int fd = -1) : fd_(fd) {}
+    Socket(Socket&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+    Socket& operator=(Socket&&) = delete;
+    ~Socket();
+    int fd() const { return fd_; }
+
+    // Whether this process's user is the other side's.
+    bool same_user() const;
+    // How long one send or receive may wait.
+    void set_timeout(int seconds) const;
+    // Nothing comes or goes any more; who waits for it is woken.
+    void end() const;
+    // Sends it all, and says that this was it.
+    bool send(const std::string& text) const;
+    // What comes until the other side says so; an error if that does not happen, or if it is more
+    // than `most` bytes.
+    Result<std::string> receive(std::size_t most) const;
+
+  private:
+    int fd_;
+};
+
+// Where the array's socket is taken: by a process that has ended a moment ago, or by another
+// reader.
+Result<Socket> listen_at(const std::string& array_uuid);
+// Error not_found: nobody of this process's user listens there.
+Result<Socket> connect_to(const std::string& array_uuid);
+
+}  // namespace qlcshape
