@@ -64,8 +64,8 @@ class Engine {
     bool read_only() const;
 
     // Offline, nothing is written. check(): every structure, every valid block's checksum, every
-    // stripe's parity, the table against the headers. inspect(): stats() of the process that has the
-    // array open, if it is this user's; else what can be told as of the last superblock.
+    // stripe's parity, the table against the headers. inspect(): stats() of the process that has
+    // the array open, if it is this user's; else what can be told as of the last superblock.
     static Result<CheckReport> check(const Options& options);
     static Result<Stats> inspect(const Options& options);
 
