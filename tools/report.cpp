@@ -132,7 +132,8 @@ void add_stats(Json& object, const Stats& stats) {
                           {"segments_scanned", stats.recovery.segments_scanned},
                           {"tps_records", stats.recovery.tps_records},
                           {"blocks_replayed", stats.recovery.blocks_replayed},
-                          {"segments_discarded", stats.recovery.segments_discarded}};
+                          {"segments_discarded", stats.recovery.segments_discarded},
+                          {"segments_unread", stats.recovery.segments_unread}};
     object["errors"] = {{"verify_failed", stats.errors.verify_failed},
                         {"reconstructed", stats.errors.reconstructed},
                         {"unreadable", stats.errors.unreadable},

@@ -79,6 +79,10 @@ struct Stats {
         double seconds = 0;
         std::uint64_t segments_scanned = 0, tps_records = 0, blocks_replayed = 0,
                       segments_discarded = 0;
+        // Of an array that is open for reading alone: of so many bands the end could not be read on
+        // more than two drives. Acknowledged writes may be missing: blocks read as they were
+        // before.
+        std::uint64_t segments_unread = 0;
     } recovery;
     struct Errors {
         std::uint64_t verify_failed = 0, reconstructed = 0, unreadable = 0, commit_retries = 0;

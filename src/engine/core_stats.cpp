@@ -140,6 +140,7 @@ Stats Core::stats() const {
     s.recovery.tps_records = recovered_.report.tps_records;
     s.recovery.blocks_replayed = recovered_.report.blocks_replayed;
     s.recovery.segments_discarded = recovered_.report.segments_discarded;
+    s.recovery.segments_unread = recovered_.report.segments_unread;
     s.memory.band_table = bands_->memory_bytes();
     s.memory.requests = requests_->memory_bytes() + readers_.memory_bytes();
     for (const auto& w : workers_) {

@@ -37,6 +37,12 @@ void log_opened(const Options& options, const Stats& s) {
             s.array_name, s.epoch, s.recovery.kind, s.recovery.seconds, s.recovery.segments_scanned,
             s.recovery.tps_records);
     }
+    if (s.recovery.segments_unread != 0) {
+        log(options, LogLevel::error,
+            "array {}: of {} bands the end can't be read on more than two drives: acknowledged "
+            "writes may be missing, and blocks read as they were before; bring the drives back",
+            s.array_name, s.recovery.segments_unread);
+    }
     for (const DeviceStatus& device : s.devices) {
         if (device.state != "missing") continue;
         log(options, LogLevel::warning, "drive {}: {}, is missing", device.uuid, device.role);

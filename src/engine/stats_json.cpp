@@ -23,7 +23,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Bands, total, free, open, closed, rese
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Endurance, open_seconds, cycles_used,
                                    drive_writes_per_day, days_left)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Recovery, kind, seconds, segments_scanned, tps_records,
-                                   blocks_replayed, segments_discarded)
+                                   blocks_replayed, segments_discarded, segments_unread)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Errors, verify_failed, reconstructed, unreadable,
                                    commit_retries)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Memory, pmt_cache, segments, overlay, band_table,

@@ -67,7 +67,7 @@ class Check {
         ++report_.segments;
         ++report_.stripes;
         const Proof proof = scan_.prove(band, sequence, segment);
-        if (proof == Proof::unproved) {
+        if (proof == Proof::unproved || proof == Proof::unread) {
             lost_segments_ = true;
             problem("band {} segment {}: more is damaged than P and Q can bring back", band.value,
                     segment);

@@ -154,7 +154,8 @@ class Recovery {
         std::uint32_t proved = kept;
         for (; proved < l_.segments_per_band; ++proved) {
             const Proof proof = scan_.prove(band, r.sequence, proved);
-            if (proof == Proof::unproved) break;
+            if (proof == Proof::unread) QS_TRY(give_up(band, proved));
+            if (proof == Proof::unproved || proof == Proof::unread) break;
             max_version_ = std::max(max_version_, scan_.header().fixed().max_version);
             const bool in_place =
                 in_.read_only ? canary(Canary::count_undecided) : proof == Proof::whole;
@@ -167,6 +168,24 @@ class Recovery {
         r.state = BandState::closed;
         r.segments = kept;
         return {};
+    }
+
+    // A segment that may be whole, and all that some writes were acknowledged by. For reading
+    // alone, which destroys nothing, what else there is may be had.
+    Status give_up(BandId band, std::uint32_t segment) {
+        ++out_.report.segments_unread;
+        if (in_.read_only) return {};
+        std::string drives;
+        for (const std::uint32_t drive : scan_.unread_drives()) {
+            drives += fmt::format("{}{}", drives.empty() ? "" : ", ",
+                                  in_.array.qlc[drive] == nullptr ? fmt::format("drive {}", drive)
+                                                                  : in_.array.qlc[drive]->path());
+        }
+        return fail(Errc::media_error,
+                    "band {} segment {}: {} can't be read at offset {}, which is more than two: "
+                    "acknowledged writes may be there, so the array is not opened for writing; "
+                    "bring the drives back, or open it for reading alone",
+                    band.value, segment, drives, l_.strip_offset(band, segment));
     }
 
     // Recoveries since the newest snapshot may have met the same segments, and committed their

@@ -33,6 +33,7 @@ struct RecoveryReport {
     std::uint64_t tps_records = 0;
     std::uint64_t blocks_replayed = 0;
     std::uint64_t segments_discarded = 0;
+    std::uint64_t segments_unread = 0;  // for reading alone: see Stats::Recovery
 };
 
 struct Recovered {

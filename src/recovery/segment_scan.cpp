@@ -78,36 +78,54 @@ bool SegmentScan::rebuild_block(const BlockIdentity& id) {
     return good;
 }
 
-Status SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
+void SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     const std::uint64_t stripe = l.stripe_number(band, segment);
     ios_.clear();
+    unread_drives_.clear();
+    std::vector<std::uint32_t> drives;
     for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
-        Device* drive = array_.qlc[geometry_.drive_of(stripe, role)];
+        const std::uint32_t drive = geometry_.drive_of(stripe, role);
         std::byte* to = stripe_.data() + role * l.p.strip_bytes;
         std::memset(to, 0, l.p.strip_bytes);
-        if (drive == nullptr) continue;
+        if (array_.qlc[drive] == nullptr) {
+            unread_drives_.push_back(drive);
+            continue;
+        }
         Io io;
         io.kind = IoKind::read;
-        io.device = drive;
+        io.device = array_.qlc[drive];
         io.offset = l.strip_offset(band, segment);
         io.bytes = l.p.strip_bytes;
         io.data = to;
         ios_.push_back(io);
+        drives.push_back(drive);
     }
-    return run(queue_, ios_);
+    static_cast<void>(run(queue_, ios_));
+    for (std::size_t i = 0; i < ios_.size(); ++i) {
+        if (ios_[i].error_number != 0) unread_drives_.push_back(drives[i]);
+    }
+}
+
+// A header strip that was read and has no header of this segment says that it was never written
+// here. Else what can't be read, where it is more than two strips, may be what the proof lacks.
+Proof SegmentScan::without_proof(bool header_refutes) const {
+    return unread_drives_.size() > 2 && !header_refutes ? Proof::unread : Proof::unproved;
 }
 
 Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     wrong_drives_.clear();
-    static_cast<void>(read_stripe(band, segment));
+    read_stripe(band, segment);
     SegmentHeader h = header();
     const std::uint64_t stripe = l.stripe_number(band, segment);
     std::vector<bool> wrong(geometry_.width());
     if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
         const SegmentHeader* other = rebuilt_header(band, sequence, segment);
-        if (other == nullptr) return Proof::unproved;
+        if (other == nullptr) {
+            const std::uint32_t drive = geometry_.drive_of(stripe, 0);
+            return without_proof(std::ranges::find(unread_drives_, drive) == unread_drives_.end());
+        }
         std::memcpy(stripe_.data(), other->bytes().data(), other->bytes().size());
         wrong[0] = true;
     }
@@ -117,7 +135,7 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
         if (crc32c({block(slot), kBlockBytes}) == h.entry(slot).crc) continue;
         wrong[(l.header_blocks + slot) / strip_blocks] = any_wrong = true;
     }
-    if (any_wrong && !mend(band, sequence, segment)) return Proof::unproved;
+    if (any_wrong && !mend(band, sequence, segment)) return without_proof(false);
     // Now the data is right: P and Q must be what it gives.
     std::byte* strips[kMaxDataStrips + 2];
     for (std::uint32_t r = 0; r < l.p.data_strips; ++r)
