@@ -59,7 +59,6 @@ const char* to_string(PersistencePoint point) {
         "none",
         "create",
         "tps write",
-        "tps flush",
         "strip write",
         "strip flush",
         "gc strip write",

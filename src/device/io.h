@@ -3,8 +3,11 @@
 // An IoQueue belongs to one thread. submit() never calls back; completions are delivered from
 // poll() alone, in any order. The memory of an Io and of its data stays the caller's and must live
 // until `done` was called. Nothing here reorders or merges: a flush covers the writes whose `done`
-// was called before the flush was submitted, and no others.
+// was called before the flush was submitted, and no others. A write that is to be durable when it
+// is done covers itself alone.
 #pragma once
+
+#include <sys/uio.h>
 
 #include <atomic>
 #include <cstddef>
@@ -34,7 +37,6 @@ enum class PersistencePoint : std::uint8_t {
     create,
     // under load
     tps_write,
-    tps_flush,
     strip_write,
     strip_flush,
     gc_strip_write,
@@ -73,14 +75,28 @@ struct Io {
     IoKind kind = IoKind::read;
     PersistencePoint point = PersistencePoint::none;
     Device* device = nullptr;
-    std::uint64_t offset = 0;     // bytes, a multiple of the device's block
-    std::uint64_t bytes = 0;      // a multiple of the device's block; 0 for a flush
-    std::byte* data = nullptr;    // aligned to 4096; null for flush and discard
+    std::uint64_t offset = 0;   // bytes, a multiple of the device's block
+    std::uint64_t bytes = 0;    // a multiple of the device's block; 0 for a flush
+    std::byte* data = nullptr;  // aligned to 4096; null for flush, discard and where there are
+    std::span<const iovec>
+        parts{};                  // of a write: what it gathers, in order; each aligned like data
+    bool durable = false;         // of a write: when it is done, whatever cache the device has
     void (*done)(Io&) = nullptr;  // called from IoQueue::poll()
     void* context = nullptr;      // the caller's
     int error_number = 0;  // set before `done`: 0, or a positive errno (a short transfer is EIO)
-    std::uint64_t flush_number = 0;  // the queue's, of a flush: see FlushLog
-    Io* next = nullptr;              // for whoever holds the Io: the device, then the queue
+    std::uint64_t flush_number = 0;  // the queue's, of what empties the cache: see FlushLog
+
+    // Whether the drive's cache has to do with it: a failure may have lost more than its own.
+    bool empties_cache() const { return kind == IoKind::flush || durable; }
+
+    // Of a write: calls `take` for each piece of memory in order.
+    template <class Take>
+    void for_each_part(Take take) const {
+        if (parts.empty()) return take(data, bytes);
+        for (const iovec& part : parts)
+            take(static_cast<const std::byte*>(part.iov_base), std::uint64_t{part.iov_len});
+    }
+    Io* next = nullptr;  // for whoever holds the Io: the device, then the queue
 };
 
 // The failure of a completed Io in words: device, offset, cause, remedy. error_number is not 0.

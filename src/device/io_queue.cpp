@@ -36,9 +36,15 @@ void check(const Io& io) {
     QS_ASSERT(io.offset <= geometry.capacity_bytes);
     QS_ASSERT(io.bytes <= geometry.capacity_bytes - io.offset);
     if (io.kind == IoKind::discard) return;
-    QS_ASSERT(io.data != nullptr);
-    QS_ASSERT(reinterpret_cast<std::uintptr_t>(io.data) % std::max(512u, geometry.block_bytes) ==
-              0);
+    std::uint64_t total = 0;
+    io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
+        QS_ASSERT(data != nullptr);
+        QS_ASSERT(reinterpret_cast<std::uintptr_t>(data) % std::max(512u, geometry.block_bytes) ==
+                  0);
+        QS_ASSERT(bytes % geometry.block_bytes == 0);
+        total += bytes;
+    });
+    QS_ASSERT(total == io.bytes && (io.parts.empty() || io.kind == IoKind::write));
 }
 
 void sleep_on(int wake_fd, std::uint64_t timeout_us) {
@@ -71,7 +77,7 @@ void IoQueue::submit(Io& io) {
     }
     io.error_number = 0;
     io.next = nullptr;
-    if (io.kind == IoKind::flush) io.flush_number = io.device->flushes().begin();
+    if (io.empties_cache()) io.flush_number = io.device->flushes().begin();
     ++in_flight_;
     io.device->start(io, *this);
 }
@@ -114,7 +120,7 @@ void IoQueue::wake() {
 void IoQueue::complete(Io& io, int error_number) {
     QS_ASSERT(error_number >= 0);
     io.error_number = error_number;
-    if (io.kind == IoKind::flush) io.device->flushes().end(io.flush_number, error_number != 0);
+    if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0);
     // A drive may not know discards; nothing depends on them.
     if (error_number != 0 && io.kind != IoKind::discard) io.device->count_failure(io);
     finished_.push_back(io);

@@ -137,7 +137,10 @@ void MemoryDevice::start(Io& io, IoQueue& queue) {
             if (access_ != Access::read_write) {
                 error_number = EROFS;
             } else {
-                write_past_caches(place, io.data, io.bytes);
+                io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
+                    write_past_caches(place, data, bytes);
+                    place += bytes;
+                });
             }
             break;
         case IoKind::flush:

@@ -1,8 +1,11 @@
 #include "device/ring.h"
 
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +24,17 @@ std::uint64_t next_file_number() {
     return ++last;
 }
 
+// Block devices do, and these file systems. Others, FUSE for one, take the flag and forget it.
+bool does_heed_dsync(int fd) {
+    struct stat file {};
+    struct statfs system {};
+    if (::fstat(fd, &file) != 0) return false;
+    if (S_ISBLK(file.st_mode)) return true;
+    if (::fstatfs(fd, &system) != 0) return false;
+    return system.f_type == EXT4_SUPER_MAGIC || system.f_type == XFS_SUPER_MAGIC ||
+           system.f_type == BTRFS_SUPER_MAGIC;
+}
+
 bool transient(int error_number) { return error_number == EINTR || error_number == EAGAIN; }
 
 // Kernels fail to take requests for a moment (no memory, a full queue): they stay in the submission
@@ -32,7 +46,10 @@ void check_entered(int result) {
 }  // namespace
 
 OpenFile::OpenFile(int descriptor, int claim)
-    : fd(descriptor), number(next_file_number()), claim_(claim) {}
+    : fd(descriptor),
+      number(next_file_number()),
+      heeds_dsync(does_heed_dsync(descriptor)),
+      claim_(claim) {}
 
 OpenFile::~OpenFile() {
     // Rings may still hold the file in their tables; the lock must not live as long as they do.
@@ -46,6 +63,8 @@ void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {
     const std::uint32_t index = take_request();
     Request& request = requests_[index];
     request.io = &io;
+    request.kind = io.kind;
+    request.flush_after = io.durable && !file->heeds_dsync;
     request.file_is_slot = find_slot(file, request.file);
     if (!request.file_is_slot) request.file = file->fd;
     push_waiting(index);
@@ -104,12 +123,19 @@ void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
         push_waiting(index);
         return;
     }
-    free_request(index);
-    const bool is_transfer = io.kind == IoKind::read || io.kind == IoKind::write;
+    Request& request = requests_[index];
+    const bool is_transfer = request.kind == IoKind::read || request.kind == IoKind::write;
     int error_number = result < 0 ? -result : 0;
     if (is_transfer && result >= 0 && static_cast<std::uint64_t>(result) != io.bytes) {
         error_number = EIO;
     }
+    if (error_number == 0 && request.flush_after) {
+        request.flush_after = false;
+        request.kind = IoKind::flush;
+        push_waiting(index);
+        return;
+    }
+    free_request(index);
     // A discard is advice: not every file system and drive takes it.
     if (io.kind == IoKind::discard && error_number == EOPNOTSUPP) error_number = 0;
     queue.complete(io, error_number);
@@ -166,7 +192,7 @@ void Ring::prepare(io_uring_sqe& sqe, std::uint32_t index) const {
     constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     const Request& request = requests_[index];
     const Io& io = *request.io;
-    switch (io.kind) {
+    switch (request.kind) {
         case IoKind::read:
         case IoKind::write:
             prepare_transfer(sqe, request);
@@ -195,11 +221,15 @@ void Ring::prepare_transfer(io_uring_sqe& sqe, const Request& request) const {
         }
         return;
     }
-    if (region >= 0) {
+    if (!io.parts.empty()) {
+        io_uring_prep_writev(&sqe, request.file, io.parts.data(),
+                             static_cast<unsigned>(io.parts.size()), io.offset);
+    } else if (region >= 0) {
         io_uring_prep_write_fixed(&sqe, request.file, io.data, bytes, io.offset, region);
     } else {
         io_uring_prep_write(&sqe, request.file, io.data, bytes, io.offset);
     }
+    if (io.durable && !request.flush_after) sqe.rw_flags = RWF_DSYNC;
 }
 
 void Ring::arm_wake() {

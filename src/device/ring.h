@@ -28,6 +28,8 @@ struct OpenFile {
     OpenFile& operator=(const OpenFile&) = delete;
     const int fd;
     const std::uint64_t number;
+    // Whether the kernel makes a write with RWF_DSYNC durable. Where not, a flush must follow.
+    const bool heeds_dsync;
 
   private:
     const int claim_;  // a second descriptor that no ring sees, so that it is closed at once
@@ -64,8 +66,10 @@ class Ring {
     // A request here or in the kernel; its index is the request's tag.
     struct Request {
         Io* io = nullptr;
-        int file = -1;  // a slot of the file table, or a descriptor
+        IoKind kind = IoKind::read;  // what of it is under way
+        int file = -1;               // a slot of the file table, or a descriptor
         bool file_is_slot = false;
+        bool flush_after = false;  // of a write
         std::uint32_t next = kNone;
     };
     struct FileSlot {

@@ -21,8 +21,7 @@ Tps::Tps(const ArrayContext& array, std::uint32_t shard, IoQueue& queue, Counter
     headers_ = Buffer(kRecords * header_capacity_);
     largest_record_ =
         header_capacity_ + 2 * std::uint64_t{array.layout.slots_per_segment} * kBlockBytes;
-    for (Record& r : records_) r.ios.reserve(3 * array.scm.size());
-    for (Device* scm : array.scm) must_flush_ |= scm->geometry().volatile_cache;
+    for (Record& r : records_) r.ios.reserve(array.scm.size());
 }
 
 bool Tps::record_free() const { return next_ - oldest_ < kRecords; }
@@ -54,7 +53,6 @@ std::uint64_t Tps::write(const Contents& c, OpFifo ops) {
     const std::uint64_t start = start_of(bytes);
     head_ = start + bytes;
     Record& r = record(next_);
-    QS_ASSERT(r.step == Step::idle);
     r.sequence = next_++;
     r.ops = ops;
     r.failed = false;
@@ -100,69 +98,45 @@ void Tps::encode(const Contents& c, TpsRecord& view, std::uint64_t position) {
 }
 
 void Tps::submit(Record& r, const Contents& c, std::byte* header, std::uint64_t position) {
-    r.ios.clear();
-    const std::uint64_t header_bytes = std::uint64_t{tps_header_blocks(c.entries())} * kBlockBytes;
-    for (Device* scm : array_.scm) {
-        std::uint64_t at = position;
-        add_io(r, scm, at, header_bytes, header);
-        at += header_bytes;
-        for (const Piece& piece : c.pieces) {
-            if (piece.count() == 0) continue;
-            const std::uint64_t bytes = std::uint64_t{piece.count()} * kBlockBytes;
-            add_io(r, scm, at, bytes, piece.segment->slot_data(piece.from));
-            at += bytes;
-        }
-    }
-    r.step = Step::writing;
-    r.pending = static_cast<std::uint32_t>(r.ios.size());
-    for (Io& io : r.ios) queue_.submit(io);
-}
-
-void Tps::add_io(Record& r, Device* device, std::uint64_t position, std::uint64_t bytes,
-                 std::byte* data) {
-    Io io;
-    io.kind = data == nullptr ? IoKind::flush : IoKind::write;
-    io.point = data == nullptr ? PersistencePoint::tps_flush : PersistencePoint::tps_write;
-    io.device = device;
-    io.offset = data == nullptr ? 0 : ring_offset_ + position;
-    io.bytes = bytes;
-    io.data = data;
-    io.context = &r;
-    io.done = [](Io& done) {
-        auto& rec = *static_cast<Record*>(done.context);
-        --rec.pending;
-        if (done.error_number != 0) rec.failed = true;
+    std::uint64_t bytes = 0;
+    std::size_t parts = 0;
+    const auto add = [&](std::byte* data, std::uint64_t blocks) {
+        if (blocks == 0) return;
+        r.parts[parts++] = {data, blocks * kBlockBytes};
+        bytes += blocks * kBlockBytes;
     };
-    r.ios.push_back(io);
-}
-
-void Tps::flush(Record& r) {
+    add(header, tps_header_blocks(c.entries()));
+    for (const Piece& piece : c.pieces) {
+        if (piece.count() != 0) add(piece.segment->slot_data(piece.from), piece.count());
+    }
     r.ios.clear();
     for (Device* scm : array_.scm) {
-        if (canary(Canary::one_mirror) && scm != array_.scm.front()) break;
-        if (scm->geometry().volatile_cache) add_io(r, scm, 0, 0, nullptr);
+        Io io;
+        io.kind = IoKind::write;
+        io.point = PersistencePoint::tps_write;
+        io.device = scm;
+        io.offset = ring_offset_ + position;
+        io.bytes = bytes;
+        io.parts = {r.parts.data(), parts};
+        // Not by a flush behind it, which takes a thread of the kernel's each time.
+        io.durable = scm->geometry().volatile_cache && !canary(Canary::skip_tps_flush) &&
+                     !(canary(Canary::one_mirror) && scm != array_.scm.front());
+        io.context = &r;
+        io.done = [](Io& done) {
+            auto& rec = *static_cast<Record*>(done.context);
+            --rec.pending;
+            if (done.error_number != 0) rec.failed = true;
+        };
+        r.ios.push_back(io);
     }
-    r.step = Step::flushing;
     r.pending = static_cast<std::uint32_t>(r.ios.size());
     for (Io& io : r.ios) queue_.submit(io);
 }
 
 bool Tps::poll() {
     bool any = false;
-    for (std::uint64_t sequence = oldest_; sequence < next_; ++sequence) {
-        Record& r = record(sequence);
-        if (r.pending != 0) continue;
-        if (r.step == Step::writing && must_flush_ && !r.failed &&
-            !canary(Canary::skip_tps_flush)) {
-            flush(r);
-            any = true;
-        } else if (r.step == Step::writing || r.step == Step::flushing) {
-            r.step = Step::done;
-        }
-    }
-    while (oldest_ < next_ && record(oldest_).step == Step::done) {
+    while (oldest_ < next_ && record(oldest_).pending == 0) {
         Record& r = record(oldest_);
-        r.step = Step::idle;
         ++oldest_;
         if (r.failed) counters_.add(Counter::io_errors, 1);
         failed_ |= r.failed;  // recovery would end the log here: nothing behind it counts

@@ -59,15 +59,14 @@ class Tps {
     std::uint64_t memory_bytes() const { return headers_.size(); }
 
   private:
-    enum class Step : std::uint8_t { idle, writing, flushing, done };
     struct Record {
-        Step step = Step::idle;
         std::uint64_t sequence = 0;
         std::uint32_t pending = 0;
         bool failed = false;
         std::uint64_t tail = 0;
         OpFifo ops;
-        std::vector<Io> ios;
+        std::array<iovec, 3> parts;  // the header and the pieces
+        std::vector<Io> ios;         // one a mirror
     };
     struct Use {  // the ring up to `end` serves segments up to `segment`
         std::uint64_t segment = 0;
@@ -80,9 +79,6 @@ class Tps {
     void encode(const Contents& contents, TpsRecord& header, std::uint64_t position);
     void submit(Record& record, const Contents& contents, std::byte* header,
                 std::uint64_t position);
-    void add_io(Record& record, Device* device, std::uint64_t position, std::uint64_t bytes,
-                std::byte* data);
-    void flush(Record& record);
     void note_use(std::uint64_t segment);
     Record& record(std::uint64_t sequence) { return records_[sequence % kRecords]; }
     const Record& record(std::uint64_t sequence) const { return records_[sequence % kRecords]; }
@@ -106,7 +102,6 @@ class Tps {
     std::uint64_t tail_sequence_ = 1;
     std::array<Use, kRamSegments + 2> uses_;
     std::size_t uses_begin_ = 0, uses_count_ = 0;
-    bool must_flush_ = false;
     bool failed_ = false;
 };
 

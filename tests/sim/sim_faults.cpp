@@ -136,7 +136,7 @@ bool Injector::possible(Fault fault, const Media& media, const Io& io) const {
         case Fault::write_error:
             return io.kind == IoKind::write;
         case Fault::flush_error:
-            return io.kind == IoKind::flush && media.weak;
+            return io.empties_cache() && media.weak;
         case Fault::gone:
             return media.weak;
         case Fault::zone_read_only:

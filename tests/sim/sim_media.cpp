@@ -4,6 +4,9 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ranges>
+#include <set>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -117,8 +120,28 @@ void Media::apply(const Cached& c) {
 }
 
 void Media::flushed(std::uint64_t order) {
+    apply_where([&](const Cached& c) { return c.order < order; });
+}
+
+// With what it overlaps goes what that overlaps in turn and is older, or that would come to the
+// media later, over it.
+void Media::settle(std::uint64_t offset, std::uint64_t n) {
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges{{offset, offset + n}};
+    std::set<std::uint64_t> chosen;
+    for (const Cached& c : cache | std::views::reverse) {
+        const std::uint64_t end = c.offset + c.bytes;
+        if (std::ranges::none_of(
+                ranges, [&](const auto& r) { return c.offset < r.second && r.first < end; }))
+            continue;
+        chosen.insert(c.order);
+        ranges.emplace_back(c.offset, end);
+    }
+    apply_where([&](const Cached& c) { return chosen.contains(c.order); });
+}
+
+void Media::apply_where(const std::function<bool(const Cached&)>& choose) {
     std::erase_if(cache, [&](Cached& c) {
-        if (c.order >= order) return false;
+        if (!choose(c)) return false;
         apply(c);
         if (!c.data.empty()) spare_.push_back(std::move(c.data));
         return true;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -54,6 +55,8 @@ struct Media {
                           std::uint64_t order);
     // A flush that was submitted at `order` has ended.
     void flushed(std::uint64_t order);
+    // What the cache holds of that range is on media from now on.
+    void settle(std::uint64_t offset, std::uint64_t bytes);
     void lose_cache(Random& random);
 
     // Flips a bit of what a read would see there.
@@ -92,6 +95,7 @@ struct Media {
   private:
     std::vector<std::byte> take_memory();
     void apply(const Cached& cached);
+    void apply_where(const std::function<bool(const Cached&)>& choose);
     void apply_torn(const Cached& cached, Random& random);
     void lose_zoned(Random& random);
     void repair(std::uint64_t offset, std::uint64_t bytes, FaultCounts& counts);

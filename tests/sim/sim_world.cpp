@@ -190,6 +190,8 @@ int World::write(const Pending& p, Fault fault) {
         return EIO;
     }
     if (zone != nullptr && (zone->failing || zone->read_only || zone->offline)) return EIO;
+    std::vector<std::byte> memory;
+    const std::byte* const data = data_of(io, memory);
     if (p.error != 0 || fault == Fault::write_error) {
         if (p.error == 0) counts.told(fault);
         if (zone != nullptr) {
@@ -197,16 +199,22 @@ int World::write(const Pending& p, Fault fault) {
         } else if (random_.chance(1, 2)) {  // how much of it was written nobody knows
             const std::uint64_t blocks = io.bytes / kBlockBytes;
             const std::uint64_t n = random_.below(blocks + 1) * kBlockBytes;
-            if (n != 0) media.write(io.offset, io.data, n, ++order_, counts);
+            if (n != 0) media.write(io.offset, data, n, ++order_, counts);
         }
         return p.error != 0 ? p.error : EIO;
     }
     if (fault == Fault::lost_write || fault == Fault::misdirected_write) {
         media.note_damage(io.offset, io.bytes, fault, counts);
-        if (fault == Fault::misdirected_write) misdirect(p, io.data);
+        if (fault == Fault::misdirected_write) misdirect(p, data);
         return 0;
     }
-    media.write(io.offset, io.data, io.bytes, ++order_, counts);
+    media.write(io.offset, data, io.bytes, ++order_, counts);
+    if (fault == Fault::flush_error) {
+        counts.told(fault);
+        media.lose_cache(random_);
+        return EIO;
+    }
+    if (io.durable) media.settle(io.offset, io.bytes);
     if (fault != Fault::none) spoil(media, fault, io);
     return 0;
 }
@@ -261,13 +269,23 @@ std::vector<World::Pending> World::take_in_flight(const Media* media) {
     return taken;
 }
 
+// What a write puts on the drive, gathered into `memory` where it lies in several parts.
+const std::byte* World::data_of(const Io& io, std::vector<std::byte>& memory) {
+    if (io.parts.empty()) return io.data;
+    io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
+        memory.insert(memory.end(), data, data + bytes);
+    });
+    return memory.data();
+}
+
 // Writes in flight may reach the media in part, like those in the cache. Of all drives, or of one.
 void World::cut_off(Media* media) {
     const std::vector<Pending> ended = take_in_flight(media);
     for (const Pending& p : ended) {
         if (p.io->kind != IoKind::write) continue;
         if (p.media->zoned() && p.media->zone(p.io->offset).failing) continue;
-        p.media->write_unfinished(p.io->offset, p.io->data, p.io->bytes, ++order_);
+        std::vector<std::byte> memory;
+        p.media->write_unfinished(p.io->offset, data_of(*p.io, memory), p.io->bytes, ++order_);
     }
     for (auto& m : media_) {
         if (media != nullptr && m.get() != media) continue;

@@ -76,6 +76,7 @@ class World : public Clock {
     int read(const Pending& p, Fault fault);
     int write(const Pending& p, Fault fault);
     int discard(const Pending& p);
+    static const std::byte* data_of(const Io& io, std::vector<std::byte>& memory);
     void misdirect(const Pending& p, const std::byte* data);
     void spoil(Media& media, Fault fault, const Io& io);
     std::vector<Pending> take_in_flight(const Media* media);

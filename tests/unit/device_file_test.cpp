@@ -150,6 +150,30 @@ TEST_CASE("file device: files come and go under one queue") {
     }
 }
 
+TEST_CASE("file device: a durable write gathers its parts") {
+    const Folder folder;
+    auto device = open_or_fail(folder.file("parts"), MiB, Access::read_write, true);
+    const Buffer first(4096), second(3 * 4096), read(5 * 4096);
+    std::memset(first.data(), 1, first.size());
+    std::memset(second.data(), 2, second.size());
+    const iovec parts[] = {{second.data(), second.size()}, {first.data(), first.size()}};
+    for (const bool blocking : {false, true}) {
+        IoQueue queue;
+        if (blocking) queue.use_blocking_calls();
+        REQUIRE(run(queue, {.kind = IoKind::write,
+                            .device = device.get(),
+                            .offset = 4096,
+                            .bytes = first.size() + second.size(),
+                            .parts = parts,
+                            .durable = true}));
+        REQUIRE(run(queue, transfer(IoKind::read, *device, 0, read.size(), read.data())));
+        CHECK(read.data()[4095] == std::byte{0});
+        CHECK(std::memcmp(read.data() + 4096, second.data(), second.size()) == 0);
+        CHECK(std::memcmp(read.data() + 4 * 4096, first.data(), first.size()) == 0);
+        std::memset(second.data(), 3, second.size());
+    }
+}
+
 TEST_CASE("file device: a queue used by one thread after another") {
     const Folder folder;
     auto device = open_or_fail(folder.file("moved"), MiB, Access::read_write, true);

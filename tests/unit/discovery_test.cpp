@@ -8,12 +8,14 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/buffer.h"
 #include "device/device.h"
+#include "engine/control_socket.h"
 #include "format/bits.h"
 #include "qlcshape/engine.h"
 
@@ -401,13 +403,26 @@ TEST_CASE("inspect: beside an engine that has the array open") {
     REQUIRE(::mkdtemp(folder.data()) != nullptr);
     {
         TestArray a("a", folder + "/");
+        std::string uuid;
         a.use([&](Engine& engine) {
             REQUIRE(engine.create_volume("v", MiB));
             auto stats = Engine::inspect(a.options);
             REQUIRE(stats);
+            CHECK(stats->live);
+            CHECK(stats->recovery.kind == "clean");  // as it was opened
+            uuid = stats->array_uuid;
+        });
+        // One that can't be asked, since its socket's name is taken.
+        auto taken = std::make_unique<Result<Socket>>(listen_at(uuid));
+        REQUIRE(*taken);
+        a.use([&](Engine&) {
+            taken.reset();
+            auto stats = Engine::inspect(a.options);
+            REQUIRE(stats);
+            CHECK_FALSE(stats->live);
             CHECK(stats->state == "open");
             CHECK(stats->volumes.size() == 1);
-            CHECK(stats->recovery.kind == "snapshot");
+            CHECK(stats->recovery.kind == "snapshot");  // what an opening would do now
         });
         auto stats = Engine::inspect(a.options);
         REQUIRE(stats);

@@ -38,7 +38,12 @@ class Drive final : public Device {
         if (power_.fails && power_.fails(io)) return queue.complete(io, EIO);
         std::byte* at = bytes_.data() + io.offset;
         if (io.kind == IoKind::read) std::memcpy(io.data, at, io.bytes);
-        if (io.kind == IoKind::write) std::memcpy(at, io.data, io.bytes);
+        if (io.kind == IoKind::write) {
+            io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
+                std::memcpy(at, data, bytes);
+                at += bytes;
+            });
+        }
         if (io.kind == IoKind::discard) std::memset(at, 0, io.bytes);
         queue.complete(io, 0);
     }
