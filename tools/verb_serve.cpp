@@ -99,7 +99,7 @@ void tell_ready(const Arguments& a, const ServeSocket& socket) {
     }
     if (a.json) {
         Json object = new_object("serve");
-        object["uri"] = socket.uri();
+        if (!a.volumes.empty() || volumes.size() == 1) object["uri"] = socket.uri();  // the default
         object["uris"] = std::move(uris);
         print(object);
     }

@@ -29,7 +29,8 @@ void print_array(const Stats& s) {
     const auto& b = s.bytes;
     fmt::print("array     {}  {}  {}\n", s.array_name, s.state, s.array_uuid);
     if (!s.live && s.state == "open") {
-        fmt::print("          as of its last superblock: no process of yours has it open\n");
+        fmt::print(
+            "          as of its last superblock: no process of yours that has it open answers\n");
     }
     fmt::print("space     {} writable, {} promised, {} used, {} raw\n",
                size(s.space.writable_bytes), size(s.space.promised_bytes), size(s.space.used_bytes),

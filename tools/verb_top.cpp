@@ -131,6 +131,7 @@ Status show(const std::string& array_file) {
         std::this_thread::sleep_for(kInterval);
         Result<Look> now = look(*holder);
         if (!before || !now) return fail((before ? now : before).error());
+        if (now->stats.epoch != before->stats.epoch) before = now;  // another process has it
         // To the upper left corner, and away with what was there.
         fmt::print("{}{}", terminal ? "\033[H\033[2J" : "", screen(View(*now, *before)));
         std::fflush(stdout);

@@ -79,9 +79,9 @@ struct Stats {
         double seconds = 0;
         std::uint64_t segments_scanned = 0, tps_records = 0, blocks_replayed = 0,
                       segments_discarded = 0;
-        // Of an array that is open for reading alone: of so many bands the end could not be read on
-        // more than two drives. Acknowledged writes may be missing: blocks read as they were
-        // before.
+        // Of an array that is open for reading alone: so many bands were cut short since more than
+        // two drives did not answer. Acknowledged writes may be missing: blocks read as before
+        // them.
         std::uint64_t segments_unread = 0;
     } recovery;
     struct Errors {

@@ -3,9 +3,11 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include <charconv>
 #include <chrono>
-#include <sstream>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "engine/engine_impl.h"
 #include "engine/stats_json.h"
@@ -17,7 +19,7 @@ namespace {
 constexpr std::size_t kMostRequestBytes = 4096;
 constexpr std::size_t kMostConnections = 16;  // more wait
 constexpr int kTimeoutSeconds = 5;            // for a client that does not send or receive
-constexpr std::chrono::milliseconds kAfterFailure(100);
+constexpr std::chrono::milliseconds kNap(10);
 
 }  // namespace
 
@@ -54,26 +56,40 @@ void Control::run() {
 // Each on a thread of its own, since a change may take long.
 void Control::accept_one() {
     Socket client(::accept4(listener_->fd(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (client.fd() < 0 && !stop_) std::this_thread::sleep_for(kAfterFailure);  // no more files
+    if (client.fd() < 0 && !stop_) std::this_thread::sleep_for(kNap);  // no more files
     if (client.fd() < 0 || !client.same_user()) return;
-    while (connections_.size() == kMostConnections ||
-           (!connections_.empty() && connections_.front().done)) {
-        connections_.front().thread.join();
-        connections_.pop_front();
+    drop_ended();
+    for (; connections_.size() == kMostConnections && !stop_; drop_ended())
+        std::this_thread::sleep_for(kNap);
+    const auto added = connections_.emplace(connections_.end(), std::move(client));
+    try {
+        added->thread = std::thread([this, added] {
+            serve(added->client);
+            added->done = true;
+        });
+    } catch (const std::system_error& error) {
+        log(options_, LogLevel::warning, "no thread to answer a process: {}", error.what());
+        connections_.erase(added);
+        return;
     }
-    Connection& connection = connections_.emplace_back(std::move(client));
-    connection.thread = std::thread([this, &connection] {
-        serve(connection.client);
-        connection.done = true;
+    pthread_setname_np(added->thread.native_handle(), "qs-asked");
+}
+
+void Control::drop_ended() {
+    std::erase_if(connections_, [](Connection& connection) {
+        if (!connection.done) return false;
+        connection.thread.join();
+        return true;
     });
-    pthread_setname_np(connection.thread.native_handle(), "qs-asked");
 }
 
 void Control::serve(const Socket& client) {
     client.set_timeout(kTimeoutSeconds);
     const auto request = client.receive(kMostRequestBytes);
-    // Without a request it only wanted to know whether somebody is here.
-    if (request && !request->empty()) static_cast<void>(client.send(answer(*request)));
+    // Without a request it only wanted to know whether somebody is here. And who has given up,
+    // since this process stood still, did not get what it asked for.
+    if (request && !request->empty() && !client.peer_is_gone())
+        static_cast<void>(client.send(answer(*request)));
     client.end();
 }
 
@@ -85,23 +101,31 @@ std::string Control::answer(const std::string& request) {
 }
 
 Status Control::change(const std::string& request) {
-    std::istringstream words(request);
-    std::string verb;
-    std::string name;
+    std::vector<std::string> words(1);
+    for (const char c : request) {
+        if (c == ' ')
+            words.emplace_back();
+        else
+            words.back() += c;
+    }
+    const std::string& verb = words.front();
+    if (verb == "delete" && words.size() == 2)
+        return engine_.delete_volume(words[1], Loss::refused);
     std::uint64_t bytes = 0;
-    words >> verb >> name >> bytes;
-    if (verb == "create") return engine_.create_volume(name, bytes);
-    if (verb == "resize") {
-        QS_TRY(engine_.core().refuse_loss(name, bytes));
-        return engine_.resize_volume(name, bytes);
+    if (words.size() == 3) {
+        const std::string& text = words.back();
+        const char* const end = text.data() + text.size();
+        const auto [rest, failed] = std::from_chars(text.data(), end, bytes);
+        const bool number = failed == std::errc{} && rest == end;
+        if (number && verb == "create") return engine_.create_volume(words[1], bytes);
+        if (number && verb == "resize")
+            return engine_.resize_volume(words[1], bytes, Loss::refused);
     }
-    if (verb == "delete") {
-        QS_TRY(engine_.core().refuse_loss(name, 0));
-        return engine_.delete_volume(name);
-    }
-    return fail(Errc::unsupported,
-                "the process that has the array open does not know \"{}\": is it of this version?",
-                verb);
+    return fail(
+        Errc::invalid_argument,
+        "the process that has the array open does not understand \"{}\": a volume's name has "
+        "no blanks; or is that process of another version?",
+        request);
 }
 
 }  // namespace qlcshape

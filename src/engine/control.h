@@ -39,6 +39,7 @@ class Control {
 
     void run();
     void accept_one();
+    void drop_ended();
     void serve(const Socket& client);
     std::string answer(const std::string& request);
     Status change(const std::string& request);

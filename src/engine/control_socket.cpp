@@ -1,5 +1,6 @@
 #include "engine/control_socket.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -16,6 +17,7 @@ namespace qlcshape {
 namespace {
 
 constexpr int kBacklog = 16;
+constexpr int kConnectSeconds = 5;
 constexpr int kTries = 100;
 constexpr std::chrono::milliseconds kBetweenTries(10);
 
@@ -51,6 +53,11 @@ void Socket::set_timeout(int seconds) const {
     const timeval time{seconds, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
     ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
+}
+
+bool Socket::peer_is_gone() const {
+    pollfd polled{fd_, 0, 0};
+    return ::poll(&polled, 1, 0) == 1 && (polled.revents & POLLHUP) != 0;
 }
 
 void Socket::end() const { ::shutdown(fd_, SHUT_RDWR); }
@@ -93,6 +100,7 @@ Result<Socket> listen_at(const std::string& array_uuid) {
 
 Result<Socket> connect_to(const std::string& array_uuid) {
     Socket socket = new_socket();
+    socket.set_timeout(kConnectSeconds);  // who hangs accepts nobody
     const Address address(array_uuid);
     if (::connect(socket.fd(), address.get(), address.bytes) == 0 && socket.same_user()) {
         return socket;

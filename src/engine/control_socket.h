@@ -24,8 +24,10 @@ class Socket {
 
     // Whether this process's user is the other side's.
     bool same_user() const;
-    // How long one send or receive may wait.
+    // How long one send or receive may wait; 0: for ever.
     void set_timeout(int seconds) const;
+    // Whether the other side waits for nothing any more.
+    bool peer_is_gone() const;
     // Nothing comes or goes any more; who waits for it is woken.
     void end() const;
     // Sends it all, and says that this was it.
@@ -41,7 +43,7 @@ class Socket {
 // Where the array's socket is taken: by a process that has ended a moment ago, or by another
 // reader.
 Result<Socket> listen_at(const std::string& array_uuid);
-// Error not_found: nobody of this process's user listens there.
+// Error not_found: nobody of this process's user listens there. Sends and receives wait 5 s.
 Result<Socket> connect_to(const std::string& array_uuid);
 
 }  // namespace qlcshape

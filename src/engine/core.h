@@ -44,6 +44,9 @@ struct Surroundings {
     std::uint64_t kept_findings = kTableBuildBytes / sizeof(Finding);
 };
 
+// Of a volume, or the end of one, to which there is a handle: refused is `busy`.
+enum class Loss : std::uint8_t { allowed, refused };
+
 class Core {
   public:
     static constexpr std::uint32_t kMaxRequests = 1024;
@@ -85,7 +88,7 @@ class Core {
         std::shared_ptr<VolumeState> refused;   // null after the array was opened anew
         std::shared_ptr<VolumeState> trimming;  // the same blocks, for the trim
     };
-    Result<Deletion> begin_delete(const std::string& name);
+    Result<Deletion> begin_delete(const std::string& name, Loss loss = Loss::allowed);
     // Of openings before; once, when the array is open.
     std::vector<Deletion> unfinished_deletions();
     Status forget_volume(const Uuid& uuid);
@@ -97,10 +100,9 @@ class Core {
         std::uint64_t from = 0, bytes = 0;
         std::shared_ptr<VolumeState> trimming;  // as the volume was
     };
-    Result<Resize> begin_resize(const std::string& name, std::uint64_t bytes);
+    Result<Resize> begin_resize(const std::string& name, std::uint64_t bytes,
+                                Loss loss = Loss::allowed);
     Status finish_resize(const Resize& resize, const Status& trimmed);
-    // Error busy: there is a handle to the volume, and with this size it would be smaller.
-    Status refuse_loss(const std::string& name, std::uint64_t bytes) const;
     Result<std::shared_ptr<VolumeState>> volume(const std::string& name);
     std::vector<VolumeInfo> volumes() const;
 
@@ -133,7 +135,8 @@ class Core {
     Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
-    Result<std::shared_ptr<VolumeState>> to_change(const std::string& name);
+    Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
+                                                   Loss loss);
     Status write_volumes(const Superblock& before);
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
 

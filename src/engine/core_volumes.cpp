@@ -21,19 +21,27 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     return {};
 }
 
-Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name) {
+Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, std::uint64_t bytes,
+                                                     Loss loss) {
     if (read_only_)
         return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
     const auto it = volumes_.find(name);
     if (it == volumes_.end())
         return fail(Errc::not_found, "volume {}: there is none of that name", name);
+    const bool loses = bytes < it->second->bytes() && it->second.use_count() > 1;
+    if (loses && loss == Loss::refused) {
+        return fail(Errc::busy,
+                    "volume {}: it is in use, and what uses it would lose {}; disconnect its "
+                    "clients first, or stop the program that has it open",
+                    name, bytes == 0 ? "it" : "its end");
+    }
     if (it->second->changing) return fail(Errc::busy, "volume {}: its size is being changed", name);
     return it->second;
 }
 
-Result<Core::Deletion> Core::begin_delete(const std::string& name) {
+Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
     std::lock_guard lock(control_mutex_);
-    auto changeable = to_change(name);
+    auto changeable = to_change(name, 0, loss);
     if (!changeable) return fail(changeable.error());
     const std::shared_ptr<VolumeState> state = *changeable;
     const Superblock before = superblock_;
@@ -75,9 +83,9 @@ Status Core::write_volumes(const Superblock& before) {
 
 // A larger volume is there at once: its new pages are free ones, so nothing is mapped in them. From
 // a smaller one the end is taken away first, so that no new write comes to what is to be trimmed.
-Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t bytes) {
+Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t bytes, Loss loss) {
     std::lock_guard lock(control_mutex_);
-    auto changeable = to_change(name);
+    auto changeable = to_change(name, bytes, loss);
     if (!changeable) return fail(changeable.error());
     VolumeState& state = **changeable;
     const Resize resize{*changeable, state.bytes(), bytes,
@@ -119,17 +127,6 @@ Status Core::forget_volume(const Uuid& uuid) {
     const Superblock before = superblock_;
     QS_TRY(remove_volume(superblock_, uuid));
     return write_volumes(before);
-}
-
-Status Core::refuse_loss(const std::string& name, std::uint64_t bytes) const {
-    std::lock_guard lock(control_mutex_);
-    const auto it = volumes_.find(name);
-    if (it == volumes_.end() || it->second.use_count() == 1 || bytes >= it->second->bytes())
-        return {};
-    return fail(Errc::busy,
-                "volume {}: it is in use, and what uses it would lose {}; disconnect its clients "
-                "first, or stop the program that has it open",
-                name, bytes == 0 ? "it" : "its end");
 }
 
 Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {

@@ -171,8 +171,8 @@ Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes)
     return {};
 }
 
-Status Engine::Impl::delete_volume(const std::string& name) {
-    auto deletion = core_->begin_delete(name);
+Status Engine::Impl::delete_volume(const std::string& name, Loss loss) {
+    auto deletion = core_->begin_delete(name, loss);
     if (!deletion) return fail(deletion.error());
     reclaimer_->add(std::move(*deletion));
     log(options_, LogLevel::info, "volume {}: deleted", name);
@@ -181,11 +181,11 @@ Status Engine::Impl::delete_volume(const std::string& name) {
 
 Status Engine::Impl::finish_deletions() { return reclaimer_->wait(); }
 
-Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes) {
-    auto resize = core_->begin_resize(name, bytes);
+Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes, Loss loss) {
+    auto resize = core_->begin_resize(name, bytes, loss);
     if (!resize && resize.error().code == Errc::no_space) {
         QS_TRY(finish_deletions());
-        resize = core_->begin_resize(name, bytes);
+        resize = core_->begin_resize(name, bytes, loss);
     }
     if (!resize) return fail(resize.error());
     while (!resize->volume->drained()) nap();
@@ -266,10 +266,12 @@ Status Engine::create_volume(const std::string& name, std::uint64_t bytes) {
 }
 
 Status Engine::resize_volume(const std::string& name, std::uint64_t bytes) {
-    return impl_->resize_volume(name, bytes);
+    return impl_->resize_volume(name, bytes, Loss::allowed);
 }
 
-Status Engine::delete_volume(const std::string& name) { return impl_->delete_volume(name); }
+Status Engine::delete_volume(const std::string& name) {
+    return impl_->delete_volume(name, Loss::allowed);
+}
 
 Status Engine::finish_deletions() { return impl_->finish_deletions(); }
 

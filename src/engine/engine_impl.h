@@ -26,8 +26,8 @@ class Engine::Impl {
     Status close();
     Status create_volume(const std::string& name, std::uint64_t bytes);
     Core& core() { return *core_; }
-    Status resize_volume(const std::string& name, std::uint64_t bytes);
-    Status delete_volume(const std::string& name);
+    Status resize_volume(const std::string& name, std::uint64_t bytes, Loss loss);
+    Status delete_volume(const std::string& name, Loss loss);
     Status finish_deletions();
 
   private:

@@ -48,7 +48,7 @@ Result<Holder> Holder::of(const std::string& array_uuid) {
 Result<std::string> Holder::ask(const std::string& request, int patience) const {
     const auto socket = connect_to(array_uuid_);
     if (!socket) return fail(Errc::closed, "the process that had the array open has ended");
-    if (patience != 0) socket->set_timeout(patience);
+    socket->set_timeout(patience);
     if (!socket->send(request)) return fail(error_in(""));
     auto answer = socket->receive(kMostAnswerBytes);
     if (!answer) {

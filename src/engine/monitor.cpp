@@ -39,8 +39,9 @@ void log_opened(const Options& options, const Stats& s) {
     }
     if (s.recovery.segments_unread != 0) {
         log(options, LogLevel::error,
-            "array {}: of {} bands the end can't be read on more than two drives: acknowledged "
-            "writes may be missing, and blocks read as they were before; bring the drives back",
+            "array {}: {} bands were cut short since more than two drives did not answer: "
+            "acknowledged writes may be missing, and blocks read as before them; bring the drives "
+            "back",
             s.array_name, s.recovery.segments_unread);
     }
     for (const DeviceStatus& device : s.devices) {

@@ -176,16 +176,16 @@ class Recovery {
         ++out_.report.segments_unread;
         if (in_.read_only) return {};
         std::string drives;
-        for (const std::uint32_t drive : scan_.unread_drives()) {
+        for (const std::uint32_t drive : scan_.silent_drives()) {
             drives += fmt::format("{}{}", drives.empty() ? "" : ", ",
                                   in_.array.qlc[drive] == nullptr ? fmt::format("drive {}", drive)
                                                                   : in_.array.qlc[drive]->path());
         }
         return fail(Errc::media_error,
-                    "band {} segment {}: {} can't be read at offset {}, which is more than two: "
-                    "acknowledged writes may be there, so the array is not opened for writing; "
-                    "bring the drives back, or open it for reading alone",
-                    band.value, segment, drives, l_.strip_offset(band, segment));
+                    "band {} segment {}: {} don't answer, which is more than two: acknowledged "
+                    "writes may be there, so the array is not opened for writing; bring the drives "
+                    "back, or open it for reading alone",
+                    band.value, segment, drives);
     }
 
     // Recoveries since the newest snapshot may have met the same segments, and committed their

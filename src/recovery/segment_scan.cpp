@@ -82,38 +82,48 @@ void SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     const std::uint64_t stripe = l.stripe_number(band, segment);
     ios_.clear();
-    unread_drives_.clear();
-    std::vector<std::uint32_t> drives;
     for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
-        const std::uint32_t drive = geometry_.drive_of(stripe, role);
+        Device* drive = array_.qlc[geometry_.drive_of(stripe, role)];
         std::byte* to = stripe_.data() + role * l.p.strip_bytes;
         std::memset(to, 0, l.p.strip_bytes);
-        if (array_.qlc[drive] == nullptr) {
-            unread_drives_.push_back(drive);
-            continue;
-        }
+        if (drive == nullptr) continue;
         Io io;
         io.kind = IoKind::read;
-        io.device = array_.qlc[drive];
+        io.device = drive;
         io.offset = l.strip_offset(band, segment);
         io.bytes = l.p.strip_bytes;
         io.data = to;
         ios_.push_back(io);
-        drives.push_back(drive);
     }
     static_cast<void>(run(queue_, ios_));
-    for (std::size_t i = 0; i < ios_.size(); ++i) {
-        if (ios_[i].error_number != 0) unread_drives_.push_back(drives[i]);
+}
+
+// By a block that each drive has had since the array was made. One that can't read a strip alone
+// does answer: strips that the power cut off may be unreadable for ever.
+void SegmentScan::find_silent_drives() {
+    silent_drives_.clear();
+    for (std::uint32_t drive = 0; drive < array_.qlc.size(); ++drive) {
+        Io io;
+        io.kind = IoKind::read;
+        io.device = array_.qlc[drive];
+        io.bytes = kBlockBytes;
+        io.data = block_.data();
+        if (io.device == nullptr || !run(queue_, io)) silent_drives_.push_back(drive);
     }
 }
 
-// A header strip that was read and has no header of this segment says that it was never written
-// here. Else what can't be read, where it is more than two strips, may be what the proof lacks.
-Proof SegmentScan::without_proof(bool header_refutes) const {
-    return unread_drives_.size() > 2 && !header_refutes ? Proof::unread : Proof::unproved;
+// A failure is tried again: drives that fell silent on the way may be back.
+Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segment) {
+    Proof outcome = attempt(band, sequence, segment);
+    for (int tries = 0; tries < 2 && outcome == Proof::unproved; ++tries) {
+        find_silent_drives();
+        if (silent_drives_.size() > 2) return Proof::unread;
+        if (tries == 0) outcome = attempt(band, sequence, segment);
+    }
+    return outcome;
 }
 
-Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segment) {
+Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     wrong_drives_.clear();
     read_stripe(band, segment);
@@ -122,10 +132,7 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
     std::vector<bool> wrong(geometry_.width());
     if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
         const SegmentHeader* other = rebuilt_header(band, sequence, segment);
-        if (other == nullptr) {
-            const std::uint32_t drive = geometry_.drive_of(stripe, 0);
-            return without_proof(std::ranges::find(unread_drives_, drive) == unread_drives_.end());
-        }
+        if (other == nullptr) return Proof::unproved;
         std::memcpy(stripe_.data(), other->bytes().data(), other->bytes().size());
         wrong[0] = true;
     }
@@ -135,7 +142,7 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
         if (crc32c({block(slot), kBlockBytes}) == h.entry(slot).crc) continue;
         wrong[(l.header_blocks + slot) / strip_blocks] = any_wrong = true;
     }
-    if (any_wrong && !mend(band, sequence, segment)) return without_proof(false);
+    if (any_wrong && !mend(band, sequence, segment)) return Proof::unproved;
     // Now the data is right: P and Q must be what it gives.
     std::byte* strips[kMaxDataStrips + 2];
     for (std::uint32_t r = 0; r < l.p.data_strips; ++r)

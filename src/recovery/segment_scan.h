@@ -19,7 +19,7 @@ enum class Proof : std::uint8_t {
     whole,     // every block's checksum, P and Q are right
     mendable,  // what is wrong can be rebuilt, and was: blocks() are right
     unproved,  // not this segment, or more is wrong than P and Q can tell
-    unread,    // more of it can't be read than P and Q can tell; what can speaks for this segment
+    unread,    // not proved, and more than two drives don't answer
 };
 
 class SegmentScan {
@@ -43,8 +43,8 @@ class SegmentScan {
     }
     // Drive numbers whose strip was wrong or missing at the last prove().
     const std::vector<std::uint32_t>& wrong_drives() const { return wrong_drives_; }
-    // Those whose strip could not be read then, or that are missing.
-    const std::vector<std::uint32_t>& unread_drives() const { return unread_drives_; }
+    // Those that are missing, or did not answer, when it was `unread`.
+    const std::vector<std::uint32_t>& silent_drives() const { return silent_drives_; }
 
     // One block of a committed segment, verified; null where it can't be had.
     const std::byte* read_block(BandId band, std::uint64_t sequence, std::uint32_t segment,
@@ -52,8 +52,9 @@ class SegmentScan {
 
   private:
     static constexpr std::uint32_t kBatch = 64;
+    Proof attempt(BandId band, std::uint64_t sequence, std::uint32_t segment);
     void read_stripe(BandId band, std::uint32_t segment);
-    Proof without_proof(bool header_refutes) const;
+    void find_silent_drives();
     bool mend(BandId band, std::uint64_t sequence, std::uint32_t segment);
     bool rebuild_block(const BlockIdentity& id);
 
@@ -67,7 +68,7 @@ class SegmentScan {
     Buffer block_;
     std::vector<Io> ios_;
     SegmentHeader rebuilt_;
-    std::vector<std::uint32_t> wrong_drives_, unread_drives_;
+    std::vector<std::uint32_t> wrong_drives_, silent_drives_;
 };
 
 // Polls the queue until `done`.

@@ -111,7 +111,7 @@ TEST_CASE("canary: believe_direct_read") {
 TEST_CASE("canary: table_not_flushed") {
     must_notice(Canary::table_not_flushed, "table_not_flushed", 20);
 }
-TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 200); }
+TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 400); }
 TEST_CASE("canary: count_undecided") {
     must_notice(Canary::count_undecided, "count_undecided", 60);
 }
