@@ -41,7 +41,7 @@ Control::Control(const Options& options, Engine::Impl& engine)
 Control::~Control() {
     if (!thread_.joinable()) return;
     stop_ = true;
-    listener_->end();  // wakes who accepts, and those who receive
+    listener_->end();  // wakes who accepts
     thread_.join();
     for (Connection& connection : connections_) {
         if (!connection.done) ::shutdown(connection.client.fd(), SHUT_RD);
