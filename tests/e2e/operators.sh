@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # What operators look at: status, metrics for Prometheus, top, the log.
 source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/unpacked.bash"
+# From its package (19 MB), which would start a service if it were installed.
+promtool=$(command -v promtool || echo "$(unpacked prometheus)/usr/bin/promtool")
+[[ -x $promtool ]] || promtool=
 array_file
 sed -i '0,/^\[\[device\]\]/s//[engine]\nmetrics = "live.prom"\n\n[[device]]/' array.toml
 expect 0 "$QLCSHAPE" create array.toml
@@ -8,10 +12,10 @@ expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$(writable)"
 
 is_metrics() {
     grep -q '^qlcshape_user_bytes_total{array="e2e",op="write"} ' "$1" || fail "no metrics in $1"
-    if command -v promtool >/dev/null; then
-        promtool check metrics <"$1" >promtool.out 2>&1 || { cat promtool.out; fail "promtool, of $1"; }
+    if [[ -n $promtool ]]; then
+        "$promtool" check metrics <"$1" >promtool.out 2>&1 || { cat promtool.out; fail "promtool, of $1"; }
     else
-        echo "promtool (package prometheus) is not there: the metrics are not checked by it"
+        echo "SKIPPED in part: no promtool, so it does not check the metrics"
     fi
 }
 

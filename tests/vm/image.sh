@@ -1,27 +1,19 @@
 #!/usr/bin/env bash
 # Makes what vm_*.sh boots: image.sh FOLDER leaves FOLDER/vmlinuz and FOLDER/initrd. The kernel is
-# Debian's for clouds (27 MB), downloaded and unpacked, not installed; kept in the user's cache. The
-# initrd has busybox, programs of this machine with their libraries, and init.sh; no other root.
+# Debian's for clouds (27 MB). The initrd has busybox, programs of this machine with their libraries,
+# and init.sh; no other root.
 set -euo pipefail
 folder=$1
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/../e2e/unpacked.bash"
 programs=(mkfs.xfs xfs_repair mkfs.ext4 e2fsck nvme nbd-client sha256sum)
 modules=(virtio_pci virtio_net xfs nbd nvmet nvmet-tcp nvme-tcp)
 
 package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ { print $2; exit }')
 [[ -n $package ]] || { echo "apt knows no linux-image-cloud-amd64" >&2; exit 1; }
 release=${package#linux-image-}
-cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/qlcshape-vm
-kernel=$cache/$release
-if [[ ! -e $kernel ]]; then
-    mkdir -p "$cache"
-    part=$(mktemp -d "$cache/part-XXXXXX")
-    trap 'rm -rf "$part"' EXIT
-    (cd "$part" && timeout 120 apt-get -q download "$package")
-    dpkg -x "$part"/*.deb "$part/kernel"
-    depmod -b "$part/kernel" "$release"
-    mv -T "$part/kernel" "$kernel" 2>/dev/null || [[ -e $kernel ]] # another test was quicker
-fi
+kernel=$(unpacked "$package")
+[[ -e $kernel/lib/modules/$release/modules.dep ]] || depmod -b "$kernel" "$release"
 cp "$kernel/boot/vmlinuz-$release" "$folder/vmlinuz"
 
 root=$folder/root
