@@ -14,7 +14,8 @@ target_include_directories(qlcshape_library PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_compile_features(qlcshape_library PUBLIC cxx_std_23)
-# Boost, toml++ and nlohmann/json are headers that our sources have used up by then: users don't need them.
+# Boost, toml++ and nlohmann/json are headers that our sources have used up by then: users don't
+# need them.
 target_link_libraries(qlcshape_library PRIVATE
   fmt::fmt PkgConfig::liburing PkgConfig::libisal Threads::Threads)
 

@@ -19,8 +19,6 @@ constexpr double kInplaceSecondsSmall = 2;  // for volumes under 1 GiB
 constexpr std::size_t kLostDrives[] = {1, 6};
 
 std::string blocks_text(std::uint64_t blocks) { return count_text(static_cast<double>(blocks)); }
-std::string size_text(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
-
 std::uint64_t overwrite_bytes(std::uint64_t volume_bytes) {
     return static_cast<std::uint64_t>(kOverwritePasses * static_cast<double>(volume_bytes));
 }

@@ -12,7 +12,6 @@ namespace qlcshape::tools {
 
 namespace {
 
-std::string size(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
 std::string count(std::uint64_t n) { return count_text(static_cast<double>(n)); }
 
 void print_endurance(const Stats::Endurance& e) {
@@ -33,15 +32,16 @@ void print_array(const Stats& s) {
             "          as of its last superblock: no process of yours that has it open answers\n");
     }
     fmt::print("space     {} writable, {} promised, {} used, {} raw\n",
-               size(s.space.writable_bytes), size(s.space.promised_bytes), size(s.space.used_bytes),
-               size(s.space.raw_bytes));
+               size_text(s.space.writable_bytes), size_text(s.space.promised_bytes),
+               size_text(s.space.used_bytes), size_text(s.space.raw_bytes));
     fmt::print("bands     {}: {} free, {} open, {} closed; {} kept in reserve\n", s.bands.total,
                s.bands.free, s.bands.open, s.bands.closed, s.bands.reserve);
-    fmt::print("user      {} written, {} read, {} trimmed\n", size(b.user_written),
-               size(b.user_read), size(b.user_trimmed));
-    fmt::print("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n", size(b.qlc_data),
-               size(b.qlc_gc), size(b.qlc_parity), size(b.qlc_header), size(b.qlc_padding));
-    fmt::print("to SCM    {} TPS, {} PMT\n", size(b.tps_written), size(b.pmt_written));
+    fmt::print("user      {} written, {} read, {} trimmed\n", size_text(b.user_written),
+               size_text(b.user_read), size_text(b.user_trimmed));
+    fmt::print("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n",
+               size_text(b.qlc_data), size_text(b.qlc_gc), size_text(b.qlc_parity),
+               size_text(b.qlc_header), size_text(b.qlc_padding));
+    fmt::print("to SCM    {} TPS, {} PMT\n", size_text(b.tps_written), size_text(b.pmt_written));
     print_endurance(s.endurance);
     fmt::print("WAF       {:.3f} data, {:.3f} total\n", s.waf_data, s.waf_total);
     fmt::print("GC        {} bands, {} blocks moved\n", count(s.gc.bands_moved),
@@ -59,8 +59,8 @@ void print_array(const Stats& s) {
 void print_tables(const Stats& s) {
     Table devices({"role", "state", "size", "written", "errors", "device", "uuid"});
     for (const DeviceStatus& device : s.devices) {
-        devices.add({device.role, device.state, size(device.capacity_bytes),
-                     size(device.written_bytes), std::to_string(device.errors),
+        devices.add({device.role, device.state, size_text(device.capacity_bytes),
+                     size_text(device.written_bytes), std::to_string(device.errors),
                      device.path.empty() ? "-" : device.path, device.uuid});
     }
     fmt::print("\n{}", devices.text());
@@ -70,7 +70,7 @@ void print_tables(const Stats& s) {
     }
     Table volumes({"volume", "size", "uuid"});
     for (const VolumeInfo& volume : s.volumes) {
-        volumes.add({volume.name, size(volume.bytes), volume.uuid});
+        volumes.add({volume.name, size_text(volume.bytes), volume.uuid});
     }
     fmt::print("\n{}", volumes.text());
 }

@@ -53,8 +53,6 @@ class View {
     double seconds_;
 };
 
-std::string size(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
-
 std::string user_line(const View& v, const char* op, std::uint64_t bytes, std::uint64_t requests,
                       const LatencySummary& latency) {
     return fmt::format("{:<9} {:>14}  {:>8}/s  p50 {}, p99 {}, p99.9 {} since it was opened\n", op,
@@ -92,8 +90,8 @@ std::string screen(const View& v) {
     std::uint64_t drive_errors = 0;
     for (const DeviceStatus& device : s.devices) drive_errors += device.errors;
     std::string text = fmt::format("array     {}  {}\n", s.array_name, s.state);
-    text += fmt::format("space     {} used of {} writable\n", size(s.space.used_bytes),
-                        size(s.space.writable_bytes));
+    text += fmt::format("space     {} used of {} writable\n", size_text(s.space.used_bytes),
+                        size_text(s.space.writable_bytes));
     text += user_line(v, "write", d.bytes.user_written, d.latency.write.count, s.latency.write);
     text += user_line(v, "read", d.bytes.user_read, d.latency.read.count, s.latency.read);
     text += fmt::format("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n",

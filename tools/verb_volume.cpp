@@ -77,8 +77,7 @@ int run_create(const Arguments& arguments) {
     const auto volumes = change_volumes(
         arguments, [&](auto& array) { return array.create_volume(arguments.name, *bytes); });
     return report("volume create", arguments, volumes,
-                  fmt::format("volume \"{}\" of {}\n", arguments.name,
-                              bytes_text(static_cast<double>(*bytes))));
+                  fmt::format("volume \"{}\" of {}\n", arguments.name, size_text(*bytes)));
 }
 
 int run_resize(const Arguments& arguments) {
@@ -90,8 +89,7 @@ int run_resize(const Arguments& arguments) {
     const auto volumes = change_volumes(
         arguments, [&](auto& array) { return array.resize_volume(arguments.name, *bytes); });
     return report("volume resize", arguments, volumes,
-                  fmt::format("volume \"{}\" has {} now\n", arguments.name,
-                              bytes_text(static_cast<double>(*bytes))));
+                  fmt::format("volume \"{}\" has {} now\n", arguments.name, size_text(*bytes)));
 }
 
 // Where the array stays open its space comes back in the background.
@@ -114,7 +112,7 @@ int run_list(const Arguments& arguments) {
     if (volumes && !volumes->empty()) {
         Table table({"volume", "size", "uuid"});
         for (const VolumeInfo& volume : *volumes) {
-            table.add({volume.name, bytes_text(static_cast<double>(volume.bytes)), volume.uuid});
+            table.add({volume.name, size_text(volume.bytes), volume.uuid});
         }
         text = table.text();
     }

@@ -8,13 +8,6 @@ source "$(dirname "$0")/loop.bash"
 command -v nbdfuse >/dev/null || { echo "SKIPPED: no nbdfuse"; exit 77; }
 
 loops=()
-unmount() { # some tries, since io_uring gives files back a moment after a process has ended
-    for _ in {1..20}; do
-        ! grep -q " $WORK/$1 " /proc/mounts || umount "$1" 2>/dev/null || { sleep 0.2; continue; }
-        return 0 # by itself that of the command before the trap
-    done
-    umount -l "$1" || true
-}
 end_mirrors() {
     unmount ext4
     for device in "${loops[@]}"; do losetup -d "$device" || true; done

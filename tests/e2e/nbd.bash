@@ -29,9 +29,11 @@ end_server() {
 trap end_server EXIT
 
 # start_server [OPTION...]: serves v0 at $SOCKET, and returns when I/O works.
-start_server() {
+start_server() { start_server_of --volume v0 "$@"; }
+# start_server_of [OPTION...]: the same with the volumes that the options name; without: all.
+start_server_of() {
     rm -f uri
-    "$QLCSHAPE" serve array.toml --volume v0 --socket "$SOCKET" "$@" >uri 2>serve.err &
+    "$QLCSHAPE" serve array.toml --socket "$SOCKET" "$@" >uri 2>serve.err &
     server=$!
     for _ in {1..600}; do
         [[ ! -s uri ]] || return 0

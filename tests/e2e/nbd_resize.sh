@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A volume grows and shrinks between servings, one of which was killed: what stays is what it was, what comes is zeroes, and the space that status tells of is right.
+# A volume grows and shrinks between servings, one of which was killed: what stays is what it was,
+# what comes is zeroes, and the space that status tells of is right.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 array_file

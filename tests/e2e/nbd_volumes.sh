@@ -13,12 +13,7 @@ sizes() { # sizes NAME=MIB...: all volumes that there are
 }
 
 # Without --volume all are served, by their names, also those that are made later.
-"$QLCSHAPE" serve array.toml --socket "$SOCKET" >uri 2>serve.err &
-server=$!
-for _ in {1..600}; do
-    [[ ! -s uri ]] || break
-    sleep 0.1
-done
+start_server_of
 [[ $(cat uri) == "$(at v0)" ]] || fail "URI: $(cat uri)"
 [[ $(nbdinfo --size "$URI") == $((8 << 20)) ]] || fail "the only volume is not the default"
 
