@@ -150,7 +150,7 @@ class IoQueue {
     std::function<void()> idle_;
     Fifo<Io> finished_;
     unsigned in_flight_ = 0;
-    int wake_fd_ = -1;
+    int wake_fd_ = -1;  // of a queue that has had a ring
     std::atomic<std::uint32_t> sleep_state_{0};
 };
 

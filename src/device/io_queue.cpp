@@ -2,11 +2,14 @@
 // woken. Everything is the owner's alone but wake_fd_ and sleep_state_, through which others wake
 // it.
 //
-// sleep_state_ decides; the eventfd only ends a sleep. So a wake() costs a system call only when
-// the owner really sleeps, and can't be lost: it either finds `sleeping` and signals, or leaves
-// `notified` behind, on which the next wait() returns.
-#include <poll.h>
+// sleep_state_ decides; the eventfd or the futex only ends a sleep. So a wake() costs a system call
+// only when the owner really sleeps, and can't be lost: it either finds one of the two kinds of
+// sleep and ends it, or leaves `notified` behind, on which the next wait() returns.
+//
+// A queue without a ring needs no file descriptor, so making one can't fail.
+#include <linux/futex.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,7 +24,7 @@ namespace qlcshape {
 
 namespace {
 
-enum SleepState : std::uint32_t { kAwake, kSleeping, kNotified };
+enum SleepState : std::uint32_t { kAwake, kSleepsOnFutex, kSleepsInRing, kNotified };
 
 void check(const Io& io) {
     const Geometry& geometry = io.device->geometry();
@@ -47,26 +50,28 @@ void check(const Io& io) {
     QS_ASSERT(total == io.bytes && (io.parts.empty() || io.kind == IoKind::write));
 }
 
-void sleep_on(int wake_fd, std::uint64_t timeout_us) {
-    pollfd entry{wake_fd, POLLIN, 0};
+using SleepWord = std::atomic<std::uint32_t>;
+static_assert(sizeof(SleepWord) == sizeof(std::uint32_t) && SleepWord::is_always_lock_free);
+
+// Until the word is another, or the time has passed; now and then for no reason.
+void sleep_on(SleepWord& word, std::uint64_t timeout_us) {
     const timespec timeout{static_cast<time_t>(timeout_us / 1'000'000),
                            static_cast<long>(timeout_us % 1'000'000 * 1'000)};
-    if (::ppoll(&entry, 1, &timeout, nullptr) <= 0) return;
-    eventfd_t count;
-    eventfd_read(wake_fd, &count);
+    ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, kSleepsOnFutex, &timeout, nullptr, 0);
+}
+
+void end_sleep_on(SleepWord& word) {
+    ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
 }  // namespace
 
-IoQueue::IoQueue(std::vector<std::span<std::byte>> memory)
-    : memory_(std::move(memory)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    QS_ASSERT(wake_fd_ >= 0);
-}
+IoQueue::IoQueue(std::vector<std::span<std::byte>> memory) : memory_(std::move(memory)) {}
 
 IoQueue::~IoQueue() {
     QS_ASSERT(in_flight_ == 0);
     ring_.reset();
-    ::close(wake_fd_);
+    if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
 void IoQueue::submit(Io& io) {
@@ -102,11 +107,12 @@ void IoQueue::wait(std::uint64_t timeout_us) {
     if (!finished_.empty()) return;
     if (idle_) return idle_();
     std::uint32_t state = kAwake;
-    if (sleep_state_.compare_exchange_strong(state, kSleeping)) {
-        if (ring_ != nullptr) {
+    const bool in_ring = ring_ != nullptr;
+    if (sleep_state_.compare_exchange_strong(state, in_ring ? kSleepsInRing : kSleepsOnFutex)) {
+        if (in_ring) {
             ring_->wait(timeout_us);
         } else {
-            sleep_on(wake_fd_, timeout_us);
+            sleep_on(sleep_state_, timeout_us);
         }
     }
     // A wake() that found us asleep may signal only now: the next sleep then ends early, no harm.
@@ -114,7 +120,9 @@ void IoQueue::wait(std::uint64_t timeout_us) {
 }
 
 void IoQueue::wake() {
-    if (sleep_state_.exchange(kNotified) == kSleeping) eventfd_write(wake_fd_, 1);
+    const std::uint32_t before = sleep_state_.exchange(kNotified);
+    if (before == kSleepsInRing) eventfd_write(wake_fd_, 1);
+    if (before == kSleepsOnFutex) end_sleep_on(sleep_state_);
 }
 
 void IoQueue::complete(Io& io, int error_number) {
@@ -129,7 +137,9 @@ void IoQueue::complete(Io& io, int error_number) {
 Ring* IoQueue::ring() {
     leave_foreign_ring();
     if (ring_ == nullptr && !ring_refused_) {
-        ring_ = Ring::make(memory_, wake_fd_);
+        // Before the first sleep in a ring, which tells others that it is there.
+        if (wake_fd_ < 0) wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (wake_fd_ >= 0) ring_ = Ring::make(memory_, wake_fd_);
         ring_refused_ = ring_ == nullptr;
     }
     return ring_.get();

@@ -86,6 +86,7 @@ class Ring {
     // The kernel knows a new thread from one that has ended, which had the same std::thread::id.
     static std::uint64_t thread_number();
     bool set_up();
+    bool can_enter();
     void register_files();
     void register_memory(std::span<const std::span<std::byte>> memory);
 

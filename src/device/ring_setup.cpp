@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <mutex>
 
 #include "base/assert.h"
@@ -50,11 +51,28 @@ bool Ring::set_up() {
         if (io_uring_queue_init_params(kQueueEntries, &ring_, &params) != 0) continue;
         // EXT_ARG: waits with a timeout (5.11). Before that blocking calls serve better.
         const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
-        ring_made_ = (params.features & needed) == needed;
+        ring_made_ = (params.features & needed) == needed && can_enter();
         if (!ring_made_) io_uring_queue_exit(&ring_);
         return ring_made_;
     }
     return false;
+}
+
+// A system-call filter may allow io_uring_setup and forbid io_uring_enter.
+bool Ring::can_enter() {
+    io_uring_prep_nop(io_uring_get_sqe(&ring_));
+    int entered;
+    do {
+        entered = io_uring_submit_and_wait(&ring_, 1);
+    } while (entered == -EINTR || entered == -EAGAIN || entered == -EBUSY);
+    io_uring_cqe* cqe = nullptr;
+    int waited = entered;
+    while (waited >= 0 && cqe == nullptr) {
+        waited = io_uring_wait_cqe(&ring_, &cqe);
+        if (waited == -EINTR || waited == -EAGAIN) waited = 0;
+    }
+    if (cqe != nullptr) io_uring_cqe_seen(&ring_, cqe);
+    return cqe != nullptr;
 }
 
 Ring::~Ring() {

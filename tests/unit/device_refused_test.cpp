@@ -1,0 +1,83 @@
+// What a queue does where the system refuses a ring or a descriptor: blocking calls, same outcome.
+#include <sys/syscall.h>
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "base/buffer.h"
+#include "base/types.h"
+#include "device/device.h"
+#include "limits.h"
+
+using namespace qlcshape;
+
+namespace {
+
+// A file of 1 MiB, open for writing.
+struct OneFile {
+    std::string path =
+        (std::filesystem::temp_directory_path() / "qlcshape-device-refused").string();
+    std::unique_ptr<Device> device;
+
+    OneFile() {
+        std::filesystem::remove(path);
+        auto opened = open_device(path, MiB, Access::read_write, true);
+        REQUIRE(opened);
+        device = *std::move(opened);
+    }
+    ~OneFile() { std::filesystem::remove(path); }
+
+    // Writes and reads back; whether it came back.
+    bool passes(IoQueue& queue) const {
+        const Buffer out(64 * KiB), in(64 * KiB);
+        std::memset(out.data(), 7, out.size());
+        Io io{.kind = IoKind::write,
+              .device = device.get(),
+              .offset = 128 * KiB,
+              .bytes = out.size(),
+              .data = out.data(),
+              .durable = true};
+        if (!run(queue, io)) return false;
+        io.kind = IoKind::read;
+        io.durable = false;
+        io.data = in.data();
+        return run(queue, io) && std::memcmp(in.data(), out.data(), in.size()) == 0;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("io queue: rings that can be made and not entered") {
+    const OneFile file;
+    for (const int call : {SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register}) {
+        for (const int error_number : {EPERM, ENOSYS, ENOMEM}) {
+            INFO("call " << call << ", error " << error_number);
+            bool passed = false;
+            without_call(call, error_number, [&] {
+                IoQueue queue;
+                passed = file.passes(queue);
+            });
+            CHECK(passed);
+        }
+    }
+}
+
+TEST_CASE("io queue: no more descriptors") {
+    const OneFile file;
+    const LowerLimit files(RLIMIT_NOFILE, 0);
+    IoQueue queue;
+    CHECK(file.passes(queue));
+    queue.wake();
+    queue.wait(60'000'000);  // returns at once
+    std::thread waker([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        queue.wake();
+    });
+    queue.wait(60'000'000);
+    waker.join();
+}
