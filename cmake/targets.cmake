@@ -7,8 +7,13 @@ target_compile_options(qs_options INTERFACE
   $<$<CXX_COMPILER_ID:Clang>:-Wno-sign-conversion>
   # The archive also goes into plugins, so it is position independent; nobody replaces our symbols
   # at load time, and saying so gives the inlining back.
-  -fno-semantic-interposition)
+  -fno-semantic-interposition
+  # Symbols that are unique in a process can't be made local (cmake/library.cmake).
+  $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# But for what QLCSHAPE_API marks in the public headers.
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 
 # GCC 12 has false alarms of these kinds when sanitizers have rewritten the code.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=")

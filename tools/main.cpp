@@ -1,33 +1,37 @@
 // qlcshape VERB ARRAY.toml [options]. Exit 0: done; 1: it ran and found a problem; 2: it could not
 // run.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "qlcshape/version.h"
 #include "tools/report.h"
+#include "tools/suggest.h"
 #include "tools/verbs.h"
 
 namespace {
 
-// Last one first, as CLI11 wants them. "volume ARRAY.toml create" is taken as "volume create
-// ARRAY.toml": both follow from VERB ARRAY.toml.
-std::vector<std::string> arguments_of(int argc, char** argv) {
+using namespace qlcshape::tools;
+
+// "volume ARRAY.toml create" is taken as "volume create ARRAY.toml": both follow from VERB
+// ARRAY.toml.
+std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app) {
     std::vector<std::string> words(argv + 1, argv + argc);
-    const auto is_volume_verb = [](const std::string& word) {
-        return word == "create" || word == "list" || word == "delete";
-    };
-    if (words.size() > 2 && words[0] == "volume" && !is_volume_verb(words[1]) &&
-        is_volume_verb(words[2])) {
+    if (words.size() < 3 || words[0] != "volume") return words;
+    const CLI::App* volume = verb_named(app, "volume");
+    if (verb_named(*volume, words[1]) == nullptr && verb_named(*volume, words[2]) != nullptr)
         std::swap(words[1], words[2]);
-    }
-    return {words.rbegin(), words.rend()};
+    return words;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    using namespace qlcshape::tools;
     CLI::App app("Write shaping for arrays of QLC flash", "qlcshape");
+    app.set_version_flag("--version", "qlcshape " QLCSHAPE_VERSION_STRING);
     app.require_subcommand(1);
     app.footer("Each verb has --help. Exit 0: done; 1: a problem was found; 2: it could not run.");
     int exit_code = kDone;
@@ -40,8 +44,14 @@ int main(int argc, char** argv) {
     add_bench(app, exit_code);
     add_serve(app, exit_code);
     add_sim(app, exit_code);
+    std::vector<std::string> words = words_of(argc, argv, app);
+    if (const std::string wrong = unknown_verb(app, words); !wrong.empty()) {
+        fmt::print(stderr, "qlcshape: {}\n", wrong);
+        return kCouldNotRun;
+    }
+    std::ranges::reverse(words);  // as CLI11 wants them
     try {
-        app.parse(arguments_of(argc, argv));
+        app.parse(std::move(words));
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? kDone : kCouldNotRun;
     }

@@ -181,7 +181,8 @@ void add_bench(CLI::App& app, int& exit_code) {
     verb->add_option("--volume", a->volume, "which; its contents are overwritten by writing loads");
     verb->add_flag("--memory", a->memory,
                    "on memory devices of the same sizes, with a volume of its own");
-    verb->add_option("--rw", a->rw, "read, write, trim, rw, randread, randwrite, randtrim, randrw")
+    verb->add_option("--rw", a->rw, "what the load does")
+        ->type_name("{read,write,trim,rw,randread,randwrite,randtrim,randrw}")
         ->capture_default_str();
     verb->add_option("--rwmixread", a->rwmixread, "percent of reads in rw and randrw")
         ->capture_default_str();

@@ -42,7 +42,8 @@ Result<std::string> plugin_path() {
     return std::unexpected(
         Error{Errc::not_found,
               fmt::format(
-                  "{} is neither in {} nor in {}: build all of qlcshape, or install it",
+                  "{} is neither in {} nor in {}: install the package nbdkit-plugin-qlcshape, or "
+                  "build all of qlcshape",
                   QLCSHAPE_PLUGIN, folder.string(),
                   (folder / QLCSHAPE_PLUGIN_FROM_BIN).parent_path().lexically_normal().string())});
 }

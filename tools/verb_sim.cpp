@@ -277,8 +277,9 @@ void add_sim(CLI::App& app, int& exit_code) {
         "sim", "the engine on simulated drives: power cuts and faults, judged by an oracle");
     verb->add_option("--seeds", arguments->seeds, "A..B: which histories")->capture_default_str();
     verb->add_option("--profile", arguments->profile,
-                     "cuts, media, drives, all: which faults; loop: cuts in a row; sequences: of "
+                     "which faults; loop: cuts in a row; sequences: of "
                      "one to three operations, cut after every event")
+        ->type_name("{cuts,media,drives,all,loop,sequences}")
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
                      "openings of each history (default 20); with loop the cuts in a row (1000)");

@@ -1,16 +1,18 @@
 // top: a live view of an array that another process has open, as that process tells it. On a
-// terminal it is redrawn each second; else it is printed once.
+// terminal it is redrawn each second until q; otherwise it is printed once.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "base/error.h"
 #include "engine/holder.h"
 #include "tools/report.h"
+#include "tools/terminal.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -123,19 +125,24 @@ Status show(const std::string& array_file) {
         return fail(holder.error().code, "{}: {}; `qlcshape status` tells of a closed array",
                     array_file, holder.error().message);
     }
-    const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+    std::optional<Terminal> terminal;
+    if (::isatty(STDOUT_FILENO) != 0) terminal.emplace();
     Result<Look> before = look(*holder);
-    do {
-        std::this_thread::sleep_for(kInterval);
+    while (before) {
+        if (!terminal) std::this_thread::sleep_for(kInterval);
+        if (terminal && !terminal->wait(kInterval)) return {};
         Result<Look> now = look(*holder);
-        if (!before || !now) return fail((before ? now : before).error());
+        if (!now) return fail(now.error());
         if (now->stats.epoch != before->stats.epoch) before = now;  // another process has it
-        // To the upper left corner, and away with what was there.
-        fmt::print("{}{}", terminal ? "\033[H\033[2J" : "", screen(View(*now, *before)));
-        std::fflush(stdout);
+        const std::string text = screen(View(*now, *before));
+        if (!terminal) {
+            fmt::print("{}", text);
+            return {};
+        }
+        terminal->draw(text);
         before = std::move(now);
-    } while (terminal);
-    return {};
+    }
+    return fail(before.error());
 }
 
 }  // namespace

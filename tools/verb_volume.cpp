@@ -1,7 +1,10 @@
 // volume create, list, resize, delete.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <iostream>
 #include <memory>
 
 #include "engine/holder.h"
@@ -17,6 +20,7 @@ namespace {
 struct Arguments : CommonArguments {
     std::string name;
     std::string size;
+    bool yes = false;
 };
 
 Result<std::vector<VolumeInfo>> list_volumes(const Arguments& arguments) {
@@ -92,6 +96,36 @@ int run_resize(const Arguments& arguments) {
                   fmt::format("volume \"{}\" has {} now\n", arguments.name, size_text(*bytes)));
 }
 
+bool confirmed(const std::string& name) {
+    fmt::print(stderr, "volume {} holds data, which will be lost. Delete it? [y/N] ", name);
+    std::fflush(stderr);
+    std::string answer;
+    return std::getline(std::cin, answer) && (answer == "y" || answer == "yes");
+}
+
+// What is lost is lost for good, and the name may be a slip: so data goes only if somebody said so.
+// The array is not kept open while a person thinks.
+Status may_delete(const Arguments& arguments) {
+    bool holds = false;
+    const auto volumes = change_volumes(arguments, [&](auto& array) -> Status {
+        const Result<bool> found = array.holds_data(arguments.name);
+        if (!found) return std::unexpected(found.error());
+        holds = *found;
+        return {};
+    });
+    if (!volumes) return std::unexpected(volumes.error());
+    if (!holds) return {};
+    if (::isatty(STDIN_FILENO) == 0) {
+        return std::unexpected(
+            Error{Errc::invalid_argument,
+                  fmt::format("volume {} holds data, which would be lost; delete it with --yes",
+                              arguments.name)});
+    }
+    if (confirmed(arguments.name)) return {};
+    return std::unexpected(
+        Error{Errc::invalid_argument, fmt::format("volume {} is not deleted", arguments.name)});
+}
+
 // Where the array stays open its space comes back in the background.
 Status remove(const Holder& holder, const std::string& name) { return holder.delete_volume(name); }
 Status remove(Engine& engine, const std::string& name) {
@@ -100,6 +134,10 @@ Status remove(Engine& engine, const std::string& name) {
 }
 
 int run_delete(const Arguments& arguments) {
+    if (!arguments.yes) {
+        if (const Status may = may_delete(arguments); !may)
+            return report_error("volume delete", arguments.json, may.error());
+    }
     const auto volumes =
         change_volumes(arguments, [&](auto& array) { return remove(array, arguments.name); });
     return report("volume delete", arguments, volumes,
@@ -144,6 +182,7 @@ void add_volume(CLI::App& app, int& exit_code) {
     const auto [remove, remove_arguments] =
         add("delete", "delete a volume and all in it", run_delete);
     remove->add_option("NAME", remove_arguments->name, "its name")->required();
+    remove->add_flag("--yes", remove_arguments->yes, "also if it holds data, without asking");
 }
 
 }  // namespace qlcshape::tools

@@ -16,11 +16,12 @@
 #include "qlcshape/error.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
+#include "qlcshape/version.h"
 #include "qlcshape/volume.h"
 
 namespace qlcshape {
 
-class Engine {
+class QLCSHAPE_API Engine {
   public:
     // Requests in flight at once over all volumes; more are refused with `busy`.
     static constexpr std::uint32_t kMaxRequests = 1024;
@@ -58,6 +59,9 @@ class Engine {
     // Waits until the space of all deleted volumes is back. An error says why it can't be yet.
     Status finish_deletions();
     std::vector<VolumeInfo> volumes() const;
+    // Whether a block of the volume is mapped: whether anything is lost with it. Looks at the table
+    // until it finds one, once for each 2 MiB. Errors: not_found, and those of reading the table.
+    Result<bool> holds_data(const std::string& name);
     Result<Volume> open_volume(const std::string& name);
 
     Stats stats() const;
@@ -69,7 +73,7 @@ class Engine {
     static Result<CheckReport> check(const Options& options);
     static Result<Stats> inspect(const Options& options);
 
-    class Impl;
+    class QLCSHAPE_HIDDEN Impl;
 
   private:
     explicit Engine(std::unique_ptr<Impl> impl);

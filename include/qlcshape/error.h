@@ -5,6 +5,8 @@
 #include <expected>
 #include <string>
 
+#include "qlcshape/api.h"
+
 namespace qlcshape {
 
 enum class Errc {
@@ -26,7 +28,7 @@ enum class Errc {
 };
 
 // A word for the code, as it appears in messages and in JSON ("media_error").
-const char* to_string(Errc code);
+QLCSHAPE_API const char* to_string(Errc code);
 
 struct Error {
     Errc code = Errc::io_error;

@@ -58,13 +58,13 @@ struct Options {
 
     // Reads an array file (TOML). Relative paths become relative to the file's folder. The error
     // names the key or the line.
-    static Result<Options> from_file(const std::string& path);
+    QLCSHAPE_API static Result<Options> from_file(const std::string& path);
 
     // The same array on memory devices of the same sizes (for benchmarks).
-    Options on_memory(const std::string& prefix) const;
+    QLCSHAPE_API Options on_memory(const std::string& prefix) const;
 };
 
 // "128KiB", "2GiB", "4096" -> bytes.
-Result<std::uint64_t> parse_size(const std::string& text);
+QLCSHAPE_API Result<std::uint64_t> parse_size(const std::string& text);
 
 }  // namespace qlcshape

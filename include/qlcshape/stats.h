@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "qlcshape/api.h"
+
 namespace qlcshape {
 
 struct LatencySummary {  // microseconds, each within 4% of the true value
@@ -106,7 +108,7 @@ struct Stats {
 };
 
 // The same in the text format of Prometheus, for a scrape or for node_exporter's text files.
-std::string to_prometheus(const Stats& stats);
+QLCSHAPE_API std::string to_prometheus(const Stats& stats);
 
 // What check() found. A problem is one line: what, where.
 struct CheckReport {

@@ -35,7 +35,7 @@ struct Request {
 
 class VolumeState;
 
-class Volume {
+class QLCSHAPE_API Volume {
   public:
     const std::string& name() const;
     std::uint64_t size_bytes() const;  // now: see Engine::resize_volume()

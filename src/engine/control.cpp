@@ -5,6 +5,7 @@
 
 #include <charconv>
 #include <chrono>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -20,6 +21,11 @@ constexpr std::size_t kMostRequestBytes = 4096;
 constexpr std::size_t kMostConnections = 16;  // more wait
 constexpr int kTimeoutSeconds = 5;            // for a client that does not send or receive
 constexpr std::chrono::milliseconds kNap(10);
+constexpr std::string_view kHolds = "holds ";
+
+std::string error_text(const Error& error) {
+    return fmt::format("{} {}", static_cast<int>(error.code), error.message);
+}
 
 }  // namespace
 
@@ -95,9 +101,15 @@ void Control::serve(const Socket& client) {
 
 std::string Control::answer(const std::string& request) {
     if (request == "stats") return "done\n" + to_json(engine_.core().stats());
+    if (request.starts_with(kHolds)) return holds_data(request.substr(kHolds.size()));
     const Status changed = change(request);
-    if (changed) return "done\n";
-    return fmt::format("{} {}", static_cast<int>(changed.error().code), changed.error().message);
+    return changed ? "done\n" : error_text(changed.error());
+}
+
+std::string Control::holds_data(const std::string& name) {
+    const Result<bool> holds = engine_.holds_data(name);
+    if (!holds) return error_text(holds.error());
+    return *holds ? "done\nyes" : "done\n";
 }
 
 Status Control::change(const std::string& request) {

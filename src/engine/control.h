@@ -6,6 +6,7 @@
 //   create NAME BYTES      done\n, or the error's number, a blank and its message
 //   resize NAME BYTES
 //   delete NAME
+//   holds NAME             done\n, and yes where the volume holds data
 //
 // A volume to which the program has a handle is not deleted, nor made smaller: who uses it would
 // lose what it uses.
@@ -42,6 +43,7 @@ class Control {
     void drop_ended();
     void serve(const Socket& client);
     std::string answer(const std::string& request);
+    std::string holds_data(const std::string& name);
     Status change(const std::string& request);
 
     const Options& options_;

@@ -34,6 +34,9 @@ constexpr std::uint32_t kPollsForRequests = 1024;
 constexpr std::uint64_t kSleepBusyUs = 200;
 constexpr std::uint64_t kSleepIdleUs = 100'000;
 
+// How much of a volume one look at the table is for.
+constexpr std::uint64_t kLookBlocks = 65536;
+
 void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 
 // A closed array's devices, as discover() sorts them.
@@ -181,6 +184,21 @@ Status Engine::Impl::delete_volume(const std::string& name, Loss loss) {
 
 Status Engine::Impl::finish_deletions() { return reclaimer_->wait(); }
 
+Result<bool> Engine::Impl::holds_data(const std::string& name) {
+    auto volume = core_->volume(name);
+    if (!volume) return fail(volume.error());
+    std::vector<std::uint8_t> mapped(kLookBlocks);
+    const std::uint64_t blocks = (*volume)->bytes() / kBlockBytes;
+    for (std::uint64_t at = 0; at < blocks; at += kLookBlocks) {
+        const std::uint64_t n = std::min(kLookBlocks, blocks - at);
+        QS_TRY(submit_and_wait(*core_, **volume, Op::mapped, at * kBlockBytes, n * kBlockBytes,
+                               mapped.data()));
+        const auto end = mapped.begin() + static_cast<std::ptrdiff_t>(n);
+        if (std::find(mapped.begin(), end, 1) != end) return true;
+    }
+    return false;
+}
+
 Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes, Loss loss) {
     auto resize = core_->begin_resize(name, bytes, loss);
     if (!resize && resize.error().code == Errc::no_space) {
@@ -274,6 +292,8 @@ Status Engine::delete_volume(const std::string& name) {
 }
 
 Status Engine::finish_deletions() { return impl_->finish_deletions(); }
+
+Result<bool> Engine::holds_data(const std::string& name) { return impl_->holds_data(name); }
 
 std::vector<VolumeInfo> Engine::volumes() const { return impl_->core().volumes(); }
 

@@ -29,6 +29,7 @@ class Engine::Impl {
     Status resize_volume(const std::string& name, std::uint64_t bytes, Loss loss);
     Status delete_volume(const std::string& name, Loss loss);
     Status finish_deletions();
+    Result<bool> holds_data(const std::string& name);
 
   private:
     Impl(const Options& options);

@@ -70,6 +70,12 @@ Status Holder::create_volume(const std::string& name, std::uint64_t bytes) const
     return {};
 }
 
+Result<bool> Holder::holds_data(const std::string& volume) const {
+    const auto answer = ask(fmt::format("holds {}", volume));
+    if (!answer) return fail(answer.error());
+    return *answer == "yes";
+}
+
 Status Holder::resize_volume(const std::string& name, std::uint64_t bytes) const {
     QS_TRY(ask(fmt::format("resize {} {}", name, bytes)));
     return {};

@@ -21,6 +21,7 @@ class Holder {
     // say that it ended, or did not answer, when it had been asked: done or not.
     Result<Stats> stats() const;
     Status create_volume(const std::string& name, std::uint64_t bytes) const;
+    Result<bool> holds_data(const std::string& volume) const;
     // Refused as `busy` where somebody uses what would be lost.
     Status resize_volume(const std::string& name, std::uint64_t bytes) const;
     Status delete_volume(const std::string& name) const;

@@ -9,6 +9,14 @@ for verb in demo create volume "volume create" "volume list" "volume resize" "vo
     expect 0 "$QLCSHAPE" $verb --help
 done
 expect 2 "$QLCSHAPE" polish array.toml
+says "polish: no such verb" "--help"
+expect 2 "$QLCSHAPE" staus array.toml
+says "staus: no such verb, did you mean status?"
+expect 2 "$QLCSHAPE" volume delte array.toml v0
+says "volume delte: no such verb, did you mean volume delete?"
+expect 0 "$QLCSHAPE" --version
+version=$(sed -n 's/.*VERSION_STRING "\(.*\)"/\1/p' "$ROOT/include/qlcshape/version.h")
+[[ $(cat out) == "qlcshape $version" ]] || fail "another version: $(cat out)"
 expect 2 "$QLCSHAPE" sim --seeds 0..0 --profile sequences
 says "sequences 1 to 584"
 expect 2 "$QLCSHAPE" create

@@ -176,7 +176,7 @@ mv away1.img qlc1.img
 mv away4.img qlc4.img
 
 # A volume that holds something else is left alone.
-expect 0 "$QLCSHAPE" volume delete array.toml kv
+expect 0 "$QLCSHAPE" volume delete array.toml kv --yes
 expect 0 "$QLCSHAPE" volume create array.toml kv --size 16MiB
 expect 0 "$QLCSHAPE" bench array.toml --volume kv --size 1m
 expect 2 "$KV_STORE" array.toml --volume kv --socket kv.sock

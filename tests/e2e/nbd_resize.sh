@@ -40,6 +40,6 @@ truncate -s 9M image
 truncate -s 40M image
 cmp image copy || fail "not what it was, and zeroes"
 stop_server
-expect 0 "$QLCSHAPE" volume delete array.toml v0
+expect 0 "$QLCSHAPE" volume delete array.toml v0 --yes
 space 4 0
 expect 0 "$QLCSHAPE" check array.toml

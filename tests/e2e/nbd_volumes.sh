@@ -41,7 +41,7 @@ expect 1 nbdinfo --size "$URI" # of two none is the default
 sizes v0=8,v1=20
 
 # What a client has open is not taken away; what was asked for in vain is as it was.
-expect 2 "$QLCSHAPE" volume delete array.toml v0
+expect 2 "$QLCSHAPE" volume delete array.toml v0 --yes
 says "v0" "in use"
 expect 2 "$QLCSHAPE" volume resize array.toml v0 --size 4MiB --json
 holds 'j["error"]["code"] == "busy"'
@@ -57,7 +57,7 @@ expect 0 "$QLCSHAPE" top array.toml
 wait $load || fail "fio: $(cat fio.out)"
 
 # Deleted: gone for clients, and its space comes back while others are served.
-expect 0 "$QLCSHAPE" volume delete array.toml v1
+expect 0 "$QLCSHAPE" volume delete array.toml v1 --yes
 expect 1 nbdinfo --size "$(at v1)"
 for _ in {1..100}; do
     expect 0 "$QLCSHAPE" status array.toml --json

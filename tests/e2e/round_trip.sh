@@ -51,8 +51,8 @@ expect 0 "$QLCSHAPE" check array.toml --json
 holds 'j["problems_found"] == 0 and j["problems"] == [] and j["blocks"] > 0 and j["clean_close"]'
 
 # A deleted volume's place is free again, and reads as zeroes.
-expect 0 "$QLCSHAPE" volume delete array.toml v0
-expect 2 "$QLCSHAPE" volume delete array.toml v0
+expect 0 "$QLCSHAPE" volume delete array.toml v0 --yes
+expect 2 "$QLCSHAPE" volume delete array.toml v0 --yes
 expect 0 "$QLCSHAPE" status array.toml --json
 holds 'j["space"]["used_bytes"] == 0 and j["space"]["promised_bytes"] == 0 and j["volumes"] == []'
 expect 0 "$QLCSHAPE" volume create array.toml v1 --size "$bytes"

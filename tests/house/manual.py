@@ -6,6 +6,7 @@ nothing against the pages, and completion offers each verb and option. Usage: ma
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from sources import finish
@@ -26,6 +27,29 @@ def verbs_in(text):
 def rendered(page):
     return subprocess.run(["man", "--warnings=w", "-l", page], capture_output=True, text=True,
                           env={"PATH": "/usr/bin:/bin", "MANWIDTH": "200", "LANG": "C"})
+
+
+def volumes_complete():
+    """What of an array's volumes and of an option's values is not offered."""
+    offered = {}
+    with tempfile.TemporaryDirectory(prefix="qlcshape-manual-") as folder:
+        array = Path(folder) / "a.toml"
+        array.write_text('[array]\ndata_strips = 2\nstrip = "64KiB"\nband = "512KiB"\n' + "".join(
+            f'[[device]]\nrole = "{role}"\npath = "{role}{i}.img"\nsize = "24MiB"\n'
+            for role, i in (*(("qlc", i) for i in range(4)), ("scm", 0), ("scm", 1))))
+        for words in (("create", array), *(("volume", "create", array, name, "--size", "4MiB")
+                                           for name in ("v0", "v1", "other"))):
+            subprocess.run([BUILD / "qlcshape", *words], check=True, capture_output=True)
+        a = str(array)
+        for words in (("volume", "delete", a, "v"), ("volume", "resize", a, "v"),
+                      ("serve", a, "--volume", "v"), ("bench", a, "--volume", "v")):
+            offered[words] = {"v0", "v1"}, completed(*words)
+    offered[("bench", "a.toml", "--rw", "rand")] = (
+        {"randread", "randwrite", "randtrim", "randrw"}, completed("bench", "a.toml", "--rw", "rand"))
+    offered[("sim", "--profile", "")] = (
+        {"cuts", "media", "drives", "all", "loop", "sequences"}, completed("sim", "--profile", ""))
+    return [f"completion: {' '.join(map(str, words))}: {got}, not {sorted(wanted)}"
+            for words, (wanted, got) in offered.items() if set(got) != wanted]
 
 
 def completed(*words):
@@ -60,6 +84,8 @@ def main():
         missing = options - set(completed(*verb, "a.toml", "--"))
         if missing:
             problems.append(f"completion: {name} without {sorted(missing)}")
+
+    problems += volumes_complete()
 
     reader = (ROOT / "src/engine/array_file.cpp").read_text()
     array_page = rendered(ROOT / "man/qlcshape-array.5").stdout
