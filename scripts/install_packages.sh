@@ -9,7 +9,7 @@ packages=(
     nbdkit nbdkit-plugin-dev libnbd-bin python3-libnbd fio qemu-utils
     e2fsprogs xfsprogs mount procps
     qemu-system-x86 busybox-static kmod cpio nvme-cli nbd-client
-    redis-tools man-db
+    redis-tools python3-redis man-db
     clang-19 libclang-rt-19-dev
 )
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace kv_store {
@@ -24,8 +25,8 @@ std::string reply_of(const Error& error) {
     return resp::error((error.code == Errc::no_space ? "OOM " : "ERR ") + error.message);
 }
 
-std::string value_reply(const Answer& answer) {
-    return answer.found ? resp::bulk(answer.value) : resp::nil();
+std::string value_reply(Protocol protocol, const Answer& answer) {
+    return answer.found ? resp::bulk(answer.value) : resp::nil(protocol);
 }
 
 // What is wrong with a key or a value, or nothing.
@@ -65,33 +66,48 @@ const Commands::Entry Commands::kTable[] = {
     {"config", 3, 3, &Commands::config},
     {"command", 1, kMaxArguments, &Commands::command},
     {"select", 2, 2, &Commands::select},
+    {"hello", 1, kMaxArguments, &Commands::hello},
+    {"auth", 2, 3, &Commands::auth},
+    {"client", 2, kMaxArguments, &Commands::client},
+    {"reset", 1, 1, &Commands::reset},
 };
 
-void Commands::run(Arguments arguments, Give give) {
-    const auto entry = std::ranges::find_if(
-        kTable, [&](const Entry& e) { return same_word(arguments[0], e.name); });
-    if (entry == std::end(kTable)) {
-        return give(resp::error("ERR unknown command '" + arguments[0].substr(0, 64) + "'"));
+// As Redis words it: clients tell by the beginning that the command isn't there.
+static std::string unknown(const std::vector<std::string>& arguments) {
+    std::string text =
+        "ERR unknown command '" + arguments[0].substr(0, 128) + "', with args beginning with: ";
+    for (std::size_t i = 1; i < arguments.size() && text.size() < 300; ++i) {
+        text += "'" + arguments[i].substr(0, 128) + "' ";
     }
-    if (arguments.size() < entry->least || arguments.size() > entry->most) {
-        return give(resp::error("ERR wrong number of arguments for '" + std::string(entry->name) +
-                                "': it takes " + std::to_string(entry->least - 1) + " to " +
-                                std::to_string(entry->most - 1)));
-    }
-    (this->*entry->run)(std::move(arguments), std::move(give));
+    return resp::error(text);
 }
 
-void Commands::get(Arguments arguments, Give give) {
+void Commands::run(Arguments arguments, Session& session, Give give) {
+    const auto entry = std::ranges::find_if(
+        kTable, [&](const Entry& e) { return same_word(arguments[0], e.name); });
+    if (entry == std::end(kTable)) return give(unknown(arguments));
+    if (arguments.size() < entry->least || arguments.size() > entry->most) {
+        std::string text =
+            "ERR wrong number of arguments for '" + std::string(entry->name) + "' command";
+        if (arguments.size() > entry->most) {
+            text += ": at most " + std::to_string(entry->most - 1);
+        }
+        return give(resp::error(text));
+    }
+    (this->*entry->run)(std::move(arguments), session, std::move(give));
+}
+
+void Commands::get(Arguments arguments, Session& session, Give give) {
     if (std::string wrong = too_long(arguments[1]); !wrong.empty()) return give(wrong);
     store_.submit({.kind = Task::Kind::get,
                    .key = std::move(arguments[1]),
                    .value = {},
-                   .done = [give](Result<Answer> answer) {
-                       give(answer ? value_reply(*answer) : reply_of(answer.error()));
+                   .done = [give, protocol = session.protocol](Result<Answer> answer) {
+                       give(answer ? value_reply(protocol, *answer) : reply_of(answer.error()));
                    }});
 }
 
-void Commands::set(Arguments arguments, Give give) {
+void Commands::set(Arguments arguments, Session&, Give give) {
     if (arguments.size() > 3) {
         return give(
             resp::error("ERR syntax error: SET takes a key and a value; NX, XX, GET and "
@@ -109,9 +125,10 @@ void Commands::set(Arguments arguments, Give give) {
 }
 
 // Each key is set for itself: a crash may leave some set and others not.
-void Commands::mset(Arguments arguments, Give give) {
+void Commands::mset(Arguments arguments, Session&, Give give) {
     if (arguments.size() % 2 == 0) {
-        return give(resp::error("ERR wrong number of arguments for 'mset': a key has no value"));
+        return give(
+            resp::error("ERR wrong number of arguments for 'mset' command: a key has no value"));
     }
     for (std::size_t i = 1; i < arguments.size(); i += 2) {
         if (std::string wrong = too_long(arguments[i], arguments[i + 1]); !wrong.empty()) {
@@ -132,16 +149,16 @@ void Commands::mset(Arguments arguments, Give give) {
     }
 }
 
-void Commands::mget(Arguments arguments, Give give) {
+void Commands::mget(Arguments arguments, Session& session, Give give) {
     for (std::size_t i = 1; i < arguments.size(); ++i) {
         if (std::string wrong = too_long(arguments[i]); !wrong.empty()) return give(wrong);
     }
     auto all = std::make_shared<Gathering>();
     all->answers.resize(arguments.size() - 1);
-    all->then = [give](const Gathering& done) {
+    all->then = [give, protocol = session.protocol](const Gathering& done) {
         if (done.failure) return give(reply_of(*done.failure));
         std::string reply = resp::array(done.answers.size());
-        for (const Answer& answer : done.answers) reply += value_reply(answer);
+        for (const Answer& answer : done.answers) reply += value_reply(protocol, answer);
         give(std::move(reply));
     };
     for (std::size_t i = 1; i < arguments.size(); ++i) {
@@ -181,11 +198,11 @@ void Commands::count_found(Task::Kind kind, Arguments arguments, Give give) {
     }
 }
 
-void Commands::del(Arguments arguments, Give give) {
+void Commands::del(Arguments arguments, Session&, Give give) {
     count_found(Task::Kind::remove, std::move(arguments), std::move(give));
 }
 
-void Commands::exists(Arguments arguments, Give give) {
+void Commands::exists(Arguments arguments, Session&, Give give) {
     count_found(Task::Kind::exists, std::move(arguments), std::move(give));
 }
 

@@ -1,6 +1,5 @@
 // SCAN. The cursor is a bucket's number: a key never leaves its bucket, so one that is there from
 // the first call to the last is seen, and once only.
-#include <fnmatch.h>
 #include <strings.h>
 
 #include <charconv>
@@ -8,6 +7,7 @@
 #include <utility>
 
 #include "kv_store/commands.h"
+#include "kv_store/words.h"
 
 namespace kv_store {
 
@@ -54,7 +54,7 @@ struct Scan {
 
     void add(const Answer& answer) {
         for (const std::string& key : answer.keys) {
-            if (fnmatch(pattern.c_str(), key.c_str(), 0) == 0) keys.push_back(key);
+            if (fits(pattern, key)) keys.push_back(key);
         }
     }
 
@@ -69,7 +69,7 @@ struct Scan {
 
 }  // namespace
 
-void Commands::scan(Arguments arguments, Give give) {
+void Commands::scan(Arguments arguments, Session&, Give give) {
     const auto scan = std::make_shared<Scan>(Scan{.store = store_, .give = give});
     if (!parse(arguments[1], scan->bucket) || scan->bucket >= store_.buckets()) {
         return give(resp::error("ERR invalid cursor"));

@@ -11,21 +11,35 @@ namespace kv_store {
 
 namespace {
 
-constexpr std::size_t kMaxCommandsUnderWay = 64;
+// Enough to keep the drives busy for one client alone. Counted in arguments, since one MGET is as
+// many reads; one command is always started.
+constexpr std::size_t kMaxArgumentsUnderWay = 512;
 constexpr std::size_t kMaxCommandBytesUnderWay = kMaxCommandBytes;
 constexpr std::size_t kMaxUnsentBytes = 1 << 20;
 constexpr std::size_t kReceiveBytes = 64 << 10;
 
+// Web pages can have a browser send requests to a local port. Their lines must not be taken for
+// inline commands.
+bool is_http(const std::string& command) {
+    return strcasecmp(command.c_str(), "post") == 0 || strcasecmp(command.c_str(), "host:") == 0;
+}
+
 }  // namespace
 
 Connection::Connection(int fd, Commands& commands, std::function<void(Connection&)> changed)
-    : fd_(fd), commands_(commands), changed_(std::move(changed)) {}
+    : fd_(fd), commands_(commands), changed_(std::move(changed)) {
+    commands_.begin_session(session_);
+}
 
-Connection::~Connection() { close(fd_); }
+Connection::~Connection() {
+    commands_.end_session(session_);
+    close(fd_);
+}
 
-bool Connection::has_room() const {
-    return replies_.size() < kMaxCommandsUnderWay && command_bytes_ < kMaxCommandBytesUnderWay &&
-           out_.size() - sent_ < kMaxUnsentBytes;
+bool Connection::may_start() const {
+    return !stopped_ && !gone_ && arguments_ < kMaxArgumentsUnderWay &&
+           command_bytes_ < kMaxCommandBytesUnderWay &&
+           held_bytes_ + out_.size() - sent_ < kMaxUnsentBytes;
 }
 
 void Connection::receive() {
@@ -33,55 +47,74 @@ void Connection::receive() {
     const ssize_t got = recv(fd_, bytes, sizeof(bytes), MSG_DONTWAIT);
     if (got > 0) {
         parser_.feed({bytes, static_cast<std::size_t>(got)});
-    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+    } else if (got == 0) {
+        ended_ = true;
+    } else if (errno != EAGAIN && errno != EINTR) {
         gone_ = true;
     }
 }
 
 void Connection::advance() {
-    start_commands();
-    send_replies();
+    advancing_ = true;
+    do {
+        send_replies();
+    } while (start_commands());
+    advancing_ = false;
 }
 
-void Connection::start_commands() {
-    while (wants_to_read()) {
+bool Connection::start_commands() {
+    bool started = false;
+    while (may_start()) {
         auto command = parser_.next();
-        if (!command) {
-            auto reply = std::make_shared<Reply>();
-            reply->text = resp::error("ERR " + command.error());
-            reply->ready = true;
-            replies_.push_back(std::move(reply));
-            stopped_ = true;
-            return;
+        if (command && !*command) return started;
+        started = true;
+        if (command) {
+            start(std::move(**command));
+            continue;
         }
-        if (!*command) return;
-        start(std::move(**command));
+        replies_.push_back(std::make_shared<Reply>());
+        answer(*replies_.back(), resp::error("ERR " + command.error()));
+        stopped_ = true;
     }
+    return started;
 }
 
 void Connection::start(Command command) {
+    if (is_http(command.arguments[0])) return drop();
     auto reply = std::make_shared<Reply>();
+    reply->arguments = command.arguments.size();
     reply->command_bytes = command.bytes;
-    command_bytes_ += command.bytes;
+    arguments_ += reply->arguments;
+    command_bytes_ += reply->command_bytes;
     replies_.push_back(reply);
     if (strcasecmp(command.arguments[0].c_str(), "quit") == 0) {
-        reply->text = resp::simple("OK");
-        reply->ready = true;
+        answer(*reply, resp::simple("OK"));
         stopped_ = true;
         return;
     }
     // The client may go before its command is done.
-    commands_.run(std::move(command.arguments), [reply, self = weak_from_this()](std::string text) {
-        reply->text = std::move(text);
-        reply->ready = true;
-        if (const auto connection = self.lock()) connection->changed_(*connection);
-    });
+    commands_.run(std::move(command.arguments), session_,
+                  [reply, self = weak_from_this()](std::string text) {
+                      if (const auto connection = self.lock()) {
+                          connection->answer(*reply, std::move(text));
+                      }
+                  });
+}
+
+void Connection::answer(Reply& reply, std::string text) {
+    held_bytes_ += text.size();
+    reply.text = std::move(text);
+    reply.ready = true;
+    if (!std::exchange(advancing_, true)) changed_(*this);
 }
 
 void Connection::send_replies() {
     while (!replies_.empty() && replies_.front()->ready) {
-        out_ += replies_.front()->text;
-        command_bytes_ -= replies_.front()->command_bytes;
+        const Reply& reply = *replies_.front();
+        out_ += reply.text;
+        held_bytes_ -= reply.text.size();
+        arguments_ -= reply.arguments;
+        command_bytes_ -= reply.command_bytes;
         replies_.pop_front();
     }
     while (wants_to_write()) {
@@ -90,12 +123,16 @@ void Connection::send_replies() {
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0) {
             gone_ = gone_ || errno != EAGAIN;
-            return;
+            break;
         }
         sent_ += static_cast<std::size_t>(sent);
     }
-    out_.clear();
-    sent_ = 0;
+    // A client that always leaves some of it unread must not let it grow.
+    if (sent_ == out_.size() || sent_ > kMaxUnsentBytes) {
+        out_.erase(0, sent_);
+        sent_ = 0;
+        if (out_.empty() && out_.capacity() > kMaxUnsentBytes) out_ = {};
+    }
 }
 
 }  // namespace kv_store

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ namespace kv_store {
 using qlcshape::Errc;
 using qlcshape::Error;
 using qlcshape::Result;
+using qlcshape::Status;
 
 namespace {
 
@@ -41,12 +43,28 @@ Result<int> listen_on(int family, const Address& address, const std::string& whe
 
 bool someone_listens(const sockaddr_un& address) {
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return false;
-    const bool connected = connect(fd, generic(address), sizeof(address)) == 0;
-    const bool left_behind = !connected && errno == ECONNREFUSED;
+    if (fd < 0) return true;
+    const bool refused =
+        connect(fd, generic(address), sizeof(address)) != 0 && errno == ECONNREFUSED;
     close(fd);
-    if (left_behind) unlink(address.sun_path);
-    return connected;
+    return !refused;
+}
+
+// Removes a socket that a killed server left behind, and nothing else: connecting to a file that is
+// no socket is refused in the same way.
+Status make_way(const std::string& path, const sockaddr_un& address) {
+    struct stat found {};
+    if (lstat(path.c_str(), &found) != 0) return {};
+    if (!S_ISSOCK(found.st_mode)) {
+        return std::unexpected(
+            Error{Errc::exists, path + " is a file that is no socket; give another path"});
+    }
+    if (someone_listens(address)) {
+        return std::unexpected(
+            Error{Errc::exists, path + " is in use by another server; give another path"});
+    }
+    unlink(path.c_str());
+    return {};
 }
 
 }  // namespace
@@ -60,10 +78,7 @@ Result<int> listen_on_path(const std::string& path) {
                                               "\" has " + std::to_string(path.size())});
     }
     std::memcpy(address.sun_path, path.data(), path.size());
-    if (someone_listens(address)) {
-        return std::unexpected(
-            Error{Errc::exists, path + " is in use by another server; give another path"});
-    }
+    if (Status way = make_way(path, address); !way) return std::unexpected(way.error());
     return listen_on(AF_UNIX, address, path);
 }
 

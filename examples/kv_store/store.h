@@ -4,7 +4,7 @@
 //
 // Tasks of one bucket are done in the order they were submitted; those that came while its batch
 // was under way form the next one (batch.h). Buckets go on side by side. All calls are made from
-// one thread, which also calls run() after it submitted tasks and whenever event_fd() is readable.
+// one thread, which also calls run() while must_run(), and whenever event_fd() is readable.
 #pragma once
 
 #include <qlcshape/volume.h>
@@ -32,6 +32,8 @@ class Store {
     // Keys and values within the limits of layout.h. `task.done` is called from run().
     void submit(Task task);
     void run();
+    // Tasks were submitted since run(): nothing but run() starts them.
+    bool must_run() const { return !ready_.empty(); }
     int event_fd() const { return io_.event_fd(); }
     bool idle() const { return ready_.empty() && running_ == 0 && io_.idle(); }
 

@@ -107,7 +107,7 @@ for start in range(0, 200, 20):
 ask(s, command(b"DEL", b"pipe") + command(b"QUIT"), b":1\r\n+OK\r\n")
 assert s.recv(10) == b""
 
-for broken in (b"GET a\r\n", b"*0\r\n", b"*1\r\n:3\r\n", b"*1\r\n$99999999\r\n", b"*-1\r\n", b"*1\r\n$1\r\nabc",
+for broken in (b'GET "a\r\n', b"*x\r\n", b"*1\r\n:3\r\n", b"*1\r\n$99999999\r\n", b"*1\r\n$1\r\nabc",
                b"*99999\r\n", b"*11111111111111111111\r\n", b"*1\r\n$-1\r\n"):
     s = client()
     s.sendall(broken)

@@ -5,13 +5,16 @@
 #include "kv_store/bucket.h"
 #include "kv_store/resp.h"
 #include "kv_store/space.h"
+#include "kv_store/words.h"
 
 using namespace kv_store;
 
 TEST_CASE("kv resp: commands come whole however the bytes are cut") {
     const std::string wire =
         "*3\r\n$3\r\nSET\r\n$0\r\n\r\n$4\r\na\r\nb\r\n"
-        "*1\r\n$4\r\nPING\r\n";
+        "*0\r\n*-1\r\n\r\n  \n"  // no commands
+        "*1\r\n$4\r\nPING\r\n"
+        "get \"a\\x62\\n\" 'it\\'s'\tc\n";
     for (std::size_t cut = 0; cut <= wire.size(); ++cut) {
         RespParser parser;
         std::vector<Command> commands;
@@ -24,24 +27,74 @@ TEST_CASE("kv resp: commands come whole however the bytes are cut") {
                 commands.push_back(**command);
             }
         }
-        REQUIRE(commands.size() == 2);
+        REQUIRE(commands.size() == 3);
         CHECK(commands[0].arguments == std::vector<std::string>{"SET", "", "a\r\nb"});
         CHECK(commands[1].arguments == std::vector<std::string>{"PING"});
-        CHECK(commands[0].bytes + commands[1].bytes == wire.size());
+        CHECK(commands[2].arguments == std::vector<std::string>{"get", "ab\n", "it's", "c"});
+        CHECK(commands[0].bytes + commands[1].bytes + commands[2].bytes == wire.size() - 14);
     }
 }
 
 TEST_CASE("kv resp: what is no command is told") {
     for (const char* wire :
-         {"PING\r\n", "*0\r\n", "*-1\r\n", "*x\r\n", "*\r\n", "*4097\r\n", "*123456789012",
-          "*1\r\n*1\r\n", "*1\r\n$-1\r\n", "*1\r\n$4194305\r\n", "*1\r\n$99999999999\r\n",
-          "*1\r\n$1\r\nab\r\n", "*1\r\n$18446744073709551615\r\n"}) {
+         {"*x\r\n", "*\r\n", "*4097\r\n", "*12345678901234", "*1\r\n*1\r\n", "*1\r\n$-1\r\n",
+          "*1\r\n$4194305\r\n", "*1\r\n$99999999999\r\n", "*1\r\n$1\r\nab\r\n",
+          "*1\r\n$18446744073709551615\r\n", "*2\r\n$4194000\r\n", "get \"a\r\n", "get 'a'b\r\n"}) {
         RespParser parser;
         parser.feed(wire);
         INFO(wire);
+        if (std::string_view(wire).starts_with("*2")) {
+            parser.feed(std::string(4194000, 'x') + "\r\n$400\r\n");
+        }
         CHECK(!parser.next());
     }
+    RespParser parser;
+    parser.feed(std::string(kMaxInlineBytes - 1, 'x'));
+    REQUIRE(parser.next());
+    parser.feed("x");
+    CHECK(!parser.next());
     CHECK(resp::error("ERR two\r\nlines") == "-ERR two  lines\r\n");
+}
+
+TEST_CASE("kv words: patterns") {
+    for (const auto& [pattern, text] : std::vector<std::pair<std::string, std::string>>{
+             {"", ""},
+             {"*", ""},
+             {"**", "abc"},
+             {"a*c", "abbc"},
+             {"a*b*c", "abxbcxc"},
+             {"?", "x"},
+             {"h[ae]llo", "hallo"},
+             {"h[^e]llo", "hallo"},
+             {"h[a-c]llo", "hbllo"},
+             {"h[c-a]llo", "hbllo"},
+             {"[\\]]", "]"},
+             {"[a-]", "-"},
+             {"\\*", "*"},
+             {"a[b", "ab"},
+             {std::string("a*\0c", 4), std::string("ab\0c", 4)}}) {
+        INFO(pattern << " " << text);
+        CHECK(fits(pattern, text));
+    }
+    for (const auto& [pattern, text] :
+         std::vector<std::pair<std::string, std::string>>{{"", "a"},
+                                                          {"a", ""},
+                                                          {"?", ""},
+                                                          {"a*c", "ab"},
+                                                          {"a*b*c", "acb"},
+                                                          {"h[^e]llo", "hello"},
+                                                          {"h[a-c]llo", "hdllo"},
+                                                          {"\\*", "x"},
+                                                          {"ab", "abc"},
+                                                          {"[]", "x"},
+                                                          {"a", std::string("a\0b", 3)}}) {
+        INFO(pattern << " " << text);
+        CHECK(!fits(pattern, text));
+    }
+    // No pattern takes long.
+    std::string stars;
+    for (int i = 0; i < 300; ++i) stars += "*a";
+    CHECK(!fits(stars + "b", std::string(1024, 'a')));
 }
 
 TEST_CASE("kv space: next fit, aligned, and full") {
