@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
     add_volume(app, exit_code);
     add_status(app, exit_code);
     add_top(app, exit_code);
+    add_devices(app, exit_code);
     add_check(app, exit_code);
     add_bench(app, exit_code);
     add_serve(app, exit_code);

@@ -43,6 +43,10 @@ class Device {
 
     FlushLog& flushes() { return flushes_; }
 
+    // Of one opened to be inspected: whether somebody had it open for writing then.
+    bool held_elsewhere() const { return held_elsewhere_; }
+    void set_held_elsewhere(bool held) { held_elsewhere_ = held; }
+
     // Transfers that failed since it was opened, and the last one in words. Any thread.
     void count_failure(const Io& io);
     std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
@@ -56,6 +60,7 @@ class Device {
     Geometry geometry_;
     std::unique_ptr<ShapeGuard> guard_;
     FlushLog flushes_;
+    bool held_elsewhere_ = false;
     std::atomic<std::uint64_t> failures_{0};
     mutable std::mutex failure_mutex_;
     std::string last_failure_;
@@ -64,7 +69,7 @@ class Device {
 enum class Access {
     read_write,  // alone: a second opener gets Errc::busy
     read_only,   // excludes writers
-    inspect,     // reads beside a running engine; what it sees may be changing
+    inspect,     // reads alongside a running engine; what it sees may be changing
 };
 
 // Opens `path`: a regular file, a block device, or "memory:NAME", which lives as long as the

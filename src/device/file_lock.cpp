@@ -16,6 +16,9 @@ namespace qlcshape {
 namespace {
 
 constexpr int kDeadHolderTries = 500;
+// Who only looks at whether somebody has the file locks it for a moment.
+constexpr int kLiveHolderTries = 10;
+constexpr int kUnknownHolderTries = 100;
 constexpr useconds_t kDeadHolderNapUs = 10'000;
 
 // Who holds a flock on the file, by /proc/locks; 0 for one who has ended, or has just let go.
@@ -73,8 +76,9 @@ Status lock_file(int fd, const std::string& path, Access access) {
     if (access == Access::inspect) return {};
     const int kind = access == Access::read_write ? LOCK_EX : LOCK_SH;
     int failed = try_lock(fd, kind);
+    int alive = 0;
     for (int i = 0; failed != 0 && errno == EWOULDBLOCK && i < kDeadHolderTries; ++i) {
-        if (!is_gone(lock_holder(fd))) {
+        if (!is_gone(lock_holder(fd)) && ++alive == kLiveHolderTries) {
             errno = EWOULDBLOCK;
             break;
         }
@@ -88,6 +92,21 @@ Status lock_file(int fd, const std::string& path, Access access) {
     }
     return fail(Errc::busy, "{}: in use by {}; close it there first, or only inspect it", path,
                 describe_holder(lock_holder(fd)));
+}
+
+// A holder without a process may be one that has just been killed, or one of another container,
+// which /proc/locks does not show: the first lets go soon.
+bool is_locked_for_writing(int fd) {
+    for (int i = 0; i < kUnknownHolderTries; ++i) {
+        if (try_lock(fd, LOCK_SH) == 0) {
+            ::flock(fd, LOCK_UN);
+            return false;
+        }
+        const int holder = lock_holder(fd);
+        if (holder > 0) return !is_gone(holder);
+        ::usleep(kDeadHolderNapUs);
+    }
+    return true;
 }
 
 }  // namespace qlcshape

@@ -179,6 +179,16 @@ Result<Geometry> block_device_geometry(const Opened& opened, const std::string& 
     return geometry;
 }
 
+std::unique_ptr<Device> make_device(const std::string& path, const Geometry& geometry,
+                                    std::shared_ptr<const OpenFile> file, Access access,
+                                    bool block_device) {
+    const int fd = file->fd;
+    auto device = std::make_unique<FileDevice>(path, geometry, std::move(file),
+                                               access == Access::read_write, block_device);
+    device->set_held_elsewhere(access == Access::inspect && is_locked_for_writing(fd));
+    return device;
+}
+
 Result<std::unique_ptr<Device>> open_block_device(const std::string& path, std::uint64_t size_bytes,
                                                   Access access) {
     const Result<Opened> opened = open_existing(path, access, true);
@@ -191,8 +201,7 @@ Result<std::unique_ptr<Device>> open_block_device(const std::string& path, std::
         return fail(Errc::invalid_argument, "{}: has {} bytes, where {} are wanted", path,
                     geometry->capacity_bytes, needed);
     }
-    return std::make_unique<FileDevice>(path, *geometry, opened->file, access == Access::read_write,
-                                        true);
+    return make_device(path, *geometry, opened->file, access, true);
 }
 
 Result<std::unique_ptr<Device>> open_regular_file(const std::string& path, Opened opened,
@@ -204,8 +213,7 @@ Result<std::unique_ptr<Device>> open_regular_file(const std::string& path, Opene
     leave_direct_if_refused(opened);
     Geometry geometry;
     geometry.capacity_bytes = round_down(*size, kBlockBytes);
-    return std::make_unique<FileDevice>(path, geometry, std::move(opened.file),
-                                        access == Access::read_write, false);
+    return make_device(path, geometry, std::move(opened.file), access, false);
 }
 
 Result<std::unique_ptr<Device>> open_new_file(const std::string& path, std::uint64_t size_bytes) {

@@ -176,7 +176,9 @@ Result<std::unique_ptr<Device>> open_memory_device(const std::string& path,
     geometry.capacity_bytes = medium.bytes;
     geometry.atomic_write_bytes = kBlockBytes;
     geometry.volatile_cache = false;
-    return std::make_unique<MemoryDevice>(path, geometry, found->second, access);
+    auto device = std::make_unique<MemoryDevice>(path, geometry, found->second, access);
+    device->set_held_elsewhere(access == Access::inspect && medium.writers > 0);
+    return device;
 }
 
 // Whoever has it open keeps what it holds until it is closed.

@@ -300,6 +300,18 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     return d;
 }
 
+std::vector<Result<SeenSuperblock>> see_superblocks(
+    const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
+    std::vector<Result<SeenSuperblock>> seen;
+    for (auto& found : find_all(devices, queue)) {
+        if (found)
+            seen.push_back(SeenSuperblock{std::move(found->superblock), found->device});
+        else
+            seen.push_back(fail(found.error()));
+    }
+    return seen;
+}
+
 ArrayContext context_of(const Discovery& discovery) {
     const Superblock& s = discovery.superblock;
     ArrayContext array;

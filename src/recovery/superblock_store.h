@@ -38,6 +38,15 @@ struct Discovery {
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
                            IoQueue& queue);
 
+// Of each device its newest whole superblock, and which member it says that it is. Judges nothing:
+// for a look at arrays that may be damaged or open elsewhere.
+struct SeenSuperblock {
+    Superblock superblock;
+    Uuid device;
+};
+std::vector<Result<SeenSuperblock>> see_superblocks(
+    const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
+
 // The array as the newest superblock tells of it. The devices stay the discovery's.
 ArrayContext context_of(const Discovery& discovery);
 

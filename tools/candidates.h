@@ -1,0 +1,22 @@
+// Which devices `devices` looks at.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "qlcshape/error.h"
+
+namespace qlcshape::tools {
+
+struct Candidate {
+    std::string path;
+    bool block_device = false;
+    bool named = false;  // by the user; of a folder's files those of no array are nobody's business
+};
+
+// Paths: files and block devices, and folders, whose entries are taken. None: the block devices of
+// /proc/partitions, and the files of the current folder. Each device once, under the first of its
+// names. Errors: not_found, invalid_argument (neither a file, a block device nor a folder).
+Result<std::vector<Candidate>> find_candidates(const std::vector<std::string>& paths);
+
+}  // namespace qlcshape::tools

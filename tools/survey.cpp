@@ -1,0 +1,177 @@
+#include "tools/survey.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "device/device.h"
+#include "recovery/superblock_store.h"
+
+namespace qlcshape::tools {
+
+namespace {
+
+// Somebody who has the array open appends superblocks while we go from drive to drive.
+constexpr int kLooks = 3;
+
+struct Opened {
+    Candidate candidate;
+    std::unique_ptr<Device> device;
+    Result<SeenSuperblock> seen = std::unexpected(Error{});
+};
+
+SurveyedDevice device_of(const Opened& opened, std::string why = "") {
+    return {opened.candidate, opened.device->geometry().capacity_bytes, std::move(why)};
+}
+
+// Superblocks of those devices, read again.
+void see(std::vector<Opened*> devices) {
+    IoQueue queue;
+    std::vector<std::unique_ptr<Device>> list;
+    for (Opened* o : devices) list.push_back(std::move(o->device));
+    auto seen = see_superblocks(list, queue);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        devices[i]->device = std::move(list[i]);
+        devices[i]->seen = std::move(seen[i]);
+    }
+}
+
+std::vector<Opened> open_all(const std::vector<Candidate>& candidates, Survey& result) {
+    std::vector<Opened> opened;
+    for (const Candidate& candidate : candidates) {
+        auto device = open_device(candidate.path, 0, Access::inspect, false);
+        const bool small = !device && device.error().code == Errc::invalid_argument;
+        if (device) {
+            opened.push_back({candidate, std::move(*device)});
+            see({&opened.back()});
+        } else if (small && (candidate.named || candidate.block_device)) {
+            result.foreign.push_back({candidate, 0, ""});
+        } else if (!small) {
+            result.unreadable.push_back({candidate, 0, device.error().message});
+        }
+    }
+    return opened;
+}
+
+std::map<Uuid, std::vector<Opened*>> by_array(std::vector<Opened>& opened) {
+    std::map<Uuid, std::vector<Opened*>> arrays;
+    for (Opened& o : opened) {
+        if (o.seen) arrays[o.seen->superblock.array].push_back(&o);
+    }
+    return arrays;
+}
+
+// A drive whose first block is damaged has superblocks where the other drives of its array say.
+void find_by_others(std::vector<Opened>& opened) {
+    for (const auto& [array, members] : by_array(opened)) {
+        std::vector<Opened*> devices{members.front()};
+        for (Opened& o : opened) {
+            if (!o.seen) devices.push_back(&o);
+        }
+        if (devices.size() > 1) see(std::move(devices));
+    }
+}
+
+bool is_older(const Superblock& newest, const Opened& opened, const MemberRecord& record,
+              std::uint64_t on_scm) {
+    const std::uint64_t generation = opened.seen->superblock.generation;
+    // Each superblock is durable on the QLC drives before it is written to the scm drives.
+    return generation < newest.complete_generation ||
+           (record.role == DeviceRole::qlc && generation < on_scm);
+}
+
+SurveyedArray sort_members(const std::vector<Opened*>& devices) {
+    SurveyedArray array;
+    const auto generation = [](const Opened* o) { return o->seen->superblock.generation; };
+    array.superblock = (*std::ranges::max_element(devices, {}, generation))->seen->superblock;
+    for (const MemberRecord& record : array.superblock.members)
+        array.members.emplace_back().record = record;
+    std::ranges::sort(array.members, {}, [](const SurveyedMember& m) {
+        return std::pair(m.record.role, m.record.index);
+    });
+    std::uint64_t on_scm = 0;
+    for (const Opened* o : devices) {
+        array.held |= o->device->held_elsewhere();
+        if (generation(o) != array.superblock.generation) array.superblock.state = ArrayState::open;
+        const auto& members = array.superblock.members;
+        const auto record = std::ranges::find(members, o->seen->device, &MemberRecord::uuid);
+        if (record != members.end() && record->role == DeviceRole::scm)
+            on_scm = std::max(on_scm, generation(o));
+    }
+    for (const Opened* o : devices) {
+        const auto member = std::ranges::find_if(array.members, [&](const SurveyedMember& m) {
+            return m.record.uuid == o->seen->device;
+        });
+        if (member == array.members.end()) {
+            array.left.push_back(device_of(*o));
+            continue;
+        }
+        member->devices.push_back(device_of(*o));
+        member->older |= is_older(array.superblock, *o, member->record, on_scm);
+    }
+    return array;
+}
+
+SurveyedArray survey_array(const std::vector<Opened*>& devices) {
+    for (int looks = 1;; ++looks) {
+        SurveyedArray array = sort_members(devices);
+        const bool older = std::ranges::any_of(array.members, &SurveyedMember::older);
+        if (!array.held || !older || looks == kLooks) return array;
+        see(devices);
+        if (std::ranges::any_of(devices, [](const Opened* o) { return !o->seen; })) return array;
+    }
+}
+
+}  // namespace
+
+std::string SurveyedArray::state() const {
+    if (held) return "open";
+    return superblock.state == ArrayState::clean ? "clean" : "crashed";
+}
+
+std::string SurveyedArray::problem() const {
+    std::string lost;
+    std::uint32_t qlc = 0;
+    std::uint32_t scm = 0;
+    for (const SurveyedMember& m : members) {
+        if (m.usable()) continue;
+        if (m.devices.size() > 1) {
+            return fmt::format("{} drive {} is there twice, so the array can't be opened with both",
+                               to_string(m.record.role), m.record.index);
+        }
+        ++(m.record.role == DeviceRole::qlc ? qlc : scm);
+        lost +=
+            fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ", to_string(m.record.role),
+                        m.record.index, m.devices.empty() ? "missing" : "older than the others");
+    }
+    if (lost.empty()) return "";
+    if (scm > 0) return lost + ": it can't be opened, since every scm drive is needed";
+    if (qlc > 2) return lost + ": it can't be opened, since no more than two qlc drives may be";
+    return lost + ": degraded, it opens read-only";
+}
+
+Survey survey(const std::vector<Candidate>& candidates) {
+    Survey result;
+    std::vector<Opened> opened = open_all(candidates, result);
+    find_by_others(opened);
+    for (const Opened& o : opened) {
+        if (o.seen) continue;
+        const Error& error = o.seen.error();
+        if (error.code == Errc::io_error) {
+            result.unreadable.push_back(device_of(o, error.message));
+        } else if (error.code != Errc::foreign_device) {
+            result.damaged.push_back(device_of(o, error.message));
+        } else if (o.candidate.named || o.candidate.block_device) {
+            result.foreign.push_back(device_of(o));
+        }
+    }
+    for (const auto& [uuid, devices] : by_array(opened))
+        result.arrays.push_back(survey_array(devices));
+    return result;
+}
+
+}  // namespace qlcshape::tools
