@@ -99,6 +99,7 @@ Status Core::bring_up() {
                         read_only_,
                         around_.counted_pages,
                         around_.kept_findings,
+                        around_.version_gap,
                         *bands_,
                         keeper,
                         *gate_,
@@ -189,9 +190,7 @@ void Core::make_workers(LoadedBands loaded) {
             }
             workers_.push_back(std::move(worker));
         }
-        bands_->set_alarm([this] {
-            for (auto& w : workers_) w->wake();
-        });
+        bands_->set_alarm([this] { wake_workers(); });
     }
     requests_ =
         std::make_unique<RequestTable>(array_, std::move(shards), kMaxRequests, around_.clock);
@@ -282,7 +281,7 @@ Status Core::write_superblock() {
     const Status written = append_superblock(superblock_, members_, *control_);
     if (written) return {};
     gate_->fail();
-    for (auto& w : workers_) w->wake();
+    wake_workers();
     return written;
 }
 
@@ -332,14 +331,22 @@ const char* Core::cause() const {
                : "after a drive failed";
 }
 
-void Core::begin_phase(Phase phase) {
-    phase_.store(static_cast<int>(phase), std::memory_order_release);
-    for (auto& w : workers_) w->wake();
+bool Core::advance_close() {
+    stopped_ = true;
+    const Phase now = phase();
+    const bool reached =
+        now == Phase::running
+            ? requests_in_flight() == 0
+            : std::ranges::all_of(workers_, [&](const auto& w) { return w->reached() >= now; });
+    if (!reached) return false;
+    if (now == Phase::flushing) return true;
+    phase_.store(static_cast<int>(now) + 1, std::memory_order_release);
+    wake_workers();
+    return false;
 }
 
-bool Core::reached(Phase phase) const {
-    return std::all_of(workers_.begin(), workers_.end(),
-                       [&](const auto& w) { return w->reached() >= phase; });
+void Core::wake_workers() {
+    for (auto& w : workers_) w->wake();
 }
 
 Status Core::finish_close() {

@@ -42,6 +42,8 @@ struct Surroundings {
     std::uint64_t counted_pages = 65536;
     // What segments say that recovery keeps at once: with more it makes several passes.
     std::uint64_t kept_findings = kTableBuildBytes / sizeof(Finding);
+    // Versions that a recovery passes over, above all that it saw.
+    std::uint64_t version_gap = kVersionGap;
 };
 
 // Of a volume, or the end of one, to which there is a handle: refused is `busy`.
@@ -73,17 +75,18 @@ class Core {
     const char* cause() const;
     std::uint32_t requests_in_flight() const { return requests_->in_flight(); }
 
-    // --- closing: stop_requests(), then each phase after all workers reached the one before, then
-    // finish_close() when no thread runs a worker any more ---
-    void stop_requests() { stopped_ = true; }
-    void begin_phase(Phase phase);
-    bool reached(Phase phase) const;
+    // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
+    // worker any more ---
+    // Takes no more requests, waits for those in flight, and begins each phase when all workers
+    // have reached the one before. Never waits; true when they have reached the last one.
+    bool advance_close();
+    void wake_workers();
     Status finish_close();
 
     // --- volumes ---
     Status create_volume(const std::string& name, std::uint64_t bytes);
     // From here on the volume is gone, through any crash, but for its space. When none of its
-    // requests is in flight any more trim it, then forget it.
+    // requests is in flight any more trim it, then forget it: VolumeChange does.
     struct Deletion {
         std::shared_ptr<VolumeState> refused;   // null after the array was opened anew
         std::shared_ptr<VolumeState> trimming;  // the same blocks, for the trim
@@ -93,8 +96,8 @@ class Core {
     std::vector<Deletion> unfinished_deletions();
     Status forget_volume(const Uuid& uuid);
     // Begins a change of size. When the volume has drained, trim what was cut off, from `bytes` to
-    // `from`, by way of `trimming`; when that is idle finish with its outcome. A crash in between
-    // leaves the old size, and zeroes in some of what was to go.
+    // `from`, by way of `trimming`; when that is idle finish with its outcome: VolumeChange does. A
+    // crash in between leaves the old size, and zeroes in some of what was to go.
     struct Resize {
         std::shared_ptr<VolumeState> volume;
         std::uint64_t from = 0, bytes = 0;

@@ -11,6 +11,7 @@
 #include "engine/format_array.h"
 #include "engine/holder.h"
 #include "engine/report.h"
+#include "engine/volume_change.h"
 #include "recovery/check.h"
 #include "recovery/snapshot_store.h"
 
@@ -144,14 +145,9 @@ Status Engine::Impl::close() {
     reclaimer_.reset();
     monitor_.reset();
     const std::string name = core_->stats().array_name;
-    core_->stop_requests();
-    while (core_->requests_in_flight() != 0) nap();
-    for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
-        core_->begin_phase(phase);
-        while (!core_->reached(phase)) nap();
-    }
+    while (!core_->advance_close()) nap();
     stop_ = true;
-    core_->begin_phase(Phase::flushing);  // wakes them
+    core_->wake_workers();
     for (std::thread& thread : threads_) thread.join();
     close_status_ = core_->finish_close();
     core_.reset();
@@ -206,14 +202,9 @@ Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes,
         resize = core_->begin_resize(name, bytes, loss);
     }
     if (!resize) return fail(resize.error());
-    while (!resize->volume->drained()) nap();
-    Status trimmed;
-    if (bytes < resize->from) {
-        trimmed = submit_and_wait(*core_, *resize->trimming, Op::trim, bytes, resize->from - bytes,
-                                  nullptr);
-        while (!resize->trimming->idle()) nap();
-    }
-    QS_TRY(core_->finish_resize(*resize, trimmed));
+    VolumeChange change(*core_, *resize);
+    while (!change.step()) nap();
+    QS_TRY(change.outcome());
     log(options_, LogLevel::info, "volume {}: resized from {} to {} bytes", name, resize->from,
         bytes);
     return {};

@@ -1,18 +1,13 @@
 #include "engine/reclaimer.h"
 
-#include <algorithm>
+#include <pthread.h>
+
 #include <chrono>
 
-#include "engine/engine_impl.h"
+#include "engine/monitor.h"
+#include "engine/volume_change.h"
 
 namespace qlcshape {
-
-namespace {
-
-// Trimmed at once: so much lies between two looks at whether to stop.
-constexpr std::uint64_t kStepBytes = 16 * GiB;
-
-}  // namespace
 
 Reclaimer::~Reclaimer() {
     stop();
@@ -66,17 +61,12 @@ void Reclaimer::run() {
 }
 
 Status Reclaimer::reclaim(const Core::Deletion& deletion) {
-    VolumeState& volume = *deletion.trimming;
-    while (deletion.refused != nullptr && !deletion.refused->idle()) {
-        if (stop_) return {};
+    VolumeChange change(core_, deletion);
+    while (change.in_flight() || !stop_) {
+        if (change.step()) return change.outcome();
         std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
-    for (std::uint64_t at = 0; at < volume.bytes(); at += kStepBytes) {
-        if (stop_) return {};
-        const std::uint64_t bytes = std::min(kStepBytes, volume.bytes() - at);
-        QS_TRY(submit_and_wait(core_, volume, Op::trim, at, bytes, nullptr));
-    }
-    return core_.forget_volume(volume.uuid);
+    return {};
 }
 
 }  // namespace qlcshape

@@ -15,10 +15,6 @@ namespace qlcshape {
 
 namespace {
 
-// More versions than can be in flight at a crash: versions that only a discarded segment held are
-// not given out again.
-constexpr std::uint64_t kVersionGap = 1 << 20;
-
 class Recovery {
   public:
     explicit Recovery(RecoveryInput& in)
@@ -72,7 +68,8 @@ class Recovery {
   private:
     std::uint64_t next_version() const {
         const std::uint64_t snapshot = in_.snapshot ? in_.snapshot->next_version : 0;
-        return kVersionGap + std::max({begun_with_, snapshot, max_version_, tps_.max_version});
+        const std::uint64_t seen = std::max(max_version_, tps_.max_version);
+        return in_.version_gap + std::max({begun_with_, snapshot, seen + 1});
     }
     // Also above what the snapshot takes for old: it may be durable where the record of a band
     // opened before it is not.

@@ -27,6 +27,10 @@
 
 namespace qlcshape {
 
+// More versions than can be in flight at a crash: versions that only a discarded segment held are
+// not given out again.
+inline constexpr std::uint64_t kVersionGap = 1 << 20;
+
 struct RecoveryReport {
     std::string kind;  // "clean", "snapshot", "full"
     std::uint64_t segments_scanned = 0;
@@ -57,7 +61,8 @@ struct RecoveryInput {
     // A table of up to this many pages is brought up to date and counted at once.
     std::uint64_t counted_pages = 0;
     std::uint64_t kept_findings = 0;  // at once, of what came after the snapshot
-    BandTable& bands;                 // empty; restored here
+    std::uint64_t version_gap = kVersionGap;
+    BandTable& bands;  // empty; restored here
     BandKeeper& keeper;
     SpaceGate& gate;
     IoQueue& queue;

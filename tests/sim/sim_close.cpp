@@ -40,25 +40,19 @@ void History::forget_opening() {
     result_.commit_retries += after.errors.commit_retries - before_.errors.commit_retries;
     for (const auto& v : volumes_) v->state.reset();
     core_.reset();
+    changes_.clear();
+    gone_.clear();
     for (SimOp& op : ops_) op.busy = false;
 }
 
 void History::close_clean() {
     if (rng_.chance(1, 4)) plan_cut(200, PersistencePoint::tps_write, kLastPoint);
-    auto settle = [&](auto&& condition, const char* what) {
-        for (std::uint64_t i = 0; !condition(); ++i) {
-            poll_something();
-            if (world_.dead()) return false;
-            if (i > 5000000) return violate(fmt::format("closing hangs: {}", what));
-        }
-        return true;
-    };
-    core_->stop_requests();
-    if (!settle([&] { return core_->requests_in_flight() == 0; }, "requests in flight"))
+    for (std::uint64_t i = 0; !core_->advance_close(); ++i) {
+        poll_something();
+        if (world_.dead()) return crash();
+        if (i <= 20000000) continue;
+        violate(fmt::format("closing hangs in phase {}", static_cast<int>(core_->phase())));
         return crash();
-    for (const Phase phase : {Phase::draining, Phase::erasing, Phase::flushing}) {
-        core_->begin_phase(phase);
-        if (!settle([&] { return core_->reached(phase); }, "a phase")) return crash();
     }
     may_be_clean_ = true;
     const Status closed = core_->finish_close();

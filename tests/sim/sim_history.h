@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "damage.h"
-#include "engine/core.h"
+#include "engine/volume_change.h"
 #include "oracle.h"
 #include "sim_run.h"
 #include "sim_sequence.h"
@@ -107,7 +107,7 @@ class History {
     void delete_volume();
     void resize_volume();
     bool finish_deletion(const Core::Deletion& deletion);
-    Status trim_and_wait(VolumeState& state, std::uint64_t from_bytes);
+    Status finish_change(std::unique_ptr<VolumeChange> change, const char* what);
     void choose_load();
     void load(bool to_be_cut);
     void fill();
@@ -147,6 +147,7 @@ class History {
     std::uint32_t max_shards_ = 1;
     std::uint64_t counted_pages_ = 0;
     std::uint64_t kept_findings_ = 0;
+    std::uint64_t version_gap_ = 0;
     std::vector<Media*> media_;
     std::set<std::size_t> weak_qlc_;
     std::set<std::size_t> lost_;
@@ -154,6 +155,8 @@ class History {
     std::unique_ptr<Core> core_;
     std::vector<std::unique_ptr<SimVolume>> volumes_;
     std::uint64_t volumes_named_ = 0;
+    std::vector<std::unique_ptr<SimVolume>> gone_;        // deleted in this opening
+    std::vector<std::unique_ptr<VolumeChange>> changes_;  // of this opening
     RunResult result_;
     Stats before_;
     std::uint64_t stamp_ = 0;

@@ -43,36 +43,36 @@ void History::delete_volume() {
         if (!may_stop()) violate("begin_delete: " + deletion.error().message);
         return;
     }
-    // Whatever happens now, it must not come back.
-    const auto gone = std::move(volumes_[which]);
+    // Whatever happens now, it must not come back. Its requests may still be in flight.
+    gone_.push_back(std::move(volumes_[which]));
     volumes_.erase(volumes_.begin() + static_cast<std::ptrdiff_t>(which));
-    while (!deletion->refused->idle()) poll_something();
     if (rng_.chance(1, 4)) return;  // an engine that is closed or cut before its trim
-    if (finish_deletion(*deletion)) ++result_.volumes_deleted;
+    const SimVolume& gone = *gone_.back();
+    if (!finish_deletion(*deletion)) return;
+    ++result_.volumes_deleted;
+    for (const SimOp& op : ops_) {
+        if (op.busy && op.volume == &gone)
+            violate("the space of a deleted volume is back before its requests have ended");
+    }
 }
 
 bool History::finish_deletion(const Core::Deletion& deletion) {
-    const Status trimmed = trim_and_wait(*deletion.trimming, 0);
-    if (!trimmed || world_.dead()) return false;
-    const Status forgotten = core_->forget_volume(deletion.trimming->uuid);
-    if (!forgotten && !may_stop()) violate("forget_volume: " + forgotten.error().message);
-    return forgotten.has_value();
+    return finish_change(std::make_unique<VolumeChange>(*core_, deletion), "a deletion")
+        .has_value();
 }
 
-// Trims the rest of a volume.
-Status History::trim_and_wait(VolumeState& state, std::uint64_t from_bytes) {
-    bool finished = false;
-    Status outcome;
-    Request request{Op::trim, from_bytes, state.bytes() - from_bytes, nullptr, [&](Status status) {
-                        outcome = std::move(status);
-                        finished = true;
-                    }};
-    const Status taken = core_->submit(state, std::move(request));
-    if (!taken) violate("trim of what is to go: " + taken.error().message);
-    if (!taken) return taken;
-    for (std::uint64_t i = 0; !finished && i <= 20000000; ++i) poll_something();
-    if (!finished) violate("a trim of what is to go never ends");
-    if (!outcome && !may_stop()) violate("trim of what is to go: " + outcome.error().message);
+// Polls until it is over: an error, once the power is gone. Until then requests use it.
+Status History::finish_change(std::unique_ptr<VolumeChange> change, const char* what) {
+    changes_.push_back(std::move(change));
+    VolumeChange& under_way = *changes_.back();
+    for (std::uint64_t i = 0; !under_way.step(); ++i) {
+        poll_something();
+        if (i <= 20000000) continue;
+        violate(fmt::format("{} never ends", what));
+        return fail(Errc::io_error, "{} never ends", what);
+    }
+    const Status& outcome = under_way.outcome();
+    if (!outcome && !may_stop()) violate(fmt::format("{}: {}", what, outcome.error().message));
     return outcome;
 }
 
@@ -91,20 +91,21 @@ void History::resize_volume() {
         if (!may_stop()) violate("begin_resize: " + resize.error().message);
         return;
     }
-    while (!resize->volume->drained()) poll_something();
-    Status trimmed;
-    if (after < before) {
-        const std::uint32_t id =
-            v.oracle.begin(0, v.maybe_sectors, v.sectors - v.maybe_sectors, false);
-        trimmed = trim_and_wait(*resize->trimming, v.maybe_sectors * kSectorBytes);
-        if (world_.dead()) return;
-        trimmed ? v.oracle.acked(id) : v.oracle.failed(id);
+    // What is cut off reads as zeroes once the volume grows again.
+    std::uint32_t trim = 0;
+    if (after < before)
+        trim = v.oracle.begin(0, v.maybe_sectors, v.sectors - v.maybe_sectors, false);
+    std::vector<const SimOp*> before_change;
+    for (const SimOp& op : ops_) {
+        if (op.busy && op.volume == &v) before_change.push_back(&op);
     }
-    while (!resize->trimming->idle()) poll_something();
-    const Status done = core_->finish_resize(*resize, trimmed);
+    const Status done = finish_change(std::make_unique<VolumeChange>(*core_, *resize), "a resize");
+    if (world_.dead()) return;
+    if (std::ranges::any_of(before_change, [](const SimOp* op) { return op->busy; }))
+        violate("a volume has its new size before requests to the old one have ended");
+    if (after < before) done ? v.oracle.acked(trim) : v.oracle.failed(trim);
     if (!done) {
         v.state = nullptr;
-        if (!may_stop()) violate("finish_resize: " + done.error().message);
         return;
     }
     ++result_.volumes_resized;

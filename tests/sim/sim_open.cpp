@@ -52,7 +52,8 @@ Result<std::unique_ptr<Core>> History::try_open() {
                         },
                         1 + rng_.below(40),
                         counted_pages_,
-                        kept_findings_};
+                        kept_findings_,
+                        version_gap_};
     return Core::open(options_, devices(), "", std::move(around));
 }
 

@@ -11,6 +11,7 @@ History::History(std::uint64_t seed, Profile profile)
     : world_(seed, profile), rng_(world_.random()) {
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
+    version_gap_ = seed % 3;  // so small that versions which come again are seen
     here_ = std::make_unique<IoQueue>();
     here_->set_idle([this] { poll_something(); });
     profile == Profile::sequences ? shape_for_sequences() : shape();

@@ -1,0 +1,44 @@
+// The rest of a change of a volume, after the core has begun it: waits for the requests that may
+// have met the volume as it was, trims what it loses, and makes the change final.
+//
+// step() never waits for a request, so that the engine's threads and a simulator run the same code.
+// One thread at a time.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "engine/core.h"
+
+namespace qlcshape {
+
+class VolumeChange {
+  public:
+    // `core` must outlive it.
+    VolumeChange(Core& core, const Core::Deletion& deletion);
+    VolumeChange(Core& core, const Core::Resize& resize);
+
+    // Does what can be done now; may write superblocks. True when the change is over.
+    bool step();
+    // A request that it made is under way: it must not go now.
+    bool in_flight() const { return pending_.load(std::memory_order_acquire); }
+    // When it is over.
+    const Status& outcome() const { return outcome_; }
+
+  private:
+    void trim_next();
+
+    Core& core_;
+    std::function<bool()> drained_;
+    std::function<Status(const Status& trimmed)> finish_;
+    const std::shared_ptr<VolumeState> trimming_;
+    std::uint64_t at_;  // trimmed up to here
+    const std::uint64_t end_;
+    Status trimmed_;
+    std::atomic<bool> pending_{false};
+    bool over_ = false;
+    Status outcome_;
+};
+
+}  // namespace qlcshape

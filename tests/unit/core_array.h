@@ -1,0 +1,157 @@
+// An open array on one thread, over drives in memory that a test can fail or cut off transfer by
+// transfer. Drives outlive openings; nothing moves but by poll().
+#pragma once
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core.h"
+#include "engine/format_array.h"
+
+namespace qlcshape {
+
+using Bytes = std::vector<std::byte>;
+
+// What all drives have in common: the power.
+struct Power {
+    std::function<bool(const Io&)> cut_before;  // this transfer
+    std::function<bool(const Io&)> fails;       // this transfer, without a cut
+    bool on = true;
+};
+
+// A drive whose bytes outlive it.
+class CoreDrive final : public Device {
+  public:
+    CoreDrive(const std::string& name, Bytes& bytes, Power& power)
+        : Device(name, Geometry{bytes.size(), 4096, 4096, 0, 512, true}),
+          bytes_(bytes),
+          power_(power) {}
+    void start(Io& io, IoQueue& queue) override {
+        if (power_.cut_before && power_.cut_before(io)) power_.on = false;
+        if (!power_.on) return queue.complete(io, ENODEV);
+        if (power_.fails && power_.fails(io)) return queue.complete(io, EIO);
+        std::byte* at = bytes_.data() + io.offset;
+        if (io.kind == IoKind::read) std::memcpy(io.data, at, io.bytes);
+        if (io.kind == IoKind::write) {
+            io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
+                std::memcpy(at, data, bytes);
+                at += bytes;
+            });
+        }
+        if (io.kind == IoKind::discard) std::memset(at, 0, io.bytes);
+        queue.complete(io, 0);
+    }
+
+  private:
+    Bytes& bytes_;
+    Power& power_;
+};
+
+class SteppingClock final : public Clock {
+  public:
+    std::uint64_t now_ns() override { return now_ += 1000; }
+
+  private:
+    std::uint64_t now_ = 0;
+};
+
+struct CoreArray {
+    Options options;
+    std::vector<Bytes> media;
+    Power power;
+    SteppingClock clock;
+    Random random{1};
+    std::uint64_t version_gap = kVersionGap;
+    std::unique_ptr<Core> core;
+
+    CoreArray() {
+        options.name = "core";
+        options.data_strips = 2;
+        options.strip_bytes = 64 * KiB;
+        options.band_bytes = 512 * KiB;
+        options.shards = options.gc_threads = 1;
+        options.pmt_cache_bytes = MiB;
+        for (int i = 0; i < 6; ++i) {
+            const bool qlc = i < 4;
+            media.emplace_back(qlc ? 20 * MiB : 16 * MiB);
+            options.devices.push_back(
+                {qlc ? Role::qlc : Role::scm, (qlc ? "qlc" : "scm") + std::to_string(i), 0});
+        }
+        auto list = drives();
+        IoQueue queue;
+        const Status made = format_array(options, list, false, random, queue);
+        if (!made) FAIL(made.error().message);
+    }
+    std::vector<std::unique_ptr<Device>> drives() {
+        std::vector<std::unique_ptr<Device>> list;
+        for (std::size_t i = 0; i < media.size(); ++i)
+            list.push_back(std::make_unique<CoreDrive>(options.devices[i].path, media[i], power));
+        return list;
+    }
+    Status open() {
+        power.on = true;
+        auto opened = Core::open(
+            options, drives(), "",
+            {clock, random,
+             [](std::vector<std::span<std::byte>>) { return std::make_unique<IoQueue>(); },
+             [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+                 for (std::uint32_t i = 0; i < parts; ++i) job(i);
+             },
+             0, 65536, kTableBuildBytes / sizeof(Finding), version_gap});
+        if (!opened) return fail(opened.error());
+        core = std::move(*opened);
+        return {};
+    }
+    void poll() {
+        for (const auto& w : core->workers()) w->poll(core->phase());
+    }
+    void cut() {
+        power.on = false;
+        for (int i = 0; i < 1000; ++i) poll();
+        core.reset();
+    }
+    // The next opening builds the table from headers. To be called while it is open.
+    void cut_without_snapshots() {
+        const ArrayLayout l = core->layout();
+        cut();
+        for (std::size_t i = l.p.qlc_count; i < media.size(); ++i)
+            std::memset(media[i].data() + l.snapshot_offset, 0, 2 * l.snapshot_bytes);
+    }
+    // On the volume v.
+    Status request(Op op, std::byte* data, std::uint64_t bytes = kBlockBytes,
+                   std::uint64_t offset = 0) {
+        bool done = false;
+        Status outcome;
+        auto volume = core->volume("v");
+        REQUIRE(volume);
+        Request r{op, offset, bytes, data, [&](Status status) {
+                      outcome = std::move(status);
+                      done = true;
+                  }};
+        REQUIRE(core->submit(**volume, std::move(r)));
+        while (!done) poll();
+        return outcome;
+    }
+    // In the first block of a new volume.
+    void open_and_write_sevens() {
+        REQUIRE(open());
+        REQUIRE(core->create_volume("v", MiB));
+        Buffer block(kBlockBytes);
+        std::memset(block.data(), 7, block.size());
+        REQUIRE(request(Op::write, block.data()));
+    }
+    void check_sevens() {
+        Buffer block(kBlockBytes);
+        std::memset(block.data(), 0, block.size());
+        REQUIRE(request(Op::read, block.data()));
+        CHECK(block.data()[0] == std::byte{7});
+        CHECK(block.data()[kBlockBytes - 1] == std::byte{7});
+    }
+};
+
+}  // namespace qlcshape
