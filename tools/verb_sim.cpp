@@ -44,7 +44,7 @@ Result<Campaign> plan(const SimArguments& arguments) {
     campaign.cycles = arguments.cycles;
     if (!profile_of(arguments.profile, campaign.profile)) {
         return fail(Errc::invalid_argument,
-                    "--profile {}: it is one of cuts, media, drives, all, loop, sequences",
+                    "--profile {}: it is one of cuts, media, drives, older, all, loop, sequences",
                     arguments.profile);
     }
     unsigned long long first = 0, last = 0;
@@ -164,6 +164,8 @@ class Run {
         line("deaths of the process alone", s.kills);
         line("  longest row of those", s.longest_row);
         line("opens with drives missing", s.degraded_opens);
+        line("opens with older members, refused", s.older_refused);
+        line("opens with older members, all right", s.older_taken);
         line("clean closes, each judged by check", s.judged);
         line("stops because of faults, by design", s.stops);
         line("operations", s.operations);
@@ -222,6 +224,8 @@ class Run {
         object["kills"] = s.kills;
         object["longest_row_of_cuts"] = s.longest_row;
         object["degraded_opens"] = s.degraded_opens;
+        object["older_refused"] = s.older_refused;
+        object["older_taken"] = s.older_taken;
         object["clean_closes"] = s.clean_closes;
         object["judged"] = s.judged;
         object["stops"] = s.stops;
@@ -279,7 +283,7 @@ void add_sim(CLI::App& app, int& exit_code) {
     verb->add_option("--profile", arguments->profile,
                      "which faults; loop: cuts in a row; sequences: of "
                      "one to three operations, cut after every event")
-        ->type_name("{cuts,media,drives,all,loop,sequences}")
+        ->type_name("{cuts,media,drives,older,all,loop,sequences}")
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
                      "openings of each history (default 20); with loop the cuts in a row (1000)");

@@ -31,6 +31,11 @@ enum class Canary : std::uint8_t {
     replay_in_band_order,       // recovery takes the last header that it sees, not the newest
     snapshot_too_new,           // a snapshot stands before the pages that it covers are written
     snapshot_unflushed,         // a snapshot stands before those pages are flushed
+    clean_if_any,               // a clean close counts if one member has its superblock
+    snapshot_of_any,            // a snapshot counts for scm drives that don't have it
+    older_qlc_taken,            // a QLC drive that lacks the newest strips is taken for current
+    older_scm_taken,            // a band table older than what lies on the QLC drives counts
+    older_tps_taken,            // a TPS that lacks what segment headers acknowledge counts
     count,
 };
 

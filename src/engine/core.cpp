@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "engine/monitor.h"
 #include "recovery/snapshot_store.h"
 
 namespace qlcshape {
@@ -88,14 +89,19 @@ Status Core::bring_up() {
     crashed.epoch = superblock_.epoch;
     crashed.epoch_key = superblock_.epoch_key;
     crashed.shards = superblock_.shards;
-    auto snapshot = load_snapshot(array_, superblock_.epoch, *control_);
-    snapshot_generation_ = snapshot ? snapshot->generation : 0;
+    LoadedSnapshot snapshot = load_snapshot(array_, superblock_.epoch, *control_);
+    snapshot_generation_ = snapshot.snapshot ? snapshot.snapshot->generation : 0;
+    for (const Device* scm : snapshot.behind) {
+        log(options_, LogLevel::warning,
+            "{}: it is older than the other scm drives; what it lacks is read from the qlc drives",
+            scm->path());
+    }
     const Team team = recovery_team();
     RecoveryInput input{array_,
                         crashed,
                         superblock_,
                         *loaded,
-                        std::move(snapshot),
+                        std::move(snapshot.snapshot),
                         read_only_,
                         around_.counted_pages,
                         around_.kept_findings,

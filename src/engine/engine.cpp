@@ -323,7 +323,7 @@ Result<Stats> Engine::inspect(const Options& options) {
     const bool clean = superblock.state == ArrayState::clean;
     s.state = clean ? "clean" : "open";
     // What an open would do now.
-    const bool snapshot = load_snapshot(array->array, superblock.epoch, queue).has_value();
+    const bool snapshot = load_snapshot(array->array, superblock.epoch, queue).snapshot.has_value();
     s.recovery.kind = clean ? "clean" : snapshot ? "snapshot" : "full";
     auto loaded = load_band_table(array->array, queue);
     if (!loaded) return fail(loaded.error());

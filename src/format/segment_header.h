@@ -34,7 +34,9 @@ struct SegmentHeaderFixed {
     std::uint32_t p_crc;  // of the P strip
     std::uint32_t q_crc;
     std::uint64_t key_id;  // 0: not encrypted
-    std::uint8_t reserved[160];
+    // The shard's TPS records were acknowledged up to this sequence; 0: GC's or recovery's segment.
+    std::uint64_t tps_acked;
+    std::uint8_t reserved[152];
 };
 static_assert(sizeof(SegmentHeaderFixed) == kSegmentFixedBytes);
 static_assert(offsetof(SegmentHeaderFixed, array) == 16);
@@ -42,6 +44,7 @@ static_assert(offsetof(SegmentHeaderFixed, band_sequence) == 40);
 static_assert(offsetof(SegmentHeaderFixed, frontier) == 56);
 static_assert(offsetof(SegmentHeaderFixed, p_crc) == 80);
 static_assert(offsetof(SegmentHeaderFixed, key_id) == 88);
+static_assert(offsetof(SegmentHeaderFixed, tps_acked) == 96);
 
 inline constexpr std::uint64_t kSegmentMagic = 0x3147455345504853;  // "SHPESEG1"
 inline constexpr std::uint16_t kFormatVersion = 2;

@@ -5,6 +5,7 @@
 
 #include "base/canary.h"
 #include "format/tombstone.h"
+#include "recovery/older_members.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"
 #include "recovery/table_count.h"
@@ -24,7 +25,7 @@ class Recovery {
           begun_with_(in.superblock.next_version) {}
 
     Result<Recovered> after_clean_close() {
-        QS_TRY(void_unfinished_recovery());
+        if (void_unfinished_recovery() && !in_.read_only) QS_TRY(in_.stay());
         for (std::uint32_t i = 0; i < l_.bands; ++i)
             in_.bands.restore(BandId(i), in_.loaded.records[i]);
         if (!in_.read_only) {
@@ -47,9 +48,13 @@ class Recovery {
         out_.report.tps_records = tps_.records;
         find_newest_in_tps();
         on_media_ = records();
-        QS_TRY(void_unfinished_recovery());
+        QS_TRY(refuse_older_scm(in_.array, on_media_, in_.superblock.epoch, in_.queue));
+        const bool unfinished = void_unfinished_recovery();
         void_empty_bands();
         QS_TRY(decide_open_bands());
+        QS_TRY(refuse_older_tps());
+        if (!in_.read_only) QS_TRY(mend_newest_segments());
+        if (unfinished && !in_.read_only) QS_TRY(in_.stay());
         QS_TRY(drop_what_is_committed());
         if (in_.read_only) {
             keep_in_memory();
@@ -86,7 +91,7 @@ class Recovery {
     // A recovery that was cut off wrote bands of an epoch that never began; all they hold is in the
     // TPS, or in segments beyond frontiers. Or it did begin on a drive or two, which could not be
     // read aright this time: before those bands go it is made sure that it never counts.
-    Status void_unfinished_recovery() {
+    bool void_unfinished_recovery() {
         bool any = false;
         for (BandRecord& r : records()) {
             next_sequence_ = std::max(next_sequence_, r.sequence + 1);
@@ -94,7 +99,44 @@ class Recovery {
             r.state = BandState::erasing;
             any = true;
         }
-        return any && !in_.read_only ? in_.stay() : Status{};
+        return any;
+    }
+
+    // A shard's segment says which of its records were acknowledged before it. Records are never
+    // overwritten before a newer one is there.
+    Status refuse_older_tps() const {
+        if (canary(Canary::older_tps_taken)) return {};
+        for (std::uint32_t shard = 0; shard < in_.crashed.shards; ++shard) {
+            const auto told = acked_.find(shard);
+            if (told == acked_.end() || told->second <= tps_.newest[shard]) continue;
+            return fail(older_scm(
+                in_.array, fmt::format("segments tell of record {} of shard {} in the TPS, which "
+                                       "ends at {}",
+                                       told->second, shard, tps_.newest[shard])));
+        }
+        return {};
+    }
+
+    // A few of the newest segments may lack a strip: they get their redundancy back by being
+    // committed anew, with all that came after them in their band.
+    Status mend_newest_segments() {
+        auto damaged = look_at_newest_segments(in_.array, records(), in_.superblock.epoch, scan_);
+        if (!damaged) return fail(damaged.error());
+        for (const auto& [band, from] : *damaged) {
+            BandRecord& r = records()[band];
+            for (std::uint32_t segment = from; segment < r.segments; ++segment) {
+                const Proof proof = scan_.prove(BandId(band), r.sequence, segment);
+                if (proof == Proof::unproved || proof == Proof::unread) {
+                    return fail(Errc::io_error,
+                                "band {} segment {}: it could be read a moment ago, and can't be "
+                                "now; see the drives' own logs, and open the array again",
+                                band, segment);
+                }
+                take_blocks();
+            }
+            r.segments = from;
+        }
+        return {};
     }
 
     // Writes failed there before a segment was whole. A recovery may need the space.
@@ -108,7 +150,8 @@ class Recovery {
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             const BandRecord& on_media = on_media_[i];
             const bool decided =
-                on_media.state == BandState::open && records()[i].state == BandState::closed;
+                records()[i].state == BandState::closed &&
+                (on_media.state == BandState::open || on_media.segments != records()[i].segments);
             if (decided)
                 in_.bands.restore_decided(BandId(i), records()[i], on_media);
             else
@@ -139,6 +182,10 @@ class Recovery {
             seen_end = segment + 1;
             frontier = std::max(frontier, header->fixed().frontier);
             max_version_ = std::max(max_version_, header->fixed().max_version);
+            if (header->fixed().epoch == in_.crashed.epoch) {
+                std::uint64_t& acked = acked_[header->fixed().shard];
+                acked = std::max(acked, header->fixed().tps_acked);
+            }
         };
         QS_TRY(scan_.headers(band, r.sequence, 0, l_.segments_per_band, see));
         // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
@@ -401,6 +448,7 @@ class Recovery {
     std::unordered_map<std::uint64_t, const TpsEntry*> newest_;
     std::unordered_map<std::uint64_t, Version> memory_versions_;
     std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;
+    std::unordered_map<std::uint32_t, std::uint64_t> acked_;  // by shard, as segments tell
     std::uint64_t max_version_ = 0;
     std::uint64_t next_sequence_ = 1;
 };

@@ -82,10 +82,12 @@ void SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     const std::uint64_t stripe = l.stripe_number(band, segment);
     ios_.clear();
+    all_read_ = true;
     for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
         Device* drive = array_.qlc[geometry_.drive_of(stripe, role)];
         std::byte* to = stripe_.data() + role * l.p.strip_bytes;
         std::memset(to, 0, l.p.strip_bytes);
+        all_read_ &= drive != nullptr;
         if (drive == nullptr) continue;
         Io io;
         io.kind = IoKind::read;
@@ -95,7 +97,7 @@ void SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
         io.data = to;
         ios_.push_back(io);
     }
-    static_cast<void>(run(queue_, ios_));
+    all_read_ &= run(queue_, ios_).has_value();
 }
 
 // By a block that each drive has had since the array was made. One that can't read a strip alone
@@ -142,7 +144,10 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
         if (crc32c({block(slot), kBlockBytes}) == h.entry(slot).crc) continue;
         wrong[(l.header_blocks + slot) / strip_blocks] = any_wrong = true;
     }
-    if (any_wrong && !mend(band, sequence, segment)) return Proof::unproved;
+    if (any_wrong && !mend(band, sequence, segment)) {
+        name_wrong_drives(stripe, wrong);
+        return Proof::unproved;
+    }
     // Now the data is right: P and Q must be what it gives.
     std::byte* strips[kMaxDataStrips + 2];
     for (std::uint32_t r = 0; r < l.p.data_strips; ++r)
@@ -156,10 +161,14 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
             wrong[l.p.data_strips + i] = true;
         }
     }
+    name_wrong_drives(stripe, wrong);
+    return wrong_drives_.empty() ? Proof::whole : Proof::mendable;
+}
+
+void SegmentScan::name_wrong_drives(std::uint64_t stripe, const std::vector<bool>& wrong) {
     for (std::uint32_t r = 0; r < geometry_.width(); ++r) {
         if (wrong[r]) wrong_drives_.push_back(geometry_.drive_of(stripe, r));
     }
-    return wrong_drives_.empty() ? Proof::whole : Proof::mendable;
 }
 
 // Rebuilds every block that is wrong, into the stripe in memory.

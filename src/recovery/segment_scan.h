@@ -41,8 +41,11 @@ class SegmentScan {
     const std::byte* block(std::uint32_t slot) const {
         return stripe_.data() + std::size_t{array_.layout.header_blocks + slot} * kBlockBytes;
     }
-    // Drive numbers whose strip was wrong or missing at the last prove().
+    // Drive numbers whose strip was wrong or missing at the last prove(). Of a segment that was not
+    // proved: those of which the header tells, if there is one.
     const std::vector<std::uint32_t>& wrong_drives() const { return wrong_drives_; }
+    // Whether every strip could be read then, right or wrong.
+    bool all_read() const { return all_read_; }
     // Those that are missing, or did not answer, when it was `unread`.
     const std::vector<std::uint32_t>& silent_drives() const { return silent_drives_; }
 
@@ -56,6 +59,7 @@ class SegmentScan {
     void read_stripe(BandId band, std::uint32_t segment);
     void find_silent_drives();
     bool mend(BandId band, std::uint64_t sequence, std::uint32_t segment);
+    void name_wrong_drives(std::uint64_t stripe, const std::vector<bool>& wrong);
     bool rebuild_block(const BlockIdentity& id);
 
     const ArrayContext& array_;
@@ -69,6 +73,7 @@ class SegmentScan {
     std::vector<Io> ios_;
     SegmentHeader rebuilt_;
     std::vector<std::uint32_t> wrong_drives_, silent_drives_;
+    bool all_read_ = false;
 };
 
 // Polls the queue until `done`.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "device/array_context.h"
@@ -10,10 +11,16 @@
 
 namespace qlcshape {
 
-// The newest whole one on any scm drive, of that epoch or one before it: an epoch begins before its
-// first snapshot is there. Nothing where there is none.
-std::optional<Snapshot> load_snapshot(const ArrayContext& array, std::uint64_t epoch,
-                                      IoQueue& queue);
+struct LoadedSnapshot {
+    std::optional<Snapshot> snapshot;  // the one in force; nothing where there is none
+    std::vector<Device*> behind;       // drives that lack more than the newest one
+};
+
+// Each scm drive has a part of the table, so a snapshot is in force only if every drive has it or a
+// newer one: of each drive's newest whole record the oldest counts. A drive that went back to an
+// earlier moment of the epoch has older pages, and an older record. Of that epoch or one before it:
+// an epoch begins before its first snapshot is there.
+LoadedSnapshot load_snapshot(const ArrayContext& array, std::uint64_t epoch, IoQueue& queue);
 
 // To the place of its generation on every scm drive, and durable there.
 Status write_snapshot(const ArrayContext& array, const Snapshot& snapshot, IoQueue& queue);

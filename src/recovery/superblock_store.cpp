@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/buffer.h"
+#include "base/canary.h"
 
 namespace qlcshape {
 
@@ -16,6 +17,8 @@ struct Found {
     std::uint32_t unit = 0;
     std::uint32_t slot = 0;
     bool next_blank = false;  // nothing lies behind it in its unit
+    // What may be a newer record lies where one would be, and is damaged.
+    bool newer_damaged = false;
 };
 
 struct Places {
@@ -89,11 +92,14 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
     QS_TRY(run(queue, ios));
     std::vector<std::pair<std::uint64_t, std::uint32_t>> order;  // generation, index
     std::vector<SuperblockPeek> peeks;
+    std::vector<bool> garbage(2 * slots);
     bool looks = false;
     for (std::uint32_t i = 0; i < 2 * slots; ++i) {
         const auto block = blocks.span().subspan(i * kBlockBytes, kBlockBytes);
         looks |= looks_like_superblock(block);
         const auto peek = peek_superblock(block);
+        garbage[i] =
+            !peek && std::ranges::any_of(block, [](std::byte b) { return b != std::byte{0}; });
         if (!peek) continue;
         peeks.push_back(*peek);
         // A record of a drive with other places may happen to lie where this one's would.
@@ -115,6 +121,8 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
             found.superblock = std::move(*record);
             found.next_blank =
                 n == 0 && is_blank(device, places, found.unit, found.slot + 1, queue);
+            found.newer_damaged = n != 0 || garbage[(found.unit ^ 1) * slots] ||
+                                  (found.slot + 1 < slots && garbage[order[n].second + 1]);
             return found;
         }
         if (n == 0) first = record.error();
@@ -217,6 +225,57 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fin
     return {};
 }
 
+// The newest of all. That the array was closed cleanly counts only if every member that is here
+// says so: otherwise the power went in the middle of saying it, or a member is as it was before.
+Superblock newest_of(const Findings& found) {
+    const auto generation = [](const Result<Found>& f) { return f->superblock.generation; };
+    Superblock newest = (*std::ranges::max_element(found, {}, generation))->superblock;
+    const bool everywhere = std::ranges::all_of(
+        found, [&](const auto& f) { return generation(f) == newest.generation; });
+    if (!everywhere && !canary(Canary::clean_if_any)) newest.state = ArrayState::open;
+    return newest;
+}
+
+std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& device) {
+    const auto at = std::ranges::find(superblock.members, device, &MemberRecord::uuid);
+    if (at == superblock.members.end()) return std::nullopt;
+    return static_cast<std::size_t>(at - superblock.members.begin());
+}
+
+// Members that missed superblocks. Each record is durable on the QLC drives before it is written to
+// the scm drives: a QLC drive that is behind one of those lacks what it had, unless the record that
+// would tell is damaged.
+Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const Findings& found,
+                    const Superblock& newest) {
+    std::uint64_t on_scm = 0;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const auto member = member_of(newest, found[i]->device);
+        if (!member) {
+            return fail(Errc::foreign_device,
+                        "{}: it is no longer a member of the array; take it out of the array file",
+                        devices[i]->path());
+        }
+        if (newest.members[*member].role == DeviceRole::scm)
+            on_scm = std::max(on_scm, found[i]->superblock.generation);
+    }
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const std::uint64_t generation = found[i]->superblock.generation;
+        const bool scm =
+            newest.members[*member_of(newest, found[i]->device)].role == DeviceRole::scm;
+        const bool behind = !scm && generation < on_scm && !found[i]->newer_damaged &&
+                            !canary(Canary::older_qlc_taken);
+        if (generation >= newest.complete_generation && !behind) continue;
+        return fail(Errc::stale_device,
+                    "{}: it is older than the other drives (its superblock is of generation {}, "
+                    "the array's of {}) and lacks what was written since; {}",
+                    devices[i]->path(), generation, newest.generation,
+                    scm ? "every scm drive is needed, so bring its present contents back"
+                        : "bring its present contents back, or take it out of the array file: the "
+                          "array then opens read-only without it");
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
@@ -239,12 +298,9 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
     Findings found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
-    std::size_t newest = 0;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        if (found[i]->superblock.generation > found[newest]->superblock.generation) newest = i;
-    }
     Discovery d;
-    d.superblock = found[newest]->superblock;
+    d.superblock = newest_of(found);
+    QS_TRY(refuse_stale(devices, found, d.superblock));
     const ArrayLayout layout = *make_layout(d.superblock.parameters);
     for (const MemberRecord& record : d.superblock.members) {
         MemberDevice member;
@@ -255,36 +311,21 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     }
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const Found& f = *found[i];
-        const std::string path = devices[i]->path();
-        auto member = std::find_if(d.members.begin(), d.members.end(), [&](const MemberDevice& m) {
-            return m.record.uuid == f.device;
-        });
-        if (member == d.members.end()) {
-            return fail(Errc::foreign_device,
-                        "{}: it is no longer a member of the array; take it out of the array file",
-                        path);
-        }
-        if (f.superblock.generation < d.superblock.complete_generation) {
-            return fail(Errc::stale_device,
-                        "{}: its superblock is of generation {}, the array's of {}: it missed "
-                        "writes; take it "
-                        "out of the array file, and the array opens without it",
-                        path, f.superblock.generation, d.superblock.generation);
-        }
-        const std::uint64_t needed = member->record.role == DeviceRole::qlc
+        MemberDevice& member = d.members[*member_of(d.superblock, f.device)];
+        const std::uint64_t needed = member.record.role == DeviceRole::qlc
                                          ? d.superblock.parameters.qlc_bytes
                                          : d.superblock.parameters.scm_bytes;
         if (devices[i]->geometry().capacity_bytes < needed) {
             return fail(Errc::damaged, "{}: it has {} bytes, and {} are in use: it was cut short",
-                        path, devices[i]->geometry().capacity_bytes, needed);
+                        devices[i]->path(), devices[i]->geometry().capacity_bytes, needed);
         }
         // Where an append may have been torn behind the newest record: go on in the other unit.
         const bool clean = d.superblock.state == ArrayState::clean && f.next_blank &&
                            f.superblock.generation == d.superblock.generation;
-        member->unit = clean ? f.unit : f.unit ^ 1;
-        member->slot = clean ? f.slot + 1 : 0;
-        member->fresh_unit = !clean;
-        member->device = std::move(devices[i]);
+        member.unit = clean ? f.unit : f.unit ^ 1;
+        member.slot = clean ? f.slot + 1 : 0;
+        member.fresh_unit = !clean;
+        member.device = std::move(devices[i]);
     }
     for (const MemberDevice& m : d.members) {
         if (m.device != nullptr) continue;

@@ -78,6 +78,7 @@ Status take_shard(const ArrayContext& array, std::uint32_t shard, Candidates& fo
                 std::max(contents.max_version, copies.front().entry(i).version.value);
         }
     }
+    contents.newest.push_back(found.empty() ? 0 : found.rbegin()->first);
     for (std::uint64_t sequence = tail;; ++sequence) {
         auto it = found.find(sequence);
         TpsRecord* whole = nullptr;

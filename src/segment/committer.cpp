@@ -140,6 +140,7 @@ void Committer::encode(SegmentBuffer& segment) {
     f.shard = writer_;
     f.min_version = segment.min_version().value;
     f.max_version = segment.max_version().value;
+    f.tps_acked = segment.tps_acked;
 
     // P and Q cover the header, so their checksums in it leave out the part that covers it.
     std::byte* strips[kMaxDataStrips + 2];

@@ -92,6 +92,7 @@ class SegmentBuffer {
 
     // --- the owner's ---
     std::uint64_t sequence = 0;
+    std::uint64_t tps_acked = 0;  // for the header, when it is committed
     SegmentBuffer* next = nullptr;
 
   private:

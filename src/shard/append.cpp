@@ -320,6 +320,7 @@ bool Shard::start_commits() {
         RamSegment& s = segment(commit_cursor_);
         if (s.awaits_record || s.hold_record > tps_.acked_through()) break;
         s.committing = true;
+        s.tps_acked = tps_.acked_through();
         committer_.commit(s);
         ++commit_cursor_;
         any = true;

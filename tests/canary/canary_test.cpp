@@ -68,7 +68,8 @@ void must_notice(Canary awake, const char* name, std::uint64_t most,
 // Within so many seeds.
 TEST_CASE("canary: none, and the same seeds pass") {
     for (std::uint64_t seed = 1; seed <= 4; ++seed) {
-        for (const sim::Profile profile : {sim::Profile::cuts, sim::Profile::media}) {
+        for (const sim::Profile profile :
+             {sim::Profile::cuts, sim::Profile::media, sim::Profile::older}) {
             INFO("seed " << seed);
             CHECK(noticed(Canary::none, seed, profile) == "");
         }
@@ -129,6 +130,21 @@ TEST_CASE("canary: snapshot_too_new") {
 }
 TEST_CASE("canary: snapshot_unflushed") {
     must_notice(Canary::snapshot_unflushed, "snapshot_unflushed", 100);
+}
+TEST_CASE("canary: clean_if_any") {
+    must_notice(Canary::clean_if_any, "clean_if_any", 40, sim::Profile::older);
+}
+TEST_CASE("canary: snapshot_of_any") {
+    must_notice(Canary::snapshot_of_any, "snapshot_of_any", 40, sim::Profile::older);
+}
+TEST_CASE("canary: older_qlc_taken") {
+    must_notice(Canary::older_qlc_taken, "older_qlc_taken", 40, sim::Profile::older);
+}
+TEST_CASE("canary: older_scm_taken") {
+    must_notice(Canary::older_scm_taken, "older_scm_taken", 40, sim::Profile::older);
+}
+TEST_CASE("canary: older_tps_taken") {
+    must_notice(Canary::older_tps_taken, "older_tps_taken", 400, sim::Profile::older);
 }
 
 }  // namespace qlcshape

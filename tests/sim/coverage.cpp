@@ -16,6 +16,14 @@ void Coverage::add(const Coverage& other) {
     }
 }
 
+std::uint64_t Coverage::writes() const {
+    std::uint64_t n = 0;
+    for (std::size_t i = kFirstPoint; i < kPoints; ++i) {
+        if (i != static_cast<std::size_t>(PersistencePoint::open_flush)) n += points[i].done;
+    }
+    return n;
+}
+
 std::size_t Coverage::covered() const { return all() - uncovered().size(); }
 
 std::vector<std::string> Coverage::uncovered() const {

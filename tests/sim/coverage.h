@@ -30,6 +30,8 @@ struct Coverage {
 
     PointTally& operator[](PersistencePoint p) { return points[static_cast<std::size_t>(p)]; }
     void add(const Coverage& other);
+    // Transfers that changed something on a drive, or flushes after such.
+    std::uint64_t writes() const;
     std::size_t covered() const;
     static constexpr std::size_t all() { return kPoints - kFirstPoint; }
     std::vector<std::string> uncovered() const;

@@ -23,6 +23,7 @@ enum class Fault : std::uint8_t {
     zone_offline,
     bad_superblock,  // of one QLC drive, while the array is closed
     stale_member,    // a drive comes back as it was some openings ago
+    older_member,    // drives come back as they were some moments ago
     count
 };
 inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::count);

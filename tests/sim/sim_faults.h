@@ -15,7 +15,7 @@
 
 namespace qlcshape::sim {
 
-enum class Profile : std::uint8_t { cuts, media, drives, all, loop, sequences };
+enum class Profile : std::uint8_t { cuts, media, drives, older, all, loop, sequences };
 
 const char* to_string(Profile profile);
 bool profile_of(const std::string& name, Profile& profile);

@@ -1,8 +1,8 @@
-// The history that one seed makes: what run_history() drives. Six files by subject: sim_run.cpp
-// (its shape and its cycles), sim_open.cpp (opening and comparing), sim_load.cpp (load and
-// volumes), sim_close.cpp (crash, clean close, the judge), sim_sequence.cpp (short sequences of
-// operations, cut after every event), sim_damaged.cpp (openings after damage that nothing promises
-// to bear).
+// The history that one seed makes: what run_history() drives. Seven files by subject: sim_run.cpp
+// (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
+// were earlier in the same opening), sim_load.cpp (load and volumes), sim_close.cpp (crash, clean
+// close, the judge), sim_sequence.cpp (short sequences of operations, cut after every event),
+// sim_damaged.cpp (openings after damage that nothing promises to bear).
 #pragma once
 
 #include <functional>
@@ -93,6 +93,22 @@ class History {
     void spoil_table();
     void lose_mirror();
 
+    // sim_older.cpp
+    struct Older {
+        Media* media;
+        std::vector<std::byte> image;
+        std::vector<Media::Cached> cache{};
+    };
+    bool members_get_older() const {
+        const Profile p = world_.faults().profile();
+        return p == Profile::older || p == Profile::all;
+    }
+    void choose_older();
+    bool traced() const;
+    bool all_scm_older() const;
+    void exchange_older();
+    void older_episode();
+
     // sim_damaged.cpp
     bool look_at_damaged(std::uint32_t number);
     bool open_damaged(std::uint32_t number);
@@ -169,6 +185,10 @@ class History {
     std::unique_ptr<Media> image_;
     std::size_t image_of_ = 0;
     std::uint64_t image_opened_ = 0;
+
+    // Drives as they were at a moment of this opening. Drawn apart from all else.
+    std::vector<Older> images_;
+    Random images_random_;
 
     // After random damage: what it excuses, so far.
     Harm harm_;

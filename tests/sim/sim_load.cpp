@@ -137,7 +137,10 @@ void History::load(bool to_be_cut) {
     if (first && rng_.chance(1, 2)) fill();
     if (to_be_cut && rng_.chance(3, 4))
         plan_cut(steps / 3, PersistencePoint::tps_write, PersistencePoint::snapshot_flush);
+    const bool older = members_get_older() && images_random_.chance(1, 2);
+    const std::uint64_t older_at = older ? images_random_.below(steps) : steps;
     for (std::uint64_t i = 0; i < steps && result_.violation.empty() && !world_.dead(); ++i) {
+        if (i == older_at) choose_older();
         if (rng_.chance(1, 8)) submit_one();
         if (volume_changes_ && rng_.chance(1, 1000)) {
             const std::uint64_t change = rng_.below(3);

@@ -28,7 +28,8 @@ const char* to_string(Fault fault) {
                                                     "zone_read_only",
                                                     "zone_offline",
                                                     "bad_superblock",
-                                                    "stale_member"};
+                                                    "stale_member",
+                                                    "older_member"};
     return kNames[static_cast<std::size_t>(fault)];
 }
 

@@ -8,7 +8,7 @@
 namespace qlcshape::sim {
 
 History::History(std::uint64_t seed, Profile profile)
-    : world_(seed, profile), rng_(world_.random()) {
+    : world_(seed, profile), rng_(world_.random()), images_random_(~seed) {
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     version_gap_ = seed % 3;  // so small that versions which come again are seen
@@ -125,6 +125,7 @@ void History::cycle() {
         close_clean();
     else
         crash();
+    if (result_.violation.empty()) older_episode();
 }
 
 // Cuts in a row, each during the recovery before it.
@@ -168,6 +169,8 @@ void RunCounts::add(const RunCounts& o) {
     longest_row = std::max(longest_row, o.longest_row);
     clean_closes += o.clean_closes;
     judged += o.judged;
+    older_refused += o.older_refused;
+    older_taken += o.older_taken;
     degraded_opens += o.degraded_opens;
     stops += o.stops;
     operations += o.operations;

@@ -20,7 +20,8 @@ struct RunCounts {
     std::uint64_t kills = 0;        // the process died and the power stayed
     std::uint64_t longest_row = 0;  // of cuts, each during the recovery before it
     std::uint64_t clean_closes = 0;
-    std::uint64_t judged = 0;  // by check
+    std::uint64_t judged = 0;                          // by check
+    std::uint64_t older_refused = 0, older_taken = 0;  // openings with members as they were before
     std::uint64_t degraded_opens = 0;
     std::uint64_t stops = 0;  // openings that a fault ended, by design
     std::uint64_t operations = 0;

@@ -37,6 +37,10 @@ TEST_CASE("sim: damage on two QLC drives and one SCM drive loses nothing") {
 
 TEST_CASE("sim: drives that fail, hang or go lose nothing") { run_seeds(Profile::drives, 1, 12); }
 
+TEST_CASE("sim: members that go back in time are refused or brought up to date") {
+    run_seeds(Profile::older, 1, 12);
+}
+
 TEST_CASE("sim: all faults together lose nothing") { run_seeds(Profile::all, 1, 12); }
 
 TEST_CASE("sim: cuts in a row, each during the recovery before it") {

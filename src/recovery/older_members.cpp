@@ -1,0 +1,178 @@
+#include "recovery/older_members.h"
+
+#include <algorithm>
+
+#include "base/buffer.h"
+#include "base/canary.h"
+#include "format/segment_header.h"
+#include "raid6/geometry.h"
+
+namespace qlcshape {
+
+namespace {
+
+// Headers looked at in each band. They lie on as many drives, of which two may lie or be missing.
+constexpr std::uint32_t kHeaders = 3;
+constexpr std::uint32_t kBandsAtOnce = 64;
+
+// What a band's first headers say of its lives.
+struct Lives {
+    std::uint64_t newest = 0;  // sequence; 0: no header
+    std::uint32_t read = 0;    // headers that could be read, whole or not
+    bool this_one = false;     // a header of the life that the band table knows
+};
+
+class LivesReader {
+  public:
+    LivesReader(const ArrayContext& array, IoQueue& queue)
+        : array_(array),
+          l_(array.layout),
+          queue_(queue),
+          per_band_(std::min(kHeaders, l_.segments_per_band)),
+          bytes_(l_.header_blocks * kBlockBytes),
+          memory_(std::size_t{kBandsAtOnce} * per_band_ * bytes_) {}
+
+    // Of the bands [first, first + n).
+    std::vector<Lives> read(std::uint32_t first, std::uint32_t n,
+                            const std::vector<BandRecord>& records) {
+        std::vector<Io> ios;
+        for (std::uint32_t i = 0; i < n * per_band_; ++i) add(ios, first, i);
+        static_cast<void>(run(queue_, ios));
+        std::vector<Lives> lives(n);
+        for (const Io& io : ios) {
+            if (io.error_number != 0) continue;
+            const auto i = static_cast<std::uint32_t>((io.data - memory_.data()) /
+                                                      static_cast<std::ptrdiff_t>(bytes_));
+            see(lives[i / per_band_], BandId(first + i / per_band_), i % per_band_, io.data,
+                records[first + i / per_band_]);
+        }
+        return lives;
+    }
+
+  private:
+    void add(std::vector<Io>& ios, std::uint32_t first, std::uint32_t i) {
+        const BandId band(first + i / per_band_);
+        const std::uint32_t segment = i % per_band_;
+        const StripeGeometry geometry{l_.p.data_strips};
+        Io io;
+        io.kind = IoKind::read;
+        io.device = array_.qlc[geometry.drive_of(l_.stripe_number(band, segment), 0)];
+        io.offset = l_.strip_offset(band, segment);
+        io.bytes = bytes_;
+        io.data = memory_.data() + i * bytes_;
+        if (io.device != nullptr) ios.push_back(io);
+    }
+
+    void see(Lives& lives, BandId band, std::uint32_t segment, std::byte* bytes,
+             const BandRecord& record) const {
+        ++lives.read;
+        const SegmentHeader header(l_, bytes);
+        if (!header.valid(array_.array, band, segment)) return;
+        lives.newest = std::max(lives.newest, header.fixed().band_sequence);
+        lives.this_one |= header.fixed().band_sequence == record.sequence;
+    }
+
+    const ArrayContext& array_;
+    const ArrayLayout& l_;
+    IoQueue& queue_;
+    const std::uint32_t per_band_;
+    const std::uint64_t bytes_;
+    Buffer memory_;
+};
+
+}  // namespace
+
+Error older_scm(const ArrayContext& array, const std::string& evidence) {
+    std::string drives;
+    for (const Device* scm : array.scm) drives += (drives.empty() ? "" : ", ") + scm->path();
+    return {Errc::stale_device,
+            fmt::format("{}: {} older than the qlc drives: {}; what was written since would be "
+                        "lost, so the array is not opened; bring the present contents of {} back",
+                        drives, array.scm.size() == 1 ? "it is" : "all scm drives are", evidence,
+                        array.scm.size() == 1 ? "that drive" : "one of them")};
+}
+
+Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>& records,
+                        std::uint64_t epoch, IoQueue& queue) {
+    if (canary(Canary::older_scm_taken)) return {};
+    const ArrayLayout& l = array.layout;
+    LivesReader reader(array, queue);
+    for (std::uint32_t first = 0; first < l.bands; first += kBandsAtOnce) {
+        const std::uint32_t n = std::min(kBandsAtOnce, l.bands - first);
+        const std::vector<Lives> lives = reader.read(first, n, records);
+        for (std::uint32_t i = 0; i < n; ++i) {
+            const BandRecord& r = records[first + i];
+            if (lives[i].newest > r.sequence) {
+                return fail(older_scm(
+                    array, fmt::format("band {} was opened again (sequence {}) since their band "
+                                       "table was written (sequence {})",
+                                       first + i, lives[i].newest, r.sequence)));
+            }
+            const bool erased = r.counts() && r.epoch <= epoch && r.segments >= kHeaders &&
+                                lives[i].read == kHeaders && !lives[i].this_one;
+            if (erased) {
+                return fail(older_scm(
+                    array, fmt::format("band {} was erased since their band table was written",
+                                       first + i)));
+            }
+        }
+    }
+    return {};
+}
+
+namespace {
+
+constexpr std::uint32_t kOlderSegments = 4;
+
+// The bands of a stream that count, in the order in which they were opened, newest first.
+std::vector<BandId> bands_of(std::uint8_t stream, const std::vector<BandRecord>& records,
+                             std::uint64_t epoch) {
+    std::vector<BandId> bands;
+    for (std::uint32_t i = 0; i < records.size(); ++i) {
+        const BandRecord& r = records[i];
+        const bool counts = r.counts() && r.epoch <= epoch && r.segments != 0;
+        if (counts && r.stream == stream) bands.push_back(BandId(i));
+    }
+    std::ranges::sort(bands, std::ranges::greater{},
+                      [&](BandId band) { return records[band.value].sequence; });
+    return bands;
+}
+
+}  // namespace
+
+Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
+    const ArrayContext& array, const std::vector<BandRecord>& records, std::uint64_t epoch,
+    SegmentScan& scan) {
+    std::map<std::uint32_t, std::uint32_t> anew;
+    if (canary(Canary::older_qlc_taken)) return anew;
+    const ArrayParameters& p = array.layout.p;
+    const std::uint32_t most =
+        kOlderSegments + std::max(kRamSegments * p.max_shards, kGcTargets * p.max_gc_threads);
+    for (const std::uint8_t stream : {std::uint8_t{0}, std::uint8_t{1}}) {
+        std::vector<std::uint32_t> in_a_row(p.qlc_count);
+        std::uint32_t seen = 0;
+        for (const BandId band : bands_of(stream, records, epoch)) {
+            const BandRecord& r = records[band.value];
+            bool mendable = true;
+            for (std::uint32_t segment = r.segments; segment != 0 && seen < most; ++seen) {
+                const Proof proof = scan.prove(band, r.sequence, --segment);
+                mendable &= proof == Proof::whole || proof == Proof::mendable;
+                if (!scan.all_read()) continue;  // a drive that can't read is no older for that
+                for (const std::uint32_t drive : scan.wrong_drives())
+                    in_a_row[drive] += in_a_row[drive] == seen ? 1 : 0;
+                if (mendable && proof == Proof::mendable) anew[band.value] = segment;
+            }
+        }
+        for (std::uint32_t drive = 0; drive < p.qlc_count; ++drive) {
+            if (in_a_row[drive] < kOlderSegments) continue;
+            return fail(Errc::stale_device,
+                        "{}: it is older than the other drives and lacks the newest segments; "
+                        "bring its present contents back, or take it out of the array file: the "
+                        "array then opens read-only without it",
+                        array.qlc[drive]->path());
+        }
+    }
+    return anew;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,38 @@
+// Members that went back in time: a drive that lost its write cache, a virtual disk that was rolled
+// back, an image copied back. Their superblocks may be as new as the others'; what lies on the
+// drives together tells. Blocks, on the caller's thread, and only reads.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "device/array_context.h"
+#include "format/band_page.h"
+#include "recovery/segment_scan.h"
+
+namespace qlcshape {
+
+// A band's opening is durable on every scm drive before the band's first strip, and its erasing
+// before it is discarded. So where the QLC drives have a later life of a band than the band table
+// knows, or none of a band that counts, every scm drive is older than they are: stale_device, which
+// names them. `records`: by band, as loaded; those of epochs above `epoch` never began.
+Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>& records,
+                        std::uint64_t epoch, IoQueue& queue);
+
+// The refusal, with the evidence.
+Error older_scm(const ArrayContext& array, const std::string& evidence);
+
+// What a QLC drive that went back in time lacks is what was written last, but for the segments that
+// were under way then: those may be there or not. So the newest segments of each stream are proved,
+// four more than can be under way at once. A drive whose strip is wrong in each of the newest four
+// is refused as older than the others. Otherwise all that it may lack was looked at, and the result
+// tells of each band from which segment on it must be committed anew. `records`: by band, how many
+// segments count.
+Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
+    const ArrayContext& array, const std::vector<BandRecord>& records, std::uint64_t epoch,
+    SegmentScan& scan);
+
+}  // namespace qlcshape

@@ -1,0 +1,97 @@
+// Members that go back in time: drives as they were at a moment of the opening that has just ended,
+// one or several at once. Each is refused by name, and nothing is changed then, or everything reads
+// as it must and the array has all its redundancy.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sim_history.h"
+
+namespace qlcshape::sim {
+
+// Images of any one SCM drive or both, and of up to two QLC drives. Where drives may be damaged, of
+// those alone: redundancy covers no others.
+void History::choose_older() {
+    const std::size_t qlc = options_.data_strips + 2;
+    const bool faults = world_.faults().media_faults() || world_.faults().drive_faults();
+    std::set<std::size_t> chosen;
+    if (faults) {
+        for (std::size_t i = 0; i < media_.size(); ++i) {
+            if (media_[i]->weak && images_random_.chance(1, 2)) chosen.insert(i);
+        }
+    } else {
+        const std::uint64_t scm = images_random_.below(4);  // none, one or the other, both
+        for (std::size_t i = 0; i < 2; ++i) {
+            if ((scm >> i & 1) != 0) chosen.insert(qlc + i);
+        }
+        for (std::uint64_t n = images_random_.below(3); n != 0; --n)
+            chosen.insert(images_random_.below(qlc));
+    }
+    for (const std::size_t i : chosen) {
+        Media& m = *media_[i];
+        if (m.zoned()) continue;
+        images_.push_back(
+            {&m, std::vector<std::byte>(m.bytes.get(), m.bytes.get() + m.capacity())});
+    }
+    world_.begin_trace();
+}
+
+// A write that was acknowledged after both SCM drives' images were made, and by the TPS alone, is
+// lost without a trace until a segment tells of it. With one shard any segment does that was begun
+// after the acknowledgement; as many may have been under way.
+bool History::traced() const {
+    return options_.shards == 1 &&
+           world_.strips_traced() >= (2 + kRamSegments) * (options_.data_strips + 2);
+}
+
+bool History::all_scm_older() const {
+    return std::ranges::count_if(images_, [](const Older& o) { return !o.media->qlc; }) == 2;
+}
+
+// Back, or forth again.
+void History::exchange_older() {
+    for (Older& o : images_) {
+        std::vector<std::byte> now(o.media->bytes.get(),
+                                   o.media->bytes.get() + o.media->capacity());
+        std::memcpy(o.media->bytes.get(), o.image.data(), o.image.size());
+        o.image = std::move(now);
+        std::swap(o.cache, o.media->cache);
+    }
+}
+
+void History::older_episode() {
+    const bool lost_untraced = crashed_ && all_scm_older() && !traced();
+    if (images_.empty() || lost_untraced || pmt_damaged()) return images_.clear();
+    exchange_older();
+    world_.power_on();
+    world_.cut_after(0);
+    world_.faults().begin_opening(true);
+    world_.faults().counts().told(Fault::older_member);
+    const std::uint64_t writes = world_.coverage().writes();
+    auto core = try_open();
+    if (!core) {
+        const std::string& message = core.error().message;
+        const bool named = std::ranges::any_of(images_, [&](const Older& o) {
+            return message.find(o.media->name) != std::string::npos;
+        });
+        if (core.error().code != Errc::stale_device || !named)
+            violate("an older member is not refused by name: " + message);
+        if (world_.coverage().writes() != writes)
+            violate("the opening that was refused wrote something");
+        exchange_older();
+        ++result_.older_refused;
+        return images_.clear();
+    }
+    images_.clear();
+    core_ = std::move(*core);
+    before_ = core_->stats();
+    may_be_clean_ = false;
+    if (!find_volumes() || compare_all(true) != Look::good) return drop();
+    ++result_.older_taken;
+    ++opened_;
+    world_.faults().rest();
+    close_clean();
+}
+
+}  // namespace qlcshape::sim
