@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A booted guest uses the volume as an emulated NVMe drive over the NBD socket, and as NVMe-oF behind
-# the kernel's NBD client and nvmet: file systems with checksums and fsck, there and here afterwards.
+# the kernel's NBD client and nvmet: file systems with checksums and fsck, there and here afterwards. Then
+# the server of its NBD client dies.
 E2E=$(cd "$(dirname "$0")" && pwd)
 source "$E2E/lib.bash"
 source "$E2E/nbd.bash"
@@ -16,9 +17,12 @@ expect 0 "$QLCSHAPE" create array.toml
 expect 0 "$QLCSHAPE" volume create array.toml v0 --size 400MiB
 start_server
 # For the guest's own NBD client the same export on a port: nbdkit again, as a proxy.
-for port in $(shuf -i 20000-32000 -n 20); do
+start_proxy() {
     nbdkit --foreground --exit-with-parent -i 127.0.0.1 -p "$port" nbd uri="$URI" 2>proxy.err &
     proxy=$!
+}
+for port in $(shuf -i 20000-32000 -n 20); do
+    start_proxy
     for _ in {1..50}; do
         [[ $(timeout 10 nbdinfo --size "nbd://127.0.0.1:$port" 2>/dev/null) != $((400 << 20)) ]] || break 2
         kill -0 "$proxy" 2>/dev/null || break # the port was taken
@@ -35,7 +39,15 @@ timeout -s KILL 240 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu
     -kernel guest/vmlinuz -initrd initrd -append "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on" \
     -drive "file=nbd+unix:///?socket=$SOCKET,if=none,id=volume,format=raw,cache=none,discard=unmap" \
     -device nvme,drive=volume,serial=volume,logical_block_size=4096,physical_block_size=4096 \
-    -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= </dev/null >console 2>&1 || true
+    -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= </dev/null >console 2>&1 & guest=$!
+# asked TEXT: waits until the guest says it, or has ended.
+asked() { while kill -0 "$guest" 2>/dev/null && ! grep -q "$1" console; do sleep 0.1; done; }
+asked "NBD: kill the server"
+kill -KILL "$proxy"
+wait "$proxy" || true
+asked "NBD: start the server"
+start_proxy
+wait "$guest" || true
 tr -d '\r' <console >console.txt
 grep -E '^(NVMe|guest)' console.txt || true
 grep -q '^guest exit 0' console.txt || { tail -30 console.txt >&2; fail "the guest"; }

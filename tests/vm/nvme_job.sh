@@ -62,4 +62,27 @@ mount -t ext4 $drive /mnt
 umount /mnt
 nvme disconnect -n volume
 echo 0 >$nvmet/subsystems/volume/namespaces/1/enable
+
+# The server dies, as docs/nbd.md tells: take down from the top, connect again, mount.
+mount -t ext4 /dev/nbd0 /mnt
+head -c 3000000 /dev/urandom >/mnt/synced
+sync
+sum=$(sha256sum </mnt/synced)
+echo "NBD: kill the server"
+for try in $(seq 600); do
+    dd if=/dev/zero of=/mnt/after bs=64k count=1 conv=fsync 2>/dev/null || break
+    sleep 0.1
+done
+! dd if=/dev/zero of=/mnt/after bs=64k count=1 conv=fsync 2>/dev/null
+umount /mnt
+nbd-client -d /dev/nbd0
+echo "NBD: start the server"
+for try in $(seq 600); do
+    nbd-client 10.0.2.2 $nbd_port /dev/nbd0 -block-size 4096 -connections 2 && break
+    sleep 0.1
+done
+mount -t ext4 /dev/nbd0 /mnt
+[ "$(sha256sum </mnt/synced)" = "$sum" ]
+(cd /mnt && sha256sum -c sums >/dev/null)
+umount /mnt
 nbd-client -d /dev/nbd0
