@@ -15,11 +15,14 @@ add_library(qs_everything STATIC ${objects})
 
 # The archive's only object: what is not public becomes local to it. Groups of sections that other
 # objects may have too would drag its local symbols away with them, so they are dissolved.
+# By GNU binutils, whatever the compiler links with.
+find_program(QLCSHAPE_LD ld.bfd REQUIRED)
+find_program(QLCSHAPE_OBJCOPY objcopy REQUIRED)
 set(public_object ${PROJECT_BINARY_DIR}/qlcshape-public.o)
 add_custom_command(OUTPUT ${public_object}
-  COMMAND ${CMAKE_LINKER} -r --force-group-allocation -o ${public_object}
+  COMMAND ${QLCSHAPE_LD} -r --force-group-allocation -o ${public_object}
           --whole-archive $<TARGET_FILE:qs_everything>
-  COMMAND ${CMAKE_OBJCOPY} --localize-hidden --wildcard
+  COMMAND ${QLCSHAPE_OBJCOPY} --localize-hidden --wildcard
           --keep-global-symbol=_ZN8qlcshape* --keep-global-symbol=_ZNK8qlcshape* ${public_object}
   DEPENDS qs_everything VERBATIM)
 add_library(qlcshape_static STATIC ${public_object})
@@ -32,7 +35,10 @@ add_library(qlcshape_shared SHARED ${objects})
 set_target_properties(qlcshape_shared PROPERTIES
   EXPORT_NAME shared VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} LINK_DEPENDS ${exports})
-target_link_options(qlcshape_shared PRIVATE -Wl,--version-script=${exports} -Wl,-z,defs)
+target_link_options(qlcshape_shared PRIVATE -Wl,--version-script=${exports})
+if(NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize=") # its run-time comes with the program
+  target_link_options(qlcshape_shared PRIVATE -Wl,-z,defs)
+endif()
 add_library(qlcshape::shared ALIAS qlcshape_shared)
 
 foreach(library qlcshape_static qlcshape_shared)
