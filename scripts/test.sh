@@ -2,16 +2,18 @@
 # From a bare Debian 12 to the whole test suite: the release build with every test, then the unit
 # tests and the simulator under ASan and UBSan, then the unit and stress tests under TSan, then the
 # breakages that the simulator must notice, then the fuzzers.
-# --quick: the release build alone.
+# --quick: the release build alone. --long: everything, then the full campaigns of the simulator, the
+# drills that kill and corrupt, and the mutants (tests/mutation): hours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-quick=no
+quick=no long=no
 case "${1-}" in
 "") ;;
 --quick) quick=yes ;;
+--long) long=yes ;;
 *)
-    echo "usage: scripts/test.sh [--quick]" >&2
+    echo "usage: scripts/test.sh [--quick | --long]" >&2
     exit 2
     ;;
 esac
@@ -53,6 +55,21 @@ if [ $quick = no ]; then
     run_suite tsan unit_tests stress_tests
     run_suite canary canary_tests
     run_suite fuzz
+fi
+if [ $long = yes ]; then
+    seeds=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+    for profile in cuts media drives all; do
+        echo "== campaign: $profile"
+        build/release/qlcshape sim --profile $profile --seeds "$seeds..$((seeds + 999))"
+        summary+=("campaign $profile: 20,000 cycles")
+    done
+    echo "== drills"
+    QLCSHAPE_KILLS=200 QLCSHAPE_KV_KILLS=100 \
+        ctest --preset release -R '^e2e/(nbd_kill|kv_kill)$'
+    summary+=("drills: 200 kills of an NBD server, 100 of kv_store")
+    echo "== mutants"
+    python3 -B tests/mutation/run.py | tee build/mutants.log
+    summary+=("$(grep '^mutation score' build/mutants.log)")
 fi
 printf '%s\n' "${summary[@]}"
 echo "All passed in $SECONDS s."

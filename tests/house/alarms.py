@@ -27,6 +27,8 @@ GOOD = {
     "tools/main.cpp": '#include "bench/b.h"\n#include "left/l.h"\n',
     "bench/b.h": '#include "right/r.h"\n',
     "examples/hello.cpp": "#include <qlcshape/api.h>\n",
+    "tests/mutation/all.txt": "@ src/base/a.h\n- return 1;\n+ return 2;\n# wrong\n@ src/left/l.h\n- a()\n+ 0\n# wrong\n"
+                              "@ src/right/r.h\n- base/a.h\n+ left/l.h\n# wrong\n",
 }
 
 # check, file, its broken text, words of the alarm
@@ -47,6 +49,12 @@ BREAKS = [
     ("self_contained_headers", "src/left/l.h", "std::vector<int> l();\n", None),
     ("format", "src/base/a.h", "int   a ;\n", "src/base/a.h: not formatted"),
     ("file_size", "src/base/a.h", "\n" * 501, "src/base/a.h: 501 lines"),
+    ("mutants", "src/base/a.h", "inline int a() { return 3; }\n", "the original is there 0 times"),
+    ("mutants", "src/base/a.h", "inline int a() { return 1; return 1; }\n", "the original is there 2 times"),
+    ("mutants", "src/other/o.h", "", "src/other/: no mutant is of there"),
+    ("mutants", "tests/mutation/more.txt", "@ src/base/a.h\n- inline\n+ inline\n# none\n", "changes nothing"),
+    ("mutants", "tests/mutation/more.txt", "@ src/base/a.h\n- { return 1\n+ { return 2\n# two\n", "overlaps"),
+    ("mutants", "tests/mutation/more.txt", "@ src/base/a.h\n- inline\n+ static\n", "does not say what it harms"),
     ("docs_commands", "README.md", "nothing\n", "no block marked"),
     ("docs_commands", "README.md", "<!-- run -->\n```sh\nfalse\ntrue\n```\n", "README.md:2: exit 1"),
     ("docs_commands", "README.md", "<!-- run -->\n\n```sh\ntrue\n```\n", "without a ```sh block"),

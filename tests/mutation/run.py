@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Mutation test: are the tests able to see that one line is wrong?
+
+run.py [--work FOLDER] [--jobs N] [--only NUMBER...] [--seeds N]
+
+Makes one build with all mutants of the lists here in it, each asleep, and runs each test of the
+suite in it once: which mutants does it come by, and how long does it take? Then each mutant is
+woken in turn and run against the tests that come by it, the quickest first, to the first that
+fails, dies or takes ten times as long; last come histories of the simulator. Prints each mutant's
+fate and the score, and writes them to FOLDER/mutants.json. Exit 1 if fewer than 95% were caught.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mutants import HERE, applied, problems_of, read_list
+
+ROOT = HERE.parent.parent
+WANTED = 0.95
+# Tests of the whole that take long, need more than a build, or measure something.
+LEFT_OUT = re.compile(r"^(house|fuzz|canary)/|^e2e/(vm_|demo|kill_loop|kv_|nbd_kill|memory_bench|nbd_fio)")
+PROFILES = ("cuts", "media", "drives", "all")
+TARGETS = ("unit_tests", "sim_tests", "stress_tests", "qlcshape", "nbdkit_qlcshape")
+LEAST_LIMIT_S = 60
+
+
+def prepare(mutants, tree):
+    """Copies the sources with the mutants in them; what is the same already is not touched."""
+    names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "-co", "--exclude-standard"],
+                           check=True, capture_output=True, text=True).stdout.split("\0")
+    files = {m.file for m in mutants}
+    for name in filter(None, names):
+        if not (ROOT / name).is_file():
+            continue
+        text = (ROOT / name).read_bytes()
+        if name in files:
+            text = applied(mutants, name, text.decode()).encode()
+        put(tree / name, text)
+        shutil.copymode(ROOT / name, tree / name)
+
+
+def put(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_bytes() != text:
+        path.write_bytes(text)
+
+
+def build(tree, folder, jobs):
+    flags = f"-w -include {HERE / 'awake.h'}"
+    subprocess.run(["cmake", "-S", tree, "-B", folder, "-G", "Ninja",
+                    "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1",
+                    f"-DCMAKE_CXX_FLAGS={flags}"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", folder, "--target", *TARGETS, "--", f"-j{jobs}"], check=True)
+
+
+class Test:
+    alone = threading.Lock()  # programs of whole arrays may want the same port
+
+    def __init__(self, name, command, folder, environment):
+        self.name, self.command, self.folder, self.environment = name, command, folder, environment
+        self.seconds, self.reached = 0.0, set()
+
+    def run(self, mutant, limit, reached=None):
+        """Whether it passed."""
+        environment = dict(os.environ, **self.environment, QLCSHAPE_MUTANT=str(mutant))
+        if reached:
+            environment["QLCSHAPE_MUTANTS_REACHED"] = str(reached)
+        if self.name.startswith("e2e/"):
+            with Test.alone:
+                return run_in_time(self.command, self.folder, environment, limit)
+        return run_in_time(self.command, self.folder, environment, limit)
+
+    def limit(self):
+        return max(LEAST_LIMIT_S, 10 * self.seconds)
+
+
+def run_in_time(command, folder, environment, limit):
+    child = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                             start_new_session=True)
+    try:
+        return child.wait(limit) in (0, 77)
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)  # with whatever it started
+        except ProcessLookupError:
+            pass
+        child.wait()
+
+
+def tests_of(folder, seeds):
+    listed = json.loads(subprocess.run(["ctest", "--test-dir", folder, "--show-only=json-v1"],
+                                       check=True, capture_output=True, text=True).stdout)
+    tests = []
+    for test in listed["tests"]:
+        if LEFT_OUT.search(test["name"]) or "command" not in test:
+            continue
+        properties = {p["name"]: p["value"] for p in test.get("properties", [])}
+        environment = dict(e.split("=", 1) for e in properties.get("ENVIRONMENT", []))
+        tests.append(Test(test["name"], test["command"], properties["WORKING_DIRECTORY"], environment))
+    step = 25
+    for first in range(1, seeds, step):
+        for profile in PROFILES:
+            tests.append(Test(f"campaign/{profile} {first}",
+                              [f"{folder}/qlcshape", "sim", "--profile", profile,
+                               "--seeds", f"{first}..{first + step - 1}"], folder, {}))
+    return tests
+
+
+def look(test, scratch):
+    reached = scratch / re.sub(r"\W", "_", test.name)[:150]
+    reached.unlink(missing_ok=True)
+    began = time.monotonic()
+    passed = test.run(0, 1800, reached)
+    test.seconds = time.monotonic() - began
+    if reached.exists():
+        test.reached = {int(line) for line in reached.read_text().split()}
+    return passed
+
+
+def hunt(mutant, tests):
+    """The test that catches it, or None."""
+    began = time.monotonic()
+    for test in sorted(tests, key=lambda t: t.seconds):
+        if mutant.number in test.reached and not test.run(mutant.number, test.limit()):
+            return test.name, time.monotonic() - began
+    return None, time.monotonic() - began
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=ROOT / "build/mutation")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--only", type=int, nargs="+", help="mutants' numbers")
+    parser.add_argument("--seeds", type=int, default=200, help="of the simulator, a profile")
+    a = parser.parse_args()
+    mutants = read_list()
+    problems = problems_of(mutants, ROOT)
+    if problems:
+        sys.exit("\n".join(problems))
+    folder = a.work.resolve() / "build"
+    scratch = a.work.resolve() / "reached"
+    scratch.mkdir(parents=True, exist_ok=True)
+    prepare(mutants, a.work.resolve() / "tree")
+    build(a.work.resolve() / "tree", folder, a.jobs)
+
+    tests = tests_of(folder, a.seeds)
+    with ThreadPoolExecutor(a.jobs) as pool:
+        bad = [t.name for t, passed in zip(tests, pool.map(lambda t: look(t, scratch), tests)) if not passed]
+    # On a busy machine a test may fail that says nothing then; two failures are one too many.
+    bad = [t.name for t in tests if t.name in bad and not look(t, scratch)]
+    if bad:
+        sys.exit("fail without any mutant: " + ", ".join(bad))
+    print(f"{len(tests)} tests, {sum(t.seconds for t in tests):.0f} s", flush=True)
+
+    fates = {}
+
+    def judge(mutant):
+        caught_by, seconds = hunt(mutant, tests)
+        fates[mutant.number] = {"mutant": str(mutant), "caught_by": caught_by, "seconds": round(seconds, 1)}
+        print(f"{'caught' if caught_by else 'SURVIVED'} {mutant} [{caught_by}, {seconds:.0f} s]", flush=True)
+
+    chosen = [m for m in mutants if not a.only or m.number in a.only]
+    with ThreadPoolExecutor(a.jobs) as pool:
+        list(pool.map(judge, chosen))
+    (a.work / "mutants.json").write_text(json.dumps(fates, indent=1, sort_keys=True))
+    caught = sum(1 for fate in fates.values() if fate["caught_by"])
+    print(f"mutation score: {caught} of {len(chosen)}, {100 * caught / len(chosen):.1f}%")
+    for mutant in chosen:
+        if not fates[mutant.number]["caught_by"]:
+            print(f"survived: {mutant}")
+    sys.exit(0 if caught >= WANTED * len(chosen) else 1)
+
+
+if __name__ == "__main__":
+    main()
