@@ -57,7 +57,8 @@ std::string member_text(const SurveyedMember& member, const fs::path& folder) {
         std::string text = fmt::format("\n# {} drive {} (device UUID {}) is ", to_string(r.role),
                                        r.index, r.uuid.to_string());
         if (member.devices.empty()) return text + "missing.\n";
-        return text + fmt::format("older than the others: {}\n",
+        return text + fmt::format("{}: {}\n",
+                                  member.cut_short ? "cut short" : "older than the others",
                                   toml_string(member.devices.front().candidate.path));
     }
     const SurveyedDevice& device = member.devices.front();

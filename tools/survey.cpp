@@ -76,14 +76,6 @@ void find_by_others(std::vector<Opened>& opened) {
     }
 }
 
-bool is_older(const Superblock& newest, const Opened& opened, const MemberRecord& record,
-              std::uint64_t on_scm) {
-    const std::uint64_t generation = opened.seen->superblock.generation;
-    // Each superblock is durable on the QLC drives before it is written to the scm drives.
-    return generation < newest.complete_generation ||
-           (record.role == DeviceRole::qlc && generation < on_scm);
-}
-
 SurveyedArray sort_members(const std::vector<Opened*>& devices) {
     SurveyedArray array;
     const auto generation = [](const Opened* o) { return o->seen->superblock.generation; };
@@ -111,7 +103,11 @@ SurveyedArray sort_members(const std::vector<Opened*>& devices) {
             continue;
         }
         member->devices.push_back(device_of(*o));
-        member->older |= is_older(array.superblock, *o, member->record, on_scm);
+        const ArrayParameters& p = array.superblock.parameters;
+        const bool qlc = member->record.role == DeviceRole::qlc;
+        member->older |= is_older(array.superblock, member->record.role, generation(o),
+                                  o->seen->newer_damaged, on_scm);
+        member->cut_short |= member->devices.back().bytes < (qlc ? p.qlc_bytes : p.scm_bytes);
     }
     return array;
 }
@@ -144,9 +140,11 @@ std::string SurveyedArray::problem() const {
                                to_string(m.record.role), m.record.index);
         }
         ++(m.record.role == DeviceRole::qlc ? qlc : scm);
-        lost +=
-            fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ", to_string(m.record.role),
-                        m.record.index, m.devices.empty() ? "missing" : "older than the others");
+        lost += fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ",
+                            to_string(m.record.role), m.record.index,
+                            m.devices.empty() ? "missing"
+                            : m.cut_short     ? "cut short"
+                                              : "older than the others");
     }
     if (lost.empty()) return "";
     if (scm > 0) return lost + ": it can't be opened, since every scm drive is needed";

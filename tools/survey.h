@@ -19,9 +19,11 @@ struct SurveyedDevice {
 struct SurveyedMember {
     MemberRecord record;
     std::vector<SurveyedDevice> devices;
-    bool older = false;  // than the others: the array is not opened with it
+    // The array is not opened with such a one.
+    bool older = false;  // than the others
+    bool cut_short = false;
 
-    bool usable() const { return devices.size() == 1 && !older; }
+    bool usable() const { return devices.size() == 1 && !older && !cut_short; }
 };
 
 struct SurveyedArray {

@@ -242,9 +242,7 @@ std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& d
     return static_cast<std::size_t>(at - superblock.members.begin());
 }
 
-// Members that missed superblocks. Each record is durable on the QLC drives before it is written to
-// the scm drives: a QLC drive that is behind one of those lacks what it had, unless the record that
-// would tell is damaged.
+// Members that missed superblocks.
 Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const Findings& found,
                     const Superblock& newest) {
     std::uint64_t on_scm = 0;
@@ -262,9 +260,9 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
         const std::uint64_t generation = found[i]->superblock.generation;
         const bool scm =
             newest.members[*member_of(newest, found[i]->device)].role == DeviceRole::scm;
-        const bool behind = !scm && generation < on_scm && !found[i]->newer_damaged &&
-                            !canary(Canary::older_qlc_taken);
-        if (generation >= newest.complete_generation && !behind) continue;
+        if (!is_older(newest, scm ? DeviceRole::scm : DeviceRole::qlc, generation,
+                      found[i]->newer_damaged, on_scm))
+            continue;
         return fail(Errc::stale_device,
                     "{}: it is older than the other drives (its superblock is of generation {}, "
                     "the array's of {}) and lacks what was written since; {}",
@@ -341,12 +339,20 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     return d;
 }
 
+bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generation,
+              bool newer_damaged, std::uint64_t on_scm) {
+    const bool behind = role == DeviceRole::qlc && generation < on_scm && !newer_damaged &&
+                        !canary(Canary::older_qlc_taken);
+    return generation < newest.complete_generation || behind;
+}
+
 std::vector<Result<SeenSuperblock>> see_superblocks(
     const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
     std::vector<Result<SeenSuperblock>> seen;
     for (auto& found : find_all(devices, queue)) {
         if (found)
-            seen.push_back(SeenSuperblock{std::move(found->superblock), found->device});
+            seen.push_back(
+                SeenSuperblock{std::move(found->superblock), found->device, found->newer_damaged});
         else
             seen.push_back(fail(found.error()));
     }

@@ -43,9 +43,17 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
 struct SeenSuperblock {
     Superblock superblock;
     Uuid device;
+    bool newer_damaged = false;  // what may be a newer one is damaged
 };
 std::vector<Result<SeenSuperblock>> see_superblocks(
     const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
+
+// Whether a member that has `generation` lacks what others have. `on_scm`: the newest generation of
+// an scm drive. Each record is durable on the QLC drives before it is written to the scm drives: a
+// QLC drive that is behind one of those lacks what it had, unless the record that would tell is
+// damaged.
+bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generation,
+              bool newer_damaged, std::uint64_t on_scm);
 
 // The array as the newest superblock tells of it. The devices stay the discovery's.
 ArrayContext context_of(const Discovery& discovery);

@@ -66,6 +66,27 @@ holds '[d["path"] for d in j["damaged"]] == ["spoiled"] and "checksum" in j["dam
 rm spoiled
 [[ $(sums) == "$before" ]] || fail "it has written to the drives"
 
+cp drives/scm0.img spoiled
+truncate -s 15M spoiled
+expect 1 "$QLCSHAPE" devices drives/qlc* drives/scm1.img spoiled --json
+holds "$member (\"scm\", 0))[\"state\"] == \"short\" and \"scm drive 0 is cut short: it can't\" in j[\"arrays\"][0][\"problem\"]"
+# Without its newest superblock, which is damaged, a drive is no older than the others.
+cp drives/qlc4.img spoiled
+python3 - <<'PYTHON'
+import struct
+with open("spoiled", "r+b") as drive:
+    places = [u * 512 * 1024 + s * 65536 for u in (0, 1) for s in range(16)]
+    def generation(at):
+        drive.seek(at)
+        magic, _, generation = struct.unpack("<8s72sQ", drive.read(88))
+        return generation if magic == b"QLCSHAPE" else 0
+    drive.seek(max(places, key=generation) + 100)
+    drive.write(b"x")
+PYTHON
+expect 0 "$QLCSHAPE" devices drives/qlc[0-35].img drives/scm* spoiled --json
+holds "$member (\"qlc\", 4))[\"paths\"] == [\"spoiled\"]"
+rm spoiled
+
 # In use: open, read without a trace, and not in the server's way.
 cp drives/qlc1.img older.img
 start_server

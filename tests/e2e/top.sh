@@ -30,7 +30,7 @@ def views(wanted):
                 return lines
         if select.select([terminal], [], [], 1)[0]:
             seen += os.read(terminal, 65536)
-    sys.exit(f"no such view in {seen!r}")
+    sys.exit(f"no such view in {seen[-2000:]!r}")
 
 command, key = sys.argv[1:]
 terminal, side = pty.openpty()
