@@ -37,7 +37,8 @@ template <class Change>
 Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Change change) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
-    if (const auto holder = Holder::of(*options)) {
+    const auto holder = Holder::of(*options);
+    if (holder) {
         const Status changed = change(*holder);
         if (!changed) return std::unexpected(changed.error());
         return list_volumes(arguments);

@@ -16,7 +16,8 @@ struct DeviceOptions {
     Role role = Role::qlc;
     std::string path;  // regular file, block device, or "memory:NAME"
     std::uint64_t size_bytes =
-        0;  // files and memory: made sparse at this size by create(); 0: as it is
+        0;                // files and memory: made sparse at this size by create(); 0: as it is
+    std::string where{};  // "array.toml:12", for messages
 };
 
 // Called now and then on long operations (create, recovery, check): what is being done, and how far

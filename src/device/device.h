@@ -26,13 +26,16 @@ struct Geometry {
 
 class Device {
   public:
-    Device(std::string path, Geometry geometry) : path_(std::move(path)), geometry_(geometry) {}
+    // `medium`: as medium_of() names it.
+    Device(std::string path, Geometry geometry, std::string medium = "")
+        : path_(std::move(path)), geometry_(geometry), medium_(std::move(medium)) {}
     virtual ~Device() = default;
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
     const std::string& path() const { return path_; }
     const Geometry& geometry() const { return geometry_; }
+    const std::string& medium() const { return medium_; }
 
     // For QLC drives: from now on every write must be a whole strip at its unit's write position.
     // Before I/O by several threads.
@@ -58,6 +61,7 @@ class Device {
   private:
     std::string path_;
     Geometry geometry_;
+    std::string medium_;
     std::unique_ptr<ShapeGuard> guard_;
     FlushLog flushes_;
     bool held_elsewhere_ = false;

@@ -1,10 +1,13 @@
 #include "device/file_device.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "device/medium.h"
 
 namespace qlcshape {
 
@@ -65,7 +68,19 @@ int transfer_now(const Io& io, const OpenFile& file) {
     return EINVAL;
 }
 
+std::string medium_at(int fd) {
+    struct stat status {};
+    return ::fstat(fd, &status) == 0 ? medium_of(status) : "";
+}
+
 }  // namespace
+
+FileDevice::FileDevice(std::string path, Geometry geometry, std::shared_ptr<const OpenFile> file,
+                       bool writable, bool discards)
+    : Device(std::move(path), geometry, medium_at(file->fd)),
+      file_(std::move(file)),
+      writable_(writable),
+      discards_(discards) {}
 
 void FileDevice::start(Io& io, IoQueue& queue) {
     const bool changes = io.kind == IoKind::write || io.kind == IoKind::discard;

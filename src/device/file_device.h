@@ -13,11 +13,7 @@ namespace qlcshape {
 class FileDevice final : public Device {
   public:
     FileDevice(std::string path, Geometry geometry, std::shared_ptr<const OpenFile> file,
-               bool writable, bool discards)
-        : Device(std::move(path), geometry),
-          file_(std::move(file)),
-          writable_(writable),
-          discards_(discards) {}
+               bool writable, bool discards);
 
     void start(Io& io, IoQueue& queue) override;
 

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <memory>
 
+#include "base/process.h"
+
 namespace qlcshape {
 
 namespace {
@@ -64,12 +66,6 @@ int try_lock(int fd, int kind) {
     return failed;
 }
 
-std::string describe_holder(int pid) {
-    if (pid == ::getpid()) return "this process";
-    if (pid > 0) return fmt::format("process {}", pid);
-    return "another process";
-}
-
 }  // namespace
 
 Status lock_file(int fd, const std::string& path, Access access) {
@@ -91,7 +87,7 @@ Status lock_file(int fd, const std::string& path, Access access) {
                     path, std::strerror(errno));
     }
     return fail(Errc::busy, "{}: in use by {}; close it there first, or only inspect it", path,
-                describe_holder(lock_holder(fd)));
+                describe_process(lock_holder(fd)));
 }
 
 // A holder without a process may be one that has just been killed, or one of another container,

@@ -1,6 +1,7 @@
 #include "device/memory_device.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -19,13 +20,14 @@ namespace qlcshape {
 // The bytes of one name. `bytes` and the counts change only under the registry's mutex, and the
 // mapping only while nobody has it open.
 struct Medium {
+    std::string name;  // no other process has one of it
     std::byte* data = nullptr;
     std::uint64_t bytes = 0;
     unsigned writers = 0;
     unsigned readers = 0;
     unsigned inspectors = 0;
 
-    Medium() = default;
+    explicit Medium(std::uint64_t number) : name(fmt::format("memory-{}-{}", ::getpid(), number)) {}
     Medium(const Medium&) = delete;
     Medium& operator=(const Medium&) = delete;
     ~Medium() {
@@ -43,6 +45,7 @@ namespace {
 struct Registry {
     std::mutex mutex;
     std::map<std::string, std::shared_ptr<Medium>> media;
+    std::uint64_t made = 0;
 };
 
 // Never destroyed: devices may be closed late at exit.
@@ -110,7 +113,7 @@ Result<std::shared_ptr<Medium>> make_medium(const std::string& path, std::uint64
                     "{}: a new memory device needs a size that is a multiple of {} bytes, not {}",
                     path, kBlockBytes, size_bytes);
     }
-    auto medium = std::make_shared<Medium>();
+    auto medium = std::make_shared<Medium>(++registry().made);
     QS_TRY(resize(*medium, path, size_bytes));
     return medium;
 }
@@ -119,7 +122,9 @@ Result<std::shared_ptr<Medium>> make_medium(const std::string& path, std::uint64
 
 MemoryDevice::MemoryDevice(std::string path, Geometry geometry, std::shared_ptr<Medium> medium,
                            Access access)
-    : Device(std::move(path), geometry), medium_(std::move(medium)), access_(access) {}
+    : Device(std::move(path), geometry, medium->name),
+      medium_(std::move(medium)),
+      access_(access) {}
 
 MemoryDevice::~MemoryDevice() {
     const std::lock_guard lock(registry().mutex);
@@ -179,6 +184,12 @@ Result<std::unique_ptr<Device>> open_memory_device(const std::string& path,
     auto device = std::make_unique<MemoryDevice>(path, geometry, found->second, access);
     device->set_held_elsewhere(access == Access::inspect && medium.writers > 0);
     return device;
+}
+
+std::string memory_medium_of(const std::string& path) {
+    const std::lock_guard lock(registry().mutex);
+    const auto found = registry().media.find(path);
+    return found == registry().media.end() ? "" : found->second->name;
 }
 
 // Whoever has it open keeps what it holds until it is closed.

@@ -35,4 +35,7 @@ Result<std::unique_ptr<Device>> open_memory_device(const std::string& path,
                                                    std::uint64_t size_bytes, Access access,
                                                    bool make);
 
+// As medium_of().
+std::string memory_medium_of(const std::string& path);
+
 }  // namespace qlcshape

@@ -198,6 +198,7 @@ Status read_engine(const Section& section, const std::filesystem::path& folder, 
 Status read_device(const Section& section, const std::filesystem::path& folder, Options& options) {
     QS_TRY(section.only({"role", "path", "size"}));
     DeviceOptions device;
+    device.where = section.here();
     std::string role;
     QS_TRY(section.read("role", role));
     if (role == "qlc") {
@@ -223,9 +224,8 @@ Status read_device(const Section& section, const std::filesystem::path& folder, 
     QS_TRY(section.read_size("size", device.size_bytes));
     for (const DeviceOptions& other : options.devices) {
         if (other.path != device.path) continue;
-        return fail(Errc::invalid_argument,
-                    "{}: {} is already a device of this file: give each its own",
-                    section.at(*section.find("path")), device.path);
+        return fail(Errc::invalid_argument, "{}: {} is already the device of {}: give each its own",
+                    section.at(*section.find("path")), device.path, other.where);
     }
     options.devices.push_back(std::move(device));
     return {};

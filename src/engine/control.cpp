@@ -1,8 +1,11 @@
 #include "engine/control.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <string_view>
@@ -17,7 +20,7 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::size_t kMostRequestBytes = 4096;
+constexpr std::size_t kMostRequestBytes = 16384;
 constexpr std::size_t kMostConnections = 16;  // more wait
 constexpr int kTimeoutSeconds = 5;            // for a client that does not send or receive
 constexpr std::chrono::milliseconds kNap(10);
@@ -31,60 +34,85 @@ std::string error_text(const Error& error) {
 
 Control::Control(const Options& options, Engine::Impl& engine)
     : options_(options), engine_(engine) {
-    const Stats stats = engine_.core().stats();
-    auto socket = listen_at(stats.array_uuid);
-    if (!socket) {
-        log(options_, LogLevel::warning,
-            "array {}: {}; the command can't see into it or change its volumes while it is open",
-            stats.array_name, socket.error().message);
-        return;
+    const Status listening = listen();
+    if (listening) return;
+    log(options_, LogLevel::warning,
+        "array {}: {}; the command can't see into it or change its volumes while it is open",
+        engine_.core().stats().array_name, listening.error().message);
+    listeners_.clear();
+}
+
+Status Control::listen() {
+    for (const Device* drive : engine_.core().drives()) {
+        if (drive == nullptr) {
+            ++missing_;
+            continue;
+        }
+        media_.push_back(drive->medium());
+        auto socket = listen_at(drive->medium());
+        if (!socket) return fail(socket.error());
+        listeners_.push_back(std::move(*socket));
     }
-    listener_.emplace(std::move(*socket));
-    thread_ = std::thread([this] { run(); });
+    try {
+        thread_ = std::thread([this] { run(); });
+    } catch (const std::system_error& error) {
+        return fail(Errc::io_error, "no thread to answer: {}", error.what());
+    }
     pthread_setname_np(thread_.native_handle(), "qs-control");
+    return {};
 }
 
 Control::~Control() {
     if (!thread_.joinable()) return;
     stop_ = true;
-    listener_->end();  // wakes who accepts
+    listeners_.front().end();  // wakes who accepts
     thread_.join();
     for (Connection& connection : connections_) {
         if (!connection.done) ::shutdown(connection.client.fd(), SHUT_RD);
-        connection.thread.join();
+        if (connection.thread.joinable()) connection.thread.join();
     }
 }
 
 void Control::run() {
-    while (!stop_) accept_one();
+    while (!stop_) accept_some();
 }
 
-// Each on a thread of its own, since a change may take long.
-void Control::accept_one() {
-    Socket client(::accept4(listener_->fd(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (client.fd() < 0 && !stop_) std::this_thread::sleep_for(kNap);  // no more files
+void Control::accept_some() {
+    std::vector<pollfd> polled;
+    for (const Socket& listener : listeners_) polled.push_back({listener.fd(), POLLIN, 0});
+    ::poll(polled.data(), polled.size(), -1);
+    for (std::size_t i = 0; i < polled.size() && !stop_; ++i) {
+        if (polled[i].revents != 0) accept_at(listeners_[i]);
+    }
+}
+
+// Each on a thread of its own, since a change may take long; where there is none to be had the
+// others wait.
+void Control::accept_at(const Socket& listener) {
+    Socket client(::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (client.fd() < 0 && errno != EAGAIN && !stop_)
+        std::this_thread::sleep_for(kNap);  // no more files
     if (client.fd() < 0 || !client.same_user()) return;
     drop_ended();
     for (; connections_.size() == kMostConnections && !stop_; drop_ended())
         std::this_thread::sleep_for(kNap);
     const auto added = connections_.emplace(connections_.end(), std::move(client));
+    const auto answer = [this, added] {
+        serve(added->client);
+        added->done = true;
+    };
     try {
-        added->thread = std::thread([this, added] {
-            serve(added->client);
-            added->done = true;
-        });
-    } catch (const std::system_error& error) {
-        log(options_, LogLevel::warning, "no thread to answer a process: {}", error.what());
-        connections_.erase(added);
-        return;
+        added->thread = std::thread(answer);
+        pthread_setname_np(added->thread.native_handle(), "qs-asked");
+    } catch (const std::system_error&) {
+        answer();
     }
-    pthread_setname_np(added->thread.native_handle(), "qs-asked");
 }
 
 void Control::drop_ended() {
     std::erase_if(connections_, [](Connection& connection) {
         if (!connection.done) return false;
-        connection.thread.join();
+        if (connection.thread.joinable()) connection.thread.join();
         return true;
     });
 }
@@ -99,7 +127,21 @@ void Control::serve(const Socket& client) {
     client.end();
 }
 
-std::string Control::answer(const std::string& request) {
+// A drive that is missing may be named as well: it can't be told from any other.
+std::optional<std::string> Control::other_drive(const std::string& named) const {
+    std::size_t unknown = 0;
+    for (std::size_t at = 0, end; at < named.size(); at = end + 1) {
+        end = std::min(named.find(' ', at), named.size());
+        std::string drive = named.substr(at, end - at);
+        if (std::ranges::find(media_, drive) == media_.end() && ++unknown > missing_) return drive;
+    }
+    return std::nullopt;
+}
+
+std::string Control::answer(const std::string& asked) {
+    const std::size_t line = std::min(asked.find('\n'), asked.size() - 1);
+    if (const auto other = other_drive(asked.substr(0, line))) return "other " + *other;
+    const std::string request = asked.substr(line + 1);
     if (request == "stats") return "done\n" + to_json(engine_.core().stats());
     if (request.starts_with(kHolds)) return holds_data(request.substr(kHolds.size()));
     const Status changed = change(request);

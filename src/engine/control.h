@@ -1,12 +1,15 @@
 // Lets other processes of the same user look at an open array and change its volumes, so that the
 // command works on an array that is being served; they do it by engine/holder.h. A connection
-// carries one request and its answer:
+// carries one request and its answer. A request is a line with the drives that the asker means
+// (their medium_of(), blanks between), and:
 //
 //   stats                  done\n and Stats as JSON
 //   create NAME BYTES      done\n, or the error's number, a blank and its message
 //   resize NAME BYTES
 //   delete NAME
 //   holds NAME             done\n, and yes where the volume holds data
+//
+// Where a drive is not the array's nothing is done, and the answer is "other " and its medium.
 //
 // A volume to which the program has a handle is not deleted, nor made smaller: who uses it would
 // lose what it uses.
@@ -18,6 +21,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "engine/control_socket.h"
 #include "qlcshape/engine.h"
@@ -39,16 +43,21 @@ class Control {
     };
 
     void run();
-    void accept_one();
+    Status listen();
+    void accept_some();
+    void accept_at(const Socket& listener);
     void drop_ended();
     void serve(const Socket& client);
     std::string answer(const std::string& request);
     std::string holds_data(const std::string& name);
+    std::optional<std::string> other_drive(const std::string& named) const;
     Status change(const std::string& request);
 
     const Options& options_;
     Engine::Impl& engine_;
-    std::optional<Socket> listener_;
+    std::vector<std::string> media_;  // of the drives that are there
+    std::size_t missing_ = 0;         // drives that are not
+    std::vector<Socket> listeners_;
     std::atomic<bool> stop_{false};
     std::list<Connection> connections_;
     std::thread thread_;

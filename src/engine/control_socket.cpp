@@ -12,6 +12,8 @@
 #include <cstring>
 #include <thread>
 
+#include "base/process.h"
+
 namespace qlcshape {
 
 namespace {
@@ -25,8 +27,8 @@ struct Address {
     sockaddr_un name{};
     socklen_t bytes = 0;
 
-    explicit Address(const std::string& array_uuid) {
-        const std::string path = "qlcshape/" + array_uuid;
+    explicit Address(const std::string& medium) {
+        const std::string path = "qlcshape/" + medium;
         name.sun_family = AF_UNIX;
         std::memcpy(name.sun_path + 1, path.data(), path.size());  // a zero first: abstract
         bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + path.size());
@@ -34,7 +36,16 @@ struct Address {
     const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&name); }
 };
 
-Socket new_socket() { return Socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }
+Socket new_socket(int flags = 0) {
+    return Socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
+}
+
+ucred peer_of(int fd) {
+    ucred peer{0, static_cast<uid_t>(-1), 0};
+    socklen_t bytes = sizeof(peer);
+    ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes);
+    return peer;
+}
 
 }  // namespace
 
@@ -42,12 +53,9 @@ Socket::~Socket() {
     if (fd_ >= 0) ::close(fd_);
 }
 
-bool Socket::same_user() const {
-    ucred peer{};
-    socklen_t bytes = sizeof(peer);
-    return ::getsockopt(fd_, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0 &&
-           peer.uid == ::geteuid();
-}
+bool Socket::same_user() const { return peer_of(fd_).uid == ::geteuid(); }
+
+pid_t Socket::peer() const { return peer_of(fd_).pid; }
 
 void Socket::set_timeout(int seconds) const {
     const timeval time{seconds, 0};
@@ -84,9 +92,9 @@ Result<std::string> Socket::receive(std::size_t most) const {
     }
 }
 
-Result<Socket> listen_at(const std::string& array_uuid) {
-    Socket socket = new_socket();
-    const Address address(array_uuid);
+Result<Socket> listen_at(const std::string& medium) {
+    Socket socket = new_socket(SOCK_NONBLOCK);
+    const Address address(medium);
     // Who had the array open before may be gone, and its socket not yet.
     for (int tries = 1; ::bind(socket.fd(), address.get(), address.bytes) != 0; ++tries) {
         if (errno != EADDRINUSE || tries == kTries) {
@@ -98,14 +106,18 @@ Result<Socket> listen_at(const std::string& array_uuid) {
     return fail(Errc::io_error, "listen on a Unix socket: {}", std::strerror(errno));
 }
 
-Result<Socket> connect_to(const std::string& array_uuid) {
+Result<Socket> connect_to(const std::string& medium) {
     Socket socket = new_socket();
+    if (socket.fd() < 0) return fail(Errc::io_error, "a Unix socket: {}", std::strerror(errno));
     socket.set_timeout(kConnectSeconds);  // who hangs accepts nobody
-    const Address address(array_uuid);
-    if (::connect(socket.fd(), address.get(), address.bytes) == 0 && socket.same_user()) {
-        return socket;
-    }
-    return fail(Errc::not_found, "no process of this user has the array open");
+    const Address address(medium);
+    if (::connect(socket.fd(), address.get(), address.bytes) != 0)
+        return fail(Errc::not_found, "no process of this user has the array open");
+    if (socket.same_user()) return socket;
+    return fail(Errc::not_found,
+                "{} has the array open, and answers its own user only: run the "
+                "command as that user",
+                describe_process(socket.peer()));
 }
 
 }  // namespace qlcshape

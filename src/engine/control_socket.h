@@ -1,7 +1,8 @@
 // The Unix socket at which the process that has an array open can be asked, and what goes over it:
-// each side sends a text and ends. In Linux's abstract namespace under the array's UUID, so there
-// is no path to agree on, and it goes with the process. It has no mode: both sides look whose
-// process the other one is.
+// each side sends a text and ends. One for each drive, in Linux's abstract namespace under the
+// drive's medium_of(), so that a copy of an array is not taken for it, there is no path to agree
+// on, and it goes with the process. It has no mode: both sides look whose process the other one is.
+// A network namespace has abstract sockets of its own.
 #pragma once
 
 #include <sys/types.h>
@@ -24,6 +25,8 @@ class Socket {
 
     // Whether this process's user is the other side's.
     bool same_user() const;
+    // The other side; of a connection to a listener, who listens. 0: it can't be seen from here.
+    pid_t peer() const;
     // How long one send or receive may wait; 0: for ever.
     void set_timeout(int seconds) const;
     // Whether the other side waits for nothing any more.
@@ -40,10 +43,10 @@ class Socket {
     int fd_;
 };
 
-// Where the array's socket is taken: by a process that has ended a moment ago, or by another
-// reader.
-Result<Socket> listen_at(const std::string& array_uuid);
+// Tries for a moment where the medium's socket is taken: by a process that has ended just now, or
+// by another reader. accept() does not wait.
+Result<Socket> listen_at(const std::string& medium);
 // Error not_found: nobody of this process's user listens there. Sends and receives wait 5 s.
-Result<Socket> connect_to(const std::string& array_uuid);
+Result<Socket> connect_to(const std::string& medium);
 
 }  // namespace qlcshape

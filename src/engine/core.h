@@ -115,6 +115,8 @@ class Core {
     }
 
     Stats stats() const;
+    // In the order of the superblock; null where one is missing.
+    std::vector<const Device*> drives() const;
     const ArrayLayout& layout() const { return array_.layout; }
     const ArrayContext& array() const { return array_; }
     BandTable& bands() { return *bands_; }

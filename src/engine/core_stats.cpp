@@ -115,6 +115,12 @@ void fill_devices(Stats& s, const std::vector<MemberDevice>& members) {
     fill_endurance(s);
 }
 
+std::vector<const Device*> Core::drives() const {
+    std::vector<const Device*> all;
+    for (const MemberDevice& m : members_) all.push_back(m.device.get());
+    return all;
+}
+
 Stats Core::stats() const {
     Stats s;
     {

@@ -309,13 +309,14 @@ Result<CheckReport> Engine::check(const Options& options) {
 }
 
 Result<Stats> Engine::inspect(const Options& options) {
+    if (const auto holder = Holder::of(options)) {
+        auto live = holder->stats();
+        if (live || live.error().code == Errc::foreign_device) return live;
+    }
     IoQueue queue;
     auto array = look(options, Access::inspect, queue);
     if (!array) return fail(array.error());
     const Superblock& superblock = array->discovery.superblock;
-    if (const auto holder = Holder::of(superblock.array.to_string())) {
-        if (auto live = holder->stats()) return live;
-    }
     Stats s;
     fill_counters(s, [&](Counter c) { return superblock.counters[static_cast<std::size_t>(c)]; });
     fill_space(s, superblock, array->array.layout);

@@ -6,6 +6,7 @@
 
 #include "band/keeper.h"
 #include "base/buffer.h"
+#include "device/medium.h"
 #include "format/pmt_page.h"
 #include "recovery/superblock_store.h"
 
@@ -174,10 +175,35 @@ Status write_band_table(const ArrayContext& array, IoQueue& queue) {
 
 }  // namespace
 
+namespace {
+
+std::string name_of(const DeviceOptions& d) {
+    return d.where.empty() ? d.path : fmt::format("{} ({})", d.path, d.where);
+}
+
+// Before it is opened: its lock would be said to be this process's.
+Status check_other_media(const Options& options, std::size_t index) {
+    const DeviceOptions& d = options.devices[index];
+    const std::string medium = medium_of(d.path);
+    for (std::size_t i = 0; i < index && !medium.empty(); ++i) {
+        const DeviceOptions& other = options.devices[i];
+        if (medium_of(other.path) != medium) continue;
+        return fail(Errc::duplicate_device,
+                    "{}: it is the same file or device as {}; give each "
+                    "device its own",
+                    name_of(d), name_of(other));
+    }
+    return {};
+}
+
+}  // namespace
+
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
                                                           bool make, std::string* absent) {
     std::vector<std::unique_ptr<Device>> devices;
-    for (const DeviceOptions& d : options.devices) {
+    for (std::size_t i = 0; i < options.devices.size(); ++i) {
+        const DeviceOptions& d = options.devices[i];
+        QS_TRY(check_other_media(options, i));
         auto device = open_device(d.path, make ? d.size_bytes : 0, access, make);
         if (device) {
             devices.push_back(std::move(*device));

@@ -2,10 +2,10 @@
 
 #include <charconv>
 
+#include "base/process.h"
+#include "device/medium.h"
 #include "engine/control_socket.h"
-#include "engine/format_array.h"
 #include "engine/stats_json.h"
-#include "recovery/superblock_store.h"
 
 namespace qlcshape {
 
@@ -14,46 +14,56 @@ namespace {
 constexpr std::size_t kMostAnswerBytes = 16 << 20;
 constexpr int kPatience = 5;
 constexpr std::string_view kDone = "done\n";
+const std::string kOther = "other ";
 
-Error error_in(const std::string& answer) {
+}  // namespace
+
+Result<Holder> Holder::of(const Options& options) {
+    std::vector<Drive> drives;
+    for (const DeviceOptions& d : options.devices) {
+        std::string medium = medium_of(d.path);
+        if (!medium.empty()) drives.push_back({d.path, std::move(medium)});
+    }
+    Error error{Errc::not_found, "no process of this user has the array open"};
+    for (const Drive& drive : drives) {
+        const auto socket = connect_to(drive.medium);
+        if (socket) return Holder(drives, drive.medium, describe_process(socket->peer()));
+        error = socket.error();
+    }
+    return fail(error);
+}
+
+Error Holder::error_in(const std::string& answer) const {
+    for (const Drive& drive : drives_) {
+        if (answer != kOther + drive.medium) continue;
+        return {Errc::foreign_device,
+                fmt::format("{}: {} has other drives of this array file open, and not this one: "
+                            "is it a copy? Name the drives of one array",
+                            drive.path, process_)};
+    }
     int code = 0;
     const char* const end = answer.data() + answer.size();
     const auto [rest, failed] = std::from_chars(answer.data(), end, code);
     if (failed != std::errc{} || rest == end) {
         return {Errc::io_error,
-                "the process that has the array open ended before it answered; what it was asked "
-                "may be done or not"};
+                fmt::format("{}, which has the array open, ended before it answered; what it was "
+                            "asked may be done or not",
+                            process_)};
     }
     return {static_cast<Errc>(code), std::string(rest + 1, end)};
 }
 
-}  // namespace
-
-Result<Holder> Holder::of(const Options& options) {
-    IoQueue queue;
-    std::string absent;
-    auto devices = open_devices(options, Access::inspect, false, &absent);
-    if (!devices) return fail(devices.error());
-    const auto found = discover(std::move(*devices), absent, queue);
-    if (!found) return fail(found.error());
-    return of(found->superblock.array.to_string());
-}
-
-Result<Holder> Holder::of(const std::string& array_uuid) {
-    const auto socket = connect_to(array_uuid);
-    if (!socket) return fail(socket.error());
-    return Holder(array_uuid);
-}
-
 Result<std::string> Holder::ask(const std::string& request, int patience) const {
-    const auto socket = connect_to(array_uuid_);
-    if (!socket) return fail(Errc::closed, "the process that had the array open has ended");
+    const auto socket = connect_to(asked_);
+    if (!socket) return fail(Errc::closed, "{}, which had the array open, has ended", process_);
     socket->set_timeout(patience);
-    if (!socket->send(request)) return fail(error_in(""));
+    std::string named;
+    for (const Drive& drive : drives_) named += drive.medium + " ";
+    if (!socket->send(named + "\n" + request)) return fail(error_in(""));
     auto answer = socket->receive(kMostAnswerBytes);
     if (!answer) {
-        return fail(answer.error().code, "the process that has the array open does not answer: {}",
-                    answer.error().message);
+        return fail(answer.error().code, "{}, which has the array open, does not answer: {}",
+                    process_, answer.error().message);
     }
     if (!answer->starts_with(kDone)) return fail(error_in(*answer));
     return answer->substr(kDone.size());

@@ -1,9 +1,12 @@
-// The process that has an array open, as another one asks it: see engine/control.h.
+// The process that has an array open, as another one asks it: see engine/control.h. It is found by
+// the drives themselves, and each request names them, so that it acts on this array and on no other
+// that has the same UUID.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "qlcshape/options.h"
@@ -14,11 +17,16 @@ namespace qlcshape {
 class Holder {
   public:
     // Error not_found: no process of this user has the array open, or none that can be asked.
+    // Nothing is opened or read: any drive whose path is right will do.
     static Result<Holder> of(const Options& options);
-    static Result<Holder> of(const std::string& array_uuid);
+
+    // In words: "process 123 (nbdkit)".
+    const std::string& process() const { return process_; }
 
     // As the same functions of its Engine. Error closed: it has ended since. An io_error may also
-    // say that it ended, or did not answer, when it had been asked: done or not.
+    // say that it ended, or did not answer, when it had been asked: done or not. Error
+    // foreign_device: the options name drives that it has open, and others that are not the
+    // array's.
     Result<Stats> stats() const;
     Status create_volume(const std::string& name, std::uint64_t bytes) const;
     Result<bool> holds_data(const std::string& volume) const;
@@ -27,11 +35,18 @@ class Holder {
     Status delete_volume(const std::string& name) const;
 
   private:
-    explicit Holder(std::string array_uuid) : array_uuid_(std::move(array_uuid)) {}
+    struct Drive {
+        std::string path, medium;
+    };
+    Holder(std::vector<Drive> drives, std::string asked, std::string process)
+        : drives_(std::move(drives)), asked_(std::move(asked)), process_(std::move(process)) {}
     // `patience`: for the answer, in seconds; 0: any time.
     Result<std::string> ask(const std::string& request, int patience = 0) const;
+    Error error_in(const std::string& answer) const;
 
-    std::string array_uuid_;
+    std::vector<Drive> drives_;
+    std::string asked_;  // the medium of one of them
+    std::string process_;
 };
 
 }  // namespace qlcshape

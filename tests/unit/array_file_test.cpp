@@ -159,7 +159,7 @@ TEST_CASE("array file: devices need a role and a path of their own") {
     CHECK(
         error_of("[[device]]\nrole = \"ssd\"\npath = \"q\"\n").starts_with(":2: role is \"ssd\""));
     CHECK(error_of("[[device]]\nrole = \"qlc\"\n").starts_with(":1: path is missing"));
-    CHECK(error_of(kDevice + kDevice).find("q0.img is already a device") != std::string::npos);
+    CHECK(error_of(kDevice + kDevice).find("q0.img is already the device of") != std::string::npos);
 }
 
 TEST_CASE("array file: a file that is no TOML, or no file") {

@@ -15,6 +15,7 @@
 
 #include "base/buffer.h"
 #include "device/device.h"
+#include "device/medium.h"
 #include "engine/control_socket.h"
 #include "format/bits.h"
 #include "qlcshape/engine.h"
@@ -286,7 +287,7 @@ TEST_CASE("discovery: the same member under two paths") {
 TEST_CASE("discovery: the same path twice") {
     TestArray a;
     a.replace("q2", a.path("q1"));
-    check(Engine::open(a.options).error(), Errc::busy, a.path("q1"));
+    check(Engine::open(a.options).error(), Errc::duplicate_device, a.path("q1"));
     check(Engine::check(a.options).error(), Errc::duplicate_device, a.path("q1"));
 }
 
@@ -403,17 +404,16 @@ TEST_CASE("inspect: beside an engine that has the array open") {
     REQUIRE(::mkdtemp(folder.data()) != nullptr);
     {
         TestArray a("a", folder + "/");
-        std::string uuid;
         a.use([&](Engine& engine) {
             REQUIRE(engine.create_volume("v", MiB));
             auto stats = Engine::inspect(a.options);
             REQUIRE(stats);
             CHECK(stats->live);
             CHECK(stats->recovery.kind == "clean");  // as it was opened
-            uuid = stats->array_uuid;
         });
         // One that can't be asked, since its socket's name is taken.
-        auto taken = std::make_unique<Result<Socket>>(listen_at(uuid));
+        auto taken =
+            std::make_unique<Result<Socket>>(listen_at(medium_of(a.options.devices.front().path)));
         REQUIRE(*taken);
         a.use([&](Engine&) {
             taken.reset();

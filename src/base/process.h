@@ -1,0 +1,14 @@
+// Another process in words, for messages that say who holds what.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+namespace qlcshape {
+
+// "this process", "process 123 (nbdkit)", with the user and the network namespace where they differ
+// from this process's. `pid` 0: one that can't be seen from here.
+std::string describe_process(pid_t pid);
+
+}  // namespace qlcshape

@@ -1,0 +1,15 @@
+// Which medium a path leads to: a file, a block device, a memory device of this process. Two paths
+// to one medium (links, bind mounts, device nodes) give one name, copies of it another.
+#pragma once
+
+#include <string>
+
+struct stat;
+
+namespace qlcshape {
+
+// Empty: nothing is there, or it is no device. Nothing is opened.
+std::string medium_of(const std::string& path);
+std::string medium_of(const struct stat& status);
+
+}  // namespace qlcshape
