@@ -14,8 +14,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #define NBDKIT_API_VERSION 2
@@ -47,6 +49,8 @@ int errno_of(Errc code) {
             return ENOSPC;
         case Errc::read_only:
             return EROFS;
+        case Errc::no_memory:
+            return ENOMEM;
         case Errc::not_found:
         case Errc::closed:
             return ESHUTDOWN;
@@ -233,6 +237,29 @@ int extents(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32
     return 0;
 }
 
+// nbdkit is C: no exception may get there. What can still throw is the standard library, out of
+// memory or threads.
+template <auto callback>
+struct Guard;
+template <class Outcome, class... Arguments, Outcome (*callback)(Arguments...)>
+struct Guard<callback> {
+    static Outcome call(Arguments... arguments) noexcept {
+        try {
+            return callback(arguments...);
+        } catch (const std::exception& error) {
+            nbdkit_error(
+                "%s: the system gives no more memory or threads; raise the limit (ulimit "
+                "-v, ulimit -u), or lower pmt_cache in the array file",
+                error.what());
+            nbdkit_set_error(ENOMEM);
+        }
+        if constexpr (std::is_pointer_v<Outcome>)
+            return nullptr;
+        else if constexpr (!std::is_void_v<Outcome>)
+            return -1;
+    }
+};
+
 nbdkit_plugin make_plugin() {
     nbdkit_plugin p{};
     p.name = "qlcshape";
@@ -243,32 +270,32 @@ nbdkit_plugin make_plugin() {
         "volume=NAME        A volume to export; may be given again. None: all that there are.\n"
         "memory=SIZE        Make array and volumes first, on memory devices.";
     p.magic_config_key = "array";
-    p.config = config;
-    p.config_complete = config_complete;
-    p.after_fork = after_fork;
-    p.cleanup = cleanup;
-    p.unload = unload;
-    p.list_exports = list_exports;
-    p.default_export = default_export;
-    p.open = open_connection;
-    p.close = close_connection;
-    p.get_size = get_size;
-    p.block_size = block_size;
-    p.can_write = can_write;
+    p.config = Guard<config>::call;
+    p.config_complete = Guard<config_complete>::call;
+    p.after_fork = Guard<after_fork>::call;
+    p.cleanup = Guard<cleanup>::call;
+    p.unload = Guard<unload>::call;
+    p.list_exports = Guard<list_exports>::call;
+    p.default_export = Guard<default_export>::call;
+    p.open = Guard<open_connection>::call;
+    p.close = Guard<close_connection>::call;
+    p.get_size = Guard<get_size>::call;
+    p.block_size = Guard<block_size>::call;
+    p.can_write = Guard<can_write>::call;
     p.can_flush = yes;
-    p.can_fua = can_fua;
+    p.can_fua = Guard<can_fua>::call;
     p.can_multi_conn = yes;
     p.is_rotational = no;
     p.can_trim = yes;
     p.can_zero = yes;
     p.can_fast_zero = yes;
     p.can_extents = yes;
-    p.pread = pread;
-    p.pwrite = pwrite;
-    p.flush = flush;
-    p.trim = trim;
-    p.zero = zero;
-    p.extents = extents;
+    p.pread = Guard<pread>::call;
+    p.pwrite = Guard<pwrite>::call;
+    p.flush = Guard<flush>::call;
+    p.trim = Guard<trim>::call;
+    p.zero = Guard<zero>::call;
+    p.extents = Guard<extents>::call;
     return p;
 }
 

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,6 +57,13 @@ int main(int argc, char** argv) {
         app.parse(std::move(words));
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? kDone : kCouldNotRun;
+    } catch (const std::bad_alloc&) {
+        fmt::print(stderr,
+                   "qlcshape: the system gives no more memory; raise the limit (ulimit -v)\n");
+        return kCouldNotRun;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "qlcshape: {}\n", error.what());
+        return kCouldNotRun;
     }
     return exit_code;
 }

@@ -35,9 +35,16 @@ constexpr int kExecFailed = 127;
 
 // Beside the command in a build tree, or where `cmake --install` puts it.
 Result<std::string> plugin_path() {
-    const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
+    std::error_code failed;
+    const fs::path folder = fs::read_symlink("/proc/self/exe", failed).parent_path();
+    if (failed) {
+        return std::unexpected(
+            Error{Errc::not_found, fmt::format("/proc/self/exe: {}: mount /proc, where the plugin "
+                                               "is found by the command's own path",
+                                               failed.message())});
+    }
     for (const fs::path& path : {folder / QLCSHAPE_PLUGIN, folder / QLCSHAPE_PLUGIN_FROM_BIN}) {
-        if (fs::exists(path)) return path.lexically_normal().string();
+        if (fs::exists(path, failed)) return path.lexically_normal().string();
     }
     return std::unexpected(
         Error{Errc::not_found,

@@ -25,6 +25,7 @@ enum class Errc {
     read_only,         // the array is open for reading alone
     unsupported,       // the format or a feature bit is newer than this program
     closed,            // the engine is shutting down
+    no_memory,         // the system gives no more memory or threads; the message names the limit
 };
 
 // A word for the code, as it appears in messages and in JSON ("media_error").

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 
 #include "base/assert.h"
@@ -21,18 +22,19 @@ namespace qlcshape {
 class Buffer {
   public:
     Buffer() = default;
-    // Zeroed. `bytes` is a multiple of a block.
+    // Zeroed. `bytes` is a multiple of a block. Throws std::bad_alloc as any allocation does: see
+    // engine/limits.h.
     explicit Buffer(std::size_t bytes) : memory_(nullptr, Free{bytes}), bytes_(bytes) {
         QS_ASSERT(bytes % kBlockBytes == 0);
         if (bytes >= kLarge) {
             void* memory =
                 ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-            QS_ASSERT(memory != MAP_FAILED);
+            if (memory == MAP_FAILED) throw std::bad_alloc();
             ::madvise(memory, bytes, MADV_HUGEPAGE);
             memory_.reset(static_cast<std::byte*>(memory));
         } else if (bytes != 0) {
             memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kBlockBytes, bytes)));
-            QS_ASSERT(memory_ != nullptr);
+            if (memory_ == nullptr) throw std::bad_alloc();
             std::memset(memory_.get(), 0, bytes);
         }
     }

@@ -34,6 +34,8 @@ const char* to_string(Errc code) {
             return "unsupported";
         case Errc::closed:
             return "closed";
+        case Errc::no_memory:
+            return "no_memory";
     }
     return "unknown";
 }

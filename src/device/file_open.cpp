@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "base/assert.h"
 #include "base/buffer.h"
@@ -47,6 +48,12 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number) {
         case EACCES:
         case EPERM:
             return fail(Errc::io_error, "{}: can't be opened: {}; check its owner and permissions",
+                        path, cause);
+        case EMFILE:
+        case ENFILE:
+            return fail(Errc::no_memory,
+                        "{}: can't be opened: {}; raise the limit on open files (ulimit -n, "
+                        "LimitNOFILE= of a systemd unit)",
                         path, cause);
         case EROFS:
             return fail(Errc::read_only, "{}: its medium is read-only; open it for reading", path);
@@ -99,7 +106,8 @@ Result<Opened> make_file(const std::string& path) {
 
 // The name of a new file must last as long as the data that will be acknowledged in it.
 Status make_name_durable(const std::string& path) {
-    const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
+    std::error_code failing;  // then there is no folder to open either
+    const std::filesystem::path folder = std::filesystem::absolute(path, failing).parent_path();
     const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const bool failed = fd < 0 || ::fsync(fd) != 0;
     const int error_number = errno;

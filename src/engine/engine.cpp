@@ -10,6 +10,7 @@
 #include "engine/engine_impl.h"
 #include "engine/format_array.h"
 #include "engine/holder.h"
+#include "engine/limits.h"
 #include "engine/report.h"
 #include "engine/volume_change.h"
 #include "recovery/check.h"
@@ -58,14 +59,6 @@ Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
     return i;
 }
 
-// Part 0 on the caller's thread.
-void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
-    std::vector<std::thread> threads;
-    for (std::uint32_t part = 1; part < parts; ++part) threads.emplace_back(job, part);
-    job(0);
-    for (std::thread& thread : threads) thread.join();
-}
-
 }  // namespace
 
 std::uint64_t SystemClock::now_ns() {
@@ -77,6 +70,10 @@ std::uint64_t SystemClock::now_ns() {
 Engine::Impl::Impl(const Options& options) : options_(options), random_(entropy()) {}
 
 Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
+    QS_TRY(check_cache(options));
+    // More shards than any array can have are refused when it is known how many this one may have.
+    WaitingThreads threads(std::min(options.shards, kMaxShards) +
+                           std::min(options.gc_threads, kMaxShards));
     std::string absent;
     auto devices = open_devices(options, Access::read_write, false, &absent);
     if (!devices) return fail(devices.error());
@@ -91,8 +88,8 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     impl->core_ = std::move(*core);
     std::uint32_t index = 0;
     for (const auto& worker : impl->core_->workers()) {
-        impl->threads_.emplace_back(
-            [&self = *impl, w = worker.get(), index] { self.run(*w, index); });
+        impl->threads_.push_back(
+            threads.run([&self = *impl, w = worker.get(), index] { self.run(*w, index); }));
         impl->pin(impl->threads_.back(), *worker, index);
         ++index;
     }
@@ -140,7 +137,7 @@ Status Engine::Impl::close() {
     std::lock_guard lock(close_mutex_);
     if (closed_ || core_ == nullptr) return close_status_;
     closed_ = true;
-    reclaimer_->stop();
+    if (reclaimer_) reclaimer_->stop();
     control_.reset();
     reclaimer_.reset();
     monitor_.reset();
@@ -254,16 +251,19 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 Status Engine::create(const Options& options, bool force) {
-    QS_TRY(check_plan(options));
-    auto devices = open_devices(options, Access::read_write, true, nullptr);
-    if (!devices) return fail(devices.error());
-    Random random(entropy());
-    IoQueue queue;
-    return format_array(options, *devices, force, random, queue);
+    return within_limits("array " + options.name, [&]() -> Status {
+        QS_TRY(check_cache(options));
+        QS_TRY(check_plan(options));
+        auto devices = open_devices(options, Access::read_write, true, nullptr);
+        if (!devices) return fail(devices.error());
+        Random random(entropy());
+        IoQueue queue;
+        return format_array(options, *devices, force, random, queue);
+    });
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
-    auto impl = Impl::open(options);
+    auto impl = within_limits("array " + options.name, [&] { return Impl::open(options); });
     if (!impl) return fail(impl.error());
     return std::unique_ptr<Engine>(new Engine(std::move(*impl)));
 }

@@ -9,6 +9,12 @@
 
 namespace qlcshape {
 
+// The thread starts here, where that may fail, and not with the first volume that is deleted.
+Reclaimer::Reclaimer(const Options& options, Core& core) : options_(options), core_(core) {
+    thread_ = std::thread([this] { run(); });
+    pthread_setname_np(thread_.native_handle(), "qs-reclaim");
+}
+
 Reclaimer::~Reclaimer() {
     stop();
     if (thread_.joinable()) thread_.join();
@@ -23,10 +29,6 @@ void Reclaimer::stop() {
 void Reclaimer::add(Core::Deletion deletion) {
     std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(deletion));
-    if (!thread_.joinable()) {
-        thread_ = std::thread([this] { run(); });
-        pthread_setname_np(thread_.native_handle(), "qs-reclaim");
-    }
     changed_.notify_all();
 }
 

@@ -1,6 +1,6 @@
-// Gives back the space of deleted volumes in the background, on a thread of its own that starts
-// with the first of them: trims what a volume had, then takes it out of the list of volumes. What
-// is not finished when the array is closed, or fails, goes on at the next opening.
+// Gives back the space of deleted volumes in the background, on a thread of its own: trims what a
+// volume had, then takes it out of the list of volumes. What is not finished when the array is
+// closed, or fails, goes on at the next opening.
 #pragma once
 
 #include <condition_variable>
@@ -15,7 +15,7 @@ namespace qlcshape {
 class Reclaimer {
   public:
     // Both must outlive it.
-    Reclaimer(const Options& options, Core& core) : options_(options), core_(core) {}
+    Reclaimer(const Options& options, Core& core);
     ~Reclaimer();
 
     void add(Core::Deletion deletion);

@@ -1,0 +1,122 @@
+#include "engine/limits.h"
+
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+
+#include <mutex>
+
+#include "base/types.h"
+#include "pmt/page_cache.h"
+
+namespace qlcshape {
+
+namespace {
+
+std::string size_text(std::uint64_t bytes) {
+    if (bytes >= TiB) return fmt::format("{:.1f} TiB", static_cast<double>(bytes) / TiB);
+    if (bytes >= GiB) return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / GiB);
+    return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / MiB);
+}
+
+}  // namespace
+
+Error no_more_memory(const std::string& what) {
+    return {Errc::no_memory,
+            what +
+                ": the system gives no more memory; set pmt_cache or shards lower in the array "
+                "file, or raise the limit (ulimit -v, MemoryMax= of a systemd unit, a "
+                "container's memory)"};
+}
+
+Error no_more_threads(const std::string& what, const std::string& cause) {
+    return {Errc::no_memory,
+            fmt::format("{}: no thread can be started: {}; raise the limit on threads (ulimit -u, "
+                        "TasksMax= of a systemd unit, a container's pids limit), or set shards and "
+                        "gc_threads lower in the array file",
+                        what, cause)};
+}
+
+Status check_cache(const Options& options) {
+    const std::uint64_t bytes = options.pmt_cache_bytes;
+    const std::uint64_t least = std::uint64_t{options.shards} * PageCache::kSetBytes;
+    if (bytes < least) {
+        return fail(Errc::invalid_argument,
+                    "pmt_cache is {} bytes: it must be at least {} with {} shards", bytes, least,
+                    options.shards);
+    }
+    struct sysinfo machine {};
+    if (::sysinfo(&machine) == 0) {
+        const std::uint64_t ram = machine.totalram * machine.mem_unit;
+        const std::uint64_t swap = machine.totalswap * machine.mem_unit;
+        if (bytes > ram + swap) {
+            return fail(Errc::no_memory,
+                        "pmt_cache is {}: this machine has {} of RAM and {} of swap; set it lower "
+                        "in the array file",
+                        size_text(bytes), size_text(ram), size_text(swap));
+        }
+    }
+    rlimit space{};
+    if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY &&
+        bytes > space.rlim_cur) {
+        return fail(Errc::no_memory,
+                    "pmt_cache is {}: this process may have {} of memory (ulimit -v); raise that, "
+                    "or set pmt_cache lower in the array file",
+                    size_text(bytes), size_text(space.rlim_cur));
+    }
+    return {};
+}
+
+void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+    std::mutex mutex;
+    std::exception_ptr thrown;
+    const auto guarded = [&](std::uint32_t part) {
+        try {
+            job(part);
+        } catch (...) {
+            const std::lock_guard lock(mutex);
+            thrown = std::current_exception();
+        }
+    };
+    std::vector<std::thread> threads;
+    threads.reserve(parts);
+    std::uint32_t started = 1;
+    try {
+        for (; started < parts; ++started) threads.emplace_back(guarded, started);
+    } catch (const std::system_error&) {
+    }
+    guarded(0);
+    for (; started < parts; ++started) guarded(started);
+    for (std::thread& thread : threads) thread.join();
+    if (thrown) std::rethrow_exception(thrown);
+}
+
+WaitingThreads::WaitingThreads(std::uint32_t count) {
+    waiting_.reserve(count);
+    try {
+        while (waiting_.size() < count) {
+            Waiting one;
+            one.thread = std::thread([job = one.job.get_future()]() mutable {
+                if (const std::function<void()> given = job.get()) given();
+            });
+            waiting_.push_back(std::move(one));
+        }
+    } catch (...) {
+        end_all();
+        throw;
+    }
+}
+
+WaitingThreads::~WaitingThreads() { end_all(); }
+
+void WaitingThreads::end_all() {
+    while (!waiting_.empty()) run({}).join();
+}
+
+std::thread WaitingThreads::run(std::function<void()> job) {
+    Waiting one = std::move(waiting_.back());
+    waiting_.pop_back();
+    one.job.set_value(std::move(job));
+    return std::move(one.thread);
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,67 @@
+// What the system may refuse while an array is made or opened: memory and threads. The library
+// throws nothing, so what the standard library throws then ends here, as an Error that names the
+// limit.
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <future>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "qlcshape/options.h"
+
+namespace qlcshape {
+
+Error no_more_memory(const std::string& what);
+Error no_more_threads(const std::string& what, const std::string& cause);
+
+// What `call` returns, a Result or a Status.
+template <class Call>
+auto within_limits(const std::string& what, const Call& call) -> decltype(call()) {
+    try {
+        return call();
+    } catch (const std::bad_alloc&) {
+        return std::unexpected(no_more_memory(what));
+    } catch (const std::length_error&) {
+        return std::unexpected(no_more_memory(what));
+    } catch (const std::system_error& error) {
+        return std::unexpected(no_more_threads(what, error.what()));
+    }
+}
+
+// Refuses a cache that no opening could take: too small for its shards, or larger than the memory
+// of this machine or of this process.
+Status check_cache(const Options& options);
+
+// Parts 1 and up on threads of their own, part 0 on the caller's; where there are no more threads
+// the caller does the rest. What one throws is thrown here when all have ended.
+void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job);
+
+// Threads that wait for what they are to run: taken before an opening begins, so that a limit on
+// threads stops it before anything is written.
+class WaitingThreads {
+  public:
+    explicit WaitingThreads(std::uint32_t count);  // throws std::system_error
+    ~WaitingThreads();                             // those that got nothing end
+    WaitingThreads(const WaitingThreads&) = delete;
+    WaitingThreads& operator=(const WaitingThreads&) = delete;
+
+    std::thread run(std::function<void()> job);
+
+  private:
+    void end_all();
+
+    struct Waiting {
+        std::promise<std::function<void()>> job;
+        std::thread thread;
+    };
+    std::vector<Waiting> waiting_;
+};
+
+}  // namespace qlcshape
