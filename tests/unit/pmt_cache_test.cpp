@@ -369,3 +369,56 @@ TEST_CASE("page cache: a write that the drive lost is seen when the page comes b
     CHECK(t.nulls == 1);
     CHECK(t.cache->met_damage());
 }
+
+TEST_CASE("page cache: a sweep writes a page once more that changed while it was written") {
+    Table t(1);
+    for (int i = 0; i < 20; ++i) t.ask(PageId(0));
+    t.finish_all();
+    REQUIRE_FALSE(t.cache->flushed());  // its write is under way
+    for (int i = 0; i < 20; ++i) t.ask(PageId(0));
+    const Page at_begin = t.model[0];
+    t.cache->begin_sweep();
+    for (int i = 0; !t.cache->sweep(); ++i) {
+        REQUIRE(i < 1000);
+        t.finish_some();
+    }
+    Page page(kPageEntries);
+    REQUIRE(decode_pmt_page(t.place(PageId(0)), PageId(0), t.array.array, page.data()));
+    CHECK(page == at_begin);
+}
+
+TEST_CASE("page cache: a sweep of many sets ends when the last write has") {
+    Table t(4096 / PageCache::kWays);  // as many ways as one call looks at
+    for (std::uint64_t i = 0; i < 100; ++i) t.ask(PageId(i));
+    t.finish_all();
+    t.cache->begin_sweep();
+    for (int i = 0; i < 5; ++i) CHECK_FALSE(t.cache->sweep());
+    for (int i = 0; !t.cache->sweep(); ++i) {
+        REQUIRE(i < 1000);
+        t.finish_some();
+    }
+    CHECK(t.on_media_as_modelled());
+}
+
+TEST_CASE("page cache: a patch is applied once, to the page as it first comes") {
+    Table t(1);
+    std::vector<Patch> patches;
+    for (const std::uint64_t page : {0u, 3u}) {
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            t.model[page][i] = PmtEntry::make_unmapped(Unmapped::trimmed, Version(7));
+            patches.push_back({Lba(page * kPageEntries + i), t.model[page][i]});
+        }
+    }
+    t.cache->set_patches(patches);
+    CHECK(t.cache->patches_left() == 2);
+    for (int round = 0; round < 3; ++round) {
+        for (std::uint64_t page = 0; page < 60; ++page) {
+            for (int i = 0; i < 3; ++i) t.ask(PageId(page));
+            t.finish_all();
+        }
+        CHECK(t.as_modelled);
+        CHECK(t.cache->patches_left() == 0);
+    }
+    t.flush();
+    CHECK(t.on_media_as_modelled());
+}
