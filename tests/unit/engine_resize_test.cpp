@@ -42,6 +42,16 @@ TEST_CASE("engine resize: a larger volume has what it had, and zeroes behind") {
         CHECK(refused(v.run(Op::write, 13 * MiB, 8192, bytes_of(8192, 3).data()),
                       Errc::invalid_argument));
         CHECK(e.stats().space.promised_bytes == 16 * MiB + 4096);
+        // Smaller again, but with a part of the pages behind the other volume.
+        REQUIRE(v.run(Op::write, 9 * MiB, 4096, bytes_of(4096, 4).data()));
+        REQUIRE(e.resize_volume("v", 10 * MiB));
+        CHECK(holds(v, 9 * MiB, 4096, 4));
+        CHECK(holds(v, 0, 3 * MiB, 1));
+        REQUIRE(v.run(Op::write, 10 * MiB - 4096, 4096, bytes_of(4096, 5).data()));
+        CHECK(holds(*e.open_volume("in_the_way"), 0, 3 * MiB, 2));
+        REQUIRE(e.resize_volume("v", 13 * MiB + 4096));
+        CHECK(holds(v, 10 * MiB - 4096, 4096, 5));
+        REQUIRE(v.run(Op::write, 13 * MiB, 4096, bytes_of(4096, 3).data()));
     });
     array.use([](Engine& e) {
         const Volume v = *e.open_volume("v");

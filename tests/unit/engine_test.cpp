@@ -338,3 +338,22 @@ TEST_CASE("engine: more requests than it takes are busy") {
         CHECK(v.read(0, buffer));
     });
 }
+
+TEST_CASE("engine: a flush ends after every write that was submitted before it, on all shards") {
+    const std::uint32_t shards = GENERATE(1u, 2u);
+    const TestArray array(shards);
+    array.use([](Engine& e) {
+        const Volume v = make_volume(e, 8 * MiB);
+        std::vector<std::byte> buffer(64 * KiB, std::byte{1});
+        std::atomic<int> written = 0;
+        for (int round = 1; round <= 50; ++round) {
+            // Some for each shard, which takes pages of the table by turns.
+            for (std::uint64_t i = 0; i < 8; ++i) {
+                REQUIRE(v.submit({Op::write, i * MiB, buffer.size(), buffer.data(),
+                                  [&](const Status& s) { written += s ? 1 : 1000000; }}));
+            }
+            REQUIRE(v.flush());
+            REQUIRE(written == 8 * round);
+        }
+    });
+}
