@@ -228,6 +228,10 @@ TEST_CASE("snapshot record: comes back, and each flipped byte is seen") {
               return decode_snapshot(record.span(), l, uuid(1)).has_value();
           }) == 0);
 
+    s.table_damaged = true;
+    encode_snapshot(s, l, uuid(1), record.span());
+    CHECK(decode_snapshot(record.span(), l, uuid(1))->table_damaged);
+
     s.open[2].band = l.bands;
     encode_snapshot(s, l, uuid(1), record.span());
     CHECK_FALSE(decode_snapshot(record.span(), l, uuid(1)));
