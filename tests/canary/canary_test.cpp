@@ -144,7 +144,7 @@ TEST_CASE("canary: older_scm_taken") {
     must_notice(Canary::older_scm_taken, "older_scm_taken", 40, sim::Profile::older);
 }
 TEST_CASE("canary: older_tps_taken") {
-    must_notice(Canary::older_tps_taken, "older_tps_taken", 400, sim::Profile::older);
+    must_notice(Canary::older_tps_taken, "older_tps_taken", 40, sim::Profile::older);
 }
 
 }  // namespace qlcshape
