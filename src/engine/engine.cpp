@@ -252,8 +252,8 @@ Engine::~Engine() = default;
 
 Status Engine::create(const Options& options, bool force) {
     return within_limits("array " + options.name, [&]() -> Status {
-        QS_TRY(check_cache(options));
         QS_TRY(check_plan(options));
+        QS_TRY(check_cache(options));
         auto devices = open_devices(options, Access::read_write, true, nullptr);
         if (!devices) return fail(devices.error());
         Random random(entropy());
