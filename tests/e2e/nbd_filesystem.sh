@@ -14,7 +14,7 @@ attach() {
     start_server
     nbdfuse -C 4 disk "$URI" &
     fuse=$!
-    for _ in {1..100}; do [[ ! -s disk ]] && sleep 0.1 || break; done
+    for _ in {1..1200}; do [[ ! -s disk ]] && sleep 0.1 || break; done
     loop=$(losetup --find --show --direct-io=on --sector-size 4096 disk) || fail "no loop device"
 }
 detach() {

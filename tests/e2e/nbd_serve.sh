@@ -33,7 +33,7 @@ expect 0 "$QLCSHAPE" volume create array.toml v1 --size 8MiB
 expect 0 "$QLCSHAPE" volume create array.toml v2 --size 4MiB
 start_server --volume v1
 printf 'nbd+unix:///%s?socket=%s\n' v0 "$SOCKET" v1 "$SOCKET" >wanted
-for _ in {1..100}; do
+for _ in {1..1200}; do
     ! cmp -s uri wanted || break
     sleep 0.1
 done
@@ -90,7 +90,7 @@ start_server
 # The command alone killed: nbdkit closes the array.
 kill -KILL "$server"
 ended "$server" 2>/dev/null || true
-for _ in {1..100}; do
+for _ in {1..1200}; do
     "$QLCSHAPE" status array.toml --json >out 2>err || true
     ! grep -q '"kind": "clean"' out || break
     sleep 0.1
@@ -102,7 +102,7 @@ printf 'alice:%s\n' "$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')" >ke
 for port in $(shuf -i 20000-32000 -n 20); do
     "$QLCSHAPE" serve array.toml --volume v0 --port "$port" --tls-psk keys --json >out 2>err &
     server=$!
-    for _ in {1..100}; do
+    for _ in {1..1200}; do
         [[ ! -s out ]] && kill -0 "$server" 2>/dev/null || break
         sleep 0.1
     done

@@ -59,7 +59,7 @@ wait $load || fail "fio: $(cat fio.out)"
 # Deleted: gone for clients, and its space comes back while others are served.
 expect 0 "$QLCSHAPE" volume delete array.toml v1 --yes
 expect 1 nbdinfo --size "$(at v1)"
-for _ in {1..100}; do
+for _ in {1..1200}; do
     expect 0 "$QLCSHAPE" status array.toml --json
     ! grep -q "\"promised_bytes\": $((9 << 20))," out || break
     sleep 0.1

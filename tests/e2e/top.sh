@@ -7,7 +7,7 @@ expect 0 "$QLCSHAPE" create array.toml
 expect 2 "$QLCSHAPE" top array.toml
 expect 0 "$QLCSHAPE" volume create array.toml v0 --size 8MiB
 "$QLCSHAPE" bench array.toml --rw randwrite --iodepth 1 --runtime 60 --passes 1000000 >bench.out 2>&1 & bench=$!
-for _ in {1..100}; do
+for _ in {1..1200}; do
     ! "$QLCSHAPE" top array.toml >out 2>err || break
     sleep 0.1
 done

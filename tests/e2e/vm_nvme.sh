@@ -23,7 +23,7 @@ start_proxy() {
 }
 for port in $(shuf -i 20000-32000 -n 20); do
     start_proxy
-    for _ in {1..50}; do
+    for _ in {1..600}; do
         [[ $(timeout 10 nbdinfo --size "nbd://127.0.0.1:$port" 2>/dev/null) != $((400 << 20)) ]] || break 2
         kill -0 "$proxy" 2>/dev/null || break # the port was taken
         sleep 0.1
@@ -34,7 +34,7 @@ mkdir job
 (cd job && echo job | cpio --quiet -o -H newc) >job.cpio
 cat guest/initrd job.cpio >initrd # both padded to 512 bytes
 
-timeout -s KILL 240 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1G \
+timeout -s KILL 1200 qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 1G \
     -nodefaults -no-user-config -display none -no-reboot -serial stdio \
     -kernel guest/vmlinuz -initrd initrd -append "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on" \
     -drive "file=nbd+unix:///?socket=$SOCKET,if=none,id=volume,format=raw,cache=none,discard=unmap" \

@@ -1,4 +1,4 @@
-// When a snapshot may stand: not on a flush of its own alone.
+// When a snapshot may stand: not on a flush of its own alone; and what becomes of one that fails.
 #include "recovery/snapshotter.h"
 
 #include <catch2/catch.hpp>
@@ -17,15 +17,23 @@ class Drive final : public Device {
     void start(Io& io, IoQueue& queue) override {
         if (io.kind == IoKind::flush) return flushes_.push_back({&io, &queue});
         ++writes;
-        queue.complete(io, 0);
+        places.push_back(io.offset);
+        queue.complete(io, write_error);
     }
     void end_flush(std::size_t which, int error_number) {
         flushes_[which].queue->complete(*flushes_[which].io, error_number);
     }
     std::size_t begun() const { return flushes_.size(); }
+    // All that are held, and all that come of it.
+    void end_flushes() {
+        for (; ended_ < flushes_.size(); ++ended_) end_flush(ended_, 0);
+    }
     unsigned writes = 0;
+    int write_error = 0;
+    std::vector<std::uint64_t> places;  // of writes
 
   private:
+    std::size_t ended_ = 0;
     struct Begun {
         Io* io;
         IoQueue* queue;
@@ -121,4 +129,82 @@ TEST_CASE("snapshotter: it waits for no flush that began after its own had ended
     CHECK(f.snapshotter->taken() == 1);
     f.drive.end_flush(2, 0);
     f.poll();
+}
+
+namespace {
+
+void take_one(Fixture& f) {
+    f.snapshotter->ask();
+    for (int i = 0; i < 5; ++i) {
+        f.poll();
+        f.drive.end_flushes();
+    }
+    f.poll();
+    REQUIRE(f.snapshotter->idle());
+}
+
+}  // namespace
+
+TEST_CASE("snapshotter: records alternate between two places") {
+    Fixture f;
+    for (int i = 0; i < 4; ++i) take_one(f);
+    CHECK(f.snapshotter->taken() == 4);
+    REQUIRE(f.drive.places.size() == 4);
+    CHECK(f.drive.places[0] != f.drive.places[1]);
+    CHECK(f.drive.places[0] == f.drive.places[2]);
+    CHECK(f.drive.places[1] == f.drive.places[3]);
+}
+
+TEST_CASE(
+    "snapshotter: one that can't be written leaves the one before alone, and is tried again") {
+    Fixture f;
+    take_one(f);
+    f.drive.write_error = EIO;
+    take_one(f);
+    take_one(f);
+    CHECK(f.snapshotter->taken() == 1);
+    CHECK(f.counters.get(Counter::io_errors) == 2);
+    CHECK_FALSE(f.gate->failed());
+    f.drive.write_error = 0;
+    take_one(f);
+    CHECK(f.snapshotter->taken() == 2);
+    REQUIRE(f.drive.places.size() == 4);
+    for (const std::size_t i : {1, 2, 3}) CHECK(f.drive.places[i] == f.drive.places[1]);
+    CHECK(f.drive.places[0] != f.drive.places[1]);
+}
+
+TEST_CASE("snapshotter: its own flush of the table that fails ends it before its record") {
+    Fixture f;
+    f.snapshotter->ask();
+    f.poll();
+    REQUIRE(f.drive.begun() == 1);
+    f.drive.end_flush(0, EIO);
+    f.poll();
+    CHECK(f.snapshotter->idle());
+    CHECK(f.drive.writes == 0);
+    CHECK(f.snapshotter->taken() == 0);
+}
+
+TEST_CASE("snapshotter: closing, and a gate that failed, begin none, and end with what is begun") {
+    const bool failed = GENERATE(false, true);
+    const bool begun = GENERATE(false, true);
+    CAPTURE(failed, begun);
+    Fixture f;
+    if (begun) {
+        f.snapshotter->ask();
+        f.poll();
+        CHECK_FALSE(f.snapshotter->idle());
+    }
+    failed ? f.gate->fail() : f.snapshotter->begin_close();
+    f.snapshotter->ask();
+    for (int i = 0; i < 5; ++i) {
+        f.poll();
+        f.drive.end_flushes();
+    }
+    f.poll();
+    CHECK(f.snapshotter->idle());
+    CHECK(f.drive.writes == (begun ? 1 : 0));
+    const std::size_t flushes = f.drive.begun();
+    f.poll();
+    CHECK(f.drive.begun() == flushes);
 }

@@ -1,0 +1,286 @@
+// What has to be durable before a band is used or erased, transfer by transfer.
+#include "band/keeper.h"
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace qlcshape;
+
+namespace {
+
+// Keeps each transfer until it is told how it ended.
+class HeldDrive final : public Device {
+  public:
+    explicit HeldDrive(const std::string& name) : Device(name, Geometry{256 * MiB}) {}
+    void start(Io& io, IoQueue& queue) override { held.push_back({&io, &queue}); }
+    bool holds(IoKind kind) const { return !held.empty() && held.front().io->kind == kind; }
+    void end_one(int error_number = 0) {
+        const Held h = held.front();
+        held.pop_front();
+        h.queue->complete(*h.io, error_number);
+    }
+    void end_all() {
+        while (!held.empty()) end_one();
+    }
+    struct Held {
+        Io* io;
+        IoQueue* queue;
+    };
+    std::deque<Held> held;
+};
+
+struct Kept {
+    ArrayContext array;
+    std::vector<std::unique_ptr<HeldDrive>> qlc, scm;
+    IoQueue queue;
+    Counters counters;
+    std::unique_ptr<BandTable> bands;
+    std::unique_ptr<SpaceGate> gate;
+    std::unique_ptr<BandKeeper> keeper;
+
+    Kept() {
+        ArrayParameters p;
+        p.data_strips = 2;
+        p.qlc_count = 4;
+        p.scm_count = 2;
+        p.strip_bytes = 64 * KiB;
+        p.band_bytes = 4 * p.strip_bytes;
+        p.qlc_bytes = 42 * p.band_bytes;
+        p.scm_bytes = 64 * MiB;
+        auto l = make_layout(p);
+        if (!l) FAIL(l.error().message);
+        array.layout = *l;
+        array.epoch = 5;
+        for (int i = 0; i < 4; ++i) {
+            qlc.push_back(std::make_unique<HeldDrive>("qlc" + std::to_string(i)));
+            array.qlc.push_back(qlc.back().get());
+        }
+        for (int i = 0; i < 2; ++i) {
+            scm.push_back(std::make_unique<HeldDrive>("scm" + std::to_string(i)));
+            array.scm.push_back(scm.back().get());
+        }
+        bands = std::make_unique<BandTable>(array.layout);
+        for (std::uint32_t i = 0; i < l->bands; ++i) bands->restore(BandId(i), BandRecord{});
+        gate = std::make_unique<SpaceGate>(array.layout, *bands);
+        gate->start();
+        keeper = std::make_unique<BandKeeper>(array, *bands, *gate,
+                                              std::vector<std::uint64_t>(l->band_table_pages, 6),
+                                              queue, counters);
+    }
+    ~Kept() {
+        for (int i = 0; i < 100; ++i) end_round(scm), end_round(qlc);
+    }
+    void poll() {
+        for (int i = 0; i < 10; ++i) {
+            queue.poll();
+            keeper->poll();
+        }
+    }
+    void end_round(std::vector<std::unique_ptr<HeldDrive>>& drives) {
+        for (auto& d : drives) d->end_all();
+        poll();
+    }
+    bool all_hold(IoKind kind) const {
+        return std::ranges::all_of(scm, [&](const auto& d) { return d->holds(kind); });
+    }
+    bool nothing_held() const {
+        const auto empty = [](const auto& d) { return d->held.empty(); };
+        return std::ranges::all_of(scm, empty) && std::ranges::all_of(qlc, empty);
+    }
+    // Both streams' first and second bands are open.
+    void open_bands() {
+        for (int i = 0; i < 10; ++i) {
+            poll();
+            end_round(scm);
+        }
+        REQUIRE(keeper->idle());
+        REQUIRE(nothing_held());
+    }
+    // Before the keeper has done anything: full ones, of the user stream.
+    std::vector<BandId> closed_bands(std::uint32_t count) {
+        std::vector<BandId> list;
+        for (; count != 0; --count) {
+            list.push_back(*bands->begin_open(Stream::user, array.epoch));
+            bands->opened(list.back());
+            for (std::uint32_t i = 0; i < array.layout.segments_per_band; ++i) {
+                const auto p = bands->place(Stream::user);
+                REQUIRE(p);
+                bands->submitted(*p);
+                bands->durable(*p);
+                bands->published(*p, 0);
+            }
+        }
+        open_bands();
+        return list;
+    }
+    // As GC does.
+    void move(BandId band) {
+        REQUIRE(bands->begin_move(band));
+        bands->moved(band);
+    }
+    BandState state(BandId band) const { return bands->record_of(band).state; }
+    BandPage page_in(const HeldDrive& drive) const { return BandPage(drive.held.front().io->data); }
+};
+
+}  // namespace
+
+TEST_CASE("band keeper: a band is used when all scm drives have its record durable") {
+    Kept k;
+    k.poll();
+    REQUIRE(k.all_hold(IoKind::write));
+    REQUIRE(k.page_in(*k.scm[0]).valid(k.array.array, 0));
+    std::uint32_t open = 0;
+    for (std::uint32_t i = 0; i < k.array.layout.bands; ++i)
+        open += k.page_in(*k.scm[0]).records()[i].state == BandState::open;
+    CHECK(open == 2);  // of each stream
+    k.scm[0]->end_one();
+    k.poll();
+    CHECK(k.scm[0]->held.empty());  // its flush waits for the other drive's write
+    k.scm[1]->end_one();
+    k.poll();
+    REQUIRE(k.all_hold(IoKind::flush));
+    CHECK_FALSE(k.bands->place(Stream::user));
+    k.scm[1]->end_one();
+    k.poll();
+    CHECK_FALSE(k.bands->place(Stream::user));
+    k.scm[0]->end_one();
+    k.poll();
+    CHECK(k.bands->place(Stream::user));
+    CHECK(k.bands->place(Stream::gc));
+}
+
+TEST_CASE("band keeper: generations of a page alternate between its two places on every drive") {
+    Kept k;
+    k.open_bands();
+    std::uint64_t last = k.keeper->generations()[0];
+    for (int round = 0; round < 4; ++round) {
+        k.keeper->refresh();
+        k.poll();
+        REQUIRE(k.all_hold(IoKind::write));
+        for (const auto& d : k.scm) {
+            CHECK(k.page_in(*d).header().generation == last + 1);
+            CHECK(d->held.front().io->offset == k.array.layout.band_page_offset(0, (last + 1) & 1));
+        }
+        CHECK(k.array.layout.band_page_offset(0, last & 1) !=
+              k.array.layout.band_page_offset(0, (last + 1) & 1));
+        ++last;
+        k.end_round(k.scm);
+        k.end_round(k.scm);
+        CHECK(k.keeper->idle());
+    }
+}
+
+TEST_CASE("band keeper: a band is discarded when all scm drives know, and free when all qlc did") {
+    Kept k;
+    const BandId band = k.closed_bands(1)[0];
+    k.move(band);
+    k.poll();
+    REQUIRE(k.all_hold(IoKind::write));
+    CHECK(k.page_in(*k.scm[1]).records()[band.value].state == BandState::erasing);
+    k.end_round(k.scm);
+    REQUIRE(k.all_hold(IoKind::flush));
+    k.scm[0]->end_one();
+    k.poll();
+    for (const auto& d : k.qlc) CHECK(d->held.empty());
+    k.end_round(k.scm);
+    for (const auto& d : k.qlc) {
+        REQUIRE(d->held.size() == 1);
+        REQUIRE(d->holds(IoKind::discard));
+        CHECK(d->held.front().io->offset == k.array.layout.band_offset(band));
+        CHECK(d->held.front().io->bytes == k.array.layout.p.band_bytes);
+    }
+    for (std::size_t i = 0; i < 3; ++i) k.qlc[i]->end_one();
+    k.poll();
+    CHECK(k.state(band) == BandState::erasing);
+    k.qlc[3]->end_one();
+    k.poll();
+    CHECK(k.state(band) == BandState::free);
+}
+
+TEST_CASE("band keeper: of a round that band alone is out of use which a drive did not discard") {
+    const std::size_t failing = GENERATE(0u, 3u);
+    Kept k;
+    const auto moved = k.closed_bands(2);
+    for (const BandId band : moved) k.move(band);
+    k.poll();
+    k.end_round(k.scm);
+    k.end_round(k.scm);
+    REQUIRE(k.qlc[failing]->held.size() == 2);
+    const std::uint64_t place = k.qlc[failing]->held.front().io->offset;
+    k.qlc[failing]->end_one(EIO);
+    k.end_round(k.qlc);
+    CHECK_FALSE(k.keeper->failed());
+    CHECK_FALSE(k.gate->failed());
+    CHECK(k.bands->out_of_use() == 1);
+    for (const BandId band : moved) {
+        const bool kept = k.array.layout.band_offset(band) == place;
+        CHECK(k.state(band) == (kept ? BandState::erasing : BandState::free));
+    }
+    CHECK(k.counters.get(Counter::io_errors) == 1);
+}
+
+TEST_CASE("band keeper: an scm drive that fails ends all writing, and no band is used or erased") {
+    const std::size_t failing = GENERATE(0u, 1u);
+    const bool flush = GENERATE(false, true);
+    CAPTURE(failing, flush);
+    Kept k;
+    const BandId band = k.closed_bands(1)[0];
+    k.move(band);
+    k.poll();
+    if (flush) k.end_round(k.scm);
+    k.scm[failing]->end_one(EIO);
+    k.end_round(k.scm);
+    CHECK(k.keeper->failed());
+    CHECK(k.gate->failed());
+    CHECK(k.nothing_held());
+    CHECK(k.state(band) == BandState::erasing);
+    k.keeper->refresh();
+    k.poll();
+    CHECK(k.nothing_held());
+}
+
+TEST_CASE("band keeper: more bands than a round takes are erased in several") {
+    Kept k;
+    const auto moved = k.closed_bands(20);
+    for (const BandId band : moved) k.move(band);
+    std::vector<std::size_t> rounds;
+    for (int i = 0; i < 5; ++i) {
+        k.poll();
+        k.end_round(k.scm);
+        k.end_round(k.scm);
+        if (!k.qlc[0]->held.empty()) rounds.push_back(k.qlc[0]->held.size());
+        k.end_round(k.qlc);
+    }
+    CHECK(rounds == std::vector<std::size_t>{8, 8, 4});
+    CHECK(k.keeper->idle());
+    for (const BandId band : moved) CHECK(k.state(band) == BandState::free);
+}
+
+TEST_CASE("band keeper: closing finishes what is under way in each step, erases, opens nothing") {
+    const int steps = GENERATE(range(-1, 4));  // -1: nothing is begun yet
+    CAPTURE(steps);
+    Kept k;
+    const auto moved = k.closed_bands(2);
+    while (k.bands->place(Stream::user)) {  // it wants another
+    }
+    k.move(moved[0]);
+    if (steps >= 0) k.poll();
+    for (int i = 0; i < steps; ++i) k.end_round(i < 2 ? k.scm : k.qlc);
+    const auto open = k.bands->counts().open;
+    k.keeper->begin_close();
+    k.move(moved[1]);
+    k.keeper->refresh();
+    for (int i = 0; i < 20; ++i) {
+        k.poll();
+        k.end_round(k.scm);
+        k.end_round(k.qlc);
+    }
+    CHECK(k.keeper->idle());
+    CHECK(k.nothing_held());
+    CHECK(k.bands->counts().open == open);  // with what was being opened
+    for (const BandId band : moved) CHECK(k.state(band) == BandState::free);
+}
