@@ -40,8 +40,8 @@ class QLCSHAPE_API Volume {
     const std::string& name() const;
     std::uint64_t size_bytes() const;  // now: see Engine::resize_volume()
     std::uint64_t blocks() const { return size_bytes() / kVolumeBlockBytes; }
-    // Writes up to this size that don't cross a multiple of 2 MiB are all there after a crash or
-    // not at all.
+    // Bytes. Writes of up to this size that don't cross a multiple of 2 MiB are all there after a
+    // crash or not at all, at any offset that is a multiple of 512; so are such write_zeroes.
     std::uint64_t atomic_write_max() const;
 
     // Blocking. `lba` counts blocks of 4096 bytes; the buffer is any multiple of 512 bytes long.

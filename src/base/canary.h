@@ -12,6 +12,7 @@ enum class Canary : std::uint8_t {
     skip_tps_flush,             // acknowledge a record that may be in a drive's cache alone
     one_mirror,                 // acknowledge a record before the second mirror has it durable
     split_atomic,               // an atomic write goes half into a record, half into a segment
+    split_unaligned,            // the same, where it touches a block more than its size takes
     reuse_tps_early,            // overwrite records that are still needed
     merge_over_trim,            // merge part of a block with what a trim before it covers
     publish_unflushed,          // publish before data and parity are flushed

@@ -343,9 +343,7 @@ Result<Stats> Engine::inspect(const Options& options) {
 
 const std::string& Volume::name() const { return state_->name; }
 std::uint64_t Volume::size_bytes() const { return state_->bytes(); }
-std::uint64_t Volume::atomic_write_max() const {
-    return std::uint64_t{kAtomicWriteBlocks} * kBlockBytes;
-}
+std::uint64_t Volume::atomic_write_max() const { return kAtomicWriteBytes; }
 
 Status Volume::submit(Request request) const {
     return state_->core.submit(*state_, std::move(request));

@@ -169,6 +169,11 @@ void RequestTable::cut(Active& a) {
             a.pieces = pages_in(a.inner_begin, a.inner_end);
             break;
         case Op::write_zeroes:
+            // Zeroes are as atomic as data: where blocks are covered in part all of it is one
+            // write.
+            if (a.request.bytes <= kAtomicWriteBytes && pages_in(from, to) == 1 &&
+                (has_head(a) || has_tail(a)))
+                a.inner_begin = a.inner_end = to;
             a.pieces = pages_in(a.inner_begin, a.inner_end) + (has_head(a) ? 1 : 0) +
                        (has_tail(a) ? 1 : 0);
             break;
@@ -246,6 +251,7 @@ void RequestTable::set_range(const VolumeState& volume, PageOp& op, std::uint64_
 void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t from,
                               std::uint64_t to) {
     op.kind = kind;
+    a.offsets[static_cast<std::size_t>(&op - a.ops.data())] = from;
     set_range(*a.volume, op, from, to);
     if (a.request.data != nullptr && a.request.op != Op::write_zeroes) {
         const std::uint64_t skipped = from - a.request.offset_bytes;
@@ -259,11 +265,7 @@ void RequestTable::piece_done(PageOp& op) {
     if (op.failed && !a.failed.exchange(true)) {
         a.error = op.error;
         // Of a piece that crosses no extent: blocks are in order.
-        std::uint64_t skipped = 0;
-        if (op.data != nullptr && a.request.data != nullptr)
-            skipped = static_cast<std::uint64_t>(op.data - static_cast<std::byte*>(a.request.data));
-        if (op.kind == OpKind::mapped) skipped *= kBlockBytes;
-        const std::uint64_t start = a.request.offset_bytes + skipped;
+        const std::uint64_t start = a.offsets[static_cast<std::size_t>(&op - a.ops.data())];
         a.bad_offset =
             round_down(start, kBlockBytes) + (op.bad_lba.value - op.first.value) * kBlockBytes;
     }

@@ -55,6 +55,7 @@ class RequestTable {
         Errc error = Errc::io_error;
         std::uint64_t bad_offset = 0;
         std::array<PageOp, kAtOnce> ops;
+        std::array<std::uint64_t, kAtOnce> offsets{};  // where each op's piece begins
     };
 
     Status check(const VolumeState& volume, const Request& request) const;

@@ -24,9 +24,14 @@ inline constexpr std::uint32_t kSnapshotBandBytes = 16;
 inline constexpr std::uint32_t kLbaBits = 38;
 inline constexpr std::uint32_t kVersionBits = 48;
 inline constexpr std::uint32_t kMaxShards = 64;
-inline constexpr std::uint64_t kMinSegmentBytes =
-    128 * KiB;                                           // an atomic write spans two at the most
-inline constexpr std::uint32_t kAtomicWriteBlocks = 16;  // 64 KiB
+inline constexpr std::uint64_t kMinSegmentBytes = 128 * KiB;
+// A write of up to this size in one PMT page is atomic, wherever it begins.
+inline constexpr std::uint64_t kAtomicWriteBytes = 64 * KiB;
+// The blocks that one can touch: the first and the last may be covered in part.
+inline constexpr std::uint32_t kAtomicWriteBlocks = kAtomicWriteBytes / kBlockBytes + 1;
+// What doesn't fit in a segment must leave room in the next, or neither would take all of it into
+// one record. The smallest segment has one header block.
+static_assert(kAtomicWriteBlocks < kMinSegmentBytes / kBlockBytes - 1);
 
 // A shard's limit on segments in RAM: one filling, the others on their way to the QLC drives.
 inline constexpr std::uint32_t kRamSegments = 8;

@@ -107,13 +107,14 @@ void Shard::start_merge(PageOp& op) {
         read.done = [](PageOp& done) {
             auto& write = *static_cast<PageOp*>(done.context);
             Shard& shard = *write.shard;
-            if (done.failed)
+            if (done.failed) {
                 shard.merge_failed_ = true;
-            else
+                write.bad_lba = done.first;
+            } else {
                 shard.counters_.subtract(Counter::user_read_bytes, done.bytes);
+            }
             if (--shard.merges_pending_ != 0) return;
             write.merged = !shard.merge_failed_;
-            if (done.failed) write.bad_lba = done.first;
         };
     }
     for (std::uint32_t i = 0; i < 2; ++i) {

@@ -46,8 +46,9 @@ struct PageOp : PageWaiter {
     bool needed = false;   // trim: and there is something to trim
 
     bool atomic() const {
-        return kind == OpKind::write && blocks <= kAtomicWriteBlocks &&
-               !canary(Canary::split_atomic);
+        return kind == OpKind::write && bytes <= kAtomicWriteBytes &&
+               !canary(Canary::split_atomic) &&
+               !(canary(Canary::split_unaligned) && blocks == kAtomicWriteBlocks);
     }
     std::uint32_t tail_bytes() const {  // of the last block that belong to the range
         return static_cast<std::uint32_t>(head_skip + bytes -

@@ -78,6 +78,9 @@ TEST_CASE("canary: none, and the same seeds pass") {
 TEST_CASE("canary: skip_tps_flush") { must_notice(Canary::skip_tps_flush, "skip_tps_flush", 20); }
 TEST_CASE("canary: one_mirror") { must_notice(Canary::one_mirror, "one_mirror", 20); }
 TEST_CASE("canary: split_atomic") { must_notice(Canary::split_atomic, "split_atomic", 20); }
+TEST_CASE("canary: split_unaligned") {
+    must_notice(Canary::split_unaligned, "split_unaligned", 40);
+}
 TEST_CASE("canary: reuse_tps_early") {
     must_notice(Canary::reuse_tps_early, "reuse_tps_early", 20);
 }

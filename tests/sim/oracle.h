@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace qlcshape::sim {
@@ -77,12 +79,13 @@ class Oracle {
     }
 
     // After a crash and a full read: `seen[s]` is the stamp of sector s, each allowed. Returns the
-    // stamp of an atomic write that is there in part, or 0; then settles what was seen.
+    // stamp of an atomic write that is there in part (UINT64_MAX: of zeroes), or 0; then settles
+    // what was seen.
     std::uint64_t settle(const std::vector<std::uint64_t>& seen) {
-        std::uint64_t torn = 0;
-        for (const Written& w : ops_) {
-            if (w.atomic && !w.acked && torn_in(w, seen))
-                torn = w.stamp == 0 ? UINT64_MAX : w.stamp;
+        std::uint64_t found = interleaved(seen);
+        for (std::uint32_t id = 0; id < ops_.size(); ++id) {
+            if (ops_[id].atomic && !ops_[id].acked && torn(id, seen))
+                found = ops_[id].stamp == 0 ? UINT64_MAX : ops_[id].stamp;
         }
         std::vector<Written> kept;
         for (std::uint64_t s = 0; s < sectors_.size(); ++s) {
@@ -93,7 +96,7 @@ class Oracle {
             sectors_[s][0] = static_cast<std::uint32_t>(kept.size() - 1);
         }
         ops_ = std::move(kept);
-        return torn;
+        return found;
     }
 
   private:
@@ -105,21 +108,39 @@ class Oracle {
         }
         std::erase_if(list, [&](std::uint32_t id) { return ops_[id].ended < newest_begin; });
     }
-    bool torn_in(const Written& w, const std::vector<std::uint64_t>& seen) const {
-        bool any = false, missing = false;
+    // Some of what is seen is there only by this write, and some only without it.
+    bool torn(std::uint32_t number, const std::vector<std::uint64_t>& seen) const {
+        const Written& w = ops_[number];
+        bool by_it = false, without = false;
         const std::uint64_t end = std::min(w.first_sector + w.sectors, sectors_.size());
         for (std::uint64_t s = w.first_sector; s < end; ++s) {
-            if (seen[s] == w.stamp) {
-                any = true;
-                continue;
-            }
-            bool concurrent = false;
+            bool other = false, later = false;
             for (const std::uint32_t id : sectors_[s]) {
-                concurrent |= ops_[id].stamp == seen[s] && ops_[id].ended > w.begun;
+                if (id == number || ops_[id].stamp != seen[s]) continue;
+                other = true;
+                later |= ops_[id].ended > w.begun;
             }
-            missing |= !concurrent;
+            by_it |= seen[s] == w.stamp && !other;
+            without |= seen[s] != w.stamp && !later;
         }
-        return any && missing;
+        return by_it && without;
+    }
+    // Of two atomic writes each hides the other somewhere: neither can have been the later one.
+    // Zeroes don't tell whose they are.
+    std::uint64_t interleaved(const std::vector<std::uint64_t>& seen) const {
+        std::set<std::pair<std::uint64_t, std::uint64_t>> hidden;  // the one seen, the other
+        for (std::uint64_t s = 0; s < sectors_.size(); ++s) {
+            const auto& ids = sectors_[s];
+            const auto shown = std::ranges::find_if(
+                ids, [&](std::uint32_t id) { return ops_[id].stamp == seen[s]; });
+            if (seen[s] == 0 || shown == ids.end() || !ops_[*shown].atomic) continue;
+            for (const std::uint32_t id : ids) {
+                if (id == *shown || !ops_[id].atomic) continue;
+                if (hidden.contains({ops_[id].stamp, seen[s]})) return seen[s];
+                hidden.insert({seen[s], ops_[id].stamp});
+            }
+        }
+        return 0;
     }
 
     std::vector<Written> ops_;

@@ -47,9 +47,10 @@ class History {
     };
     struct SimOp {
         bool busy = false;
-        bool read = false;
+        Op kind = Op::read;
         SimVolume* volume = nullptr;
         std::uint32_t id = 0;
+        std::uint64_t begun = 0;  // in the order of submission
         std::uint64_t first_sector = 0, sectors = 0;
         Buffer data;
     };
@@ -131,6 +132,8 @@ class History {
     void trim_next(std::uint64_t blocks);
     void submit_one();
     void place(SimOp& op);
+    void place_unaligned(SimOp& op);
+    void check_flush(const SimOp& flush);
     void submit(SimOp& op, Op kind);
     bool reads_here() const { return opened_ % 2 == 0; }
     bool read_here(SimVolume& volume, const Request& request);
@@ -204,6 +207,7 @@ class History {
     Pattern pattern_ = Pattern::random;
     bool trims_ = false, large_ = false, partial_ = false, reads_ = false, volume_changes_ = false;
     std::uint64_t cursor_ = 0;
+    std::uint64_t last_sector_ = 0;  // where the newest operation begins or ends
     std::unique_ptr<IoQueue> here_;  // of a thread that reads without a shard's
     DirectRead direct_;
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "engine/format_array.h"
 #include "sim_history.h"
 
@@ -20,19 +22,24 @@ History::History(std::uint64_t seed, Profile profile)
 // Small arrays, so that GC must run and a recovery is short.
 void History::shape() {
     options_.name = "sim";
-    constexpr struct {
+    struct Stripe {
         std::uint32_t data_strips;
         std::uint64_t strip_bytes;
-    } kStripes[] = {{2, 64 * KiB}, {3, 64 * KiB}, {4, 32 * KiB}, {4, 32 * KiB}, {8, 16 * KiB}};
-    const auto& stripe = kStripes[rng_.below(std::size(kStripes))];
+    };
+    constexpr Stripe kWide{5, 256 * KiB};
+    constexpr Stripe kStripes[] = {
+        {2, 64 * KiB}, {3, 64 * KiB}, {4, 32 * KiB}, {4, 32 * KiB}, {8, 16 * KiB}};
+    // More slots in a segment than are published at once; few bands, for they are large.
+    const bool wide = rng_.chance(1, 16);
+    const auto& stripe = wide ? kWide : kStripes[rng_.below(std::size(kStripes))];
     options_.data_strips = stripe.data_strips;
     options_.strip_bytes = stripe.strip_bytes;
-    const std::uint64_t segments = 4 + 2 * rng_.below(3);
+    const std::uint64_t segments = wide ? 4 : 4 + 2 * rng_.below(3);
     options_.band_bytes = segments * options_.strip_bytes;
-    const std::uint64_t percent = 25 + 5 * rng_.below(3);
+    const std::uint64_t percent = wide ? 50 : 25 + 5 * rng_.below(3);
     options_.overprovision = static_cast<double>(percent) / 100;
     max_shards_ = options_.shards =
-        static_cast<std::uint32_t>(rng_.chance(1, 3) ? 1 : 1 + rng_.below(3));
+        static_cast<std::uint32_t>(wide || rng_.chance(1, 3) ? 1 : 1 + rng_.below(3));
     options_.gc_threads = rng_.chance(1, 6) ? 2 : 1;
     const bool qlc_cache = rng_.chance(2, 3), scm_cache = rng_.chance(2, 3),
                clears = rng_.chance(1, 2), zoned = rng_.chance(1, 5);
@@ -40,7 +47,7 @@ void History::shape() {
         div_up(kRamSegments * max_shards_ + kGcTargets * options_.gc_threads, segments) + 1;
     const std::uint64_t least =
         4 + options_.gc_threads + recovery + std::max<std::uint64_t>(400 / percent + 1, 8);
-    add_media(least + rng_.below(25), {qlc_cache, scm_cache, clears, zoned});
+    add_media(least + rng_.below(wide ? 2 : 25), {qlc_cache, scm_cache, clears, zoned});
     counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
     choose_weak();
     ops_.resize(1 + rng_.below(24));
@@ -58,9 +65,12 @@ void History::add_media(std::uint64_t bands, Kinds kinds) {
     }
     const std::uint64_t ring =
         ArrayLayout::min_tps_ring_bytes(options_.data_strips * options_.strip_bytes);
+    const std::uint64_t superblocks =
+        2 * kSuperblockSlots * std::max(kSuperblockRecordMin, options_.strip_bytes);
     for (std::uint32_t i = 0; i < 2; ++i) {
-        media_.push_back(&world_.add(fmt::format("scm{}", i), 4 * MiB + ring * max_shards_,
-                                     kinds.scm_cache, true));
+        media_.push_back(&world_.add(fmt::format("scm{}", i),
+                                     superblocks + 2 * MiB + ring * max_shards_, kinds.scm_cache,
+                                     true));
         options_.devices.push_back({Role::scm, media_.back()->name, 0});
     }
 }
