@@ -17,6 +17,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -40,6 +41,7 @@ std::uint64_t memory_bytes = 0;  // of each volume to make on memory devices; 0:
 Options options;
 std::unique_ptr<Engine> engine;
 bool close_failed = false;
+bool asked_read_only = false;
 
 int errno_of(Errc code) {
     switch (code) {
@@ -64,6 +66,27 @@ int report(const Status& status) {
     nbdkit_error("%s", status.error().message.c_str());
     nbdkit_set_error(errno_of(status.error().code));
     return -1;
+}
+
+// Whether nbdkit was given -r. It tells plugins only when a client connects; the C library gives a
+// constructor the words of the command. An option's argument that looks like -r counts as well,
+// which is safe.
+[[gnu::constructor]] void look_for_read_only(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        const bool is_long = word.starts_with("--");
+        if (word == "--") return;
+        if (is_long && word.size() > 3 &&
+            (std::string_view("--readonly").starts_with(word) ||
+             std::string_view("--read-only").starts_with(word)))
+            asked_read_only = true;
+        if (is_long || !word.starts_with("-")) continue;
+        // Letters up to one that takes the rest as its argument.
+        for (const char letter : word.substr(1)) {
+            asked_read_only |= letter == 'r';
+            if (std::string_view("DegipPtuU").contains(letter)) break;
+        }
+    }
 }
 
 int config(const char* key, const char* value) {
@@ -99,10 +122,30 @@ int config_complete() {
     auto read = Options::from_file(array_file);
     if (!read) return report(std::unexpected(read.error()));
     options = std::move(*read);
+    options.read_only = asked_read_only;
+    if (asked_read_only && memory_bytes != 0) {
+        nbdkit_error("memory= makes a new array, which can't be served read-only; leave out -r");
+        return -1;
+    }
     for (const DeviceOptions& device : options.devices) {
         if (memory_bytes == 0 || device.path.starts_with("memory:")) continue;
         nbdkit_error("memory= makes a new array, so all devices must be memory:NAME; %s is not",
                      device.path.c_str());
+        return -1;
+    }
+    return 0;
+}
+
+// Before nbdkit goes to the background, where nobody sees its exit code any more: all that can be
+// known to be wrong without changing anything.
+int get_ready() {
+    if (memory_bytes != 0) return 0;
+    const auto volumes = Engine::probe(options);
+    if (!volumes) return report(std::unexpected(volumes.error()));
+    for (const std::string& name : volume_names) {
+        if (std::ranges::find(*volumes, name, &VolumeInfo::name) != volumes->end()) continue;
+        nbdkit_error("volume %s: there is none of that name; see `qlcshape volume list`",
+                     name.c_str());
         return -1;
     }
     return 0;
@@ -272,6 +315,7 @@ nbdkit_plugin make_plugin() {
     p.magic_config_key = "array";
     p.config = Guard<config>::call;
     p.config_complete = Guard<config_complete>::call;
+    p.get_ready = Guard<get_ready>::call;
     p.after_fork = Guard<after_fork>::call;
     p.cleanup = Guard<cleanup>::call;
     p.unload = Guard<unload>::call;

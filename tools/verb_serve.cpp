@@ -29,6 +29,7 @@ struct Arguments : CommonArguments {
     std::string socket;
     std::uint16_t port = 0;
     std::string tls_psk;
+    bool read_only = false;
 };
 
 constexpr int kExecFailed = 127;
@@ -74,6 +75,7 @@ Result<std::string> plugin_path() {
     for (const std::string& name : a.volumes) volumes.push_back("volume=" + name);
     // A thread for each request: the deeper the queue, the more writes share a record of the TPS.
     std::vector<const char*> words{"nbdkit", "--foreground", "--threads=64"};
+    if (a.read_only) words.push_back("--read-only");
     if (!a.tls_psk.empty()) words.insert(words.end(), {"--tls=require", psk.c_str()});
     words.insert(words.end(), {plugin.c_str(), array.c_str()});
     for (const std::string& volume : volumes) words.push_back(volume.c_str());
@@ -206,6 +208,8 @@ void add_serve(CLI::App& app, int& exit_code) {
     where->add_option("--socket", arguments->socket, "path of a Unix socket, made with mode 0600");
     where->add_option("--port", arguments->port, "TCP port on the loopback interface")
         ->check(CLI::Range(1, 65535));
+    verb->add_flag("--read-only", arguments->read_only,
+                   "nothing is written to any drive, also after a crash");
     verb->add_option("--tls-psk", arguments->tls_psk,
                      "file of pre-shared keys (psktool makes one): TLS for everyone")
         ->check(CLI::ExistingFile);

@@ -50,8 +50,10 @@ struct Options {
 
     std::vector<DeviceOptions> devices;
 
-    // Reads only: nothing is written to QLC drives. Chosen by open() itself while QLC drives are
-    // missing.
+    // Reads only: nothing is written to any drive, also after a crash, and no permission to write
+    // is needed. Several processes may have the array open like this, none for writing. After a
+    // crash what is not yet in place is served from DRAM. While QLC drives are missing open()
+    // chooses it itself (and has the drives alone, as for writing).
     bool read_only = false;
 
     Progress progress;  // may be empty

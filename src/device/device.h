@@ -44,6 +44,10 @@ class Device {
     }
     ShapeGuard* guard() { return guard_.get(); }
 
+    // From now on nothing may be written, flushed or discarded. Before I/O by several threads.
+    void set_read_only() { read_only_ = true; }
+    bool read_only() const { return read_only_; }
+
     FlushLog& flushes() { return flushes_; }
 
     // Of one opened to be inspected: whether somebody had it open for writing then.
@@ -63,6 +67,7 @@ class Device {
     Geometry geometry_;
     std::string medium_;
     std::unique_ptr<ShapeGuard> guard_;
+    bool read_only_ = false;
     FlushLog flushes_;
     bool held_elsewhere_ = false;
     std::atomic<std::uint64_t> failures_{0};
@@ -72,13 +77,14 @@ class Device {
 
 enum class Access {
     read_write,  // alone: a second opener gets Errc::busy
-    read_only,   // excludes writers
+    read_only,   // excludes writers; needs no permission to write
     inspect,     // reads alongside a running engine; what it sees may be changing
 };
 
 // Opens `path`: a regular file, a block device, or "memory:NAME", which lives as long as the
-// process and is found again under its name. `size_bytes` is wanted for files and memory that don't
-// exist yet: they are made at that size, sparse, if `make` is set. 0: the size it has.
+// process and is found again under its name. Read-only but for Access::read_write. `size_bytes` is
+// wanted for files and memory that don't exist yet: they are made at that size, sparse, if `make`
+// is set. 0: the size it has.
 Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64_t size_bytes,
                                             Access access, bool make);
 

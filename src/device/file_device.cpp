@@ -76,17 +76,13 @@ std::string medium_at(int fd) {
 }  // namespace
 
 FileDevice::FileDevice(std::string path, Geometry geometry, std::shared_ptr<const OpenFile> file,
-                       bool writable, bool discards)
+                       bool discards)
     : Device(std::move(path), geometry, medium_at(file->fd)),
       file_(std::move(file)),
-      writable_(writable),
       discards_(discards) {}
 
 void FileDevice::start(Io& io, IoQueue& queue) {
-    const bool changes = io.kind == IoKind::write || io.kind == IoKind::discard;
-    if (changes && !writable_) {
-        queue.complete(io, EROFS);
-    } else if (io.kind == IoKind::discard && !discards_) {
+    if (io.kind == IoKind::discard && !discards_) {
         queue.complete(io, 0);
     } else if (Ring* ring = queue.ring()) {
         ring->start(io, file_);

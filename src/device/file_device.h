@@ -13,13 +13,12 @@ namespace qlcshape {
 class FileDevice final : public Device {
   public:
     FileDevice(std::string path, Geometry geometry, std::shared_ptr<const OpenFile> file,
-               bool writable, bool discards);
+               bool discards);
 
     void start(Io& io, IoQueue& queue) override;
 
   private:
     std::shared_ptr<const OpenFile> file_;
-    const bool writable_;
     // A regular file keeps its blocks: to punch holes would make every later flush wait for the
     // file system's journal.
     const bool discards_;

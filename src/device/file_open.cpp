@@ -47,7 +47,9 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number) {
                         path);
         case EACCES:
         case EPERM:
-            return fail(Errc::io_error, "{}: can't be opened: {}; check its owner and permissions",
+            return fail(Errc::io_error,
+                        "{}: can't be opened: {}; check its owner and permissions, or open "
+                        "the array read-only",
                         path, cause);
         case EMFILE:
         case ENFILE:
@@ -56,7 +58,8 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number) {
                         "LimitNOFILE= of a systemd unit)",
                         path, cause);
         case EROFS:
-            return fail(Errc::read_only, "{}: its medium is read-only; open it for reading", path);
+            return fail(Errc::read_only, "{}: its medium is read-only; open the array read-only",
+                        path);
         default:
             return fail(Errc::io_error, "{}: can't be opened: {}", path, cause);
     }
@@ -191,8 +194,7 @@ std::unique_ptr<Device> make_device(const std::string& path, const Geometry& geo
                                     std::shared_ptr<const OpenFile> file, Access access,
                                     bool block_device) {
     const int fd = file->fd;
-    auto device = std::make_unique<FileDevice>(path, geometry, std::move(file),
-                                               access == Access::read_write, block_device);
+    auto device = std::make_unique<FileDevice>(path, geometry, std::move(file), block_device);
     device->set_held_elsewhere(access == Access::inspect && is_locked_for_writing(fd));
     return device;
 }

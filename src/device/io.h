@@ -111,7 +111,8 @@ class IoQueue {
     IoQueue(const IoQueue&) = delete;
     IoQueue& operator=(const IoQueue&) = delete;
 
-    // The owner's thread. Asserts alignment, bounds and (on guarded devices) the shape of writes.
+    // The owner's thread. Asserts alignment, bounds, that only reads go to a read-only device, and
+    // (on guarded devices) the shape of writes.
     void submit(Io& io);
 
     // The owner's thread. Hands what was submitted to the kernel, delivers what has completed, and

@@ -29,6 +29,7 @@ enum SleepState : std::uint32_t { kAwake, kSleepsOnFutex, kSleepsInRing, kNotifi
 void check(const Io& io) {
     const Geometry& geometry = io.device->geometry();
     QS_ASSERT(io.done != nullptr);
+    QS_ASSERT(io.kind == IoKind::read || !io.device->read_only());
     if (io.kind == IoKind::flush) {
         QS_ASSERT(io.bytes == 0);
         return;

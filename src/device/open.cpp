@@ -10,10 +10,11 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64
                                             Access access, bool make) {
     QS_ASSERT(!make || access == Access::read_write);
     if (path.empty()) return fail(Errc::invalid_argument, "a device needs a path; it is empty");
-    if (path.starts_with(kMemoryPrefix)) {
-        return open_memory_device(path, size_bytes, access, make);
-    }
-    return open_file_device(path, size_bytes, access, make);
+    auto device = path.starts_with(kMemoryPrefix)
+                      ? open_memory_device(path, size_bytes, access, make)
+                      : open_file_device(path, size_bytes, access, make);
+    if (device && access != Access::read_write) (*device)->set_read_only();
+    return device;
 }
 
 }  // namespace qlcshape

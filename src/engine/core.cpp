@@ -78,6 +78,9 @@ Status Core::bring_up() {
     auto loaded = load_band_table(array_, *control_);
     if (!loaded) return fail(loaded.error());
     if (!read_only_) place_guards(*loaded);
+    for (MemberDevice& m : members_) {
+        if (read_only_ && m.device != nullptr) m.device->set_read_only();
+    }
     bands_ = std::make_unique<BandTable>(array_.layout);
     gate_ = std::make_unique<SpaceGate>(array_.layout, *bands_);
 
@@ -120,10 +123,11 @@ Status Core::bring_up() {
                         }};
     auto recovered = recover(input);
     if (!recovered) return fail(recovered.error());
-    QS_TRY(settle(keeper));
+    if (!read_only_) QS_TRY(settle(keeper));
     loaded->generations = keeper.generations();
     recovered_ = std::move(*recovered);
     next_version_ = recovered_.next_version;
+    superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
     make_workers(std::move(*loaded));
     hand_out_patches();
     gate_->start();
@@ -158,7 +162,13 @@ void Core::hand_out_patches() {
         of_shard[array_.shard_of(page_of(p.lba))].push_back(p);
     recovered_.patches = {};
     for (auto& worker : workers_) {
-        if (Shard* shard = worker->shard()) shard->set_patches(std::move(of_shard[shard->index()]));
+        Shard* shard = worker->shard();
+        if (shard == nullptr) continue;
+        std::vector<Patch>& patches = of_shard[shard->index()];
+        if (read_only_)
+            shard->set_read_only(std::move(patches), recovered_.whole_table);
+        else
+            shard->set_patches(std::move(patches));
     }
 }
 
@@ -272,7 +282,6 @@ Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArraySt
 Status Core::complete_epoch() {
     QS_TRY(write_first_snapshot());
     superblock_.next_version = recovered_.next_version;
-    superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
     QS_TRY(write_superblock());
     superblock_.complete_generation = superblock_.generation;
     return {};

@@ -41,6 +41,10 @@ constexpr std::uint64_t kLookBlocks = 65536;
 
 void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 
+Access access_of(const Options& options) {
+    return options.read_only ? Access::read_only : Access::read_write;
+}
+
 // A closed array's devices, as discover() sorts them.
 struct Inspected {
     Discovery discovery;
@@ -75,7 +79,7 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
                            std::min(options.gc_threads, kMaxShards));
     std::string absent;
-    auto devices = open_devices(options, Access::read_write, false, &absent);
+    auto devices = open_devices(options, access_of(options), false, &absent);
     if (!devices) return fail(devices.error());
     std::unique_ptr<Impl> impl(new Impl(options));
     Surroundings around{impl->clock_, impl->random_,
@@ -306,6 +310,18 @@ Result<CheckReport> Engine::check(const Options& options) {
     auto report = check_array(array->array, array->discovery.superblock, queue, options.progress);
     if (report) report->seconds = static_cast<double>(clock.now_ns() - begun) / 1e9;
     return report;
+}
+
+Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
+    IoQueue queue;
+    queue.use_blocking_calls();
+    auto array = look(options, access_of(options), queue);
+    if (!array) return fail(array.error());
+    std::vector<VolumeInfo> volumes;
+    for (const VolumeRecord& v : array->discovery.superblock.volumes) {
+        if (v.state != kVolumeDeleted) volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
+    }
+    return volumes;
 }
 
 Result<Stats> Engine::inspect(const Options& options) {

@@ -63,6 +63,7 @@ void PageCache::set_state(Way& way, State state) {
 CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
     QS_ASSERT(!serving_);
     if (CachedPage* cached = resident(page)) return cached;
+    if (whole_) return fill(page);
     Way* set = set_of(page);
     Way* way = find(set, page);
     counters_.add(Counter::pmt_misses, 1);
@@ -81,6 +82,19 @@ CachedPage* PageCache::resident(PageId page) {
     if (way == nullptr || way->state != State::resident) return nullptr;
     counters_.add(Counter::pmt_hits, 1);
     way->used = ++tick_;
+    return &way->cached;
+}
+
+// From the patches alone. All ways are empty or clean.
+CachedPage* PageCache::fill(PageId page) {
+    Way* way = claim_way(set_of(page));
+    QS_ASSERT(way != nullptr);
+    counters_.add(Counter::pmt_misses, 1);
+    way->page = page;
+    way->used = ++tick_;
+    set_state(*way, State::resident);
+    std::fill_n(way->cached.entries, kPageEntries, PmtEntry{});
+    patch(*way);
     return &way->cached;
 }
 
@@ -172,6 +186,11 @@ void PageCache::loaded(Transfer& transfer) {
 }
 
 void PageCache::patch(Way& way) {
+    if (read_only_) {
+        for (const Patch& p : patches_.of(way.page))
+            way.cached.entries[p.lba.value % kPageEntries] = p.entry;
+        return;
+    }
     for (const Patch& p : patches_.take(way.page)) {
         PmtEntry& entry = way.cached.entries[p.lba.value % kPageEntries];
         if (p.entry.mapped() && !entry.mapped()) counters_.add(Counter::used_blocks, 1);

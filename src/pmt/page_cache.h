@@ -71,6 +71,13 @@ class PageCache {
     // Set-up. What is to be entered into pages when they are first read; and the reading of pages
     // that nobody asks for, some at a time. While any is left no snapshot can be taken.
     void set_patches(std::vector<Patch> patches) { patches_ = PagePatches(std::move(patches)); }
+    // Of an array that is open read-only: they are entered each time that a page is read, and never
+    // written. `whole`: they are all of the table, and what is on SCM does not count.
+    void set_read_only(std::vector<Patch> patches, bool whole) {
+        set_patches(std::move(patches));
+        read_only_ = true;
+        whole_ = whole;
+    }
     bool fetch_patched();
     std::uint64_t patches_left() const { return patches_.pages_left(); }
 
@@ -113,6 +120,7 @@ class PageCache {
     Way* set_of(PageId page) { return &ways_[first_way(page)]; }
     Way* find(Way* set, PageId page);
     void set_state(Way& way, State state);
+    CachedPage* fill(PageId page);
     bool start_load(Way* set, PageWaiter& waiter);
     Way* claim_way(Way* set);
     void load(Way& way, PageId page);
@@ -158,6 +166,8 @@ class PageCache {
     bool serving_ = false;
     bool failed_ = false;
     bool met_damage_ = false;
+    bool read_only_ = false;
+    bool whole_ = false;
 };
 
 }  // namespace qlcshape

@@ -17,9 +17,19 @@ std::span<const Patch> PagePatches::take(PageId id) {
     const auto page = std::ranges::lower_bound(pages_, id, {}, &Page::id);
     if (page == pages_.end() || page->id != id || page->taken) return {};
     page->taken = true;
+    --left_;
+    return of(page);
+}
+
+std::span<const Patch> PagePatches::of(PageId id) const {
+    const auto page = std::ranges::lower_bound(pages_, id, {}, &Page::id);
+    if (page == pages_.end() || page->id != id) return {};
+    return of(page);
+}
+
+std::span<const Patch> PagePatches::of(std::vector<Page>::const_iterator page) const {
     const auto next = page + 1;
     const std::uint64_t end = next == pages_.end() ? patches_.size() : next->first;
-    --left_;
     return {patches_.data() + page->first, end - page->first};
 }
 

@@ -27,6 +27,8 @@ class PagePatches {
 
     // The patches of the page, the first time it is asked for; else none.
     std::span<const Patch> take(PageId page);
+    // The same, each time; for a cache that writes nothing back.
+    std::span<const Patch> of(PageId page) const;
     // Pages whose patches were not taken yet; and each of them once, to be read.
     std::uint64_t pages_left() const { return left_; }
     std::optional<PageId> next();
@@ -40,6 +42,8 @@ class PagePatches {
         std::uint64_t first = 0;  // in patches_
         bool taken = false;
     };
+    std::span<const Patch> of(std::vector<Page>::const_iterator page) const;
+
     std::vector<Patch> patches_;
     std::vector<Page> pages_;  // by id
     std::uint64_t left_ = 0;

@@ -322,7 +322,7 @@ class Recovery {
         return {};
     }
 
-    // Drives are missing: nothing can be committed, so what is to be is served from memory.
+    // Nothing can be committed, so what is to be is served from memory.
     void keep_in_memory() {
         restore_bands();
         for (const auto& [lba, t] : newest_)
@@ -367,14 +367,13 @@ class Recovery {
         if (snapshot && !snapshot->table_damaged) {
             const bool small = l_.pmt_pages <= in_.counted_pages;
             auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
-                                         !small && !in_.read_only, in_.kept_findings, in_.team,
-                                         scan_, in_.queue, in_.progress});
+                                         !small && !in_.read_only, in_.read_only, in_.kept_findings,
+                                         in_.team, scan_, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
                 out_.report.kind = "snapshot";
                 for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
-                QS_TRY(
-                    flush_drives(in_.array.scm, in_.queue, PersistencePoint::table_update_flush));
+                QS_TRY(flush_table(PersistencePoint::table_update_flush));
                 out_.patches = std::move(updated->patches);
                 if (!out_.patches.empty()) out_.base = *snapshot;
                 return take_counts(updated->totals, small, !small);
@@ -383,8 +382,14 @@ class Recovery {
         return rebuild_table();
     }
 
+    Status flush_table(PersistencePoint point) {
+        return in_.read_only ? Status{} : flush_drives(in_.array.scm, in_.queue, point);
+    }
+
     Status rebuild_table() {
         out_.report.kind = "full";
+        out_.patches.clear();
+        out_.whole_table = in_.read_only;
         std::vector<Io> ios(kWrites);
         Buffer blocks(kWrites * kBlockBytes);
         std::size_t used = 0;
@@ -394,11 +399,11 @@ class Recovery {
             return {};
         };
         auto page = [&](PageId id, const PmtEntry* entries, const Version* versions) -> Status {
+            if (in_.read_only) return keep_page(id, entries, versions);
             Io& io = ios[used];
             io = in_.array.pmt_io(IoKind::write, id, blocks.data() + used * kBlockBytes,
                                   PersistencePoint::table_build_write);
             encode_pmt_page(entries, id, in_.array.array, 0, io.data);
-            if (in_.read_only) forget_superseded(id, versions);
             return ++used == kWrites ? write_out() : Status{};
         };
         std::vector<SegmentRange> counting;
@@ -411,7 +416,7 @@ class Recovery {
             build_table(in_.array, counting, in_.team, in_.memory_bytes, page, in_.progress);
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
-        QS_TRY(flush_drives(in_.array.scm, in_.queue, PersistencePoint::table_build_flush));
+        QS_TRY(flush_table(PersistencePoint::table_build_flush));
         return take_counts(*totals, false, false);
     }
 
@@ -419,12 +424,39 @@ class Recovery {
     Status take_counts(TableTotals& totals, bool count, bool rough) {
         out_.report.segments_scanned += totals.scanned.segments;
         max_version_ = std::max(max_version_, totals.scanned.max_version);
-        if (count && !count_table(in_.array, in_.queue, totals)) return rebuild_table();
+        if (count && !count_table(in_.array, out_.patches, in_.queue, totals))
+            return rebuild_table();
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i], rough);
         }
         out_.used_blocks = totals.used_blocks;
         return {};
+    }
+
+    // The table on SCM stays as it is: what headers say is served from memory.
+    Status keep_page(PageId id, const PmtEntry* entries, const Version* versions) {
+        forget_superseded(id, versions);
+        const std::uint64_t most = std::max(kTableBuildBytes, in_.memory_bytes) / sizeof(Patch);
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            const PmtEntry entry = entries[i];
+            if (!entry.mapped() && entry.why() != Unmapped::poisoned) continue;  // zeroes
+            if (out_.patches.size() == most) return table_too_large();
+            out_.patches.push_back({Lba(id.value * kPageEntries + i), entry});
+        }
+        return {};
+    }
+
+    std::unexpected<Error> table_too_large() const {
+        std::uint64_t blocks = 0;
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            const BandRecord r = in_.bands.record_of(BandId(i));
+            if (r.counts()) blocks += std::uint64_t{r.segments} * l_.slots_per_segment;
+        }
+        return fail(Errc::no_space,
+                    "the mapping table on the scm drives can't be used and is rebuilt from "
+                    "headers; read-only it must fit in DRAM: set pmt_cache to {}MiB, or open the "
+                    "array for writing",
+                    div_up(blocks * sizeof(Patch), MiB));
     }
 
     // What is on QLC already may be newer than what is still in the TPS.

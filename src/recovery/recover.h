@@ -49,6 +49,7 @@ struct Recovered {
     // which it was found, which stays in force until that is done.
     std::vector<Patch> patches;
     std::optional<Snapshot> base;
+    bool whole_table = false;  // read-only opens: the patches are all of the table
 };
 
 struct RecoveryInput {
@@ -57,7 +58,7 @@ struct RecoveryInput {
     const Superblock& superblock;
     LoadedBands loaded;
     std::optional<Snapshot> snapshot;  // the newest
-    bool read_only = false;            // nothing may be written to QLC drives
+    bool read_only = false;            // nothing may be written
     // A table of up to this many pages is brought up to date and counted at once.
     std::uint64_t counted_pages = 0;
     std::uint64_t kept_findings = 0;  // at once, of what came after the snapshot

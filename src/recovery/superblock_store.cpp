@@ -290,9 +290,11 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     }
     // A process that died may have left in the drives' caches what it never flushed. What is read
     // from here on must be there after a power cut, too: superblocks are replaced on the strength
-    // of it, and what recovery finds, it decides for good.
+    // of it, and what recovery finds, it decides for good. Who only reads decides nothing.
     std::vector<Device*> all;
-    for (const auto& device : devices) all.push_back(device.get());
+    for (const auto& device : devices) {
+        if (!device->read_only()) all.push_back(device.get());
+    }
     QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
     Findings found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));

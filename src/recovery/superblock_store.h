@@ -31,10 +31,10 @@ struct Discovery {
     std::uint32_t missing_qlc = 0;
 };
 
-// Flushes all devices, so that what is read from now on is durable, and sorts them into the members
-// of one array. Refuses strangers, stale members, doubles, damaged superblocks, and arrays of which
-// too much is missing; the error names the device. `absent` names devices that could not be opened,
-// for messages.
+// Flushes all devices that may be written, so that what is read from now on is durable, and sorts
+// them into the members of one array. Refuses strangers, stale members, doubles, damaged
+// superblocks, and arrays of which too much is missing; the error names the device. `absent` names
+// devices that could not be opened, for messages.
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
                            IoQueue& queue);
 

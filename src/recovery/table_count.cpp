@@ -4,12 +4,14 @@
 
 namespace qlcshape {
 
-bool count_table(const ArrayContext& array, IoQueue& queue, TableTotals& totals) {
+bool count_table(const ArrayContext& array, const std::vector<Patch>& patches, IoQueue& queue,
+                 TableTotals& totals) {
     constexpr std::uint64_t kAtOnce = 256;
     const ArrayLayout& l = array.layout;
     Buffer blocks(kAtOnce * kBlockBytes);
     std::vector<PmtEntry> entries(kPageEntries);
     std::vector<Io> ios;
+    auto patch = patches.begin();
     totals.used_blocks = 0;
     std::ranges::fill(totals.valid, 0u);
     for (std::uint64_t first = 0; first < l.pmt_pages; first += kAtOnce) {
@@ -25,6 +27,8 @@ bool count_table(const ArrayContext& array, IoQueue& queue, TableTotals& totals)
             if (!array.decode_page(blocks.data() + i * kBlockBytes, PageId(first + i),
                                    entries.data(), generation))
                 return false;
+            for (; patch != patches.end() && page_of(patch->lba).value == first + i; ++patch)
+                entries[patch->lba.value % kPageEntries] = patch->entry;
             for (const PmtEntry& entry : entries) {
                 if (!entry.mapped()) continue;
                 const std::uint32_t band = l.band_of(entry.pba(l)).value;

@@ -41,6 +41,7 @@ class Update {
             QS_TRY(collect(pass * pages, pages, pass == 0));
             if (!out_.impossible) QS_TRY(apply());
         }
+        if (in_.read_only) std::ranges::sort(out_.patches, {}, &Patch::lba);
         return std::move(out_);
     }
 
@@ -337,7 +338,10 @@ class Update {
             ++out_.totals.valid[l_.band_of(entry.pba(l_)).value];
         }
         now = entry;
-        pages_[page].changed = true;
+        if (in_.read_only)
+            out_.patches.push_back({Lba(pages_[page].id.value * kPageEntries + index), entry});
+        else
+            pages_[page].changed = true;
     }
 
     using PageBest = std::array<Best, kPageEntries>;

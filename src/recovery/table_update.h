@@ -20,6 +20,7 @@ struct TableUpdateInput {
     const std::unordered_map<std::uint64_t, Version>& in_memory;
     // What needs no look at the table is left as patches, for when pages are read.
     bool leave_patches = false;
+    bool read_only = false;           // all of it is left as patches, and nothing is written
     std::uint64_t kept_findings = 0;  // at once; with more, several passes
     const Team& team;
     SegmentScan& scan;

@@ -103,6 +103,9 @@ class Shard {
         patched_ = patches.empty();
         cache_.set_patches(std::move(patches));
     }
+    void set_read_only(std::vector<Patch> patches, bool whole_table) {
+        cache_.set_read_only(std::move(patches), whole_table);
+    }
     void set_recovered(const RecoveredBlocks* recovered) { recovered_ = recovered; }
     void memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t& overlay) const;
 

@@ -86,7 +86,7 @@ class History {
     Look compare(SimVolume& volume, bool settle);
     Status read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t sectors);
     void check_sector(const SimVolume& volume, std::uint64_t sector, const std::byte* data);
-    void look_degraded(std::set<std::size_t> lost);
+    void look_read_only(std::set<std::size_t> lost);
     void degraded_episode();
     void stale_episode();
     void superblock_episode();

@@ -29,7 +29,9 @@ std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t secto
 std::vector<std::unique_ptr<Device>> History::devices() {
     std::vector<std::unique_ptr<Device>> list;
     for (std::size_t i = 0; i < media_.size(); ++i) {
-        if (!lost_.contains(i)) list.push_back(world_.device(*media_[i]));
+        if (lost_.contains(i)) continue;
+        list.push_back(world_.device(*media_[i]));
+        if (options_.read_only) list.back()->set_read_only();
     }
     return list;
 }
@@ -256,11 +258,13 @@ Status History::read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t 
     return read_outcome_;
 }
 
-// Opens without one or two QLC drives, and reads everything: after a crash, too.
-void History::look_degraded(std::set<std::size_t> lost) {
+// Opens without some QLC drives, or read-only, and reads everything: after a crash, too. The device
+// layer asserts that nothing is written.
+void History::look_read_only(std::set<std::size_t> lost) {
     world_.power_on();
     world_.cut_after(0);
     const bool crashed = crashed_;
+    options_.read_only = lost.empty() || rng_.chance(1, 4);
     lost_ = std::move(lost);
     if (open(true)) {
         ++result_.degraded_opens;
@@ -269,18 +273,21 @@ void History::look_degraded(std::set<std::size_t> lost) {
         drop();
     }
     crashed_ = crashed;  // nothing was written
+    options_.read_only = false;
     lost_.clear();
 }
 
 // Weak drives among them: no more than two drives may be wrong or missing.
 void History::degraded_episode() {
     if (pmt_damaged()) return;
+    if (crashed_ && !may_be_clean_ && rng_.chance(1, 4)) spoil_table();
     // Twice, for what can be proved without one drive can't be without another.
     for (int look = 0; look < 2 && result_.violation.empty(); ++look) {
         std::set<std::size_t> lost = weak_qlc_;
         while (lost.size() < 2) lost.insert(rng_.below(options_.data_strips + 2));
         if (rng_.chance(1, 3)) lost.erase(lost.begin());
-        look_degraded(std::move(lost));
+        if (rng_.chance(1, 4)) lost.clear();
+        look_read_only(std::move(lost));
     }
 }
 
@@ -354,7 +361,7 @@ void History::superblock_episode() {
     const bool named = core.error().message.starts_with(m.name);
     if (!named || (core.error().code != Errc::damaged && core.error().code != Errc::stale_device))
         violate("a damaged superblock: " + core.error().message);
-    look_degraded(lost);
+    look_read_only(lost);
     spoilt = right;
 }
 

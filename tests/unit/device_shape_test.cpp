@@ -159,3 +159,21 @@ TEST_CASE("io queue: what the programmer owes is asserted") {
     CHECK(aborts([&] { read(kUnits * kUnit - 4096, 8192); }));
     CHECK(aborts([&] { read(~std::uint64_t{4095}, 8192); }));
 }
+
+TEST_CASE("device: a write, flush or discard of a read-only one stops the process") {
+    const auto device = open_device(kName, 4 * kUnit, Access::read_write, true);
+    REQUIRE(device);
+    (*device)->set_read_only();
+    IoQueue queue;
+    const Buffer block(4096);
+    const auto transfer = [&](IoKind kind, std::uint64_t bytes) {
+        Io io{.kind = kind, .device = device->get(), .bytes = bytes};
+        if (kind == IoKind::read || kind == IoKind::write) io.data = block.data();
+        static_cast<void>(run(queue, io));
+    };
+    CHECK_FALSE(aborts([&] { transfer(IoKind::read, 4096); }));
+    CHECK(aborts([&] { transfer(IoKind::write, 4096); }));
+    CHECK(aborts([&] { transfer(IoKind::discard, 4096); }));
+    CHECK(aborts([&] { transfer(IoKind::flush, 0); }));
+    forget_memory_device(kName);
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Read-only servers write nothing, after a crash either; and a start of nbdkit in the background that
+# is bound to fail does so before nbdkit's exit code says that all is well.
+source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/nbd.bash"
+array_file
+expect 0 "$QLCSHAPE" create array.toml
+expect 0 "$QLCSHAPE" volume create array.toml v0 --size 32MiB
+head -c 32M /dev/urandom >image
+
+background=(nbdkit -P "$WORK/pid" -U "$SOCKET") # without -f; its process is in the file pid
+end_background() {
+    local pid
+    pid=$(<pid)
+    kill -TERM "$pid"
+    for _ in {1..600}; do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    rm -f pid "$SOCKET"
+}
+# refused TEXT OPTION...: the start fails, with that in its message, and leaves nothing.
+refused() {
+    local text=$1
+    shift
+    expect 1 "${background[@]}" "$@"
+    says "$text"
+    [[ ! -e pid && ! -e $SOCKET ]] || fail "files are left"
+}
+
+start_server
+expect 0 nbdcopy image "$URI"
+kill -KILL "$(pgrep -P "$server")" # a crash: what the last segments had is in the TPS
+ended "$server" || true
+server=
+
+sha256sum ./*.img >before
+start_server --read-only
+expect 0 nbdinfo --is read-only "$URI"
+expect 0 nbdcopy "$URI" copy
+cmp image copy || fail "a read-only server's data"
+kill -TERM "$server"
+ended "$server" || fail "exit $?"
+server=
+expect 0 "${background[@]}" -r "$PLUGIN" array=array.toml volume=v0
+expect 0 nbdcopy "$URI" copy
+cmp image copy || fail "data with nbdkit -r"
+expect 0 nbdkit -r -P "$WORK/pid.2" -U "$SOCKET.2" "$PLUGIN" array=array.toml # a second one
+kill -TERM "$(<pid.2)"
+mv pid pid.1
+mv "$SOCKET" "$SOCKET.1"
+refused "in use" "$PLUGIN" array=array.toml volume=v0
+mv pid.1 pid
+end_background
+rm "$SOCKET.1"
+sha256sum --quiet -c before || fail "a read-only server wrote"
+
+refused "none of that name" "$PLUGIN" array=array.toml volume=v1
+mkdir away
+mv qlc0.img qlc1.img qlc2.img away/
+refused "missing" "$PLUGIN" array=array.toml volume=v0
+mv away/* .
+
+# Files that can't be written: of another user, where this one can read them.
+if [[ $(id -u) == 0 ]] && chmod 755 . && chmod 644 ./*.img array.toml &&
+    setpriv --reuid=65534 --clear-groups test -x "$QLCSHAPE"; then
+    expect 0 setpriv --reuid=65534 --clear-groups nbdkit -r -U - "$PLUGIN" array=array.toml volume=v0 \
+        --run "nbdcopy \"\$uri\" - | cmp - image"
+fi
+start_server
+expect 0 nbdcopy "$URI" copy
+cmp image copy || fail "data after recovery"
+stop_server
