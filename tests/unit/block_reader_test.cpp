@@ -1,5 +1,6 @@
 // Verified reads of a committed segment: what is wrong on the drives is rebuilt and proved, or
 // told.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstring>
@@ -8,6 +9,7 @@
 
 #include "base/crc32c.h"
 #include "base/random.h"
+#include "recovery/segment_scan.h"
 #include "segment/block_reader.h"
 #include "segment/committer.h"
 
@@ -372,4 +374,66 @@ TEST_CASE("rebuild: the header of a segment, whatever two strips are worth") {
                       [&](bool result) { good = result; });
     for (int i = 0; i < 100 && rebuild.busy(); ++i) array.queue.poll();
     CHECK_FALSE(good);
+}
+
+TEST_CASE("segment scan: a segment is whole with every strip right, and wrong drives are named") {
+    const std::uint32_t k = GENERATE(3u, 8u);
+    const std::uint32_t width = k + 2;
+    for (std::uint32_t first = 0; first < width; ++first) {
+        for (const std::uint32_t second : {first, (first + 1) % width, (first + k) % width}) {
+            INFO("roles " << first << " and " << second);
+            Array array(k);
+            const Placement& p = array.placement;
+            SegmentScan scan(array.context, array.queue);
+            REQUIRE(scan.prove(p.band, p.sequence, p.segment) == Proof::whole);
+            CHECK(scan.wrong_drives().empty());
+            CHECK(scan.prove(p.band, p.sequence + 1, p.segment) == Proof::unproved);
+            array.spoil(first, first % 3);
+            if (second != first) array.spoil(second, 5);
+            REQUIRE(scan.prove(p.band, p.sequence, p.segment) == Proof::mendable);
+            std::vector<std::uint32_t> named = scan.wrong_drives();
+            std::vector<std::uint32_t> wrong{array.drive_of(first)};
+            if (second != first) wrong.push_back(array.drive_of(second));
+            std::ranges::sort(named);
+            std::ranges::sort(wrong);
+            CHECK(named == wrong);
+            CHECK(std::memcmp(scan.header().bytes().data(), array.truth.data(),
+                              k * array.context.layout.p.strip_bytes) == 0);
+        }
+    }
+}
+
+TEST_CASE("segment scan: three strips away are not proved, and three silent drives are told") {
+    Array array;
+    const Placement& p = array.placement;
+    SegmentScan scan(array.context, array.queue);
+    for (const std::uint32_t role : {1u, 2u, 4u}) {
+        CHECK(scan.prove(p.band, p.sequence, p.segment) != Proof::unproved);
+        array.drives[array.drive_of(role)]->fail_reads = true;
+    }
+    CHECK(scan.prove(p.band, p.sequence, p.segment) == Proof::unread);
+    CHECK(scan.silent_drives().size() == 3);
+    for (const std::uint32_t role : {1u, 2u, 4u}) {
+        array.drives[array.drive_of(role)]->fail_reads = false;
+        // Wrong in the same row: more than P and Q can tell.
+        array.spoil(role, 7);
+    }
+    CHECK(scan.prove(p.band, p.sequence, p.segment) == Proof::unproved);
+}
+
+TEST_CASE("segment scan: a block is read from where it lies, or rebuilt, and proved") {
+    Array array;
+    const ArrayLayout& l = array.context.layout;
+    const Placement& p = array.placement;
+    SegmentScan scan(array.context, array.queue);
+    for (const std::uint32_t slot : {0u, 17u, l.slots_per_segment - 1}) {
+        const Entry entry{EntryKind::data, array.lbas[slot], Version(7),
+                          crc32c({array.slot_truth(slot), kBlockBytes})};
+        for (int spoiled = 0; spoiled < 2; ++spoiled) {
+            const std::byte* block = scan.read_block(p.band, p.sequence, p.segment, slot, entry);
+            REQUIRE(block != nullptr);
+            CHECK(std::memcmp(block, array.slot_truth(slot), kBlockBytes) == 0);
+            array.spoil(array.role_of_slot(slot), array.row_of_slot(slot));
+        }
+    }
 }
