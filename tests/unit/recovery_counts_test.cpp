@@ -1,4 +1,5 @@
 // What recovery counts: the blocks that are in use, after any number of crashes.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <set>
 

@@ -1,0 +1,35 @@
+// A shard after a drive of the TPS failed.
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "core_array.h"
+
+using namespace qlcshape;
+
+TEST_CASE("shard: after a record that one mirror did not take, no write is acknowledged any more") {
+    CoreArray array;
+    array.open_and_write_sevens();
+    const Device* failing = nullptr;
+    array.power.fails = [&](const Io& io) {
+        if (io.point != PersistencePoint::tps_write) return false;
+        if (failing == nullptr) failing = io.device;
+        return io.device == failing;  // one of the mirrors only
+    };
+    Bytes eights(256 * KiB, std::byte{8});
+    const Status first = array.request(Op::write, eights.data());
+    REQUIRE_FALSE(first);
+    CHECK(first.error().code == Errc::io_error);
+    CHECK(array.core->failed());
+    array.power.fails = nullptr;
+    // Neither by way of the TPS nor as a whole segment; what is there can be read.
+    CHECK_FALSE(array.request(Op::write, eights.data(), kBlockBytes, 4 * kBlockBytes));
+    CHECK_FALSE(array.request(Op::write, eights.data(), eights.size(), 64 * kBlockBytes));
+    CHECK_FALSE(array.request(Op::trim, nullptr));
+    array.cut();
+    REQUIRE(array.open());
+    Bytes block(kBlockBytes);
+    REQUIRE(array.request(Op::read, block.data()));
+    CHECK((block[0] == std::byte{7} || block[0] == std::byte{8}));  // it was in flight
+    CHECK(std::ranges::count(block, block[0]) == static_cast<std::ptrdiff_t>(kBlockBytes));
+    array.cut();
+}
