@@ -10,7 +10,6 @@
 #include "format/segment_header.h"
 #include "raid6/geometry.h"
 #include "recovery/band_load.h"
-#include "recovery/tps_scan.h"
 #include "sim_history.h"
 
 namespace qlcshape::sim {
@@ -67,11 +66,7 @@ Damage::Newest Damage::look() {
                 newest.pmt_pages[n].assign(at(p), at(p) + kBlockBytes);
         }
     }
-    const auto tps = scan_tps(array_, *queue_);
-    newest.tps_whole = tps.has_value();
-    if (tps) {
-        for (const TpsEntry& t : tps->entries) newest.tps.push_back(t.entry.version.value);
-    }
+    newest.tps = look_at_tps(array_, scm_);
     return newest;
 }
 
@@ -89,7 +84,8 @@ Harm Damage::compare(const Newest& before, const Newest& after) const {
         const auto now = after.band_pages.find(page);
         harm.band_page_lost |= now == after.band_pages.end() || now->second < generation;
     }
-    harm.tps_lost = !after.tps_whole || after.tps != before.tps;
+    harm.tps_loss_shows = after.tps.loss();
+    harm.tps_lost = harm.tps_loss_shows || !after.tps.has_all_of(before.tps);
     for (const auto& [stripe, drives] : stripes_hit_) harm.stripe_lost |= drives.size() > 2;
     return harm;
 }
@@ -156,6 +152,22 @@ std::vector<Damage::Place> Damage::tps_places() const {
     return places;
 }
 
+// One that is near what was acknowledged, on all mirrors, in its header or in its data: at random
+// that hardly ever happens.
+void Damage::lose_record(const TpsTruth& tps) {
+    const TpsTruth::Ring& ring = tps.rings[rng_.below(tps.rings.size())];
+    if (ring.records.empty()) return;
+    const auto found = ring.records.find(ring.acked + rng_.below(3) - 1);
+    if (found == ring.records.end()) return;
+    harm_.text += fmt::format("{}record {} of {} acknowledged", harm_.text.empty() ? "" : ", ",
+                              found->first, ring.acked);
+    for (const TpsTruth::Copy& c : found->second) {
+        const std::uint64_t block = rng_.below(c.bytes / kBlockBytes);
+        c.media->bytes.get()[c.offset + block * kBlockBytes + rng_.below(kBlockBytes)] ^=
+            std::byte{1};
+    }
+}
+
 // Those that volumes have, on any drive.
 std::vector<Damage::Place> Damage::pmt_places() const {
     std::vector<Place> places;
@@ -217,6 +229,7 @@ Harm Damage::apply() {
                         scm_places(l.band_table_offset, 2 * l.band_table_pages * kBlockBytes));
         }
         if (rng_.chance(1, 3)) damage_kind("TPS", tps_places());
+        if (!harm_.within && rng_.chance(1, 3)) lose_record(before.tps);
         if (rng_.chance(1, 4)) harm_.pmt |= damage_kind("PMT page", pmt_places());
         if (rng_.chance(1, 2)) damage_kind("header", stripe_places(false));
         if (rng_.chance(1, 2)) damage_kind("tombstones", stripe_places(true));

@@ -14,6 +14,7 @@
 #include "device/array_context.h"
 #include "recovery/superblock_store.h"
 #include "sim_world.h"
+#include "tps_truth.h"
 
 namespace qlcshape::sim {
 
@@ -26,7 +27,8 @@ struct Harm {
     // Not within: the newest whole copy is on no drive any more of ...
     bool superblock_lost = false;
     bool band_page_lost = false;
-    bool tps_lost = false;              // a record that counts, or what counts is another one
+    bool tps_lost = false;              // a record that counts
+    bool tps_loss_shows = false;        // and what is left shows it: no opening may pass over that
     bool stripe_lost = false;           // more than two drives of one stripe were hit
     bool pmt = false;                   // a page of the table was hit
     std::set<std::uint64_t> pmt_stale;  // pages that are whole, but older ones
@@ -60,8 +62,7 @@ class Damage {
     struct Newest {
         std::uint64_t superblock = 0;                       // its generation
         std::map<std::uint64_t, std::uint64_t> band_pages;  // likewise, by number
-        bool tps_whole = false;
-        std::vector<std::uint64_t> tps;            // versions
+        TpsTruth tps;
         std::map<std::uint64_t, Block> pmt_pages;  // by number
     };
 
@@ -74,6 +75,7 @@ class Damage {
     std::vector<Place> superblock_places() const;
     std::vector<Place> scm_places(std::uint64_t begin, std::uint64_t bytes) const;
     std::vector<Place> tps_places() const;
+    void lose_record(const TpsTruth& tps);
     std::vector<Place> pmt_places() const;
     std::vector<Place> stripe_places(bool tombstones) const;
     std::byte* at(const Place& p) const { return p.media->bytes.get() + p.offset; }

@@ -79,12 +79,14 @@ bool History::open_damaged(std::uint32_t number) {
     }
     core_ = std::move(*core);
     before_ = core_->stats();
+    if (crashed_ && harm_.tps_loss_shows && !harm_.superblocks)
+        violate("it opened, though a record that was acknowledged is whole on no mirror");
     ++opened_;
     damage_result_.rebuilt += before_.recovery.kind == "full";
     if (table_met_damage_ && before_.recovery.kind != "full")
         violate("the table was damaged, and the next open trusts it: " + before_.recovery.kind);
     table_met_damage_ = false;
-    harm_.tps_lost = harm_.superblocks = false;  // there are new ones
+    harm_.tps_lost = harm_.tps_loss_shows = harm_.superblocks = false;  // there are new ones
     return result_.violation.empty();
 }
 
