@@ -86,6 +86,7 @@ Harm Damage::compare(const Newest& before, const Newest& after) const {
     }
     harm.tps_loss_shows = after.tps.loss();
     harm.tps_lost = harm.tps_loss_shows || !after.tps.has_all_of(before.tps);
+    harm.stripes = !stripes_hit_.empty();
     for (const auto& [stripe, drives] : stripes_hit_) harm.stripe_lost |= drives.size() > 2;
     return harm;
 }

@@ -29,6 +29,7 @@ struct Harm {
     bool band_page_lost = false;
     bool tps_lost = false;              // a record that counts
     bool tps_loss_shows = false;        // and what is left shows it: no opening may pass over that
+    bool stripes = false;               // a strip was hit, on whatever drive
     bool stripe_lost = false;           // more than two drives of one stripe were hit
     bool pmt = false;                   // a page of the table was hit
     std::set<std::uint64_t> pmt_stale;  // pages that are whole, but older ones

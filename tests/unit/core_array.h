@@ -91,12 +91,18 @@ struct CoreArray {
         std::vector<std::unique_ptr<Device>> list;
         for (std::size_t i = 0; i < media.size(); ++i)
             list.push_back(std::make_unique<CoreDrive>(options.devices[i].path, media[i], power));
+        for (const auto& drive : list) {
+            if (options.read_only) drive->set_read_only();
+        }
         return list;
     }
-    Status open() {
+    // Without the first `missing` QLC drives.
+    Status open(std::size_t missing = 0) {
         power.on = true;
+        auto list = drives();
+        list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(missing));
         auto opened = Core::open(
-            options, drives(), "",
+            options, std::move(list), "",
             {clock, random,
              [](std::vector<std::span<std::byte>>) { return std::make_unique<IoQueue>(); },
              [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
