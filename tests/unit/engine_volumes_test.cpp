@@ -166,11 +166,12 @@ TEST_CASE("engine volumes: which blocks are mapped") {
         REQUIRE(v.write(500, bytes_of(MiB, 2)));
         REQUIRE(v.write(1279, bytes_of(4096, 3)));
         REQUIRE(v.trim(512, 100));
-        REQUIRE(v.run(Op::write_zeroes, 700 * 4096 + 512, 8192, nullptr));
+        REQUIRE(v.run(Op::write_zeroes, 700 * 4096 + 512, 18 * 4096, nullptr));
+        REQUIRE(v.run(Op::write_zeroes, 720 * 4096 + 512, 8192, nullptr));  // atomic, so written
         expected[3] = expected[1279] = 1;
         std::fill_n(expected.begin() + 500, 12, std::uint8_t{1});
         std::fill_n(expected.begin() + 612, 144, std::uint8_t{1});
-        expected[701] = 0;
+        std::fill_n(expected.begin() + 701, 17, std::uint8_t{0});
         check_map(v);
         std::vector<std::uint8_t> map(2);
         check(v.mapped(1279, map), Errc::invalid_argument, "v");
