@@ -381,3 +381,23 @@ TEST_CASE("band table: a valid count that was too low stays at none") {
     t.bands.drop_valid(id);
     CHECK(t.bands.record_of(id).valid == 0);
 }
+
+TEST_CASE("band table: what recovery closed is open on media until its epoch has begun") {
+    const ArrayLayout layout = layout_of();
+    BandTable bands(layout);
+    BandRecord on_media;
+    on_media.state = BandState::open;
+    on_media.sequence = 9;
+    on_media.segments = 2;
+    BandRecord decided = on_media;
+    decided.state = BandState::closed;
+    decided.segments = 5;
+    bands.restore_decided(BandId(3), decided, on_media);
+    CHECK(bands.record_of(BandId(3)).state == BandState::closed);
+    CHECK(bands.record_of(BandId(3)).segments == 5);
+    CHECK(bands.media_record_of(BandId(3)).state == BandState::open);
+    CHECK(bands.media_record_of(BandId(3)).segments == 2);
+    bands.epoch_begun();
+    CHECK(bands.media_record_of(BandId(3)).state == BandState::closed);
+    CHECK(bands.media_record_of(BandId(3)).segments == 5);
+}
