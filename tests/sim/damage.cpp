@@ -74,6 +74,7 @@ Damage::Newest Damage::look() {
 // in flight may be gone.
 Harm Damage::compare(const Newest& before, const Newest& after) const {
     Harm harm = harm_;
+    harm.stripes = !stripes_hit_.empty();
     for (const auto& [page, bytes] : before.pmt_pages) {
         const auto now = after.pmt_pages.find(page);
         if (now != after.pmt_pages.end() && now->second != bytes) harm.pmt_stale.insert(page);
@@ -86,7 +87,6 @@ Harm Damage::compare(const Newest& before, const Newest& after) const {
     }
     harm.tps_loss_shows = after.tps.loss();
     harm.tps_lost = harm.tps_loss_shows || !after.tps.has_all_of(before.tps);
-    harm.stripes = !stripes_hit_.empty();
     for (const auto& [stripe, drives] : stripes_hit_) harm.stripe_lost |= drives.size() > 2;
     return harm;
 }
