@@ -371,12 +371,18 @@ class Recovery {
                                          in_.team, scan_, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
-                out_.report.kind = "snapshot";
-                for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
                 QS_TRY(flush_table(PersistencePoint::table_update_flush));
-                out_.patches = std::move(updated->patches);
-                if (!out_.patches.empty()) out_.base = *snapshot;
-                return take_counts(updated->totals, small, !small);
+                // Before anything in memory is forgotten for what this table has: one that is built
+                // from headers may lack it.
+                if (!small ||
+                    count_table(in_.array, updated->patches, in_.queue, updated->totals)) {
+                    out_.report.kind = "snapshot";
+                    for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
+                    out_.patches = std::move(updated->patches);
+                    if (!out_.patches.empty()) out_.base = *snapshot;
+                    take_counts(updated->totals, !small);
+                    return {};
+                }
             }
         }
         return rebuild_table();
@@ -417,20 +423,17 @@ class Recovery {
         if (!totals) return fail(totals.error());
         QS_TRY(write_out());
         QS_TRY(flush_table(PersistencePoint::table_build_flush));
-        return take_counts(*totals, false, false);
+        take_counts(*totals, false);
+        return {};
     }
 
-    // With `count` what is mapped is counted anew, in the table itself.
-    Status take_counts(TableTotals& totals, bool count, bool rough) {
+    void take_counts(const TableTotals& totals, bool rough) {
         out_.report.segments_scanned += totals.scanned.segments;
         max_version_ = std::max(max_version_, totals.scanned.max_version);
-        if (count && !count_table(in_.array, out_.patches, in_.queue, totals))
-            return rebuild_table();
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i], rough);
         }
         out_.used_blocks = totals.used_blocks;
-        return {};
     }
 
     // The table on SCM stays as it is: what headers say is served from memory.
