@@ -126,6 +126,8 @@ Status Core::bring_up() {
     if (!read_only_) QS_TRY(settle(keeper));
     loaded->generations = keeper.generations();
     recovered_ = std::move(*recovered);
+    for (const std::string& warning : recovered_.report.warnings)
+        log(options_, LogLevel::warning, "{}", warning);
     next_version_ = recovered_.next_version;
     superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
     make_workers(std::move(*loaded));

@@ -80,8 +80,7 @@ class LivesReader {
     Buffer memory_;
 };
 
-}  // namespace
-
+// The refusal, with the evidence.
 Error older_scm(const ArrayContext& array, const std::string& evidence) {
     std::string drives;
     for (const Device* scm : array.scm) drives += (drives.empty() ? "" : ", ") + scm->path();
@@ -91,6 +90,8 @@ Error older_scm(const ArrayContext& array, const std::string& evidence) {
                         drives, array.scm.size() == 1 ? "it is" : "all scm drives are", evidence,
                         array.scm.size() == 1 ? "that drive" : "one of them")};
 }
+
+}  // namespace
 
 Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>& records,
                         std::uint64_t epoch, IoQueue& queue) {
@@ -173,6 +174,28 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
         }
     }
     return anew;
+}
+
+Status refuse_older_tps(const ArrayContext& array, const std::vector<std::uint64_t>& newest,
+                        const std::map<std::uint32_t, std::uint64_t>& told) {
+    if (canary(Canary::older_tps_taken)) return {};
+    for (const auto& [shard, acked] : told) {
+        if (shard >= newest.size() || acked <= newest[shard]) continue;
+        return fail(older_scm(array, fmt::format("segments tell of record {} of shard {} in the "
+                                                 "TPS, which ends at {}",
+                                                 acked, shard, newest[shard])));
+    }
+    return {};
+}
+
+bool room_to_commit(const ArrayLayout& l, const std::vector<BandRecord>& records,
+                    std::size_t blocks) {
+    const auto free = std::ranges::count_if(records, [](const BandRecord& r) {
+        return r.state == BandState::free || r.state == BandState::erasing;
+    });
+    const std::uint64_t segments = 2 + div_up(blocks, std::uint64_t{l.slots_per_segment});
+    return div_up(segments, std::uint64_t{l.segments_per_band}) + 2 + l.p.max_gc_threads <=
+           static_cast<std::uint64_t>(free);
 }
 
 }  // namespace qlcshape

@@ -22,8 +22,11 @@ namespace qlcshape {
 Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>& records,
                         std::uint64_t epoch, IoQueue& queue);
 
-// The refusal, with the evidence.
-Error older_scm(const ArrayContext& array, const std::string& evidence);
+// A shard's segment says which of its TPS records were acknowledged before it, and a record is
+// never overwritten before a newer one is there. `newest`: by shard, the newest record that a
+// mirror has; `told`: what segments tell, of the shards that have any.
+Status refuse_older_tps(const ArrayContext& array, const std::vector<std::uint64_t>& newest,
+                        const std::map<std::uint32_t, std::uint64_t>& told);
 
 // What a QLC drive that went back in time lacks is what was written last, but for the segments that
 // were under way then: those may be there or not. So the newest segments of each stream are proved,
@@ -34,5 +37,9 @@ Error older_scm(const ArrayContext& array, const std::string& evidence);
 Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
     const ArrayContext& array, const std::vector<BandRecord>& records, std::uint64_t epoch,
     SegmentScan& scan);
+
+// Whether recovery can commit so many blocks, and leave a band for each GC thread to turn round in.
+bool room_to_commit(const ArrayLayout& layout, const std::vector<BandRecord>& records,
+                    std::size_t blocks);
 
 }  // namespace qlcshape

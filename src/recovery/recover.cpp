@@ -1,6 +1,7 @@
 #include "recovery/recover.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "base/canary.h"
@@ -52,7 +53,7 @@ class Recovery {
         const bool unfinished = void_unfinished_recovery();
         void_empty_bands();
         QS_TRY(decide_open_bands());
-        QS_TRY(refuse_older_tps());
+        QS_TRY(refuse_older_tps(in_.array, tps_.newest, acked_));
         if (!in_.read_only) QS_TRY(mend_newest_segments());
         if (unfinished && !in_.read_only) QS_TRY(in_.stay());
         QS_TRY(drop_what_is_committed());
@@ -102,28 +103,23 @@ class Recovery {
         return any;
     }
 
-    // A shard's segment says which of its records were acknowledged before it. Records are never
-    // overwritten before a newer one is there.
-    Status refuse_older_tps() const {
-        if (canary(Canary::older_tps_taken)) return {};
-        for (std::uint32_t shard = 0; shard < in_.crashed.shards; ++shard) {
-            const auto told = acked_.find(shard);
-            if (told == acked_.end() || told->second <= tps_.newest[shard]) continue;
-            return fail(older_scm(
-                in_.array, fmt::format("segments tell of record {} of shard {} in the TPS, which "
-                                       "ends at {}",
-                                       told->second, shard, tps_.newest[shard])));
-        }
-        return {};
-    }
-
     // A few of the newest segments may lack a strip: they get their redundancy back by being
-    // committed anew, with all that came after them in their band.
+    // committed anew, with all that came after them in their band. Where there is no room for that
+    // they stay as they are: everything can be read, and the log tells.
     Status mend_newest_segments() {
         auto damaged = look_at_newest_segments(in_.array, records(), in_.superblock.epoch, scan_);
         if (!damaged) return fail(damaged.error());
         for (const auto& [band, from] : *damaged) {
             BandRecord& r = records()[band];
+            const std::size_t blocks = newest_.size() + tps_.entries.size() + mended_.size() +
+                                       std::size_t{r.segments - from} * l_.slots_per_segment;
+            if (!room_to_commit(l_, records(), blocks)) {
+                out_.report.warnings.push_back(fmt::format(
+                    "band {}: of segments {} to {} some lack a strip, and there is no room to "
+                    "write them anew; a further lost drive may make blocks of theirs unreadable",
+                    band, from, r.segments - 1));
+                continue;
+            }
             for (std::uint32_t segment = from; segment < r.segments; ++segment) {
                 const Proof proof = scan_.prove(BandId(band), r.sequence, segment);
                 if (proof == Proof::unproved || proof == Proof::unread) {
@@ -483,7 +479,7 @@ class Recovery {
     std::unordered_map<std::uint64_t, const TpsEntry*> newest_;
     std::unordered_map<std::uint64_t, Version> memory_versions_;
     std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;
-    std::unordered_map<std::uint32_t, std::uint64_t> acked_;  // by shard, as segments tell
+    std::map<std::uint32_t, std::uint64_t> acked_;  // by shard, as segments tell
     std::uint64_t max_version_ = 0;
     std::uint64_t next_sequence_ = 1;
 };

@@ -38,6 +38,7 @@ struct RecoveryReport {
     std::uint64_t blocks_replayed = 0;
     std::uint64_t segments_discarded = 0;
     std::uint64_t segments_unread = 0;  // for reading alone: see Stats::Recovery
+    std::vector<std::string> warnings;  // for the log
 };
 
 struct Recovered {
