@@ -260,6 +260,8 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
         const std::uint64_t generation = found[i]->superblock.generation;
         const bool scm =
             newest.members[*member_of(newest, found[i]->device)].role == DeviceRole::scm;
+        // Another process writes to it: the drives were read at different moments.
+        if (devices[i]->held_elsewhere()) continue;
         if (!is_older(newest, scm ? DeviceRole::scm : DeviceRole::qlc, generation,
                       found[i]->newer_damaged, on_scm))
             continue;
