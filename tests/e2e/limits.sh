@@ -36,7 +36,7 @@ if [[ ${#as_user[@]} != 0 ]]; then # other users have processes of their own
         opens
     done
 fi
-expect 0 "${limited[@]}" -n 12 # without rings and sockets, which it says
+expect 0 "${limited[@]}" -n 14 # without rings and sockets, which it says
 says "can't see into it"
 expect 2 "${limited[@]}" -n 8
 says "open files" "ulimit -n"

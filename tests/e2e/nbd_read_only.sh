@@ -46,6 +46,7 @@ expect 0 "${background[@]}" -r "$PLUGIN" array=array.toml volume=v0
 expect 0 nbdcopy "$URI" copy
 cmp image copy || fail "data with nbdkit -r"
 expect 0 nbdkit -r -P "$WORK/pid.2" -U "$SOCKET.2" "$PLUGIN" array=array.toml # a second one
+for _ in {1..600}; do [[ ! -s pid.2 ]] || break; sleep 0.1; done # written after the fork
 kill -TERM "$(<pid.2)"
 mv pid pid.1
 mv "$SOCKET" "$SOCKET.1"

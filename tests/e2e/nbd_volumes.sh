@@ -68,17 +68,18 @@ holds 'j["space"]["promised_bytes"] == 9 << 20 and j["array"]["live"]'
 
 # Another user is not answered, whatever the modes of the drives.
 if [[ $(id -u) == 0 ]]; then
-    uuid=$(python3 -c 'import json; print(json.load(open("out"))["array"]["uuid"])')
     ask='import os, socket, sys
-if len(sys.argv) > 2: os.setuid(65534)
+drive = os.stat("qlc0.img")
+medium = f"file-{os.major(drive.st_dev)}:{os.minor(drive.st_dev)}-{drive.st_ino}"
+if len(sys.argv) > 1: os.setuid(65534)
 s = socket.socket(socket.AF_UNIX)
-s.connect("\0qlcshape/" + sys.argv[1])
-s.sendall(b"delete v0")
+s.connect("\0qlcshape/" + medium)
+s.sendall(f"{medium}\ndelete v0".encode())
 s.shutdown(socket.SHUT_WR)
 print(s.recv(1000).decode())'
-    expect 0 python3 -c "${ask/delete v0/delete v9}" "$uuid"
+    expect 0 python3 -c "${ask/delete v0/delete v9}"
     grep -q "there is none of that name" out || fail "this user is not answered: $(cat out)"
-    timeout 20 python3 -c "$ask" "$uuid" nobody >out 2>/dev/null || true # it may see its end as an error
+    timeout 20 python3 -c "$ask" nobody >out 2>/dev/null || true # it may see its end as an error
     [[ ! -s out || $(cat out) == "" ]] || fail "nobody was answered: $(cat out)"
     sizes v0=9
 fi
