@@ -5,7 +5,10 @@
 //   auto volume = (*engine)->open_volume("v0");
 //   volume->write(lba, buffer);
 //
-// All calls may be made from any thread, but for close(), which must be the last.
+// All calls may be made from any thread, and in any order: after close(), also while another thread
+// is in it, they fail with `closed`, or return what is empty (stats(), volumes()). From a function
+// that the engine calls (a request's `done`, Options::log) only submit(), open_volume(), volumes(),
+// stats() and read_only() may be called; the others are refused with invalid_argument.
 #pragma once
 
 #include <cstdint>
@@ -36,9 +39,12 @@ class QLCSHAPE_API Engine {
     // 64 threads that wait for reads at once.
     static Result<std::unique_ptr<Engine>> open(const Options& options);
 
-    // Closes: waits for requests in flight, commits what is in RAM, writes the table back.
-    ~Engine();
+    // Closes: waits for requests in flight, commits what is in RAM, writes the table back. A second
+    // call returns what the first returned.
     Status close();
+    // Closes, if that was not done. In a function that the engine calls it returns at once, and a
+    // thread of its own closes: the devices stay locked until then.
+    ~Engine();
 
     // Thin volumes. `bytes` is a multiple of 4096. All volumes together may be promised no more
     // than stats().space.writable_bytes.

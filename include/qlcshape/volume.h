@@ -1,5 +1,6 @@
-// A volume: a thin range of blocks by name. A handle, cheap to copy, valid while its engine is
-// open. Every call may be made from any thread.
+// A volume: a thin range of blocks by name. A handle, cheap to copy. Every call may be made from
+// any thread. A handle may outlive its engine: when that is closed or gone, requests fail with
+// `closed`, as they do through a handle that was moved from.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +30,9 @@ struct Request {
     std::uint64_t offset_bytes = 0;  // a multiple of 512; of 4096 for `mapped`
     std::uint64_t bytes = 0;         // likewise; any length within the volume
     void* data = nullptr;            // read into, or written from; must stay until `done`
-    // Called once, from a thread of the engine; must not block and must not throw. It may submit.
+    // Called once, from a thread of the engine or, where nothing has to be waited for, from
+    // submit(); must not block and must not throw. It may submit; calls that wait are refused with
+    // invalid_argument.
     std::function<void(Status)> done;
 };
 
@@ -65,6 +68,7 @@ class QLCSHAPE_API Volume {
   private:
     friend class Engine;
     explicit Volume(std::shared_ptr<VolumeState> state) : state_(std::move(state)) {}
+    Status check_handle() const;
     std::shared_ptr<VolumeState> state_;
 };
 

@@ -210,8 +210,8 @@ void Core::make_workers(LoadedBands loaded) {
         }
         bands_->set_alarm([this] { wake_workers(); });
     }
-    requests_ =
-        std::make_unique<RequestTable>(array_, std::move(shards), kMaxRequests, around_.clock);
+    requests_ = std::make_unique<RequestTable>(array_, std::move(shards), kMaxRequests,
+                                               around_.clock, in_flight_);
 }
 
 // Each writes back at most the dirty pages of the cache. Sixteen times as many bytes in segments,
@@ -325,6 +325,13 @@ Status Core::write_band_table(BandKeeper& keeper) {
 }
 
 Status Core::submit(VolumeState& volume, Request request) {
+    in_flight_.fetch_add(1);
+    Status taken = take(volume, std::move(request));
+    if (!taken) in_flight_.fetch_sub(1);
+    return taken;
+}
+
+Status Core::take(VolumeState& volume, Request request) {
     if (stopped_) return fail(Errc::closed, "volume {}: the engine is closing", volume.name);
     const bool changes =
         request.op != Op::read && request.op != Op::flush && request.op != Op::mapped;
@@ -336,6 +343,25 @@ Status Core::submit(VolumeState& volume, Request request) {
                     volume.name);
     }
     return requests_->begin(volume, std::move(request));
+}
+
+bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
+                     IoQueue& queue, DirectRead& direct) {
+    in_flight_.fetch_add(1);
+    const bool done = !stopped_ && requests_->read_here(volume, offset, bytes, data, queue, direct);
+    in_flight_.fetch_sub(1);
+    return done;
+}
+
+bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data) {
+    in_flight_.fetch_add(1);
+    bool done = false;
+    if (DirectReaders::Reader* const reader = stopped_ ? nullptr : readers_.take()) {
+        done = requests_->read_here(volume, offset, bytes, data, reader->queue, reader->direct);
+        readers_.give_back(reader);
+    }
+    in_flight_.fetch_sub(1);
+    return done;
 }
 
 bool Core::failed() const {
@@ -384,6 +410,22 @@ Status Core::finish_close() {
         superblock_.counters[i] = total(static_cast<Counter>(i));
     }
     return write_superblock();
+}
+
+void Core::release() {
+    QS_ASSERT(stopped_);  // who still comes counts himself in flight, and is refused
+    readers_.clear();
+    deleted_.clear();
+    volumes_.clear();
+    requests_.reset();
+    workers_.clear();
+    snapshotter_.reset();
+    keeper_.reset();
+    gate_.reset();
+    bands_.reset();
+    recovered_ = {};
+    members_.clear();
+    control_.reset();
 }
 
 std::uint64_t Core::total(Counter counter) const {

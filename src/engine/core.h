@@ -65,15 +65,14 @@ class Core {
     Status submit(VolumeState& volume, Request request);
     // See RequestTable::read_here().
     bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
-                   IoQueue& queue, DirectRead& direct) {
-        return !stopped_ && requests_->read_here(volume, offset, bytes, data, queue, direct);
-    }
-    DirectReaders& readers() { return readers_; }
+                   IoQueue& queue, DirectRead& direct);
+    // The same with a queue of its own.
+    bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data);
     bool read_only() const { return read_only_; }
     bool failed() const;
     // Why it stopped, for messages: "after a drive failed". Where failed().
     const char* cause() const;
-    std::uint32_t requests_in_flight() const { return requests_->in_flight(); }
+    std::uint32_t requests_in_flight() const { return in_flight_.load(); }
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
@@ -82,6 +81,9 @@ class Core {
     bool advance_close();
     void wake_workers();
     Status finish_close();
+    // After it: devices, memory and everything else go. What stays answers that it is closed, for
+    // handles that outlive the engine. No call but submit() and read_here() may be under way.
+    void release();
 
     // --- volumes ---
     Status create_volume(const std::string& name, std::uint64_t bytes);
@@ -125,6 +127,7 @@ class Core {
     Core(const Options& options, Surroundings surroundings)
         : options_(options), around_(std::move(surroundings)) {}
     Status start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent);
+    Status take(VolumeState& volume, Request request);
     void set_array(Discovery discovery);
     void place_guards(const LoadedBands& loaded);
     Status bring_up();
@@ -169,6 +172,8 @@ class Core {
     std::atomic<int> phase_{0};
     DirectReaders readers_;
     std::atomic<bool> stopped_{false};
+    // Counted before the look at stopped_: who stops waits afterwards until there is none.
+    std::atomic<std::uint32_t> in_flight_{0};
 };
 
 }  // namespace qlcshape

@@ -37,6 +37,12 @@ class DirectReaders {
         std::lock_guard lock(mutex_);
         idle_.push_back(reader);
     }
+    // No read is under way.
+    void clear() {
+        std::lock_guard lock(mutex_);
+        idle_.clear();
+        readers_.clear();
+    }
     std::uint64_t memory_bytes() const {
         std::lock_guard lock(mutex_);
         return readers_.size() * (sizeof(Reader) + DirectRead::kMostBlocks * kBlockBytes);

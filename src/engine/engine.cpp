@@ -6,7 +6,9 @@
 #include <sys/random.h>
 
 #include <chrono>
+#include <system_error>
 
+#include "base/callback.h"
 #include "engine/engine_impl.h"
 #include "engine/format_array.h"
 #include "engine/holder.h"
@@ -43,6 +45,15 @@ void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 
 Access access_of(const Options& options) {
     return options.read_only ? Access::read_only : Access::read_write;
+}
+
+Status refuse_in_callback(const char* what) {
+    if (!InCallback::now()) return {};
+    return fail(
+        Errc::invalid_argument,
+        "{}: not from a function that the engine calls (a request's `done`, the log), since "
+        "it would wait for itself; call it from another thread, or use Volume::submit()",
+        what);
 }
 
 // A closed array's devices, as discover() sorts them.
@@ -137,30 +148,55 @@ void Engine::Impl::pin(std::thread& thread, const Worker& worker, std::uint32_t 
     pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
 }
 
+Engine::Impl::Call Engine::Impl::enter() {
+    calls_.fetch_add(1);
+    Call call(this);
+    if (closing_) call.reset();
+    return call;
+}
+
+Status Engine::Impl::admit(const Call& call, const char* what) const {
+    QS_TRY(refuse_in_callback(what));
+    if (call != nullptr) return {};
+    return fail(Errc::closed, "{}: the engine is closed, or closing", what);
+}
+
 Status Engine::Impl::close() {
+    QS_TRY(refuse_in_callback("close"));
+    return close_once();
+}
+
+Status Engine::Impl::close_once() {
     std::lock_guard lock(close_mutex_);
-    if (closed_ || core_ == nullptr) return close_status_;
+    if (!closed_ && core_ != nullptr) close_status_ = close_now();
     closed_ = true;
+    return close_status_;
+}
+
+Status Engine::Impl::close_now() {
+    closing_ = true;
     if (reclaimer_) reclaimer_->stop();
     control_.reset();
+    const std::string name = core_->stats().array_name;
+    while (!core_->advance_close() || calls_ != 0) nap();
     reclaimer_.reset();
     monitor_.reset();
-    const std::string name = core_->stats().array_name;
-    while (!core_->advance_close()) nap();
     stop_ = true;
     core_->wake_workers();
     for (std::thread& thread : threads_) thread.join();
-    close_status_ = core_->finish_close();
-    core_.reset();
-    if (close_status_) {
+    Status closed = core_->finish_close();
+    core_->release();
+    if (closed) {
         log(options_, LogLevel::info, "array {}: closed", name);
     } else {
         log(options_, LogLevel::error, "array {}: not closed in order", name);
     }
-    return close_status_;
+    return closed;
 }
 
 Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes) {
+    const Call call = enter();
+    QS_TRY(admit(call, "create_volume"));
     Status created = core_->create_volume(name, bytes);
     if (!created && created.error().code == Errc::no_space) {
         QS_TRY(finish_deletions());
@@ -172,6 +208,8 @@ Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes)
 }
 
 Status Engine::Impl::delete_volume(const std::string& name, Loss loss) {
+    const Call call = enter();
+    QS_TRY(admit(call, "delete_volume"));
     auto deletion = core_->begin_delete(name, loss);
     if (!deletion) return fail(deletion.error());
     reclaimer_->add(std::move(*deletion));
@@ -179,9 +217,39 @@ Status Engine::Impl::delete_volume(const std::string& name, Loss loss) {
     return {};
 }
 
-Status Engine::Impl::finish_deletions() { return reclaimer_->wait(); }
+Status Engine::Impl::finish_deletions() {
+    const Call call = enter();
+    QS_TRY(admit(call, "finish_deletions"));
+    return reclaimer_->wait();
+}
+
+std::vector<VolumeInfo> Engine::Impl::volumes() {
+    const Call call = enter();
+    return call != nullptr ? core_->volumes() : std::vector<VolumeInfo>();
+}
+
+Result<Volume> Engine::Impl::open_volume(const std::string& name) {
+    const Call call = enter();
+    if (call == nullptr) return fail(Errc::closed, "volume {}: the engine is closed", name);
+    auto state = core_->volume(name);
+    if (!state) return fail(state.error());
+    // With the volume a handle keeps what answers for a closed engine.
+    struct Kept {
+        std::shared_ptr<Core> core;
+        std::shared_ptr<VolumeState> state;
+    };
+    const auto kept = std::make_shared<Kept>(core_, std::move(*state));
+    return Volume(std::shared_ptr<VolumeState>(kept, kept->state.get()));
+}
+
+Stats Engine::Impl::stats() {
+    const Call call = enter();
+    return call != nullptr ? core_->stats() : Stats();
+}
 
 Result<bool> Engine::Impl::holds_data(const std::string& name) {
+    const Call call = enter();
+    QS_TRY(admit(call, "holds_data"));
     auto volume = core_->volume(name);
     if (!volume) return fail(volume.error());
     std::vector<std::uint8_t> mapped(kLookBlocks);
@@ -197,6 +265,8 @@ Result<bool> Engine::Impl::holds_data(const std::string& name) {
 }
 
 Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes, Loss loss) {
+    const Call call = enter();
+    QS_TRY(admit(call, "resize_volume"));
     auto resize = core_->begin_resize(name, bytes, loss);
     if (!resize && resize.error().code == Errc::no_space) {
         QS_TRY(finish_deletions());
@@ -234,25 +304,20 @@ Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t off
     return taken ? outcome : taken;
 }
 
-namespace {
-
-bool read_by_this_thread(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes,
-                         void* data) {
-    DirectReaders& readers = volume.core.readers();
-    DirectReaders::Reader* const reader = readers.take();
-    if (reader == nullptr) return false;
-    const bool done =
-        volume.core.read_here(volume, offset, bytes, data, reader->queue, reader->direct);
-    readers.give_back(reader);
-    return done;
-}
-
-}  // namespace
-
 // --- the public handle ---
 
 Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Engine::~Engine() = default;
+
+// Closing waits for the callback that this thread is in, if it is in one: then another thread
+// closes. Without a thread the array stays open as long as the process.
+Engine::~Engine() {
+    if (!InCallback::now()) return;
+    try {
+        std::thread([impl = impl_.get()] { delete impl; }).detach();
+    } catch (const std::system_error&) {
+    }
+    static_cast<void>(impl_.release());
+}
 
 Status Engine::create(const Options& options, bool force) {
     return within_limits("array " + options.name, [&]() -> Status {
@@ -290,16 +355,12 @@ Status Engine::finish_deletions() { return impl_->finish_deletions(); }
 
 Result<bool> Engine::holds_data(const std::string& name) { return impl_->holds_data(name); }
 
-std::vector<VolumeInfo> Engine::volumes() const { return impl_->core().volumes(); }
+std::vector<VolumeInfo> Engine::volumes() const { return impl_->volumes(); }
 
-Result<Volume> Engine::open_volume(const std::string& name) {
-    auto state = impl_->core().volume(name);
-    if (!state) return fail(state.error());
-    return Volume(std::move(*state));
-}
+Result<Volume> Engine::open_volume(const std::string& name) { return impl_->open_volume(name); }
 
-Stats Engine::stats() const { return impl_->core().stats(); }
-bool Engine::read_only() const { return impl_->core().read_only(); }
+Stats Engine::stats() const { return impl_->stats(); }
+bool Engine::read_only() const { return impl_->read_only(); }
 
 Result<CheckReport> Engine::check(const Options& options) {
     SystemClock clock;
@@ -357,16 +418,27 @@ Result<Stats> Engine::inspect(const Options& options) {
 
 // --- volumes ---
 
-const std::string& Volume::name() const { return state_->name; }
-std::uint64_t Volume::size_bytes() const { return state_->bytes(); }
+const std::string& Volume::name() const {
+    static const std::string none;
+    return state_ == nullptr ? none : state_->name;
+}
+std::uint64_t Volume::size_bytes() const { return state_ == nullptr ? 0 : state_->bytes(); }
 std::uint64_t Volume::atomic_write_max() const { return kAtomicWriteBytes; }
 
+Status Volume::check_handle() const {
+    if (state_ != nullptr) return {};
+    return fail(Errc::closed, "this handle leads to no volume: it was moved from");
+}
+
 Status Volume::submit(Request request) const {
+    QS_TRY(check_handle());
     return state_->core.submit(*state_, std::move(request));
 }
 
 Status Volume::run(Op op, std::uint64_t offset_bytes, std::uint64_t bytes, void* data) const {
-    if (op == Op::read && read_by_this_thread(*state_, offset_bytes, bytes, data)) return {};
+    QS_TRY(check_handle());
+    QS_TRY(refuse_in_callback("a request that is waited for"));
+    if (op == Op::read && state_->core.read_here(*state_, offset_bytes, bytes, data)) return {};
     return submit_and_wait(state_->core, *state_, op, offset_bytes, bytes, data);
 }
 

@@ -1,6 +1,8 @@
 // The engine behind the public handle: a core, and a thread for each of its workers.
 #pragma once
 
+#include <atomic>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -21,7 +23,7 @@ class SystemClock : public Clock {
 class Engine::Impl {
   public:
     static Result<std::unique_ptr<Impl>> open(const Options& options);
-    ~Impl() { static_cast<void>(close()); }
+    ~Impl() { static_cast<void>(close_once()); }
 
     Status close();
     Status create_volume(const std::string& name, std::uint64_t bytes);
@@ -30,21 +32,38 @@ class Engine::Impl {
     Status delete_volume(const std::string& name, Loss loss);
     Status finish_deletions();
     Result<bool> holds_data(const std::string& name);
+    std::vector<VolumeInfo> volumes();
+    Result<Volume> open_volume(const std::string& name);
+    Stats stats();
+    bool read_only() const { return core_->read_only(); }
 
   private:
+    // A call under way, which close() waits for; null when it has begun to close.
+    struct Leave {
+        void operator()(Impl* impl) const { impl->calls_.fetch_sub(1); }
+    };
+    using Call = std::unique_ptr<Impl, Leave>;
+    Call enter();
+    // Why a call that may wait can't be made: the thread, or the time.
+    Status admit(const Call& call, const char* what) const;
+
     Impl(const Options& options);
+    Status close_once();
+    Status close_now();
     void run(Worker& worker, std::uint32_t index);
     void pin(std::thread& thread, const Worker& worker, std::uint32_t index);
 
     Options options_;
     SystemClock clock_;
     Random random_;
-    std::unique_ptr<Core> core_;
+    std::shared_ptr<Core> core_;  // shared with volumes, which may outlive the engine
     std::vector<std::thread> threads_;
     std::unique_ptr<Monitor> monitor_;
     std::unique_ptr<Reclaimer> reclaimer_;
     std::unique_ptr<Control> control_;
     std::atomic<bool> stop_{false};
+    std::atomic<std::uint32_t> calls_{0};
+    std::atomic<bool> closing_{false};
     std::mutex close_mutex_;
     bool closed_ = false;
     Status close_status_;

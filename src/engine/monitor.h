@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/callback.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 
@@ -19,7 +20,10 @@ class Core;
 template <class... Arguments>
 void log(const Options& options, LogLevel level, fmt::format_string<Arguments...> format,
          Arguments&&... arguments) {
-    if (options.log) options.log(level, fmt::format(format, std::forward<Arguments>(arguments)...));
+    if (!options.log) return;
+    const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
+    const InCallback mark;
+    options.log(level, text);
 }
 
 // How an array was opened.

@@ -47,11 +47,11 @@ void Reclaimer::run() {
         lock.unlock();
         Status done = reclaim(deletion);
         const std::string& name = deletion.trimming->name;
-        if (!done) {
+        if (!done && !stop_) {
             log(options_, LogLevel::warning,
                 "volume {}: deleted, but its space is not back before the array is opened anew: {}",
                 name, done.error().message);
-        } else if (!stop_) {
+        } else if (done && !stop_) {
             log(options_, LogLevel::info, "volume {}: its space is back", name);
         }
         lock.lock();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/callback.h"
 #include "base/probe.h"
 
 namespace qlcshape {
@@ -37,8 +38,12 @@ std::uint64_t pages_in(std::uint64_t from, std::uint64_t to) {
 }  // namespace
 
 RequestTable::RequestTable(const ArrayContext& array, std::vector<Shard*> shards,
-                           std::uint32_t most, Clock& clock)
-    : array_(array), shards_(std::move(shards)), clock_(clock), requests_(most) {
+                           std::uint32_t most, Clock& clock, std::atomic<std::uint32_t>& in_flight)
+    : array_(array),
+      shards_(std::move(shards)),
+      clock_(clock),
+      requests_(most),
+      in_flight_(in_flight) {
     idle_.reserve(most);
     for (Active& active : requests_) {
         active.table = this;
@@ -90,7 +95,6 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
         active = idle_.back();
         idle_.pop_back();
     }
-    in_flight_.fetch_add(1, std::memory_order_relaxed);
     active->volume = &volume;
     active->side = side;
     active->request = std::move(request);
@@ -108,7 +112,6 @@ bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uin
                              void* data, IoQueue& queue, DirectRead& direct) {
     if (bytes == 0 || pages_in(offset, offset + bytes) != 1) return false;
     const std::uint32_t side = volume.enter();
-    in_flight_.fetch_add(1, std::memory_order_relaxed);
     const std::uint64_t begun_ns = clock_.now_ns();
     bool good = check(volume, {Op::read, offset, bytes, data, {}}).has_value();
     if (good) {
@@ -129,7 +132,6 @@ bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uin
         bytes_read_here_.fetch_add(bytes, std::memory_order_relaxed);
     }
     volume.leave(side);
-    in_flight_.fetch_sub(1, std::memory_order_release);
     return good;
 }
 
@@ -308,9 +310,12 @@ void RequestTable::end(Active& a) {
         std::lock_guard lock(mutex_);
         idle_.push_back(&a);
     }
-    if (done) done(std::move(status));
+    if (done) {
+        const InCallback mark;
+        done(std::move(status));
+    }
     volume->leave(side);
-    in_flight_.fetch_sub(1, std::memory_order_release);
+    in_flight_.fetch_sub(1);
 }
 
 }  // namespace qlcshape

@@ -21,9 +21,10 @@ namespace qlcshape {
 class RequestTable {
   public:
     RequestTable(const ArrayContext& array, std::vector<Shard*> shards, std::uint32_t most,
-                 Clock& clock);
+                 Clock& clock, std::atomic<std::uint32_t>& in_flight);
 
-    // Takes the request or tells why not; see Volume::submit().
+    // Takes the request or tells why not; see Volume::submit(). The caller has counted it in
+    // `in_flight`; once it is taken its end takes it off there, as the last thing.
     Status begin(VolumeState& volume, Request request);
 
     // A small read, made by the caller's thread through its own queue; see Shard::read_here().
@@ -34,7 +35,6 @@ class RequestTable {
     std::uint64_t counted_here(Counter counter) const;
 
     const Histogram& latency(Op op) const { return op == Op::read ? reads_ : writes_; }
-    std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
     std::uint64_t memory_bytes() const { return requests_.size() * sizeof(Active); }
 
   private:
@@ -78,7 +78,7 @@ class RequestTable {
     std::vector<Active> requests_;
     std::mutex mutex_;
     std::vector<Active*> idle_;
-    std::atomic<std::uint32_t> in_flight_{0};
+    std::atomic<std::uint32_t>& in_flight_;
     std::atomic<std::uint64_t> bytes_read_here_{0}, verify_failed_here_{0}, io_errors_here_{0};
     Histogram reads_, writes_;
 };
