@@ -21,6 +21,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "farewell.h"
+
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
@@ -40,6 +42,7 @@ std::vector<std::string> volume_names;  // those that clients may have; empty: a
 std::uint64_t memory_bytes = 0;  // of each volume to make on memory devices; 0: they are there
 Options options;
 std::unique_ptr<Engine> engine;
+std::unique_ptr<Farewell> farewell;
 bool close_failed = false;
 bool asked_read_only = false;
 
@@ -165,12 +168,14 @@ int open_engine() {
 }
 
 int after_fork() {
+    farewell = std::make_unique<Farewell>();
     const int outcome = open_engine();
     if (outcome != 0) engine.reset();
     return outcome;
 }
 
 void cleanup() {
+    farewell.reset();
     if (engine == nullptr) return;
     close_failed = report(engine->close()) != 0;
 }

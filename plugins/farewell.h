@@ -1,0 +1,35 @@
+// nbdkit, told to end, waits for its clients to leave. Those who stay are disconnected after a
+// grace: an idle client would keep the array open for as long as it likes.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace qlcshape {
+
+class Farewell {
+  public:
+    static constexpr int kGraceMs = 5000;
+
+    // When nbdkit listens and has its signal handlers, and nothing else here listens. Throws
+    // std::system_error where the system gives no thread.
+    Farewell();
+    // When no connection is left.
+    ~Farewell();
+    Farewell(const Farewell&) = delete;
+    Farewell& operator=(const Farewell&) = delete;
+
+  private:
+    void run();
+    void disconnect() const;
+
+    std::vector<std::string> listening_;  // the addresses, as bytes
+    std::atomic<bool> ended_{false};
+    std::thread thread_;
+};
+
+}  // namespace qlcshape
