@@ -16,7 +16,7 @@ void print_latency(const char* what, std::uint64_t requests, std::uint64_t bytes
                    const LatencySummary& latency) {
     if (requests == 0) return;
     fmt::print("{:<9} {}, {}/s; p50 {}, p99 {}, p99.9 {}, max {}\n", what,
-               rate_text(per_second(requests, seconds)), bytes_text(per_second(bytes, seconds)),
+               rate_text(per_second(requests, seconds)), size_text(per_second(bytes, seconds)),
                micros_text(latency.p50), micros_text(latency.p99), micros_text(latency.p999),
                micros_text(latency.max));
 }
@@ -101,9 +101,9 @@ void print_text(const BenchArguments& a, const LoadOptions& load, const BenchRes
     const LoadResult& l = result.load;
     const Stats& s = result.run;
     fmt::print("load      {} {}, depth {}{}, on \"{}\" of {}{}, for {}\n", a.rw,
-               bytes_text(static_cast<double>(load.unit_bytes)), load.depth,
+               size_text(static_cast<double>(load.unit_bytes)), load.depth,
                load.random ? ", " + a.distribution : "", result.volume,
-               bytes_text(static_cast<double>(result.volume_bytes)), a.memory ? " in memory" : "",
+               size_text(static_cast<double>(result.volume_bytes)), a.memory ? " in memory" : "",
                seconds_text(l.seconds));
     print_latency("read", l.reads, l.read_bytes, l.seconds, l.read);
     print_latency("write", l.writes, l.written_bytes, l.seconds, l.write);

@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/size_text.h"
 
 namespace qlcshape::tools {
 
@@ -82,8 +83,8 @@ class Scratch {
         const int cause = errno;
         ::close(fd);
         if (written) return {};
-        return fail(Errc::io_error, "{}: cannot fill a scratch file of {} bytes: {}", path, bytes,
-                    std::strerror(cause));
+        return fail(Errc::io_error, "{}: cannot fill a scratch file of {}: {}", path,
+                    size_text(bytes), std::strerror(cause));
     }
 
     std::vector<std::string> paths_;

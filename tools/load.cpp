@@ -43,7 +43,7 @@ void stop_on_signals() {
 }
 
 std::string LoadProgress::text() const {
-    return fmt::format("{}, {}/s", rate_text(requests_per_second), bytes_text(bytes_per_second));
+    return fmt::format("{}, {}/s", rate_text(requests_per_second), size_text(bytes_per_second));
 }
 
 namespace {
@@ -256,12 +256,12 @@ LoadResult Load::result() {
 Result<LoadResult> run_load(const Volume& volume, const LoadOptions& options, StampTable* table) {
     if (options.unit_bytes == 0 || options.unit_bytes % kSector != 0 ||
         options.unit_bytes > volume.size_bytes()) {
-        return std::unexpected(
-            Error{Errc::invalid_argument,
-                  fmt::format(
-                      "a block size of {} bytes on a volume of {} bytes: it must be a multiple of "
-                      "512, no larger than the volume",
-                      options.unit_bytes, volume.size_bytes())});
+        return std::unexpected(Error{
+            Errc::invalid_argument,
+            fmt::format(
+                "a block size of {} bytes on a volume of {}: it must be a multiple of 512, no "
+                "larger than the volume",
+                options.unit_bytes, size_text(volume.size_bytes()))});
     }
     ClosedLoop loop(volume, options.depth, options.unit_bytes * options.units_per_request);
     Load load(volume, options, table);

@@ -1,5 +1,5 @@
 // qlcshape VERB ARRAY.toml [options]. Exit 0: done; 1: it ran and found a problem; 2: it could not
-// run.
+// run, or not to its end.
 #include <fmt/format.h>
 
 #include <algorithm>

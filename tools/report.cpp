@@ -54,15 +54,30 @@ Json memory_json(const Stats::Memory& memory) {
 
 }  // namespace
 
+// What is wrong with the array's content is found; all else, a drive that refuses included, keeps
+// the command from running, or from running to its end.
 ExitCode exit_code_for(Errc code) {
     switch (code) {
         case Errc::damaged:
         case Errc::media_error:
-        case Errc::io_error:
             return kFoundProblem;
-        default:
+        case Errc::invalid_argument:
+        case Errc::busy:
+        case Errc::not_found:
+        case Errc::exists:
+        case Errc::no_space:
+        case Errc::missing_device:
+        case Errc::foreign_device:
+        case Errc::stale_device:
+        case Errc::duplicate_device:
+        case Errc::io_error:
+        case Errc::read_only:
+        case Errc::unsupported:
+        case Errc::closed:
+        case Errc::no_memory:
             return kCouldNotRun;
     }
+    return kCouldNotRun;
 }
 
 int report_error(const std::string& verb, bool json, const Error& error) {

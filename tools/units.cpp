@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cctype>
-#include <cmath>
 
 #include "qlcshape/options.h"
 
@@ -28,18 +27,6 @@ std::string scaled(double value, double step, const std::array<const char*, n>& 
 }
 
 }  // namespace
-
-std::string bytes_text(double bytes) {
-    static constexpr std::array<const char*, 7> kUnits{"B",   "KiB", "MiB", "GiB",
-                                                       "TiB", "PiB", "EiB"};
-    if (bytes < 1024) return fmt::format("{:.0f} B", bytes);
-    const double whole = std::ldexp(bytes, -10 * (std::ilogb(bytes) / 10));
-    if (whole == std::floor(whole)) {
-        return fmt::format("{:.0f} {}", whole,
-                           kUnits[static_cast<std::size_t>(std::ilogb(bytes) / 10)]);
-    }
-    return scaled(bytes, 1024, kUnits);
-}
 
 std::string count_text(double count) {
     static constexpr std::array<const char*, 4> kUnits{"k", "M", "G", "T"};

@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <string>
 
+#include "base/size_text.h"
 #include "qlcshape/error.h"
 
 namespace qlcshape::tools {
 
-std::string bytes_text(double bytes);  // "1.25 GiB"
-inline std::string size_text(std::uint64_t bytes) { return bytes_text(static_cast<double>(bytes)); }
+using qlcshape::size_text;                     // "1.25 GiB"
 std::string count_text(double count);          // "12.3 k"; below 10,000 in full
 std::string rate_text(double per_second);      // "12.3 k/s"
 std::string seconds_text(double seconds);      // "0.31 s", "2 min 10 s"

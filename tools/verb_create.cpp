@@ -38,8 +38,8 @@ int run(const Arguments& arguments) {
     }
     fmt::print("array \"{}\" {}\n{} devices, {} for volumes of {} raw\n", stats->array_name,
                stats->array_uuid, stats->devices.size(),
-               bytes_text(static_cast<double>(stats->space.writable_bytes)),
-               bytes_text(static_cast<double>(stats->space.raw_bytes)));
+               size_text(static_cast<double>(stats->space.writable_bytes)),
+               size_text(static_cast<double>(stats->space.raw_bytes)));
     return kDone;
 }
 

@@ -63,8 +63,8 @@ Status check_room(const std::string& folder, const Options& options) {
     if (error || space.available >= needed) return {};
     return fail(Errc::no_space,
                 "{}: {} free, {} needed: choose another folder with --dir, or a smaller --size",
-                folder, bytes_text(static_cast<double>(space.available)),
-                bytes_text(static_cast<double>(needed)));
+                folder, size_text(static_cast<double>(space.available)),
+                size_text(static_cast<double>(needed)));
 }
 
 void print_summary(const DemoResult& r) {
@@ -85,7 +85,7 @@ void print_summary(const DemoResult& r) {
     table.add({"bytes to SCM per byte, TPS", per_user_byte(b.tps_written), "0"});
     table.add({"bytes to SCM per byte, PMT", per_user_byte(b.pmt_written), "0"});
     table.add(
-        {"smallest write to a QLC drive", bytes_text(static_cast<double>(r.strip_bytes)), "4 KiB"});
+        {"smallest write to a QLC drive", size_text(static_cast<double>(r.strip_bytes)), "4 KiB"});
     const double strip_kib = static_cast<double>(r.strip_bytes) / 1024;
     table.add({"drive writes per 4 KiB write",
                fmt::format("{:.3f}", r.run.waf_total * 4 / strip_kib),

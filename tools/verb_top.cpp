@@ -48,7 +48,7 @@ class View {
         return count_text(ratio(static_cast<double>(n), seconds_));
     }
     std::string bytes_rate(std::uint64_t bytes) const {
-        return bytes_text(ratio(static_cast<double>(bytes), seconds_)) + "/s";
+        return size_text(ratio(static_cast<double>(bytes), seconds_)) + "/s";
     }
 
   private:

@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "base/buffer.h"
+#include "base/size_text.h"
 #include "base/types.h"
 #include "device/file_device.h"
 #include "device/file_lock.h"
@@ -125,7 +126,7 @@ Status grow(const Opened& opened, const std::string& path, std::uint64_t size_by
         ::fsync(opened.file->fd) == 0) {
         return {};
     }
-    return fail(Errc::io_error, "{}: can't be given {} bytes: {}", path, size_bytes,
+    return fail(Errc::io_error, "{}: can't be given {}: {}", path, size_text(size_bytes),
                 std::strerror(errno));
 }
 
@@ -141,12 +142,13 @@ Result<std::uint64_t> settle_file_size(const Opened& opened, const std::string& 
     }
     if (size_bytes != 0 && size_bytes != present) {
         return fail(Errc::invalid_argument,
-                    "{}: has {} bytes, where {} are wanted; give its true size, or another file",
-                    path, present, size_bytes);
+                    "{}: has {} ({} bytes), where {} ({} bytes) are wanted; give its true size, or "
+                    "another file",
+                    path, size_text(present), present, size_text(size_bytes), size_bytes);
     }
     if (present < kBlockBytes) {
-        return fail(Errc::invalid_argument, "{}: its {} bytes are too few; at least {} are needed",
-                    path, present, kBlockBytes);
+        return fail(Errc::invalid_argument,
+                    "{}: its {} bytes are too few; at least 4 KiB are needed", path, present);
     }
     return present;
 }
@@ -208,8 +210,9 @@ Result<std::unique_ptr<Device>> open_block_device(const std::string& path, std::
     QS_TRY(geometry);
     const std::uint64_t needed = std::max<std::uint64_t>(size_bytes, kBlockBytes);
     if (geometry->capacity_bytes < needed) {
-        return fail(Errc::invalid_argument, "{}: has {} bytes, where {} are wanted", path,
-                    geometry->capacity_bytes, needed);
+        return fail(Errc::invalid_argument, "{}: has {} ({} bytes), where {} ({} bytes) are wanted",
+                    path, size_text(geometry->capacity_bytes), geometry->capacity_bytes,
+                    size_text(needed), needed);
     }
     return make_device(path, *geometry, opened->file, access, true);
 }
@@ -229,8 +232,8 @@ Result<std::unique_ptr<Device>> open_regular_file(const std::string& path, Opene
 Result<std::unique_ptr<Device>> open_new_file(const std::string& path, std::uint64_t size_bytes) {
     if (size_bytes < kBlockBytes || size_bytes % kBlockBytes != 0) {
         return fail(Errc::invalid_argument,
-                    "{}: a new file needs a size that is a multiple of {} bytes, not {}", path,
-                    kBlockBytes, size_bytes);
+                    "{}: a new file needs a size that is a multiple of 4 KiB, not {} bytes", path,
+                    size_bytes);
     }
     Result<Opened> opened = make_file(path);
     QS_TRY(opened);

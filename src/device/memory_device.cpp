@@ -13,6 +13,7 @@
 #include <mutex>
 
 #include "base/assert.h"
+#include "base/size_text.h"
 #include "base/types.h"
 
 namespace qlcshape {
@@ -77,7 +78,7 @@ Status resize(Medium& medium, const std::string& path, std::uint64_t bytes) {
                       ? ::mmap(nullptr, bytes, kProtection, kFlags, -1, 0)
                       : ::mremap(medium.data, medium.bytes, bytes, MREMAP_MAYMOVE);
     if (place == MAP_FAILED) {
-        return fail(Errc::no_space, "{}: can't get {} bytes of address space: {}", path, bytes,
+        return fail(Errc::no_space, "{}: can't get {} of address space: {}", path, size_text(bytes),
                     std::strerror(errno));
     }
     ::madvise(place, bytes, MADV_HUGEPAGE);  // only faster
@@ -98,8 +99,9 @@ Status settle_size(Medium& medium, const std::string& path, std::uint64_t size_b
     if (size_bytes == 0 || size_bytes == medium.bytes) return {};
     if (!make || size_bytes < medium.bytes) {
         return fail(Errc::invalid_argument,
-                    "{}: has {} bytes, where {} are wanted; give its true size, or another name",
-                    path, medium.bytes, size_bytes);
+                    "{}: has {} ({} bytes), where {} ({} bytes) are wanted; give its true size, or "
+                    "another name",
+                    path, size_text(medium.bytes), medium.bytes, size_text(size_bytes), size_bytes);
     }
     if (medium.inspectors > 0) {
         return fail(Errc::busy, "{}: can't grow while it is inspected; close it there first", path);
@@ -109,9 +111,10 @@ Status settle_size(Medium& medium, const std::string& path, std::uint64_t size_b
 
 Result<std::shared_ptr<Medium>> make_medium(const std::string& path, std::uint64_t size_bytes) {
     if (size_bytes < kBlockBytes || size_bytes % kBlockBytes != 0) {
-        return fail(Errc::invalid_argument,
-                    "{}: a new memory device needs a size that is a multiple of {} bytes, not {}",
-                    path, kBlockBytes, size_bytes);
+        return fail(
+            Errc::invalid_argument,
+            "{}: a new memory device needs a size that is a multiple of 4 KiB, not {} bytes", path,
+            size_bytes);
     }
     auto medium = std::make_shared<Medium>(++registry().made);
     QS_TRY(resize(*medium, path, size_bytes));

@@ -42,6 +42,7 @@ namespace qlcshape {
 
 namespace {
 
+constexpr std::uint64_t kMaxSizeBytes = std::numeric_limits<std::int64_t>::max();  // a file's
 constexpr std::string_view kMemoryPrefix = "memory:";
 constexpr std::string_view kSizeHelp =
     "a number of bytes with B, KiB, MiB, GiB or TiB, as \"128KiB\"";
@@ -325,9 +326,11 @@ Result<std::uint64_t> parse_size(const std::string& text) {
     std::string_view unit(end, static_cast<std::size_t>(last - end));
     while (unit.starts_with(' ')) unit.remove_prefix(1);
     for (const Unit& known : kUnits) {
-        if (error != std::errc() || unit != known.name) continue;
-        if (number > std::numeric_limits<std::uint64_t>::max() / known.bytes) break;
-        return number * known.bytes;
+        if (error == std::errc::invalid_argument || unit != known.name) continue;
+        if (error == std::errc() && number <= kMaxSizeBytes / known.bytes)
+            return number * known.bytes;
+        return fail(Errc::invalid_argument,
+                    "\"{}\" is too large: a size is less than 8388608 TiB (8 EiB)", text);
     }
     return fail(Errc::invalid_argument, "\"{}\" is not a size: give {}", text, kSizeHelp);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/size_text.h"
 #include "engine/monitor.h"
 #include "recovery/snapshot_store.h"
 
@@ -35,9 +36,9 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     }
     const std::uint64_t least_cache = options_.shards * PageCache::kSetBytes;
     if (options_.pmt_cache_bytes < least_cache) {
-        return fail(Errc::invalid_argument,
-                    "pmt_cache is {} bytes: it must be at least {} with {} shards",
-                    options_.pmt_cache_bytes, least_cache, options_.shards);
+        return fail(
+            Errc::invalid_argument, "pmt_cache is {}: it must be at least {} with {} shards",
+            size_text(options_.pmt_cache_bytes), at_least_text(least_cache), options_.shards);
     }
     read_only_ = options_.read_only || discovery->missing_qlc != 0;
     set_array(std::move(*discovery));

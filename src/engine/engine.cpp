@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/callback.h"
+#include "base/size_text.h"
 #include "engine/engine_impl.h"
 #include "engine/format_array.h"
 #include "engine/holder.h"
@@ -203,7 +204,7 @@ Status Engine::Impl::create_volume(const std::string& name, std::uint64_t bytes)
         created = core_->create_volume(name, bytes);
     }
     QS_TRY(created);
-    log(options_, LogLevel::info, "volume {}: created, {} bytes", name, bytes);
+    log(options_, LogLevel::info, "volume {}: created, {}", name, size_text(bytes));
     return {};
 }
 
@@ -276,8 +277,8 @@ Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes,
     VolumeChange change(*core_, *resize);
     while (!change.step()) nap();
     QS_TRY(change.outcome());
-    log(options_, LogLevel::info, "volume {}: resized from {} to {} bytes", name, resize->from,
-        bytes);
+    log(options_, LogLevel::info, "volume {}: resized from {} to {}", name, size_text(resize->from),
+        size_text(bytes));
     return {};
 }
 

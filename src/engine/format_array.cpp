@@ -6,6 +6,7 @@
 
 #include "band/keeper.h"
 #include "base/buffer.h"
+#include "base/size_text.h"
 #include "device/medium.h"
 #include "format/pmt_page.h"
 #include "recovery/superblock_store.h"
@@ -58,10 +59,10 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
             p.qlc_bytes = std::min(p.qlc_bytes, g.capacity_bytes);
             erase_unit = std::max(erase_unit, g.erase_unit_bytes);
             if (p.strip_bytes % g.iu_bytes != 0) {
-                return fail(
-                    Errc::invalid_argument,
-                    "{}: its indirection unit is {} bytes, and strip = {} is no multiple of it",
-                    o.devices[i].path, g.iu_bytes, p.strip_bytes);
+                return fail(Errc::invalid_argument,
+                            "{}: its indirection unit is {}, and strip = {} is no multiple of it",
+                            o.devices[i].path, size_text(std::uint64_t{g.iu_bytes}),
+                            size_text(p.strip_bytes));
             }
         } else if (o.devices[i].role == Role::scm) {
             ++p.scm_count;

@@ -5,20 +5,10 @@
 
 #include <mutex>
 
-#include "base/types.h"
+#include "base/size_text.h"
 #include "pmt/page_cache.h"
 
 namespace qlcshape {
-
-namespace {
-
-std::string size_text(std::uint64_t bytes) {
-    if (bytes >= TiB) return fmt::format("{:.1f} TiB", static_cast<double>(bytes) / TiB);
-    if (bytes >= GiB) return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / GiB);
-    return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / MiB);
-}
-
-}  // namespace
 
 Error no_more_memory(const std::string& what) {
     return {Errc::no_memory,
@@ -41,8 +31,8 @@ Status check_cache(const Options& options) {
     const std::uint64_t least = std::uint64_t{options.shards} * PageCache::kSetBytes;
     if (bytes < least) {
         return fail(Errc::invalid_argument,
-                    "pmt_cache is {} bytes: it must be at least {} with {} shards", bytes, least,
-                    options.shards);
+                    "pmt_cache is {}: it must be at least {} with {} shards", size_text(bytes),
+                    at_least_text(least), options.shards);
     }
     struct sysinfo machine {};
     if (::sysinfo(&machine) == 0) {

@@ -1,4 +1,5 @@
 #include "engine/volume_table.h"
+#include "base/size_text.h"
 
 #include <algorithm>
 #include <cstring>
@@ -42,8 +43,8 @@ Status check_name(const std::string& name) {
 Status check_size(const std::string& name, std::uint64_t bytes) {
     if (bytes != 0 && bytes % kBlockBytes == 0) return {};
     return fail(Errc::invalid_argument,
-                "volume {}: its size is {} bytes, it must be a multiple of {}", name, bytes,
-                kBlockBytes);
+                "volume {}: its size is {} bytes, it must be a multiple of 4 KiB, and not 0", name,
+                bytes);
 }
 
 // Whether a volume that was promised `before` bytes may be promised `bytes`.
@@ -54,9 +55,8 @@ Status check_promise(const Superblock& s, const ArrayLayout& layout, const std::
     const std::uint64_t most = writable - std::min(others, writable);
     if (bytes <= most) return {};
     return fail(Errc::no_space,
-                "volume {}: {} bytes are asked for, and of the array's {} writable bytes {} are "
-                "promised to others: at most {} can be had",
-                name, bytes, writable, others, most);
+                "volume {}: {} requested; only {} of {} are unallocated (at most {})", name,
+                size_text(bytes), size_text(most), size_text(writable), at_most_text(most));
 }
 
 // Appends runs of free pages to `extents`, and joins those that follow each other.

@@ -1,4 +1,5 @@
 #include "format/layout.h"
+#include "base/size_text.h"
 
 #include <algorithm>
 #include <bit>
@@ -41,29 +42,30 @@ Status check_shape(const ArrayParameters& p) {
     if (p.strip_bytes < 4 * kBlockBytes || p.strip_bytes > 4 * MiB ||
         !std::has_single_bit(p.strip_bytes)) {
         return fail(Errc::invalid_argument,
-                    "strip is {} bytes: it must be a power of two from 16KiB to 4MiB",
-                    p.strip_bytes);
+                    "strip is {}: it must be a power of two from 16 KiB to 4 MiB",
+                    size_text(p.strip_bytes));
     }
     if (p.data_strips * p.strip_bytes < kMinSegmentBytes) {
-        return fail(
-            Errc::invalid_argument,
-            "a segment of {} strips of {} bytes is too small: it must have at least {} bytes, so "
-            "make the strip larger",
-            p.data_strips, p.strip_bytes, kMinSegmentBytes);
+        return fail(Errc::invalid_argument,
+                    "a segment of {} strips of {} is too small: it must have at least {}, so make "
+                    "the strip "
+                    "larger",
+                    p.data_strips, size_text(p.strip_bytes),
+                    size_text(std::uint64_t{kMinSegmentBytes}));
     }
     if (p.band_bytes % p.strip_bytes != 0 || p.band_bytes / p.strip_bytes < 4) {
         return fail(Errc::invalid_argument,
-                    "band is {} bytes: it must be a multiple of the strip ({}), at least 4 strips",
-                    p.band_bytes, p.strip_bytes);
+                    "band is {}: it must be a multiple of the strip ({}), at least 4 strips",
+                    size_text(p.band_bytes), size_text(p.strip_bytes));
     }
     // Numbers of bands, and of a band's segments and blocks, have 32 bits, PBAs 46.
     if (p.qlc_bytes / kBlockBytes > (std::uint64_t{1} << kMaxPbaBits) / p.data_strips ||
         p.qlc_bytes / p.band_bytes > UINT32_MAX) {
-        return fail(Errc::unsupported, "an array of {} qlc devices of {} bytes is too large",
-                    p.qlc_count, p.qlc_bytes);
+        return fail(Errc::unsupported, "an array of {} qlc devices of {} is too large", p.qlc_count,
+                    size_text(p.qlc_bytes));
     }
     if (p.band_bytes / kBlockBytes > UINT32_MAX / p.data_strips) {
-        return fail(Errc::invalid_argument, "band is {} bytes: it is too large", p.band_bytes);
+        return fail(Errc::invalid_argument, "band is {}: it is too large", size_text(p.band_bytes));
     }
     if (p.overprovision_ppm < 20000 || p.overprovision_ppm > 900000) {
         return fail(Errc::invalid_argument, "overprovision is {}: it must be from 0.02 to 0.9",
@@ -99,9 +101,10 @@ Status set_space(ArrayLayout& l) {
         const std::uint64_t drive = (bands_needed + kSuperblockUnits) * l.p.band_bytes;
         return fail(
             Errc::invalid_argument,
-            "qlc devices of {} bytes hold {} bands of {} bytes, and {} are needed with "
-            "overprovision {:.2f}: make each at least {} bytes ({} MiB), or the band smaller",
-            l.p.qlc_bytes, l.bands, l.p.band_bytes, bands_needed, share, drive, div_up(drive, MiB));
+            "qlc devices of {} hold {} bands of {}, and {} are needed with overprovision {:.2f}: "
+            "make each at least {}, or the band smaller",
+            size_text(l.p.qlc_bytes), l.bands, size_text(l.p.band_bytes), bands_needed, share,
+            at_least_text(drive));
     }
     const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
     const std::uint64_t kept_ppm = 1000000 - l.p.overprovision_ppm;
@@ -136,9 +139,8 @@ Status set_scm_places(ArrayLayout& l) {
     if (l.p.scm_bytes < need) {
         return fail(
             Errc::invalid_argument,
-            "scm devices of {} bytes are too small for TPS and PMT of this array: make each at "
-            "least {} bytes ({} MiB)",
-            l.p.scm_bytes, need, div_up(need, MiB));
+            "scm devices of {} are too small for TPS and PMT of this array: make each at least {}",
+            size_text(l.p.scm_bytes), at_least_text(need));
     }
     l.tps_bytes = least;
     l.pmt_offset = l.tps_offset + l.tps_bytes;

@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/canary.h"
+#include "base/size_text.h"
 
 namespace qlcshape {
 
@@ -318,8 +319,10 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
                                          ? d.superblock.parameters.qlc_bytes
                                          : d.superblock.parameters.scm_bytes;
         if (devices[i]->geometry().capacity_bytes < needed) {
-            return fail(Errc::damaged, "{}: it has {} bytes, and {} are in use: it was cut short",
-                        devices[i]->path(), devices[i]->geometry().capacity_bytes, needed);
+            return fail(Errc::damaged,
+                        "{}: it has {} ({} bytes), and {} are in use: it was cut short",
+                        devices[i]->path(), size_text(devices[i]->geometry().capacity_bytes),
+                        devices[i]->geometry().capacity_bytes, needed);
         }
         // Where an append may have been torn behind the newest record: go on in the other unit.
         const bool clean = d.superblock.state == ArrayState::clean && f.next_blank &&

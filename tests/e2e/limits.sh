@@ -47,7 +47,7 @@ says memory "ulimit -v"
 opens
 sed -i 's/"64MiB"/"1000TiB"/' array.toml
 expect 2 "${limited[@]}" -v unlimited
-says pmt_cache "1000.0 TiB" RAM
+says pmt_cache "1000 TiB" RAM
 expect 2 "$QLCSHAPE" create array.toml --force
 says pmt_cache
 sed -i 's/"1000TiB"/"4MiB"/' array.toml

@@ -51,13 +51,24 @@ TEST_CASE("array file: sizes are bytes with a binary unit") {
     CHECK(parse_size("16 MiB").value() == 16 << 20);
     CHECK(parse_size("2GiB").value() == std::uint64_t{2} << 30);
     CHECK(parse_size("30TiB").value() == std::uint64_t{30} << 40);
-    CHECK(parse_size("18446744073709551615").value() == std::numeric_limits<std::uint64_t>::max());
-    for (const char* bad : {"", "KiB", "1.5GiB", "-1", "4k", "4kib", "4KB", "1GiB ", "0x10", " 1",
-                            "18446744073709551616", "16777216TiB"}) {
+    CHECK(parse_size("9223372036854775807").value() == std::numeric_limits<std::int64_t>::max());
+    CHECK(parse_size("8388607TiB").value() == std::uint64_t{8388607} << 40);
+    for (const char* bad :
+         {"", "KiB", "1.5GiB", "-1", "4k", "4kib", "4KB", "1GiB ", "0x10", " 1"}) {
         INFO(bad);
         REQUIRE_FALSE(parse_size(bad));
         CHECK(parse_size(bad).error().code == Errc::invalid_argument);
         CHECK(parse_size(bad).error().message.find(bad) != std::string::npos);
+        CHECK(parse_size(bad).error().message.find("is not a size") != std::string::npos);
+    }
+    for (const char* large : {"9223372036854775808", "18446744073709551616", "8388608TiB",
+                              "16777216TiB", "99999999999999TiB", "99999999999999999999999 MiB"}) {
+        INFO(large);
+        REQUIRE_FALSE(parse_size(large));
+        CHECK(parse_size(large).error().code == Errc::invalid_argument);
+        CHECK(parse_size(large).error().message ==
+              "\"" + std::string(large) +
+                  "\" is too large: a size is less than 8388608 TiB (8 EiB)");
     }
 }
 

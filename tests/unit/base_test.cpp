@@ -13,7 +13,9 @@
 #include "base/histogram.h"
 #include "base/mailbox.h"
 #include "base/random.h"
+#include "base/size_text.h"
 #include "base/uuid.h"
+#include "qlcshape/options.h"
 
 using namespace qlcshape;
 
@@ -254,4 +256,27 @@ TEST_CASE("uuid: printed as RFC 4122 does, version 4") {
     }
     CHECK(all.size() == 1000);
     CHECK_FALSE(all.contains(Uuid{}));
+}
+
+TEST_CASE("base: sizes as people write them") {
+    CHECK(size_text(std::uint64_t{0}) == "0 B");
+    CHECK(size_text(std::uint64_t{1023}) == "1023 B");
+    CHECK(size_text(10 * GiB) == "10 GiB");
+    CHECK(size_text(58 * MiB + 500 * KiB) == "58.5 MiB");
+    CHECK(size_text(MiB - 1) == "1.00 MiB");
+    CHECK(size_text(UINT64_MAX) == "16 EiB");
+    CHECK(at_least_text(58 * MiB + 1) == "59393 KiB");
+    CHECK(at_most_text(58 * MiB + 1) == "59392 KiB");
+    CHECK(at_least_text(58 * MiB) == "58 MiB");
+    CHECK(at_least_text(5) == "5 B");
+    CHECK(at_most_text(0) == "0 B");
+    Random random(1);
+    for (int i = 0; i < 1000; ++i) {
+        const std::uint64_t bytes = random.below(std::uint64_t{1} << random.below(62));
+        const std::uint64_t least = parse_size(at_least_text(bytes)).value();
+        const std::uint64_t most = parse_size(at_most_text(bytes)).value();
+        CHECK(least >= bytes);
+        CHECK(most <= bytes);
+        CHECK(least - most <= bytes / 10);
+    }
 }

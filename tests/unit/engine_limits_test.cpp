@@ -37,8 +37,8 @@ TEST_CASE("engine limits: a cache that no opening could take") {
     const TestArray array("limits_cache");
     Options options = array.options;
     options.pmt_cache_bytes = 1000 * TiB;
-    check(opening(options), Errc::no_memory, {"pmt_cache", "1000.0 TiB", "RAM", "array file"});
-    check(Engine::create(options, true), Errc::no_memory, {"pmt_cache", "1000.0 TiB"});
+    check(opening(options), Errc::no_memory, {"pmt_cache", "1000 TiB", "RAM", "array file"});
+    check(Engine::create(options, true), Errc::no_memory, {"pmt_cache", "1000 TiB"});
     options.pmt_cache_bytes = 1;
     check(opening(options), Errc::invalid_argument, {"pmt_cache"});
     check(Engine::create(options, true), Errc::invalid_argument, {"pmt_cache"});
@@ -81,7 +81,7 @@ TEST_CASE("engine limits: the address space is used up") {
     options.pmt_cache_bytes = 64 * MiB;
     {
         const LowerLimit space(RLIMIT_AS, 32 * MiB);
-        check(opening(options), Errc::no_memory, {"pmt_cache", "64.0 MiB", "ulimit -v"});
+        check(opening(options), Errc::no_memory, {"pmt_cache", "64 MiB", "ulimit -v"});
     }
     CHECK(opening(options));
 }

@@ -55,7 +55,7 @@ TEST_CASE("log: opened, volumes, closed") {
     }
     REQUIRE(log.lines.size() == 5);
     CHECK(log.has(LogLevel::info, "array logged: opened"));
-    CHECK(log.has(LogLevel::info, "volume v0: created, 1048576 bytes"));
+    CHECK(log.has(LogLevel::info, "volume v0: created, 1 MiB"));
     CHECK(log.has(LogLevel::info, "volume v0: deleted"));
     CHECK(log.has(LogLevel::info, "volume v0: its space is back"));
     CHECK(log.has(LogLevel::info, "array logged: closed"));

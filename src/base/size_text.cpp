@@ -1,0 +1,46 @@
+#include "base/size_text.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::array<const char*, 7> kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+constexpr std::size_t kTiB = 4;  // the largest that parse_size() takes
+
+std::string whole_units(std::uint64_t bytes, bool up) {
+    std::size_t unit = 0;
+    std::uint64_t one = 1;
+    while (unit < kTiB &&
+           (bytes / one >= 10 * 1024 || (bytes / one >= 1024 && bytes % (one * 1024) == 0))) {
+        one *= 1024;
+        ++unit;
+    }
+    return fmt::format("{} {}", bytes / one + (up && bytes % one != 0 ? 1 : 0), kUnits[unit]);
+}
+
+}  // namespace
+
+std::string size_text(double bytes) {
+    std::size_t unit = 0;
+    while (unit + 1 < kUnits.size() && bytes >= 1024 * 0.9995) {
+        bytes /= 1024;
+        ++unit;
+    }
+    const bool whole = unit == 0 || bytes == std::floor(bytes);
+    return fmt::format("{:.{}f} {}", bytes,
+                       whole           ? 0
+                       : bytes < 9.995 ? 2
+                       : bytes < 99.95 ? 1
+                                       : 0,
+                       kUnits[unit]);
+}
+
+std::string at_least_text(std::uint64_t bytes) { return whole_units(bytes, true); }
+std::string at_most_text(std::uint64_t bytes) { return whole_units(bytes, false); }
+
+}  // namespace qlcshape

@@ -1,0 +1,19 @@
+// Sizes in messages, as people write them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace qlcshape {
+
+// "10 GiB", "58.5 MiB", "1.00 MiB": three digits, rounded to the nearest, and none after the point
+// where it is whole.
+std::string size_text(double bytes);
+inline std::string size_text(std::uint64_t bytes) { return size_text(static_cast<double>(bytes)); }
+
+// For what a caller must give at least or at most: whole units, rounded up or down by less than a
+// tenth, in the form that parse_size() takes.
+std::string at_least_text(std::uint64_t bytes);
+std::string at_most_text(std::uint64_t bytes);
+
+}  // namespace qlcshape
