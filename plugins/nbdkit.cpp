@@ -92,6 +92,16 @@ int report(const Status& status) {
     }
 }
 
+// To nbdkit's own log, wherever that goes. Any thread.
+void log_message(LogLevel level, const std::string& message) {
+    if (level == LogLevel::info)
+        nbdkit_debug("%s", message.c_str());
+    else if (level == LogLevel::warning)
+        nbdkit_error("warning: %s", message.c_str());
+    else
+        nbdkit_error("%s", message.c_str());
+}
+
 int config(const char* key, const char* value) {
     const std::string name = key;
     if (name == "volume") {
@@ -126,6 +136,7 @@ int config_complete() {
     if (!read) return report(std::unexpected(read.error()));
     options = std::move(*read);
     options.read_only = asked_read_only;
+    options.log = log_message;
     if (asked_read_only && memory_bytes != 0) {
         nbdkit_error("memory= makes a new array, which can't be served read-only; leave out -r");
         return -1;

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Line 1 of status and its exit code where something is wrong, and the same in a server's log.
+source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/nbd.bash"
+array_file
+expect 0 "$QLCSHAPE" create array.toml
+expect 0 "$QLCSHAPE" volume create array.toml v0 --size 32MiB
+expect 0 "$QLCSHAPE" status array.toml --exit-code
+grep -q '^array  *e2e  clean  ' <(head -1 out) || fail "line 1 of a healthy array"
+
+line_1() { [[ $(head -1 out) == "$1" ]] || fail "line 1 is not: $1"; }
+logged() { grep -qF -- "$1" serve.err || fail "the server does not log: $1; but: $(cat serve.err)"; }
+kill_server() {
+    kill -KILL "$(pgrep -P "$server")"
+    ended "$server" || true
+    server=
+}
+
+# Killed: nobody has it open. The next server says that it recovered it.
+start_server
+expect 0 "$QLCSHAPE" status array.toml --json --exit-code
+holds 'j["array"]["state"] == "open" and j["array"]["live"] and j["array"]["health"] == "ok"'
+kill_server
+expect 1 "$QLCSHAPE" status array.toml --exit-code
+line_1 "CRASHED: not closed cleanly; the next opening recovers it"
+expect 0 "$QLCSHAPE" status array.toml --json
+holds 'j["array"]["state"] == "crashed" and j["recovery"]["kind"] in ("snapshot", "full")'
+start_server
+logged "had not been closed cleanly, and was recovered"
+
+# A drive that can't be read any more does not keep the server from answering.
+mv scm0.img away.img
+mkdir scm0.img
+expect 0 "$QLCSHAPE" status array.toml --json
+holds 'j["array"]["live"]'
+stop=$server
+kill -TERM "$stop"
+ended "$stop" || fail "exit $?"
+server=
+expect 1 "$QLCSHAPE" status array.toml --exit-code
+grep -q '^FAILED: scm drive 0 can.t be used: scm0.img: ' <(head -1 out) || fail "which drive can't be read?"
+rmdir scm0.img
+mv away.img scm0.img
+
+# A missing drive, closed and served.
+mv qlc2.img away.img
+degraded="DEGRADED, read-only: qlc drive 2 is missing (qlc2.img)"
+expect 1 "$QLCSHAPE" status array.toml --exit-code
+line_1 "$degraded"
+start_server
+logged "$degraded"
+expect 1 "$QLCSHAPE" status array.toml --exit-code
+line_1 "$degraded"
+expect 0 "$QLCSHAPE" top array.toml
+line_1 "$degraded"
+expect 0 "$QLCSHAPE" status array.toml --json
+holds 'j["array"]["state"] == "open" and j["array"]["read_only"] and j["array"]["health"] == "degraded"'
+holds 'j["array"]["health_reasons"] == ["qlc drive 2 is missing (qlc2.img)"]'
+kill -TERM "$server"
+ended "$server" || fail "exit $?"
+server=
+
+# With one SCM drive nothing is mirrored.
+rm -f ./*.img
+sed -i '/scm1.img/,$d' array.toml
+sed -i '$d' array.toml
+sed -i '$d' array.toml
+expect 0 "$QLCSHAPE" create array.toml
+expect 1 "$QLCSHAPE" status array.toml --exit-code
+grep -q '^UNPROTECTED: there is one scm drive' <(head -1 out) || fail "one scm drive without a word"
