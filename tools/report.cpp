@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/health.h"
 #include "tools/units.h"
 
 namespace qlcshape::tools {
@@ -22,11 +23,13 @@ Json device_json(const DeviceStatus& device) {
     return {{"uuid", device.uuid},
             {"path", device.path},
             {"role", device.role},
+            {"index", device.index},
             {"state", device.state},
             {"errors", device.errors},
             {"last_error", device.last_error},
             {"capacity_bytes", device.capacity_bytes},
-            {"written_bytes", device.written_bytes}};
+            {"written_bytes", device.written_bytes},
+            {"unused_bytes", device.unused_bytes}};
 }
 
 Json volume_json(const VolumeInfo& volume) {
@@ -114,8 +117,13 @@ void add_stats(Json& object, const Stats& stats) {
     object["array"] = {{"name", stats.array_name},
                        {"uuid", stats.array_uuid},
                        {"state", stats.state},
+                       {"cause", stats.cause},
+                       {"read_only", stats.read_only},
+                       {"health", stats.health},
+                       {"health_reasons", stats.health_reasons},
                        {"epoch", stats.epoch},
-                       {"live", stats.live}};
+                       {"live", stats.live},
+                       {"counters_incomplete", stats.counters_incomplete}};
     object["space"] = {{"raw_bytes", stats.space.raw_bytes},
                        {"writable_bytes", stats.space.writable_bytes},
                        {"promised_bytes", stats.space.promised_bytes},
@@ -160,6 +168,13 @@ void add_stats(Json& object, const Stats& stats) {
                             {"write", latency_json(stats.latency.write)}};
     object["iops"] = {{"read", 0.0}, {"write", 0.0}};
     object["verified"] = {{"blocks", 0}, {"mismatches", 0}};
+}
+
+std::string state_text(const Stats& s) {
+    std::string text = headline(s);
+    if (!text.empty()) text += '\n';
+    return text + fmt::format("array     {}  {}{}  {}\n", s.array_name, s.state,
+                              s.read_only ? ", read-only" : "", s.array_uuid);
 }
 
 double waf_data(const Stats::Bytes& b) { return ratio(b.user_written + b.qlc_gc, b.user_written); }

@@ -30,6 +30,9 @@ void print(const Json& object);
 void add_stats(Json& object, const Stats& stats);
 Json latency_json(const LatencySummary& latency);
 
+// The first lines of status and top: what is wrong where anything is, then the array and its state.
+std::string state_text(const Stats& stats);
+
 // What was counted between two moments of one engine; the rest as of `after`.
 Stats difference(const Stats& after, const Stats& before);
 double waf_data(const Stats::Bytes& bytes);

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "engine/health.h"
 #include "tools/report.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
@@ -26,10 +27,18 @@ void print_endurance(const Stats::Endurance& e) {
 
 void print_array(const Stats& s) {
     const auto& b = s.bytes;
-    fmt::print("array     {}  {}  {}\n", s.array_name, s.state, s.array_uuid);
+    fmt::print("{}", state_text(s));
     if (!s.live && s.state == "open") {
         fmt::print(
-            "          as of its last superblock: no process of yours that has it open answers\n");
+            "          as of its last superblock: a process has it open, and none of yours "
+            "answers\n");
+    }
+    if (s.state == "crashed") {
+        fmt::print(
+            "          as of its last superblock: nobody has it open; the next opening recovers it "
+            "{}\n",
+            s.recovery.kind == "full" ? "from all segment headers (full)"
+                                      : "from its newest snapshot");
     }
     fmt::print("space     {} writable, {} promised, {} used, {} raw\n",
                size_text(s.space.writable_bytes), size_text(s.space.promised_bytes),
@@ -43,13 +52,18 @@ void print_array(const Stats& s) {
                size_text(b.qlc_header), size_text(b.qlc_padding));
     fmt::print("to SCM    {} TPS, {} PMT\n", size_text(b.tps_written), size_text(b.pmt_written));
     print_endurance(s.endurance);
+    if (s.counters_incomplete) {
+        fmt::print(
+            "          bytes and wear are as of the last clean close{}\n",
+            s.live ? ", and since this opening; a crash lost what was counted in between" : "");
+    }
     fmt::print("WAF       {:.3f} data, {:.3f} total\n", s.waf_data, s.waf_total);
     fmt::print("GC        {} bands, {} blocks moved\n", count(s.gc.bands_moved),
                count(s.gc.blocks_moved));
     fmt::print("PMT       {} hits, {} misses\n", count(s.pmt.hits), count(s.pmt.misses));
     fmt::print("errors    {} checksum, {} rebuilt, {} unreadable\n", count(s.errors.verify_failed),
                count(s.errors.reconstructed), count(s.errors.unreadable));
-    if (!s.recovery.kind.empty()) {
+    if (s.live && !s.recovery.kind.empty()) {
         fmt::print("recovery  {}, {}, {} segments scanned\n", s.recovery.kind,
                    seconds_text(s.recovery.seconds), count(s.recovery.segments_scanned));
     }
@@ -77,6 +91,7 @@ void print_tables(const Stats& s) {
 
 struct Arguments : CommonArguments {
     bool prometheus = false;
+    bool exit_code = false;
 };
 
 int run(const Arguments& arguments) {
@@ -95,7 +110,7 @@ int run(const Arguments& arguments) {
         print_array(*stats);
         print_tables(*stats);
     }
-    return kDone;
+    return arguments.exit_code && !headline(*stats).empty() ? kFoundProblem : kDone;
 }
 
 }  // namespace
@@ -106,6 +121,8 @@ void add_status(CLI::App& app, int& exit_code) {
     arguments->add_to(*verb);
     verb->add_flag("--prometheus", arguments->prometheus, "print metrics as Prometheus reads them")
         ->excludes("--json");
+    verb->add_flag("--exit-code", arguments->exit_code,
+                   "exit 1 unless health is ok and the array has not crashed");
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }
 

@@ -91,7 +91,7 @@ std::string screen(const View& v) {
     const Stats& d = v.between;
     std::uint64_t drive_errors = 0;
     for (const DeviceStatus& device : s.devices) drive_errors += device.errors;
-    std::string text = fmt::format("array     {}  {}\n", s.array_name, s.state);
+    std::string text = state_text(s);
     text += fmt::format("space     {} used of {} writable\n", size_text(s.space.used_bytes),
                         size_text(s.space.writable_bytes));
     text += user_line(v, "write", d.bytes.user_written, d.latency.write.count, s.latency.write);

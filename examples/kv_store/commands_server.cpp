@@ -24,6 +24,7 @@ void Commands::info(Arguments, Session& session, Give give) {
          << "free_extent_bytes:" << store_.free_bytes() << "\r\n"
          << "# Array\r\narray_name:" << stats.array_name << "\r\n"
          << "array_state:" << stats.state << "\r\n"
+         << "array_health:" << stats.health << "\r\n"
          << "user_written_bytes:" << stats.bytes.user_written << "\r\n"
          << "waf_data:" << stats.waf_data << "\r\nwaf_total:" << stats.waf_total << "\r\n";
     give(resp::text(session.protocol, text.str()));

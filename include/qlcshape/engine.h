@@ -75,10 +75,11 @@ class QLCSHAPE_API Engine {
 
     // Offline, nothing is written. check(): every structure, every valid block's checksum, every
     // stripe's parity, the table against the headers. inspect(): stats() of the process that has
-    // the array open, if it is this user's; else what can be told as of the last superblock.
-    // probe(): what open() would refuse, as far as that can be known without recovery and without
-    // changing anything: drives, their locks, superblocks. Starts no threads, so that a server may
-    // ask before it forks. Returns the volumes.
+    // the array open, if it is this user's; otherwise what the drives that can be read tell as of
+    // the last superblock. What is wrong with the others is in its health. probe(): what open()
+    // would refuse, as far as that can be known without recovery and without changing anything:
+    // drives, their locks, superblocks. Starts no threads, so that a server may ask before it
+    // forks. Returns the volumes.
     static Result<CheckReport> check(const Options& options);
     static Result<std::vector<VolumeInfo>> probe(const Options& options);
     static Result<Stats> inspect(const Options& options);

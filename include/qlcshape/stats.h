@@ -1,5 +1,5 @@
-// What an engine counts. Bytes and counters are over the array's life, as far as it was closed in
-// order: a crash loses what was counted since the last clean close (never data). Latencies and
+// What an engine counts. Bytes and counters are over the array's life, as far as it was closed
+// cleanly: a crash loses what was counted since the last clean close (never data). Latencies and
 // rates are of this open alone.
 #pragma once
 
@@ -19,13 +19,15 @@ struct LatencySummary {  // microseconds, each within 4% of the true value
 
 struct DeviceStatus {
     std::string uuid;
-    std::string path;
+    std::string path;          // of a missing one: the array file's, where that tells it apart
     std::string role;          // "qlc", "scm"
-    std::string state;         // "online", "missing"
+    std::uint32_t index = 0;   // drive number: 0, 1, ... of its role
+    std::string state;         // "online", "missing", "failed" (there, but it can't be read)
     std::uint64_t errors = 0;  // transfers that failed since the array was opened
     std::string last_error;    // the last of them: offset, cause, remedy
     std::uint64_t capacity_bytes = 0;
     std::uint64_t written_bytes = 0;  // over the array's life; superblocks not counted
+    std::uint64_t unused_bytes = 0;   // it is so much larger than the smallest drive of its role
 };
 
 struct VolumeInfo {
@@ -81,7 +83,7 @@ struct Stats {
         double seconds = 0;
         std::uint64_t segments_scanned = 0, tps_records = 0, blocks_replayed = 0,
                       segments_discarded = 0;
-        // Of an array that is open for reading alone: so many bands were cut short since more than
+        // Of an array that is open read-only: so many bands were cut short since more than
         // two drives did not answer. Acknowledged writes may be missing: blocks read as before
         // them.
         std::uint64_t segments_unread = 0;
@@ -101,10 +103,23 @@ struct Stats {
     } latency;
     std::vector<DeviceStatus> devices;
     std::vector<VolumeInfo> volumes;
-    std::string array_name, array_uuid, state;  // state: "clean", "open", "read_only", "failed"
-    std::string cause;                          // where it failed: "after a drive failed"
+    std::string array_name, array_uuid;
+    // The array's life cycle: "clean" (closed cleanly), "open", "crashed" (nobody has it open, and
+    // the next opening recovers it by `recovery.kind`), "failed" (open, but writing has ended).
+    std::string state;
+    std::string cause;  // of "failed": the drive, what failed and why
+    // Refuses writes: opened so, or drives are missing. Of a closed array: whether it would be.
+    bool read_only = false;
+    // The worst of "ok", "degraded" (something is missing, one more QLC drive may fail),
+    // "unprotected" (the next failure may lose data), "failed" (it can't be opened, writing has
+    // ended, or acknowledged writes may be missing), and what is wrong, a sentence each.
+    std::string health = "ok";
+    std::vector<std::string> health_reasons;
     std::uint64_t epoch = 0;
-    bool live = false;  // as of now; else as of the last superblock (see Engine::inspect())
+    bool live = false;  // as of now; otherwise as of the last superblock (see Engine::inspect())
+    // `bytes`, `endurance` and other counters over the array's life lack what was counted between
+    // the last clean close and a crash.
+    bool counters_incomplete = false;
 };
 
 // The same in the text format of Prometheus, for a scrape or for node_exporter's text files.

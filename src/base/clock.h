@@ -9,6 +9,13 @@ class Clock {
   public:
     virtual ~Clock() = default;
     virtual std::uint64_t now_ns() = 0;  // monotonic, nanoseconds
+
+    // Since an earlier now_ns(). A monotonic clock goes back where a machine or container is
+    // restored from a checkpoint; nothing passed then.
+    std::uint64_t elapsed_ns(std::uint64_t since) {
+        const std::uint64_t now = now_ns();
+        return now > since ? now - since : 0;
+    }
 };
 
 }  // namespace qlcshape

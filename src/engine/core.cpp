@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/size_text.h"
+#include "device/failures.h"
 #include "engine/monitor.h"
 #include "recovery/snapshot_store.h"
 
@@ -43,8 +44,8 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     read_only_ = options_.read_only || discovery->missing_qlc != 0;
     set_array(std::move(*discovery));
     QS_TRY(bring_up());
+    recovery_seconds_ = static_cast<double>(around_.clock.elapsed_ns(begun)) / 1e9;
     opened_ns_ = around_.clock.now_ns();
-    recovery_seconds_ = static_cast<double>(opened_ns_ - begun) / 1e9;
     return {};
 }
 
@@ -233,10 +234,11 @@ Status Core::settle(BandKeeper& keeper) {
         if (control_->poll() == 0 && !any) control_->wait(1000);
     }
     if (!keeper.failed()) return {};
-    return fail(Errc::io_error,
-                "array {}: an scm drive failed while the band table was written; see the system's "
-                "log, and open the array again",
-                superblock_.name);
+    return fail(
+        Errc::io_error,
+        "array {}: an scm drive failed while the band table was written: {}; open the array "
+        "again",
+        superblock_.name, drive_failures(array_));
 }
 
 // The new epoch's first snapshot: the table is complete now, or the one before stays in force.
@@ -338,9 +340,8 @@ Status Core::take(VolumeState& volume, Request request) {
         request.op != Op::read && request.op != Op::flush && request.op != Op::mapped;
     if (read_only_ && changes) {
         return fail(Errc::read_only,
-                    "volume {}: the array is open for reading alone, because qlc drives are "
-                    "missing or it was "
-                    "asked for",
+                    "volume {}: the array is open read-only, because qlc drives are missing or it "
+                    "was asked for",
                     volume.name);
     }
     return requests_->begin(volume, std::move(request));
@@ -369,10 +370,10 @@ bool Core::failed() const {
     return std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->failed(); });
 }
 
-const char* Core::cause() const {
-    return gate_->failed_for_space()
-               ? "for want of space, which bands take that can't be read or erased"
-               : "after a drive failed";
+std::string Core::cause() const {
+    if (gate_->failed_for_space())
+        return "for want of space, which bands take that can't be read or erased";
+    return "after a drive failed (" + drive_failures(array_) + ")";
 }
 
 bool Core::advance_close() {
@@ -396,11 +397,10 @@ void Core::wake_workers() {
 Status Core::finish_close() {
     if (read_only_) return {};
     if (failed()) {
-        return fail(
-            Errc::io_error,
-            "array {}: it could not be closed in order {}; everything acknowledged is safe, "
-            "and the next open recovers it",
-            superblock_.name, cause());
+        return fail(Errc::io_error,
+                    "array {}: it could not be closed cleanly {}; everything acknowledged is safe, "
+                    "and the next open recovers it",
+                    superblock_.name, cause());
     }
     std::lock_guard lock(control_mutex_);
     QS_TRY(write_band_table(*keeper_));
@@ -432,7 +432,7 @@ void Core::release() {
 std::uint64_t Core::total(Counter counter) const {
     std::uint64_t sum = superblock_.counters[static_cast<std::size_t>(counter)];
     if (counter == Counter::open_milliseconds && !read_only_) {
-        sum += (around_.clock.now_ns() - opened_ns_) / 1'000'000;
+        sum += around_.clock.elapsed_ns(opened_ns_) / 1'000'000;
     }
     sum += requests_->counted_here(counter);
     for (const auto& w : workers_) {

@@ -70,8 +70,8 @@ class Core {
     bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data);
     bool read_only() const { return read_only_; }
     bool failed() const;
-    // Why it stopped, for messages: "after a drive failed". Where failed().
-    const char* cause() const;
+    // Why it stopped, for messages: "after a drive failed (which, what, errno)". Where failed().
+    std::string cause() const;
     std::uint32_t requests_in_flight() const { return in_flight_.load(); }
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "engine/core.h"
+#include "engine/health.h"
 #include "engine/report.h"
 
 namespace qlcshape {
@@ -79,6 +80,31 @@ std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_
     return 0;
 }
 
+// Devices are known by UUID, so the array file does not say which path a missing one had. But it
+// does where one path of its role is left over, or where all others are listed by drive number.
+std::string missing_path(const MemberDevice& missing, const std::vector<MemberDevice>& members,
+                         const std::vector<DeviceOptions>& named) {
+    const Role role = missing.record.role == DeviceRole::qlc ? Role::qlc : Role::scm;
+    std::vector<std::string> paths;
+    for (const DeviceOptions& d : named) {
+        if (d.role == role) paths.push_back(d.path);
+    }
+    std::vector<std::string> left = paths;
+    bool in_order = missing.record.index < paths.size();
+    int absent = 0;
+    for (const MemberDevice& m : members) {
+        if (m.record.role != missing.record.role) continue;
+        if (m.device == nullptr) {
+            ++absent;
+            continue;
+        }
+        std::erase(left, m.device->path());
+        in_order &= m.record.index < paths.size() && paths[m.record.index] == m.device->path();
+    }
+    if (absent == 1 && left.size() == 1) return left.front();
+    return in_order ? paths[missing.record.index] : "";
+}
+
 void fill_endurance(Stats& s) {
     Stats::Endurance& e = s.endurance;
     for (const DeviceStatus& d : s.devices) {
@@ -94,14 +120,19 @@ void fill_endurance(Stats& s) {
 
 }  // namespace
 
-void fill_devices(Stats& s, const std::vector<MemberDevice>& members) {
+void fill_devices(Stats& s, const Superblock& superblock, const std::vector<MemberDevice>& members,
+                  const std::vector<DeviceOptions>& named) {
     for (const MemberDevice& m : members) {
         DeviceStatus d;
         d.uuid = m.record.uuid.to_string();
-        d.path = m.device == nullptr ? "" : m.device->path();
+        d.path = m.device == nullptr ? missing_path(m, members, named) : m.device->path();
         d.role = to_string(m.record.role);
+        d.index = m.record.index;
         d.state = m.device == nullptr ? "missing" : "online";
         d.capacity_bytes = m.record.capacity_bytes;
+        const ArrayParameters& p = superblock.parameters;
+        const std::uint64_t used = m.record.role == DeviceRole::qlc ? p.qlc_bytes : p.scm_bytes;
+        d.unused_bytes = d.capacity_bytes - std::min(used, d.capacity_bytes);
         if (m.device != nullptr) {
             d.errors = m.device->failures();
             d.last_error = m.device->last_failure();
@@ -127,7 +158,7 @@ Stats Core::stats() const {
         std::lock_guard lock(control_mutex_);
         fill_counters(s, [this](Counter c) { return total(c); });
         fill_space(s, superblock_, array_.layout);
-        fill_devices(s, members_);
+        fill_devices(s, superblock_, members_, options_.devices);
     }
     const BandCounts counts = bands_->counts();
     s.bands.free = counts.free;
@@ -156,9 +187,12 @@ Stats Core::stats() const {
     }
     s.latency.read = summarize(requests_->latency(Op::read));
     s.latency.write = summarize(requests_->latency(Op::write));
-    s.state = failed() ? "failed" : read_only_ ? "read_only" : "open";
+    s.state = failed() ? "failed" : "open";
     if (failed()) s.cause = cause();
+    s.read_only = read_only_;
     s.live = true;
+    s.counters_incomplete = s.recovery.kind != "clean";
+    assess_health(s);
     return s;
 }
 

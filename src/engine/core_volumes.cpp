@@ -12,8 +12,7 @@ std::shared_ptr<VolumeState> Core::make_state(const VolumeRecord& record) {
 
 Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     std::lock_guard lock(control_mutex_);
-    if (read_only_)
-        return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
+    if (read_only_) return fail(Errc::read_only, "volume {}: the array is open read-only", name);
     const Superblock before = superblock_;
     QS_TRY(add_volume(superblock_, array_.layout, name, bytes, Uuid::random(around_.random)));
     QS_TRY(write_volumes(before));
@@ -23,8 +22,7 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
 
 Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, std::uint64_t bytes,
                                                      Loss loss) {
-    if (read_only_)
-        return fail(Errc::read_only, "volume {}: the array is open for reading alone", name);
+    if (read_only_) return fail(Errc::read_only, "volume {}: the array is open read-only", name);
     const auto it = volumes_.find(name);
     if (it == volumes_.end())
         return fail(Errc::not_found, "volume {}: there is none of that name", name);

@@ -12,12 +12,9 @@
 #include "base/size_text.h"
 #include "engine/engine_impl.h"
 #include "engine/format_array.h"
-#include "engine/holder.h"
 #include "engine/limits.h"
-#include "engine/report.h"
 #include "engine/volume_change.h"
 #include "recovery/check.h"
-#include "recovery/snapshot_store.h"
 
 namespace qlcshape {
 
@@ -190,7 +187,7 @@ Status Engine::Impl::close_now() {
     if (closed) {
         log(options_, LogLevel::info, "array {}: closed", name);
     } else {
-        log(options_, LogLevel::error, "array {}: not closed in order", name);
+        log(options_, LogLevel::error, "array {}: not closed cleanly", name);
     }
     return closed;
 }
@@ -370,7 +367,7 @@ Result<CheckReport> Engine::check(const Options& options) {
     auto array = look(options, Access::read_only, queue);
     if (!array) return fail(array.error());
     auto report = check_array(array->array, array->discovery.superblock, queue, options.progress);
-    if (report) report->seconds = static_cast<double>(clock.now_ns() - begun) / 1e9;
+    if (report) report->seconds = static_cast<double>(clock.elapsed_ns(begun)) / 1e9;
     return report;
 }
 
@@ -384,37 +381,6 @@ Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
         if (v.state != kVolumeDeleted) volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
     }
     return volumes;
-}
-
-Result<Stats> Engine::inspect(const Options& options) {
-    if (const auto holder = Holder::of(options)) {
-        auto live = holder->stats();
-        if (live || live.error().code == Errc::foreign_device) return live;
-    }
-    IoQueue queue;
-    auto array = look(options, Access::inspect, queue);
-    if (!array) return fail(array.error());
-    const Superblock& superblock = array->discovery.superblock;
-    Stats s;
-    fill_counters(s, [&](Counter c) { return superblock.counters[static_cast<std::size_t>(c)]; });
-    fill_space(s, superblock, array->array.layout);
-    fill_devices(s, array->discovery.members);
-    const bool clean = superblock.state == ArrayState::clean;
-    s.state = clean ? "clean" : "open";
-    // What an open would do now.
-    const bool snapshot = load_snapshot(array->array, superblock.epoch, queue).snapshot.has_value();
-    s.recovery.kind = clean ? "clean" : snapshot ? "snapshot" : "full";
-    auto loaded = load_band_table(array->array, queue);
-    if (!loaded) return fail(loaded.error());
-    for (const BandRecord& r : loaded->records) {
-        if (r.state == BandState::free)
-            ++s.bands.free;
-        else if (r.state == BandState::open)
-            ++s.bands.open;
-        else
-            ++s.bands.closed;
-    }
-    return s;
 }
 
 // --- volumes ---

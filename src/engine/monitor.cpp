@@ -11,6 +11,7 @@
 #include <string>
 
 #include "engine/core.h"
+#include "engine/health.h"
 
 namespace qlcshape {
 
@@ -31,9 +32,8 @@ void log_opened(const Options& options, const Stats& s) {
         log(options, LogLevel::info, "array {}: opened, epoch {}", s.array_name, s.epoch);
     } else {
         log(options, LogLevel::warning,
-            "array {}: opened, epoch {}; it had not been closed in order, and was recovered ({}) "
-            "in "
-            "{:.2f} s: {} segments, {} TPS records",
+            "array {}: opened, epoch {}; it had not been closed cleanly, and was recovered ({}) "
+            "in {:.2f} s: {} segments, {} TPS records",
             s.array_name, s.epoch, s.recovery.kind, s.recovery.seconds, s.recovery.segments_scanned,
             s.recovery.tps_records);
     }
@@ -44,12 +44,10 @@ void log_opened(const Options& options, const Stats& s) {
             "back",
             s.array_name, s.recovery.segments_unread);
     }
-    for (const DeviceStatus& device : s.devices) {
-        if (device.state != "missing") continue;
-        log(options, LogLevel::warning, "drive {}: {}, is missing", device.uuid, device.role);
-    }
-    if (s.state == "read_only") {
-        log(options, LogLevel::warning, "array {}: open for reading alone", s.array_name);
+    if (const std::string what = headline(s); !what.empty()) {
+        log(options, LogLevel::warning, "array {}: {}", s.array_name, what);
+    } else if (s.read_only) {
+        log(options, LogLevel::info, "array {}: open read-only", s.array_name);
     }
 }
 

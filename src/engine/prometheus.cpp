@@ -56,6 +56,20 @@ std::string label(std::string_view name, std::string_view value) {
     return fmt::format("{}=\"{}\"", name, value);
 }
 
+void write_state(Writer& out, const Stats& s) {
+    const std::string uuid = label("uuid", s.array_uuid);
+    out.gauge("array_state", "1 for the state that the array is in.");
+    for (const char* const state : {"clean", "open", "crashed", "failed"})
+        out.sample(s.state == state ? 1 : 0, label("state", state) + "," + uuid);
+    out.gauge("array_health", "1 for how well the array is.");
+    for (const char* const health : {"ok", "degraded", "unprotected", "failed"})
+        out.sample(s.health == health ? 1 : 0, label("health", health) + "," + uuid);
+    out.gauge("array_read_only", "1 if the array refuses writes.").sample(s.read_only ? 1 : 0);
+    out.gauge("counters_incomplete",
+              "1 if counters lack what was counted between a clean close and a crash.")
+        .sample(s.counters_incomplete ? 1 : 0);
+}
+
 void write_bytes(Writer& out, const Stats& s) {
     const Stats::Bytes& b = s.bytes;
     out.counter("user_bytes_total", "Bytes that users wrote, read and trimmed.")
@@ -123,7 +137,7 @@ std::string labels_of(const DeviceStatus& d) {
 }
 
 void write_devices(Writer& out, const Stats& s) {
-    out.gauge("device_online", "1 if the drive is there.");
+    out.gauge("device_online", "1 if the drive is there and can be read.");
     for (const DeviceStatus& d : s.devices) out.sample(d.state == "online" ? 1 : 0, labels_of(d));
     out.gauge("device_capacity_bytes", "The drive's size.");
     for (const DeviceStatus& d : s.devices) out.sample(d.capacity_bytes, labels_of(d));
@@ -141,8 +155,7 @@ void write_devices(Writer& out, const Stats& s) {
 
 std::string to_prometheus(const Stats& stats) {
     Writer out(stats.array_name);
-    out.gauge("array_state", "1 for the state that the array is in.")
-        .sample(1, label("state", stats.state) + "," + label("uuid", stats.array_uuid));
+    write_state(out, stats);
     write_bytes(out, stats);
     write_space(out, stats);
     write_work(out, stats);

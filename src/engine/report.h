@@ -6,6 +6,7 @@
 
 #include "base/counters.h"
 #include "format/superblock.h"
+#include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 #include "recovery/superblock_store.h"
 
@@ -13,7 +14,9 @@ namespace qlcshape {
 
 void fill_counters(Stats& stats, const std::function<std::uint64_t(Counter)>& get);
 void fill_space(Stats& stats, const Superblock& superblock, const ArrayLayout& layout);
-// After fill_counters().
-void fill_devices(Stats& stats, const std::vector<MemberDevice>& members);
+// After fill_counters(). `named`: the array file's, for the paths of those that are missing.
+void fill_devices(Stats& stats, const Superblock& superblock,
+                  const std::vector<MemberDevice>& members,
+                  const std::vector<DeviceOptions>& named);
 
 }  // namespace qlcshape

@@ -4,6 +4,7 @@
 
 #include "base/callback.h"
 #include "base/probe.h"
+#include "device/failures.h"
 
 namespace qlcshape {
 
@@ -125,7 +126,7 @@ bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uin
         }
     }
     if (good) {
-        const std::uint64_t took = clock_.now_ns() - begun_ns;
+        const std::uint64_t took = clock_.elapsed_ns(begun_ns);
         QS_PROBE(request_begin, static_cast<int>(Op::read), offset, bytes);
         QS_PROBE(request_done, static_cast<int>(Op::read), bytes, took);
         reads_.add(took);
@@ -277,18 +278,19 @@ void RequestTable::piece_done(PageOp& op) {
 
 void RequestTable::end(Active& a) {
     const Op op = a.request.op;
-    const std::uint64_t took = clock_.now_ns() - a.begun_ns;
+    const std::uint64_t took = clock_.elapsed_ns(a.begun_ns);
     QS_PROBE(request_done, static_cast<int>(op), a.request.bytes, took);
     if (op == Op::read) reads_.add(took);
     if (op == Op::write) writes_.add(took);
     Status status;
     if (a.failed) {
         if (a.error == Errc::media_error) {
-            status = fail(a.error,
-                          "volume {}: {} at byte {}: the block can't be read, and redundancy "
-                          "doesn't bring it "
-                          "back; overwrite or trim it, and see `qlcshape check`",
-                          a.volume->name, to_string(op), a.bad_offset);
+            status =
+                fail(a.error,
+                     "volume {}: {} at byte {}: the block can't be read, and redundancy "
+                     "doesn't bring it back; close the array and open it again, which may mend "
+                     "it; if not, overwrite or trim it, and see `qlcshape check`",
+                     a.volume->name, to_string(op), a.bad_offset);
         } else if (a.error == Errc::no_space) {
             status = fail(a.error,
                           "volume {}: {} at byte {}: bands that can't be read or erased take the "
@@ -296,11 +298,11 @@ void RequestTable::end(Active& a) {
                           "`qlcshape check`",
                           a.volume->name, to_string(op), a.bad_offset);
         } else {
-            status =
-                fail(a.error,
-                     "volume {}: {} at byte {}: a drive of the array failed, and nothing more is "
-                     "acknowledged; close the array, see `qlcshape status` and the system's log",
-                     a.volume->name, to_string(op), a.bad_offset);
+            status = fail(
+                a.error,
+                "volume {}: {} at byte {}: a drive of the array failed ({}), and nothing more is "
+                "acknowledged; close the array, and open it again when the drive works",
+                a.volume->name, to_string(op), a.bad_offset, drive_failures(array_));
         }
     }
     auto done = std::move(a.request.done);

@@ -8,8 +8,8 @@ namespace qlcshape {
 
 // The names in the JSON are those of the fields.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LatencySummary, p50, p99, p999, max, count)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeviceStatus, uuid, path, role, state, errors, last_error,
-                                   capacity_bytes, written_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeviceStatus, uuid, path, role, index, state, errors, last_error,
+                                   capacity_bytes, written_bytes, unused_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VolumeInfo, name, uuid, bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Space, raw_bytes, writable_bytes, promised_bytes,
                                    used_bytes, spare_bytes)
@@ -31,7 +31,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Memory, pmt_cache, segments, overlay, 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Latency, read, write)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats, space, bytes, waf_data, waf_total, pmt, gc, bands,
                                    endurance, recovery, errors, memory, latency, devices, volumes,
-                                   array_name, array_uuid, state, cause, epoch, live)
+                                   array_name, array_uuid, state, cause, read_only, health,
+                                   health_reasons, epoch, live, counters_incomplete)
 
 std::string to_json(const Stats& stats) {
     // A path need not be UTF-8.

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/canary.h"
+#include "device/failures.h"
 #include "format/tombstone.h"
 #include "recovery/older_members.h"
 #include "recovery/replay.h"
@@ -125,8 +126,8 @@ class Recovery {
                 if (proof == Proof::unproved || proof == Proof::unread) {
                     return fail(Errc::io_error,
                                 "band {} segment {}: it could be read a moment ago, and can't be "
-                                "now; see the drives' own logs, and open the array again",
-                                band, segment);
+                                "now: {}; open the array again",
+                                band, segment, drive_failures(in_.array));
                 }
                 take_blocks();
             }
@@ -224,7 +225,7 @@ class Recovery {
         return fail(Errc::media_error,
                     "band {} segment {}: {} don't answer, which is more than two: acknowledged "
                     "writes may be there, so the array is not opened for writing; bring the drives "
-                    "back, or open it for reading alone",
+                    "back, or open it read-only",
                     band.value, segment, drives);
     }
 

@@ -2,11 +2,14 @@
 
 #include <cstring>
 
+#include "device/failures.h"
+
 namespace qlcshape {
 
 Replay::Replay(const ArrayContext& array, BandTable& bands, BandKeeper& keeper, IoQueue& queue,
                Counters& counters)
-    : bands_(bands),
+    : array_(array),
+      bands_(bands),
       keeper_(keeper),
       queue_(queue),
       committer_(array, bands, Stream::user, Committer::kNoShard, queue, counters),
@@ -47,11 +50,11 @@ Status Replay::commit() {
     committer_.commit(segment_);
     while (!settled_) {
         if (committer_.failed() || keeper_.failed()) {
-            return fail(
-                Errc::io_error,
-                "recovery could not commit a segment: writes to qlc or scm drives failed {} times; "
-                "see the drives' own logs",
-                segment_.attempts);
+            return fail(Errc::io_error,
+                        "recovery could not commit a segment in {} attempts: {}; as it is, the "
+                        "array can be "
+                        "opened read-only",
+                        segment_.attempts, drive_failures(array_));
         }
         const bool any =
             static_cast<int>(committer_.poll()) + static_cast<int>(keeper_.poll()) != 0;

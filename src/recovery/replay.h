@@ -27,6 +27,7 @@ class Replay {
   private:
     Status commit();
 
+    const ArrayContext& array_;
     BandTable& bands_;
     BandKeeper& keeper_;
     IoQueue& queue_;

@@ -176,6 +176,27 @@ Findings find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& 
     return found;
 }
 
+// What to do with a drive without a whole superblock, which can't say which member it is: by the
+// roles of the members that nobody else is.
+const char* remedy_for_damaged(const Findings& found, const Uuid& array) {
+    bool qlc = false, scm = false;
+    for (const auto& f : found) {
+        if (!f || f->superblock.array != array) continue;
+        for (const MemberRecord& m : f->superblock.members) {
+            if (std::ranges::any_of(found, [&](const auto& o) { return o && o->device == m.uuid; }))
+                continue;
+            (m.role == DeviceRole::qlc ? qlc : scm) = true;
+        }
+    }
+    if (!scm) {
+        return "bring its contents back, or take it out of the array file: with no more than two "
+               "qlc drives missing the array opens read-only";
+    }
+    return qlc ? "bring its contents back; of a qlc drive the array file can do without, and the "
+                 "array opens read-only, but every scm drive is needed"
+               : "every scm drive is needed, so bring its contents back";
+}
+
 Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Findings& found) {
     std::map<Uuid, std::size_t> arrays;
     for (const auto& f : found) {
@@ -202,13 +223,10 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fin
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const std::string& path = devices[i]->path();
         if (!found[i]) {
-            const char* remedy =
-                found[i].error().code == Errc::foreign_device
-                    ? "it is not of this array; correct its path"
-                    : "if its data is lost take it out of the array file, and the array "
-                      "opens for reading";
             return fail(found[i].error().code, "{}: {}; {}", path, found[i].error().message,
-                        remedy);
+                        found[i].error().code == Errc::foreign_device
+                            ? "it is not of this array; correct its path"
+                            : remedy_for_damaged(found, array));
         }
         if (found[i]->superblock.array != array) {
             return fail(Errc::foreign_device,

@@ -166,8 +166,8 @@ mv qlc4.img away4.img
 kv_start
 answers again GET a
 [[ $(cli GET v524288) == "$(cat value.524288)" ]] || fail "a large value without two drives"
-says_cli "open for reading alone" SET a other
-says_cli "open for reading alone" DEL v524288
+says_cli "open read-only" SET a other
+says_cli "open read-only" DEL v524288
 answers again GET a
 [[ $(cli GET v524288) == "$(cat value.524288)" ]] || fail "a large value after a DEL that failed"
 kv_stop

@@ -13,6 +13,8 @@ expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$(writable)"
 is_metrics() {
     grep -q '^qlcshape_user_bytes_total{array="e2e",op="write"} ' "$1" || fail "no metrics in $1"
     if [[ -n $promtool ]]; then
+        sed -n '/^<!-- rules -->$/,/^```$/p' "$ROOT/docs/operations.md" | sed '1,2d;$d' >rules.yml
+        "$promtool" check rules rules.yml >promtool.out 2>&1 || { cat promtool.out; fail "promtool, of the rules"; }
         "$promtool" check metrics <"$1" >promtool.out 2>&1 || { cat promtool.out; fail "promtool, of $1"; }
     else
         echo "SKIPPED in part: no promtool, so it does not check the metrics"
@@ -66,12 +68,17 @@ kill -KILL $load
 wait $load 2>/dev/null || true
 [[ -e live.prom ]] || fail "a kill took the metrics away"
 expect 0 "$QLCSHAPE" status array.toml
-grep -q 'as of its last superblock' out || fail "status does not say as of when it is"
+head -1 out | grep -q '^CRASHED: ' || fail "line 1 does not tell of the crash"
+grep -q 'nobody has it open; the next opening recovers it from its newest snapshot' out || fail "nor what comes next"
+grep -q 'as of the last clean close' out || fail "status does not say as of when its counters are"
+expect 1 "$QLCSHAPE" status array.toml --exit-code --json
+holds 'j["array"]["state"] == "crashed" and j["array"]["health"] == "ok" and j["array"]["counters_incomplete"]'
+expect 0 "$QLCSHAPE" status array.toml
 expect 0 "$QLCSHAPE" bench array.toml --rw randread --size 4m
-says "had not been closed in order"
+says "had not been closed cleanly"
 [[ ! -e live.prom ]] || fail "metrics of a closed array"
 expect 0 "$QLCSHAPE" bench array.toml --rw randread --size 4m
-! grep -q "closed in order" err || fail "a warning without a cause"
+! grep -q "closed cleanly" err || fail "a warning without a cause"
 
 # A file that can't be written is told, and is no reason to stop.
 sed -i 's/live.prom/nowhere\/live.prom/' array.toml

@@ -178,6 +178,21 @@ TEST_CASE("recovery: a torn segment that can't be read is discarded") {
 
 // Versions that were given since the newest superblock and snapshot are known from media alone:
 // from records of the TPS, and from headers of segments.
+TEST_CASE("recovery: one that can't write says which drives failed and why") {
+    CoreArray array;
+    array.open_and_write_sevens();
+    array.cut();
+    array.power.fails = [](const Io& io) {
+        return io.point == PersistencePoint::replay_strip_write && io.device->path() == "qlc1";
+    };
+    const Status opened = array.open();
+    REQUIRE_FALSE(opened);
+    CAPTURE(opened.error().message);
+    CHECK(opened.error().message.find("qlc1: write of ") != std::string::npos);
+    CHECK(opened.error().message.find("(errno 5)") != std::string::npos);
+    CHECK(opened.error().message.find("qlc0") == std::string::npos);
+}
+
 TEST_CASE("recovery: versions go on above all that media hold") {
     const std::uint64_t bytes = kBlockBytes * GENERATE(1u, 31u, 128u);
     const std::uint64_t gap = GENERATE(0u, 1u);

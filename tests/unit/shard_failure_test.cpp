@@ -20,6 +20,13 @@ TEST_CASE("shard: after a record that one mirror did not take, no write is ackno
     REQUIRE_FALSE(first);
     CHECK(first.error().code == Errc::io_error);
     CHECK(array.core->failed());
+    // Which drive, what and why, in the request's error and in what status and log say.
+    REQUIRE(failing != nullptr);
+    for (const std::string& text : {first.error().message, array.core->stats().cause}) {
+        CAPTURE(text);
+        CHECK(text.find(failing->path() + ": write of ") != std::string::npos);
+        CHECK(text.find("(errno 5)") != std::string::npos);
+    }
     array.power.fails = nullptr;
     // Neither by way of the TPS nor as a whole segment; what is there can be read.
     CHECK_FALSE(array.request(Op::write, eights.data(), kBlockBytes, 4 * kBlockBytes));

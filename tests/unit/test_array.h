@@ -17,7 +17,7 @@ namespace qlcshape {
 struct TestArray {
     Options options;
 
-    explicit TestArray(const std::string& name) {
+    explicit TestArray(const std::string& name, const std::string& where = "memory:") {
         options.name = name;
         options.data_strips = 2;
         options.strip_bytes = 64 * KiB;
@@ -25,7 +25,7 @@ struct TestArray {
         options.pmt_cache_bytes = MiB;
         for (int i = 0; i < 6; ++i) {
             options.devices.push_back({i < 4 ? Role::qlc : Role::scm,
-                                       "memory:" + name + "_test_" + std::to_string(i),
+                                       where + name + "_test_" + std::to_string(i),
                                        i < 4 ? 40 * MiB : 16 * MiB});
         }
         const Status created = Engine::create(options);

@@ -1,0 +1,14 @@
+// Which drives failed, for messages.
+#pragma once
+
+#include <string>
+
+#include "device/array_context.h"
+
+namespace qlcshape {
+
+// The last failed transfer of each drive that had one since it was opened: path, what, errno,
+// remedy. Without any, that it was none of these drives' transfers. Any thread.
+std::string drive_failures(const ArrayContext& array);
+
+}  // namespace qlcshape

@@ -1,0 +1,106 @@
+#include "engine/health.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::array kWorse = {"ok", "degraded", "unprotected", "failed"};
+enum Health : std::size_t { ok, degraded, unprotected, failed };
+
+class Assessment {
+  public:
+    explicit Assessment(Stats& stats) : s_(stats) {}
+
+    void add(Health health, std::string reason) {
+        raise(health);
+        s_.health_reasons.push_back(std::move(reason));
+    }
+
+    void raise(Health health) {
+        const auto now = std::ranges::find(kWorse, s_.health) - kWorse.begin();
+        if (now < static_cast<std::ptrdiff_t>(health)) s_.health = kWorse[health];
+    }
+
+  private:
+    Stats& s_;
+};
+
+std::string name_of(const DeviceStatus& d) { return fmt::format("{} drive {}", d.role, d.index); }
+
+// What is wrong with a drive; empty where nothing is.
+std::string fault_of(const DeviceStatus& d) {
+    if (d.state == "missing") {
+        return fmt::format("{} is missing{}", name_of(d),
+                           d.path.empty() ? "" : fmt::format(" ({})", d.path));
+    }
+    if (d.state == "failed") return fmt::format("{} can't be used: {}", name_of(d), d.last_error);
+    if (d.errors == 0) return "";
+    return fmt::format("{} failed {} transfers, the last: {}", name_of(d), d.errors, d.last_error);
+}
+
+void assess_drives(const Stats& s, Assessment& out) {
+    std::size_t qlc_gone = 0, qlc_faulty = 0, scm = 0;
+    for (const DeviceStatus& d : s.devices) {
+        const bool gone = d.state != "online";
+        scm += d.role == "scm" ? 1 : 0;
+        std::string fault = fault_of(d);
+        if (fault.empty()) continue;
+        if (d.role == "scm" && gone) {
+            out.add(failed, fault + "; the array opens only with all scm drives");
+            continue;
+        }
+        if (d.role == "qlc") {
+            ++qlc_faulty;
+            qlc_gone += gone ? 1 : 0;
+        }
+        out.add(degraded, std::move(fault));
+    }
+    if (qlc_faulty >= 2) out.raise(unprotected);
+    if (qlc_gone > 2) out.add(failed, "the array opens with two qlc drives missing at most");
+    if (scm == 1) {
+        out.add(unprotected,
+                "there is one scm drive: the newest writes have no second copy until they are on "
+                "the qlc drives");
+    }
+}
+
+}  // namespace
+
+void assess_health(Stats& s) {
+    Assessment out(s);
+    if (s.state == "failed") out.add(failed, "writing has ended " + s.cause);
+    if (s.recovery.segments_unread != 0) {
+        out.add(failed,
+                fmt::format("{} bands were cut short, since more than two drives did not answer: "
+                            "acknowledged writes may be missing",
+                            s.recovery.segments_unread));
+    }
+    assess_drives(s, out);
+    if (s.bands.out_of_use != 0) {
+        out.add(degraded, fmt::format("{} bands are out of use, since parts of them can't be read "
+                                      "or a drive would not erase them",
+                                      s.bands.out_of_use));
+    }
+}
+
+void add_failure(Stats& s, const std::string& reason) { Assessment(s).add(failed, reason); }
+
+std::string headline(const Stats& s) {
+    const bool crashed = s.state == "crashed";
+    if (s.health == "ok" && !crashed) return "";
+    std::string word = s.health == "ok" ? "crashed" : s.health;
+    std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::toupper(c); });
+    std::vector<std::string> reasons = s.health_reasons;
+    if (crashed) reasons.emplace_back("not closed cleanly; the next opening recovers it");
+    return fmt::format("{}{}: {}", word, s.read_only ? ", read-only" : "",
+                       fmt::join(reasons, "; "));
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,20 @@
+// What is wrong with an array and what it means, in words for operators.
+#pragma once
+
+#include <string>
+
+#include "qlcshape/stats.h"
+
+namespace qlcshape {
+
+// Fills `health` and `health_reasons` from the other fields. Reasons that are there stay.
+void assess_health(Stats& stats);
+
+// `stats` is worse than its other fields tell: the array can't be opened, and this is why.
+void add_failure(Stats& stats, const std::string& reason);
+
+// "DEGRADED, read-only: qlc drive 2 is missing (qlc2.img)"; "CRASHED: ..." of an array that nobody
+// has open since a crash. Empty where nothing is wrong.
+std::string headline(const Stats& stats);
+
+}  // namespace qlcshape

@@ -1,0 +1,164 @@
+#include "engine/inspect.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "engine/format_array.h"
+#include "engine/health.h"
+#include "engine/holder.h"
+#include "engine/report.h"
+#include "qlcshape/engine.h"
+#include "recovery/band_load.h"
+#include "recovery/snapshot_store.h"
+
+namespace qlcshape {
+
+namespace {
+
+std::string most_frequent_array(const std::vector<Result<SeenSuperblock>>& seen) {
+    std::map<std::string, int> times;
+    for (const auto& s : seen) {
+        if (s) ++times[s->superblock.array.to_string()];
+    }
+    if (times.empty()) return "";
+    return std::ranges::max_element(times, {}, [](const auto& entry) { return entry.second; })
+        ->first;
+}
+
+const Sight::Drive& newest(const Sight& sight) {
+    return *std::ranges::max_element(
+        sight.drives, {}, [](const Sight::Drive& d) { return d.seen.superblock.generation; });
+}
+
+// The members that can be read; the rest have no device.
+std::vector<MemberDevice> members_of(Sight& sight, const Superblock& superblock) {
+    std::vector<MemberDevice> members;
+    for (const MemberRecord& record : superblock.members) {
+        MemberDevice& member = members.emplace_back();
+        member.record = record;
+        const auto drive = std::ranges::find_if(sight.drives, [&](const Sight::Drive& d) {
+            return d.device != nullptr && d.seen.device == record.uuid;
+        });
+        if (drive != sight.drives.end()) member.device = std::move(drive->device);
+    }
+    return members;
+}
+
+ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout& layout,
+                                 const std::vector<MemberDevice>& members) {
+    ArrayContext array;
+    array.layout = layout;
+    array.array = superblock.array;
+    for (const MemberDevice& m : members) {
+        if (m.device != nullptr && m.record.role == DeviceRole::scm)
+            array.scm.push_back(m.device.get());
+    }
+    return array;
+}
+
+void name_unusable(Stats& s, const std::vector<Sight::Unusable>& unusable) {
+    for (DeviceStatus& d : s.devices) {
+        const auto known = std::ranges::find(unusable, d.path, &Sight::Unusable::path);
+        if (d.state != "missing" || known == unusable.end()) continue;
+        if (known->why.code == Errc::missing_device) continue;
+        d.state = "failed";
+        d.last_error = known->why.message;
+    }
+}
+
+void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superblock, IoQueue& queue) {
+    if (array.scm.empty()) return;
+    // What an open would do now.
+    if (superblock.state == ArrayState::clean) {
+        s.recovery.kind = "clean";
+    } else {
+        const auto snapshot = load_snapshot(array, superblock.epoch, queue).snapshot;
+        s.recovery.kind = snapshot && !snapshot->table_damaged ? "snapshot" : "full";
+    }
+    const auto loaded = load_band_table(array, queue);
+    if (!loaded) return add_failure(s, loaded.error().message);
+    for (const BandRecord& r : loaded->records) {
+        if (r.state == BandState::free)
+            ++s.bands.free;
+        else if (r.state == BandState::open)
+            ++s.bands.open;
+        else
+            ++s.bands.closed;
+    }
+}
+
+// Whether the array would open, as it is; the error says why not.
+Status would_open(const Options& options, IoQueue& queue) {
+    std::string absent;
+    auto devices = open_devices(options, Access::inspect, false, &absent);
+    if (!devices) return fail(devices.error());
+    const auto found = discover(std::move(*devices), absent, queue);
+    return found ? Status{} : fail(found.error());
+}
+
+}  // namespace
+
+Result<Sight> see_array(const Options& options, IoQueue& queue) {
+    Sight sight;
+    std::vector<std::unique_ptr<Device>> devices;
+    for (const DeviceOptions& d : options.devices) {
+        auto device = open_device(d.path, 0, Access::inspect, false);
+        if (device)
+            devices.push_back(std::move(*device));
+        else
+            sight.unusable.push_back({d.path, device.error()});
+    }
+    auto seen = see_superblocks(devices, queue);
+    sight.array_uuid = most_frequent_array(seen);
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const std::string path = devices[i]->path();
+        if (!seen[i]) {
+            Error why = seen[i].error();
+            why.message = fmt::format("{}: {}", path, why.message);
+            sight.unusable.push_back({path, std::move(why)});
+        } else if (seen[i]->superblock.array.to_string() != sight.array_uuid) {
+            sight.unusable.push_back(
+                {path, {Errc::foreign_device, fmt::format("{}: it is of another array", path)}});
+        } else {
+            sight.drives.push_back({std::move(devices[i]), std::move(*seen[i])});
+        }
+    }
+    if (!sight.drives.empty()) return sight;
+    QS_TRY(would_open(options, queue));
+    return fail(Errc::foreign_device, "no device tells of an array");
+}
+
+Result<Stats> Engine::inspect(const Options& options) {
+    if (const auto holder = Holder::of(options)) {
+        auto live = holder->stats();
+        if (live || live.error().code == Errc::foreign_device) return live;
+    }
+    IoQueue queue;
+    auto sight = see_array(options, queue);
+    if (!sight) return fail(sight.error());
+    const Superblock superblock = newest(*sight).seen.superblock;
+    const auto layout = make_layout(superblock.parameters);
+    if (!layout) return fail(layout.error());
+    const bool held = std::ranges::any_of(
+        sight->drives, [](const Sight::Drive& d) { return d.device->held_elsewhere(); });
+    const std::vector<MemberDevice> members = members_of(*sight, superblock);
+    const bool clean = superblock.state == ArrayState::clean;
+    Stats s;
+    s.state = held ? "open" : clean ? "clean" : "crashed";
+    s.counters_incomplete = !clean;
+    fill_counters(s, [&](Counter c) { return superblock.counters[static_cast<std::size_t>(c)]; });
+    fill_space(s, superblock, *layout);
+    fill_devices(s, superblock, members, options.devices);
+    name_unusable(s, sight->unusable);
+    fill_bands(s, context_of_readable(superblock, *layout, members), superblock, queue);
+    s.read_only = std::ranges::any_of(
+        s.devices, [](const DeviceStatus& d) { return d.role == "qlc" && d.state != "online"; });
+    assess_health(s);
+    if (held || s.health == "failed") return s;
+    if (const Status opens = would_open(options, queue); !opens)
+        add_failure(s, opens.error().message);
+    return s;
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,33 @@
+// The drives of an array as they are found without holding it: another process may have it open,
+// and some may be missing or unreadable.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "device/device.h"
+#include "qlcshape/options.h"
+#include "recovery/superblock_store.h"
+
+namespace qlcshape {
+
+struct Sight {
+    struct Drive {
+        std::unique_ptr<Device> device;
+        SeenSuperblock seen;
+    };
+    struct Unusable {
+        std::string path;
+        Error why;
+    };
+    std::vector<Drive> drives;       // with a superblock of the array that most of them have
+    std::vector<Unusable> unusable;  // the others: missing, unreadable, of another array
+    std::string array_uuid;
+};
+
+// An error where no drive tells of an array.
+Result<Sight> see_array(const Options& options, IoQueue& queue);
+
+}  // namespace qlcshape
