@@ -12,17 +12,6 @@ namespace {
 constexpr std::array<const char*, 7> kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
 constexpr std::size_t kTiB = 4;  // the largest that parse_size() takes
 
-std::string whole_units(std::uint64_t bytes, bool up) {
-    std::size_t unit = 0;
-    std::uint64_t one = 1;
-    while (unit < kTiB &&
-           (bytes / one >= 10 * 1024 || (bytes / one >= 1024 && bytes % (one * 1024) == 0))) {
-        one *= 1024;
-        ++unit;
-    }
-    return fmt::format("{} {}", bytes / one + (up && bytes % one != 0 ? 1 : 0), kUnits[unit]);
-}
-
 }  // namespace
 
 std::string size_text(double bytes) {
@@ -40,7 +29,15 @@ std::string size_text(double bytes) {
                        kUnits[unit]);
 }
 
-std::string at_least_text(std::uint64_t bytes) { return whole_units(bytes, true); }
-std::string at_most_text(std::uint64_t bytes) { return whole_units(bytes, false); }
+std::string at_least_text(std::uint64_t bytes) {
+    std::size_t unit = 0;
+    std::uint64_t one = 1;
+    while (unit < kTiB &&
+           (bytes / one >= 10 * 1024 || (bytes / one >= 1024 && bytes % (one * 1024) == 0))) {
+        one *= 1024;
+        ++unit;
+    }
+    return fmt::format("{} {}", bytes / one + (bytes % one != 0 ? 1 : 0), kUnits[unit]);
+}
 
 }  // namespace qlcshape

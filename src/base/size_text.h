@@ -11,9 +11,8 @@ namespace qlcshape {
 std::string size_text(double bytes);
 inline std::string size_text(std::uint64_t bytes) { return size_text(static_cast<double>(bytes)); }
 
-// For what a caller must give at least or at most: whole units, rounded up or down by less than a
-// tenth, in the form that parse_size() takes.
+// For what a caller must give at least: whole units, rounded up by less than a tenth, in the form
+// that parse_size() takes.
 std::string at_least_text(std::uint64_t bytes);
-std::string at_most_text(std::uint64_t bytes);
 
 }  // namespace qlcshape

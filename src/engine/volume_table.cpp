@@ -55,8 +55,8 @@ Status check_promise(const Superblock& s, const ArrayLayout& layout, const std::
     const std::uint64_t most = writable - std::min(others, writable);
     if (bytes <= most) return {};
     return fail(Errc::no_space,
-                "volume {}: {} requested; only {} of {} are unallocated (at most {})", name,
-                size_text(bytes), size_text(most), size_text(writable), at_most_text(most));
+                "volume {}: {} requested; only {} of {} are unallocated (at most {} bytes)", name,
+                size_text(bytes), size_text(most), size_text(writable), most);
 }
 
 // Appends runs of free pages to `extents`, and joins those that follow each other.

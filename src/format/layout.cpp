@@ -102,9 +102,9 @@ Status set_space(ArrayLayout& l) {
         return fail(
             Errc::invalid_argument,
             "qlc devices of {} hold {} bands of {}, and {} are needed with overprovision {:.2f}: "
-            "make each at least {}, or the band smaller",
+            "make each at least {} ({} bytes), or the band smaller",
             size_text(l.p.qlc_bytes), l.bands, size_text(l.p.band_bytes), bands_needed, share,
-            at_least_text(drive));
+            at_least_text(drive), drive);
     }
     const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
     const std::uint64_t kept_ppm = 1000000 - l.p.overprovision_ppm;
@@ -139,8 +139,9 @@ Status set_scm_places(ArrayLayout& l) {
     if (l.p.scm_bytes < need) {
         return fail(
             Errc::invalid_argument,
-            "scm devices of {} are too small for TPS and PMT of this array: make each at least {}",
-            size_text(l.p.scm_bytes), at_least_text(need));
+            "scm devices of {} are too small for TPS and PMT of this array: make each at least {} "
+            "({} bytes)",
+            size_text(l.p.scm_bytes), at_least_text(need), need);
     }
     l.tps_bytes = least;
     l.pmt_offset = l.tps_offset + l.tps_bytes;

@@ -265,18 +265,15 @@ TEST_CASE("base: sizes as people write them") {
     CHECK(size_text(58 * MiB + 500 * KiB) == "58.5 MiB");
     CHECK(size_text(MiB - 1) == "1.00 MiB");
     CHECK(size_text(UINT64_MAX) == "16 EiB");
-    CHECK(at_least_text(58 * MiB + 1) == "59393 KiB");
-    CHECK(at_most_text(58 * MiB + 1) == "59392 KiB");
+    CHECK(at_least_text(58 * MiB + 1) == "59 MiB");
     CHECK(at_least_text(58 * MiB) == "58 MiB");
     CHECK(at_least_text(5) == "5 B");
-    CHECK(at_most_text(0) == "0 B");
+    CHECK(at_least_text(0) == "0 B");
     Random random(1);
     for (int i = 0; i < 1000; ++i) {
         const std::uint64_t bytes = random.below(std::uint64_t{1} << random.below(62));
         const std::uint64_t least = parse_size(at_least_text(bytes)).value();
-        const std::uint64_t most = parse_size(at_most_text(bytes)).value();
         CHECK(least >= bytes);
-        CHECK(most <= bytes);
-        CHECK(least - most <= bytes / 10);
+        CHECK(least - bytes <= bytes / 10);
     }
 }

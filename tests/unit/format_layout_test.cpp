@@ -64,8 +64,8 @@ std::vector<Tested> layouts() {
 
 // The size that a refusal asks for.
 std::uint64_t wanted_bytes(const Error& error) {
-    const std::string before = "at least ";
-    const std::size_t at = error.message.find(before);
+    const std::string before = "(";  // "at least 18 MiB (18350080 bytes)"
+    const std::size_t at = error.message.find(before, error.message.find("at least "));
     return at == std::string::npos
                ? 0
                : std::strtoull(error.message.c_str() + at + before.size(), nullptr, 10);
