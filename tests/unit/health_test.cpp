@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/clock.h"
 #include "test_array.h"
 
 using namespace qlcshape;
