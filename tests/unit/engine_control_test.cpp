@@ -45,8 +45,8 @@ TEST_CASE("engine control: volumes are made, resized and deleted from outside") 
         CHECK(e.volumes().size() == 1);
         CHECK(e.open_volume("v0")->size_bytes() == 2 * MiB);
         check(holder->create_volume("v0", MiB), Errc::exists, "v0");
-        check(holder->create_volume("v2", 1), Errc::invalid_argument, "multiple of 4096");
-        check(holder->create_volume("v2", 1024 * GiB), Errc::no_space, "can be had");
+        check(holder->create_volume("v2", 1), Errc::invalid_argument, "multiple of 4 KiB");
+        check(holder->create_volume("v2", 1024 * GiB), Errc::no_space, "unallocated");
         check(holder->delete_volume("v2"), Errc::not_found, "v2");
         check(holder->resize_volume("v2", MiB), Errc::not_found, "v2");
     });
