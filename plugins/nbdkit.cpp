@@ -136,7 +136,8 @@ int config_complete() {
     if (!read) return report(std::unexpected(read.error()));
     options = std::move(*read);
     options.read_only = asked_read_only;
-    options.log = log_message;
+    // Not by its address: the type of a function pointer would be a symbol that the plugin shows.
+    options.log = [](LogLevel level, const std::string& message) { log_message(level, message); };
     if (asked_read_only && memory_bytes != 0) {
         nbdkit_error("memory= makes a new array, which can't be served read-only; leave out -r");
         return -1;

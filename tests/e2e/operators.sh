@@ -56,7 +56,7 @@ sleep 1
 (($(written) > before)) || fail "status tells nothing new of an open array"
 # Who hangs is not waited for.
 kill -STOP $load
-expect 1 "$QLCSHAPE" top array.toml
+expect 2 "$QLCSHAPE" top array.toml
 says "does not answer"
 expect 0 "$QLCSHAPE" status array.toml --json
 holds 'j["array"]["state"] == "open" and not j["array"]["live"]'
