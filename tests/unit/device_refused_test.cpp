@@ -1,6 +1,7 @@
 // What a queue does where the system refuses a ring or a descriptor: blocking calls, same outcome.
 #include <sys/syscall.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <chrono>
@@ -72,16 +73,19 @@ TEST_CASE("io queue: rings that can be made and not entered") {
 TEST_CASE("io queue: no more descriptors") {
     const OneFile file;
     bool passes = false;
+    std::atomic<IoQueue*> to_wake{nullptr};
+    std::thread waker([&] {
+        while (to_wake.load() == nullptr) std::this_thread::yield();
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        to_wake.load()->wake();
+    });
     {
         const LowerLimit files(RLIMIT_NOFILE, 0);
         IoQueue queue;
         passes = file.passes(queue);
         queue.wake();
         queue.wait(60'000'000);  // returns at once
-        std::thread waker([&] {
-            std::this_thread::sleep_for(std::chrono::milliseconds(20));
-            queue.wake();
-        });
+        to_wake = &queue;
         queue.wait(60'000'000);
         waker.join();
     }
