@@ -68,8 +68,8 @@ TEST_CASE("io queue: rings that can be made and not entered") {
     }
 }
 
-// What is checked is checked when there are descriptors again: sanitizers need some to look at
-// memory.
+// UBSan, which goes with ASan, needs descriptors itself to look at an object's type.
+#ifndef __SANITIZE_ADDRESS__
 TEST_CASE("io queue: no more descriptors") {
     const OneFile file;
     bool passes = false;
@@ -91,3 +91,4 @@ TEST_CASE("io queue: no more descriptors") {
     }
     CHECK(passes);
 }
+#endif
