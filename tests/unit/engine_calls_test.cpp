@@ -111,10 +111,13 @@ TEST_CASE("engine calls: all calls while another thread closes") {
             static_cast<void>(volume.read(0, block));
         });
         std::this_thread::sleep_for(std::chrono::milliseconds(round % 4));
-        std::thread second([&] { CHECK(engine->close()); });
-        CHECK(engine->close());
+        Status by_second;
+        std::thread second([&] { by_second = engine->close(); });
+        const Status by_first = engine->close();
         closed = true;
         second.join();
+        CHECK(by_first);
+        CHECK(by_second);
         for (std::thread& thread : threads) thread.join();
     }
 }
