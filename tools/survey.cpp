@@ -79,7 +79,9 @@ void find_by_others(std::vector<Opened>& opened) {
 SurveyedArray sort_members(const std::vector<Opened*>& devices) {
     SurveyedArray array;
     const auto generation = [](const Opened* o) { return o->seen->superblock.generation; };
-    array.superblock = (*std::ranges::max_element(devices, {}, generation))->seen->superblock;
+    std::vector<const Superblock*> seen;
+    for (const Opened* o : devices) seen.push_back(&o->seen->superblock);
+    array.superblock = newest_superblock(seen);
     for (const MemberRecord& record : array.superblock.members)
         array.members.emplace_back().record = record;
     std::ranges::sort(array.members, {}, [](const SurveyedMember& m) {
@@ -88,7 +90,6 @@ SurveyedArray sort_members(const std::vector<Opened*>& devices) {
     std::uint64_t on_scm = 0;
     for (const Opened* o : devices) {
         array.held |= o->device->held_elsewhere();
-        if (generation(o) != array.superblock.generation) array.superblock.state = ArrayState::open;
         const auto& members = array.superblock.members;
         const auto record = std::ranges::find(members, o->seen->device, &MemberRecord::uuid);
         if (record != members.end() && record->role == DeviceRole::scm)

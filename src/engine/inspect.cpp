@@ -26,9 +26,10 @@ std::string most_frequent_array(const std::vector<Result<SeenSuperblock>>& seen)
         ->first;
 }
 
-const Sight::Drive& newest(const Sight& sight) {
-    return *std::ranges::max_element(
-        sight.drives, {}, [](const Sight::Drive& d) { return d.seen.superblock.generation; });
+Superblock newest(const Sight& sight) {
+    std::vector<const Superblock*> seen;
+    for (const Sight::Drive& d : sight.drives) seen.push_back(&d.seen.superblock);
+    return newest_superblock(seen);
 }
 
 // The members that can be read; the rest have no device.
@@ -137,7 +138,7 @@ Result<Stats> Engine::inspect(const Options& options) {
     IoQueue queue;
     auto sight = see_array(options, queue);
     if (!sight) return fail(sight.error());
-    const Superblock superblock = newest(*sight).seen.superblock;
+    const Superblock superblock = newest(*sight);
     const auto layout = make_layout(superblock.parameters);
     if (!layout) return fail(layout.error());
     const bool held = std::ranges::any_of(

@@ -244,17 +244,6 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fin
     return {};
 }
 
-// The newest of all. That the array was closed cleanly counts only if every member that is here
-// says so: otherwise the power went in the middle of saying it, or a member is as it was before.
-Superblock newest_of(const Findings& found) {
-    const auto generation = [](const Result<Found>& f) { return f->superblock.generation; };
-    Superblock newest = (*std::ranges::max_element(found, {}, generation))->superblock;
-    const bool everywhere = std::ranges::all_of(
-        found, [&](const auto& f) { return generation(f) == newest.generation; });
-    if (!everywhere && !canary(Canary::clean_if_any)) newest.state = ArrayState::open;
-    return newest;
-}
-
 std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& device) {
     const auto at = std::ranges::find(superblock.members, device, &MemberRecord::uuid);
     if (at == superblock.members.end()) return std::nullopt;
@@ -320,7 +309,9 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     Findings found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
     Discovery d;
-    d.superblock = newest_of(found);
+    std::vector<const Superblock*> seen;
+    for (const auto& f : found) seen.push_back(&f->superblock);
+    d.superblock = newest_superblock(seen);
     QS_TRY(refuse_stale(devices, found, d.superblock));
     const ArrayLayout layout = *make_layout(d.superblock.parameters);
     for (const MemberRecord& record : d.superblock.members) {
@@ -362,6 +353,14 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
         }
     }
     return d;
+}
+
+Superblock newest_superblock(const std::vector<const Superblock*>& seen) {
+    Superblock newest = **std::ranges::max_element(seen, {}, &Superblock::generation);
+    const bool everywhere = std::ranges::all_of(
+        seen, [&](const Superblock* s) { return s->generation == newest.generation; });
+    if (!everywhere && !canary(Canary::clean_if_any)) newest.state = ArrayState::open;
+    return newest;
 }
 
 bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generation,

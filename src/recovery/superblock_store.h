@@ -48,6 +48,11 @@ struct SeenSuperblock {
 std::vector<Result<SeenSuperblock>> see_superblocks(
     const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
 
+// The newest of what members of one array say, at least one. That the array was closed cleanly
+// counts only if each of them says so: otherwise the power went in the middle of saying it, or a
+// member is as it was before, and the state is open.
+Superblock newest_superblock(const std::vector<const Superblock*>& seen);
+
 // Whether a member that has `generation` lacks what others have. `on_scm`: the newest generation of
 // an scm drive. Each record is durable on the QLC drives before it is written to the scm drives: a
 // QLC drive that is behind one of those lacks what it had, unless the record that would tell is

@@ -149,6 +149,22 @@ TEST_CASE("status: after a crash nobody has it open, and counters lack what it c
     std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("status: closed cleanly is what all drives say, as for an opening") {
+    std::string folder = std::filesystem::temp_directory_path() / "qlcshape-health-XXXXXX";
+    REQUIRE(::mkdtemp(folder.data()) != nullptr);
+    {
+        const TestArray a("health_partly", folder + "/");
+        const std::string& scm = a.options.devices[5].path;
+        a.use([&](Engine&) { std::filesystem::copy_file(scm, scm + ".before"); });
+        CHECK(inspected(a).state == "clean");
+        std::filesystem::rename(scm + ".before", scm);
+        CHECK(inspected(a).state == "crashed");
+        CHECK(inspected(a).recovery.kind != "clean");
+        a.use([](Engine& e) { CHECK(e.stats().recovery.kind != "clean"); });
+    }
+    std::filesystem::remove_all(folder);
+}
+
 namespace {
 
 struct SetClock : Clock {
