@@ -26,7 +26,6 @@ enum class Canary : std::uint8_t {
     believe_direct_read,        // a thread that reads for itself compares no checksums
     table_not_flushed,          // close without writing the table back
     decide_late,                // recovery changes the table before its decisions are durable
-    count_undecided,            // an opening for reading enters in the table what it can't decide
     keep_unproved_tail,         // segments beyond the frontier count by their header alone
     drop_last_record,           // recovery forgets the newest record of a shard
     replay_in_band_order,       // recovery takes the last header that it sees, not the newest

@@ -187,9 +187,8 @@ class Recovery {
         QS_TRY(scan_.headers(band, r.sequence, 0, l_.segments_per_band, see));
         // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
         // counts if it is proved, and all before it in the band count. From the first on that lacks
-        // strips they are committed anew, with full redundancy, and void here. For reading alone
-        // none of those beyond can count in place: with other drives missing the next opening may
-        // not prove them, and the table on SCM must not lead to what then doesn't count.
+        // strips they are committed anew, with full redundancy, and void here. Read-only
+        // nothing is decided: those beyond are served from memory.
         if (canary(Canary::keep_unproved_tail)) frontier = std::max(frontier, seen_end);
         std::uint32_t kept = std::min(frontier, l_.segments_per_band);
         std::uint32_t proved = kept;
@@ -198,9 +197,7 @@ class Recovery {
             if (proof == Proof::unread) QS_TRY(give_up(band, proved));
             if (proof == Proof::unproved || proof == Proof::unread) break;
             max_version_ = std::max(max_version_, scan_.header().fixed().max_version);
-            const bool in_place =
-                in_.read_only ? canary(Canary::count_undecided) : proof == Proof::whole;
-            if (kept == proved && in_place)
+            if (kept == proved && proof == Proof::whole && !in_.read_only)
                 ++kept;
             else
                 take_blocks();

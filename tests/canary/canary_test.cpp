@@ -116,9 +116,6 @@ TEST_CASE("canary: table_not_flushed") {
     must_notice(Canary::table_not_flushed, "table_not_flushed", 20);
 }
 TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 400); }
-TEST_CASE("canary: count_undecided") {
-    must_notice(Canary::count_undecided, "count_undecided", 60);
-}
 TEST_CASE("canary: keep_unproved_tail") {
     must_notice(Canary::keep_unproved_tail, "keep_unproved_tail", 20);
 }

@@ -105,7 +105,7 @@ class History {
         return p == Profile::older || p == Profile::all;
     }
     void choose_older();
-    bool traced() const;
+    bool traced();
     bool all_scm_older() const;
     void exchange_older();
     void older_episode();
@@ -191,6 +191,7 @@ class History {
 
     // Drives as they were at a moment of this opening. Drawn apart from all else.
     std::vector<Older> images_;
+    ArrayContext images_array_;  // then
     Random images_random_;
 
     // After random damage: what it excuses, so far.

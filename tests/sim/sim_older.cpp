@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "format/segment_header.h"
+#include "raid6/geometry.h"
 #include "sim_history.h"
+#include "tps_truth.h"
 
 namespace qlcshape::sim {
 
@@ -34,15 +37,33 @@ void History::choose_older() {
         images_.push_back(
             {&m, std::vector<std::byte>(m.bytes.get(), m.bytes.get() + m.capacity())});
     }
-    world_.begin_trace();
+    images_array_ = core_->array();
 }
 
 // A write that was acknowledged after both SCM drives' images were made, and by the TPS alone, is
-// lost without a trace until a segment tells of it. With one shard any segment does that was begun
-// after the acknowledgement; as many may have been under way.
-bool History::traced() const {
-    return options_.shards == 1 &&
-           world_.strips_traced() >= (2 + kRamSegments) * (options_.data_strips + 2);
+// lost without a trace until a segment tells of it: the header of one that is on a QLC drive names
+// a record that no mirror has. To be asked while the older drives are in place.
+bool History::traced() {
+    const ArrayContext& array = images_array_;
+    const ArrayLayout& l = array.layout;
+    const StripeGeometry geometry{l.p.data_strips};
+    const TpsTruth tps = look_at_tps(
+        array, {media_.begin() + static_cast<std::ptrdiff_t>(l.p.qlc_count), media_.end()});
+    Buffer bytes(std::uint64_t{l.header_blocks} * kBlockBytes);
+    for (std::uint32_t i = 0; i < l.bands * l.segments_per_band; ++i) {
+        const BandId band(i / l.segments_per_band);
+        const std::uint32_t segment = i % l.segments_per_band;
+        Media& m = *media_[geometry.drive_of(l.stripe_number(band, segment), 0)];
+        m.read(l.strip_offset(band, segment), bytes.data(), bytes.size(), world_.faults().counts());
+        const SegmentHeader header(l, bytes.data());
+        const SegmentHeaderFixed& f = header.fixed();
+        if (!header.valid(array.array, band, segment) || f.epoch != array.epoch ||
+            f.shard >= array.shards)
+            continue;
+        const auto& records = tps.rings[f.shard].records;
+        if (f.tps_acked > (records.empty() ? 0 : records.rbegin()->first)) return true;
+    }
+    return false;
 }
 
 bool History::all_scm_older() const {
@@ -61,9 +82,12 @@ void History::exchange_older() {
 }
 
 void History::older_episode() {
-    const bool lost_untraced = crashed_ && all_scm_older() && !traced();
-    if (images_.empty() || lost_untraced || pmt_damaged()) return images_.clear();
+    if (images_.empty() || pmt_damaged()) return images_.clear();
     exchange_older();
+    if (crashed_ && all_scm_older() && !traced()) {
+        exchange_older();
+        return images_.clear();
+    }
     world_.power_on();
     world_.cut_after(0);
     world_.faults().begin_opening(true);

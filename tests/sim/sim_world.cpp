@@ -40,7 +40,6 @@ std::unique_ptr<Device> World::device(Media& media) {
 void World::start(Io& io, IoQueue& queue, Media& media) {
     QS_ASSERT(io.kind == IoKind::read || io.point != PersistencePoint::none);
     if (dead_ || media.gone) return queue.complete(io, ENODEV);
-    if (io.point == PersistencePoint::strip_write && tps_written_ >= 2) ++strips_traced_;
     Pending p{&io, &queue, &media, ++order_, 0, 0};
     bool times_out = false;
     const std::uint64_t delay = faults_.delay(media, io, times_out);
@@ -97,7 +96,6 @@ bool World::step() {
     const int error = perform(p);
     last_point_ = p.io->point;
     ++coverage_[last_point_].done;
-    if (last_point_ == PersistencePoint::tps_write) ++tps_written_;
     ++events_;
     trace_event(p, error);
     if (error != kCutOff) p.queue->complete(*p.io, error);

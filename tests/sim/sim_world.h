@@ -51,11 +51,6 @@ class World : public Clock {
     // Drives that were gone are back, too.
     void power_on();
 
-    // From here on, strips of shards' segments are counted that are submitted after the TPS was
-    // written to twice.
-    void begin_trace() { tps_written_ = strips_traced_ = 0; }
-    std::uint64_t strips_traced() const { return strips_traced_; }
-
     // A rule of zones that was broken; empty: none.
     const std::string& broken_rule() const { return broken_rule_; }
 
@@ -104,7 +99,6 @@ class World : public Clock {
     PersistencePoint last_point_ = PersistencePoint::none;  // of the last completion
     std::uint64_t trace_ = 0;
     std::uint64_t events_ = 0;
-    std::uint64_t tps_written_ = 0, strips_traced_ = 0;
     std::string broken_rule_;
     bool dead_ = false;
 };
