@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "bench/inplace_raid6.h"
 
 #include <isa-l/erasure_code.h>

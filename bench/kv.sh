@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The key-value example against redis-server with `appendonly yes, appendfsync always`, both on the
 # same disk: redis-benchmark's SET and GET, 50 clients, one command at a time and 16 in a pipeline.
 #   bench/kv.sh [FOLDER]    the files go into a folder made there; default: here

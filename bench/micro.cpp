@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How fast the parts are on one core: checksums, copies, parity, reconstruction. Each figure is
 // bytes of user data a second.
 #include <benchmark/benchmark.h>

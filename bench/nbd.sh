@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A volume over NBD against nbdkit's own plugins, by fio at depth 32 on one connection: on files
 # against `file` on the same disk, on memory devices against `memory`. The servers take turns; a
 # figure is the median of the rounds.

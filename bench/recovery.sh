@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # How long an array takes to open after a kill -9, when 1% of its volume was written at random since
 # the last snapshot.
 #   bench/recovery.sh [FOLDER]    the files (sparse; 20 GB are written) go into a folder made there

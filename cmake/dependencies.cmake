@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What the library itself needs. Tests, tools and benches find their own.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)

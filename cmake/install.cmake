@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # cmake --install: headers, both libraries, find_package(qlcshape), pkg-config, the command with its
 # manual and completion, the NBD plugin, the systemd unit. Each component is a Debian package
 # (cmake/package.cmake).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What users link, of the objects of all folders: a shared library, and a static one that shows no
 # more than the shared one does. The name `qlcshape` alone is left to the command, whose file would
 # otherwise clash with a target of that name in Ninja.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # `cpack` in a build folder makes Debian packages of what `cmake --install` installs, one of each
 # component. Like that it takes what has been built, and builds nothing.
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)

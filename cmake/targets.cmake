@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # How every target of ours is compiled, and the one function that declares a folder of src/.
 
 add_library(qs_options INTERFACE)

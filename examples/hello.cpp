@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The shortest whole program: an array, a volume, a write and a read.
 //
 //   hello               an array in memory, gone at the end

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // nbdkit, told to end, waits for its clients to leave. Those who stay are disconnected after a
 // grace: an idle client would keep the array open for as long as it likes.
 #pragma once

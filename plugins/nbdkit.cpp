@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The nbdkit plugin: volumes of one array as NBD exports of their names. The engine lives in
 // nbdkit's process: opened after nbdkit has forked, since threads and rings don't survive that, and
 // closed in order when the last connection is gone.

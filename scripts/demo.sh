@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # From a bare Debian 12 to the demonstration: installs, builds the command, runs it. Options are
 # those of `qlcshape demo`.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs what the build and the tests need on Debian 12 and is not there yet; nothing else.
 set -euo pipefail
 

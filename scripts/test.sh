@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # From a bare Debian 12 to the whole test suite: the release build with every test, then the unit
 # tests and the simulator under ASan and UBSan, then the unit and stress tests under TSan, then the
 # breakages that the simulator must notice, then the fuzzers.

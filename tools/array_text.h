@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An array file made from an array's superblocks.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // bench: from the words on the command line to a load.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // bench: what a run gave, for people and as JSON.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keeps a fixed number of requests in flight from one thread: what fio calls a job at iodepth N.
 // A Source says what to ask for next; each completion comes back from the engine's thread over a
 // lock-free stack, and the submitting thread sleeps only when it has nothing else to do.

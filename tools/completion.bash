@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Completion of qlcshape in bash. Verbs, options and their values are read from the command's own
 # --help, and volumes from the array, so there is no list here that could be out of date.
 _qlcshape() {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What verified loads write: each 512-byte sector tells which sector it is, by which write and in
 // which run it was made, and its other words follow from these. So any wrong sector is seen, and
 // what it holds instead can be named.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // demo: an array whose volumes may be promised just a little more than the wanted volume takes, so
 // that GC must run.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // demo: the steps, one after the other. Each prints a line when it is done and returns what makes
 // the later ones impossible; what is merely wrong is counted.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // demo: the process that is killed. It makes the array, fills a volume and then overwrites it at
 // random; what it was told is durable stands in memory that outlives it.
 #pragma once

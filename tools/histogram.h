@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Latencies in nanoseconds, in buckets within 2% of the true value.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // In-place RAID6 on scratch devices beside an array's own: what its writes would have cost without
 // write shaping.
 #pragma once

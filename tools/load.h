@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A load in fio's terms, run against a volume from the calling thread.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // qlcshape VERB ARRAY.toml [options]. Exit 0: done; 1: it ran and found a problem; 2: it could not
 // run, or not to its end.
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How far a long operation is, on stderr: one line redrawn on a terminal, else a line for every
 // tenth of the way, a second apart at the least. Used by one thread.
 #pragma once

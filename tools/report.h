@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the command prints: one JSON object with --json, else lines for people; errors on stderr.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The socket that `serve` listens on and hands to nbdkit, and the URI by which clients find it.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a volume must hold, as a load's writes were acknowledged: one entry for each unit of
 // `unit_bytes`. Written by the engine's threads as they acknowledge, read by the submitting thread;
 // at most one request is in flight to a unit. The memory is shared with child processes and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Verbs by their names, and what a verb that there is not was meant to be.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which arrays devices belong to, as their superblocks tell, without an array file. Only reads.
 #pragma once
 

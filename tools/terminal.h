@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A terminal that a view is redrawn on: lines are cut to its width, q ends it. One at a time, on
 // the main thread.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the command writes and reads quantities: short, with a unit, for people.
 #pragma once
 

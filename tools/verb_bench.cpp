@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // bench: a load against a volume of an array, or of the same array made of memory.
 #include <algorithm>
 #include <memory>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // check: reads a closed array completely and says what is wrong with it.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // create: makes the array that the file describes.
 #include <fmt/format.h>
 

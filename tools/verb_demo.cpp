@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // demo: shows on files in a temporary folder what the engine is for.
 #include <fmt/format.h>
 

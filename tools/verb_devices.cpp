@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // devices: finds arrays by the superblocks on their drives, and can make an array file again.
 #include <fmt/format.h>
 

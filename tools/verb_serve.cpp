@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // serve: volumes over NBD. nbdkit with our plugin does the work, as a child; this process makes
 // the socket, tells when I/O works, passes signals on and judges how it ended.
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // sim: the whole engine under simulated faults, seed by seed, judged by an oracle. Two processes
 // share the seeds, so that two cores are used and a failed assertion names its seed.
 #include <fmt/format.h>

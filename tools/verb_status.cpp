@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // status: what an array says of itself, without opening it; where a process has it open, what that
 // one says.
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // top: a live view of an array that another process has open, as that process tells it. On a
 // terminal it is redrawn each second until q; otherwise it is printed once.
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // volume create, list, resize, delete.
 #include <fmt/format.h>
 #include <unistd.h>

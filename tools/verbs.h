@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The command's verbs. Each adds its subcommand, and when that was chosen, sets the exit code.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads a whole volume back and compares it with what was acknowledged.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Numbers below n by Zipf's law: the k-th most frequent is drawn in proportion to 1 / k^theta. By
 // rejection-inversion (Hörmann and Derflinger 1996), so without a sum over all n. The frequent ones
 // are scattered over the range, as hot blocks are over a volume.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tasks that are done on one bucket together, with one write to the index. An operation that
 // waits for nothing: each step ends by submitting transfers whose continuation is the next step.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What each task does to the bucket, in DRAM. Nothing here waits.
 #include <algorithm>
 #include <bit>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A bucket's records in memory, and their form in the volume (layout.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The commands of Redis that the store knows, as tasks of the store.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a client says of itself and asks of its connection.
 #include <strings.h>
 

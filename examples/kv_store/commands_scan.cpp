@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // SCAN. The cursor is a bucket's number: a key never leaves its bucket, so one that is there from
 // the first call to the last is seen, and once only.
 #include <strings.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Commands that clients send to learn whom they speak to.
 #include <strings.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "kv_store/connection.h"
 
 #include <strings.h>

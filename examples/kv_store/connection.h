@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One client: bytes in, commands, replies in the order of the commands, bytes out.
 //
 // There are limits on what a client may have under way. Whatever ends below such a limit must start

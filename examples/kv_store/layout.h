@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the store keeps in its volume, in blocks of 4096 bytes:
 //
 //   block 0                          header

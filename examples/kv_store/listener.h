@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sockets to listen on: a Unix socket's path, or a port of the loopback interface.
 #pragma once
 

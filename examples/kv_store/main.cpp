@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A key-value store that Redis clients can use, in a volume of an array.
 //
 //   kv_store ARRAY.toml --volume NAME --socket PATH

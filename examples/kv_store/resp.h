@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The protocol of Redis: commands in, as RESP or inline, and replies out, as RESP2 or RESP3. Pure
 // text, no sockets.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The event loop: one thread that waits for clients, for the store's transfers and for being told
 // to stop, and then moves what can be moved.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a client said of itself, for as long as its connection lasts.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which blocks of the heap are free. It is in DRAM alone: opening the store scans the index, which
 // names every block in use, so there is nothing to keep in step with it after a crash.
 #pragma once

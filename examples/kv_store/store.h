@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The key-value store: a hash index and extents in one volume, changed in place. There is no log
 // and no compaction, because the volume has what those are for: a write of up to 64 KiB is all
 // there after a crash or not at all, and is durable when it is acknowledged.

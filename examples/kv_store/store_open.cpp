@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Formatting, and the scan that finds out at each open what is not kept in the volume: how many
 // keys there are, and which blocks are free.
 #include <algorithm>

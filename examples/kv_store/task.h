@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a store is asked, and what it answers.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The library's asynchronous interface, for a program with one event loop: requests of any number
 // go to the volume, and their continuations run in poll(), on the loop's thread.
 //

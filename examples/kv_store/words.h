@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text as Redis reads it: an inline command's words, and the patterns of SCAN.
 #pragma once
 

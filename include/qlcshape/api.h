@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What every public header needs of the compiler.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An array in use. Everything a program needs: make an array, open it, use its volumes.
 //
 //   auto options = qlcshape::Options::from_file("array.toml");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What went wrong, as a value. The library throws nothing; every call that can fail returns
 // Result<T>. A message names the device, the offset where there is one, the cause and the remedy.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an engine is opened with: the array file's contents as a struct.
 #pragma once
 

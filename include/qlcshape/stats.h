@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an engine counts. Bytes and counters are over the array's life, as far as it was closed
 // cleanly: a crash loses what was counted since the last clean close (never data). Latencies and
 // rates are of this open alone.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The version of these headers. The build, the packages and the command take theirs from here.
 // Before 1.0 a new minor version may change the API and the ABI.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A volume: a thin range of blocks by name. A handle, cheap to copy. Every call may be made from
 // any thread. A handle may outlive its engine: when that is closed or gone, requests fail with
 // `closed`, as they do through a handle that was moved from.

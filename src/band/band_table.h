@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All bands of the array: their states, who appends to which, how far each is durable, how many of
 // their blocks are still mapped. Shared by shards, collectors and the keeper.
 //

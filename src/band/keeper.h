@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Makes band states durable before they count: a band's opening before its first strip, its erasing
 // before its discard. Runs as an actor on a GC thread; the only writer of the band table while the
 // array is in use. Changes of one round share page writes.

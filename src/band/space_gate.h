@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who may use free bands, and how fast writers may go while they are few. Policy apart from motion:
 // numbers in, decisions out. Any thread.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory for I/O: aligned to a block, taken once at open.
 //
 // Much of it is asked for at once (the PMT's cache): that comes from the system as zeroes, in pages

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Marks a thread while it runs a function of the program's: a request's `done`, a line of the log.
 // What would wait there for the engine would wait for itself, so such calls look here and refuse.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Canaries: breakages of one line each, which the simulator must notice. In builds with the CMake
 // option QLCSHAPE_CANARIES one of them can be woken at run time; in all others canary() is false at
 // compile time, and nothing of it is left. docs/hacking.md tells which rule each one breaks.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Time, passed in: the system's in an engine, a virtual one under the simulator.
 #pragma once
 

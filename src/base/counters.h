@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the engine counts, one instance for each actor: its thread adds, any thread may sum. The
 // order of the enum is on disk (the superblock keeps lifetime totals): append, never reorder.
 #pragma once

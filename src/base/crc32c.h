@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CRC-32C (Castagnoli), as iSCSI and NVMe use it: the checksum of everything on media.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An intrusive first-in first-out list, for operations that wait. T has a member `T* next`.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Latencies: 16 buckets to each power of two, so a value is known within 4%. Any thread may add.
 #pragma once
 

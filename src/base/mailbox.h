@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Many threads put, one takes: the way between threads. Intrusive and lock-free; a message is in
 // one mailbox at a time and belongs to the taker once put. Messages of one sender arrive in order.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Another process in words, for messages that say who holds what.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A seeded generator (xoshiro256**, Blackman and Vigna). The only source of chance in the engine;
 // real entropy enters once, where an engine is opened.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Identity of an array, a device, a volume: 16 random bytes, printed as RFC 4122 does.
 #pragma once
 

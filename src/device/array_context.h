@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What every part of an open array needs to know of it: its layout, its identity, its drives.
 // Constant while the array is open.
 #pragma once

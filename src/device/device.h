@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A drive as the engine sees it. A Device is shared by all threads; its geometry never changes. I/O
 // goes through the calling thread's IoQueue.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which drives failed, for messages.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Regular files and block devices. Shared by all threads: each goes through its own io_uring, or
 // through blocking calls where the kernel has none.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One writer, or several readers, on an open file: flock, which ends with the process.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Opening a file or a block device: which of the two it is, its lock, size and geometry. Any
 // thread.
 #include <fcntl.h>

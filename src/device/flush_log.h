@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The flushes of all threads on one drive. One that fails may have dropped from the drive's cache
 // what another thread wrote, too, and whose own flush then succeeds: whoever trusts a flush asks
 // here. Any thread.

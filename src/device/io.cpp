@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Words for transfers, and run(): transfers made one batch at a time by code that may sleep.
 #include "device/io.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One transfer between memory and a device, and the queue through which a thread makes transfers.
 //
 // An IoQueue belongs to one thread. submit() never calls back; completions are delivered from

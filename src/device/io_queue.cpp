@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The queue of one thread: checks what is submitted, delivers what has finished, sleeps and is
 // woken. Everything is the owner's alone but wake_fd_ and sleep_state_, through which others wake
 // it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which medium a path leads to: a file, a block device, a memory device of this process. Two paths
 // to one medium (links, bind mounts, device nodes) give one name, copies of it another.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A drive in RAM, for tests, demos and simulated journal devices. It lives as long as the process,
 // under its name, so that closing and reopening finds what was written.
 //

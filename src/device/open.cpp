@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From a path to a device.
 #include "base/assert.h"
 #include "device/device.h"

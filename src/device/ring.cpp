@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "device/ring.h"
 
 #include <linux/magic.h>

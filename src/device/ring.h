@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One thread's io_uring. Made by the thread that first needs it, and used by that thread alone:
 // that lets the kernel do without locks and finish requests when the thread asks (SINGLE_ISSUER,
 // DEFER_TASKRUN; older kernels get the flags they know).

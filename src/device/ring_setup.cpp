@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of Ring that runs once or rarely: making and unmaking it, and registering files and
 // memory.
 #include <sys/uio.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "device/shape_guard.h"
 
 #include "base/assert.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Invariant 4, asserted where nothing can get past it: a QLC drive sees whole strips, in order,
 // each at the write position of its unit (a band's part of the drive, or a reserved unit for
 // superblocks), and a unit is discarded whole.

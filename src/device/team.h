@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Work that is shared out: parts that run at the same time, each with an I/O queue of its own. The
 // engine has a thread for each; a simulator runs them one after the other.
 #pragma once

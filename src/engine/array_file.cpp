@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The array file: TOML -> Options. Every key has one reader here; a key that none of them knows is
 // an error that names it and its line.
 #include "engine/array_file.h"

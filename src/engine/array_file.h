@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The array file's text -> Options, apart from the file system.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Unix socket at which the process that has an array open can be asked, and what goes over it:
 // each side sends a text and ends. One for each drive, in Linux's abstract namespace under the
 // drive's medium_of(), so that a copy of an array is not taken for it, there is no path to agree

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An open array without its threads: every part wired together, and the workers that move it. The
 // engine runs the workers on threads; a simulator polls them in an order of its own. Opening,
 // closing and changes of volumes block, on the caller's thread.

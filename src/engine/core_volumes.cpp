@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Volumes and statistics of an open array.
 #include <algorithm>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What threads need that read for themselves: one set for each read under way, made when it is
 // first needed. Any thread.
 #pragma once

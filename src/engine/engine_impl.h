@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The engine behind the public handle: a core, and a thread for each of its workers.
 #pragma once
 

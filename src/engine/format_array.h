@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Makes an array on devices: every check first, then band table, empty PMT, and the superblocks
 // last.
 #pragma once

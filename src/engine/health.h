@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is wrong with an array and what it means, in words for operators.
 #pragma once
 

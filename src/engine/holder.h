@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The process that has an array open, as another one asks it: see engine/control.h. It is found by
 // the drives themselves, and each request names them, so that it acts on this array and on no other
 // that has the same UUID.

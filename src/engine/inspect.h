@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The drives of an array as they are found without holding it: another process may have it open,
 // and some may be missing or unreadable.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the system may refuse while an array is made or opened: memory and threads. The library
 // throws nothing, so what the standard library throws then ends here, as an Error that names the
 // limit.

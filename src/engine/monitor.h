@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Looks at an open array once a second, on a thread of its own: tells the log what has changed
 // (drives that failed, blocks that were damaged) and writes the metrics file. So nothing on the
 // path of a request does either.

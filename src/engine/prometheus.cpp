@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Statistics in the text format of Prometheus. Names and units follow its conventions: base units,
 // counters end in _total.
 #include <fmt/format.h>

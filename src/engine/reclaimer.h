@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Gives back the space of deleted volumes in the background, on a thread of its own: trims what a
 // volume had, then takes it out of the list of volumes. What is not finished when the array is
 // closed, or fails, goes on at the next opening.

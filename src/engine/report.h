@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Fills the public statistics from what an array keeps; for an open array and for a closed one
 // alike.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Requests in flight: each is cut into pieces of one PMT page (one shard) and a few pieces are
 // under way at once, so a request of any length takes a fixed amount of memory. Any thread begins
 // requests; the shards' threads end their pieces.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Statistics as JSON, for one process to tell another (engine/control.h).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rest of a change of a volume, after the core has begun it: waits for the requests that may
 // have met the volume as it was, trims what it loses, and makes the change final.
 //

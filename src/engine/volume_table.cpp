@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "engine/volume_table.h"
 #include "base/size_text.h"
 

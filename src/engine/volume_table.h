@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The volumes of an array: names, sizes, and which LBAs belong to them. Pure bookkeeping on the
 // superblock's lists; making a change durable is the caller's.
 #pragma once

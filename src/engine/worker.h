@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One thread's work: its I/O queue, and a shard or a collector (the first collector's thread also
 // has the keeper and the snapshotter). An engine runs each worker on a thread; a simulator polls
 // them in any order it likes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A page of the band table on SCM: 64 bytes of header, then 84 records of 48 bytes. Each page has
 // two places, A and B, written in turn, and a copy of both on every scm drive: the newest whole one
 // counts.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Little-endian fields at byte offsets. The engine runs on little-endian machines alone, so that
 // on-disk structs are read where they lie.
 #pragma once

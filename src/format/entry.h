@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One block's entry in a segment header or a TPS record: 15 bytes.
 //
 //   bits 0..37    LBA

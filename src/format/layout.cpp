@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "format/layout.h"
 #include "base/size_text.h"
 

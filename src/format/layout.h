@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sizes and places of everything in an array, derived from its few parameters. Both the writer
 // and the reader of any structure compute places here and nowhere else. docs/disk_format.md tells
 // the same in words.

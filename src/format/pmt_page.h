@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A page of the PMT: 512 entries of 64 bits, in eight sectors of 64. Bit 63 of each entry belongs
 // to its sector: the 64 bits together are a trailer, a checksum and the page's generation.
 //

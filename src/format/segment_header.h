@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The header of a segment: the first block (or more: ArrayLayout::header_blocks) of every stripe's
 // data. It describes the other blocks, for GC, for recovery, and to prove a reconstruction.
 // Byte layout: docs/disk_format.md.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A snapshot of the PMT: a point up to which the table on SCM is complete, so that recovery looks
 // at what came after it alone. The table itself is not copied; this record tells where "after"
 // begins. It has two places on every scm drive, written in turn: the newest whole one of the epoch

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The superblock: what an array is, who its members are, which volumes it has. A record of it is
 // appended to the reserved units of every device, each device's own identity in it; the newest
 // counts. Byte layout and the rules of generations: docs/disk_format.md.

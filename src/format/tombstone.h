@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A block of packed tombstones: "these LBAs were trimmed at this version".
 //
 //   0   u64 magic    8  u32 count    12  u32 reserved

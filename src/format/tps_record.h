@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A record of the TPS: a header of one or more blocks, then the blocks of its data entries in
 // order. It makes writes and trims durable at once, and applies whole or not at all. Byte layout:
 // docs/disk_format.md.

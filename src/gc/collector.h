@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Moves what is still valid out of a band, so that it can be erased: motion, apart from policy.
 //
 // Runs as an actor on a GC thread. For each segment of the victim: read the header; ask the owning

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which band to move next: policy, apart from motion. A pure function of what is seen.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One segment of the victim: header, lookup, read, append.
 #include <cstring>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Segments of the GC stream: filled from several sources, committed, then made known to the table.
 #include "base/assert.h"
 #include "gc/collector.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Questions and changes that GC sends to the shard that owns the pages: "does the table still say
 // this?" and "if it does, let it say that". The shard alone touches its pages, so an answer is
 // never stale in between: a user's write that came first wins.

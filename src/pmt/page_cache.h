@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of the PMT's page cache that one shard owns: 8-way set-associative, write-back.
 //
 // Runs on the shard's thread alone; GC reaches it by messages to the shard. Nobody pins a page:

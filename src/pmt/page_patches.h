@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What recovery found to be newer than the table on SCM, and leaves to be entered when its page is
 // read for the first time: so opening waits for no page, and a request for its own alone. Belongs
 // to one shard.

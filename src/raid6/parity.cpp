@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "raid6/parity.h"
 
 #include <isa-l/erasure_code.h>

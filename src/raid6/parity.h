@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // P, Q and their inverse over GF(2^8), by ISA-L. Strips are numbered by role: 0..k-1 data, k is P,
 // k+1 is Q. Any thread; no state.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads the band table: of each page the newest whole copy on any scm drive.
 #pragma once
 

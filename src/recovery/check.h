@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The judge: reads all of a closed array and compares it with itself. Writes nothing. Every call
 // blocks.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Walks through segments and tells what each says of which LBA: data, poisoned, trimmed. From this
 // the table is rebuilt, or brought up to date after a snapshot. Every call blocks. The work is
 // shared out by ranges.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Members that went back in time: a drive that lost its write cache, a virtual disk that was rolled
 // back, an image copied back. Their superblocks may be as new as the others'; what lies on the
 // drives together tells. Blocks, on the caller's thread, and only reads.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From superblocks to an array that can serve, after a clean close or a crash. Every call blocks.
 //
 // After a crash, in this order (docs/write_path.md tells what a second crash between steps finds):

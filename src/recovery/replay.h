@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Commits what only the TPS holds (or a segment that lost strips) to segments of its own, before
 // anything is served: afterwards the TPS is not needed any more. Every call blocks.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads segments for recovery and for check: headers by the batch, and whole stripes to be proved.
 // Every call blocks.
 #pragma once

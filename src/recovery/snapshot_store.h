@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads and writes the records that tell of snapshots of the PMT. Every call blocks; while the
 // array is in use the Snapshotter writes them.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Takes snapshots of the PMT while the array is in use, so that recovery looks at what was written
 // since the last one alone. Nobody waits for it: it notes how far each band is in the table, asks
 // the shards to write back what is dirty by now, flushes, and then says so on every scm drive.

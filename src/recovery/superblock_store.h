@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Finds the superblocks of an array on its devices, and appends new ones. Every call blocks.
 //
 // A device has two reserved units; records are appended to one until it is full, then the other is

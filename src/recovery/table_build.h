@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Builds the PMT from segment headers alone: for each LBA the newest version that any counting
 // segment has, and of equal ones (GC's copies) either. In passes over ranges of LBAs, so that
 // memory stays bounded: each pass reads every header once, shared out by bands. Every call blocks.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads the whole PMT on SCM and counts what it maps, with the patches in it. Blocks.
 #pragma once
 

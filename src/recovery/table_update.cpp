@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "recovery/table_update.h"
 
 #include <algorithm>

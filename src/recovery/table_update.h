@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Brings the PMT on SCM from a snapshot up to the present: what segments say that came after it is
 // weighed against what the table says, LBA by LBA. Reads and writes only pages that are concerned.
 // Every call blocks. The rule: docs/write_path.md, Recovery.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads what the TPS holds after a crash: the records of the last epoch that still count, from
 // whichever mirror has them whole.
 #pragma once

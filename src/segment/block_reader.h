@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads blocks from the array, verified: every byte that leaves here matched a checksum. Where a
 // drive is missing, fails, or returns something else than was written, the block is rebuilt from
 // the other strips and proved by the CRC-32C in the segment's header. One BlockReader a thread.

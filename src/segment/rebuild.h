@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rebuilds a part of one strip from the same part of the others, and proves it. Tries the drive in
 // question alone first, then together with each other one, since a second strip may lie silently.
 // One rebuild at a time; slow, and rare while all drives are there.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A segment in RAM while it is filled and committed: k data strips and room for P and Q, one after
 // the other. Belongs to the thread that fills it.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The write path up to the acknowledgement: into the open segment, into the TPS, sealed for commit.
 #include <algorithm>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A read in the thread that wants it. The shard is looked into for a moment, behind its door; the
 // transfers and the proofs need nothing of it, for bands with readers aren't erased.
 #include <bit>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a thread that reads a few blocks itself (Shard::read_here()) needs, and how it gets at the
 // shard. Kept from read to read.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which blocks of the shard are newest in RAM: LBA -> slot of a RAM segment. Beside the PMT, not in
 // it: the table keeps what is durable. Bounded by the slots of the RAM segments, so it never grows.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The part of a request that lies in one PMT page, and so belongs to one shard. Intrusive: it is in
 // one list at a time and knows its own progress; memory is the request's.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What becomes of durable segments: their blocks enter the table of mappings. And GC's questions
 // about it, which only this shard may answer.
 #include "base/assert.h"

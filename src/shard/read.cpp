@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The read path: from RAM where the block is newest there, else from the array, verified.
 #include <cstring>
 

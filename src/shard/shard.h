@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A shard: one thread's share of the data plane. It owns the PMT pages routed to it, orders all
 // writes to their blocks, and shares nothing but the band table, the space gate and its two
 // mailboxes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A shard's part of the TPS: a ring of records on every scm drive, the same bytes on each. A record
 // is acknowledged when it is durable on all of them, in the order of sequence. Space comes back
 // when all segments that a record has blocks in are committed, and a durable record says so: else a

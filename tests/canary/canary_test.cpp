@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Each canary (src/base/canary.h) is woken in turn, and the simulator must notice within a number
 // of seeds. Each seed runs in a child process, so that an assertion counts as noticing, too.
 #include "base/canary.h"

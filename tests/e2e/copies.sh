@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A copy of an array beside the array: each command acts on the drives that its array file names.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Killed, and then two QLC drives are gone: everything acknowledged can be read without them, and
 # again with them.
 source "$(dirname "$0")/lib.bash"

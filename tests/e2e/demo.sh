@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The demo, small: nothing wrong, nothing left behind; with --keep an array that can be used.
 source "$(dirname "$0")/lib.bash"
 

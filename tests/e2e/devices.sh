@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # devices finds arrays by what is on their drives, says what is missing, older, there twice, damaged and
 # foreign, writes nothing to them, also while they are in use, and makes an array file that opens.
 source "$(dirname "$0")/lib.bash"

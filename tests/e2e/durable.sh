@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # An acknowledged write is out of the caches of all SCM drives: each of three mirrors lies on an NBD
 # server that counts its flushes, by another way: a file on a file system that forgets to make a
 # write durable (FUSE), a file on ext4, and a block device.

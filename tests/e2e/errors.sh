@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What can't be done is refused, with the place and the cause, and changes nothing.
 source "$(dirname "$0")/lib.bash"
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Killed again and again, in loads and in recoveries: each time everything acknowledged is there.
 source "$(dirname "$0")/lib.bash"
 array_file

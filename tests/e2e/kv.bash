@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sourced after lib.bash by the tests of the key-value store: an array with the volume kv, and the
 # server on it.
 command -v redis-cli >/dev/null || { echo "no redis-cli: install redis-tools"; exit 77; }

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The key-value example with the clients that people use, and under what else they do to it.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/kv.bash"

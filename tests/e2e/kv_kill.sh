@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The key-value example killed in the middle, again and again: every key holds what was acknowledged
 # last, or what was under way. QLCSHAPE_KV_KILLS: how often (10).
 source "$(dirname "$0")/lib.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The key-value example served to redis-cli and redis-benchmark; what was set outlives a restart.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/kv.bash"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sourced by the tests here: a temporary folder, an array of a few small files, and expectations.
 set -euo pipefail
 : "${QLCSHAPE:?the command under test}"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Limits of the system: each ends in a message that names it and in exit code 2, and the array opens
 # afterwards.
 source "$(dirname "$0")/lib.bash"

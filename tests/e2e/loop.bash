@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sourced after nbd.bash by tests that need a real block device: nbdfuse and a loop device.
 [[ $(id -u) == 0 ]] || { echo "SKIPPED: only root may attach loop devices"; exit 77; }
 [[ -e /dev/fuse ]] || { echo "SKIPPED: no /dev/fuse"; exit 77; }

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # bench --memory: the array file's sizes, nothing on disk.
 source "$(dirname "$0")/lib.bash"
 array_file 48MiB

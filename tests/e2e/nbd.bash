@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Sourced after lib.bash by tests of the NBD server: an array, a server for one of its volumes.
 PLUGIN=$BUILD/nbdkit-qlcshape-plugin.so
 [[ -e $PLUGIN ]] || { echo "SKIPPED: $PLUGIN is not built (builds with sanitizers have none)"; exit 77; }

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Images go in and out by nbdcopy and qemu-img, compare equal, and keep their holes.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"

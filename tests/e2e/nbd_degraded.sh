@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # With two QLC drives gone the volume is exported for reading, whole; the next start has all again.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"

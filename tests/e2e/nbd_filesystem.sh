@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # ext4 and XFS on a loop device over nbdfuse: a tree of files with checksums, compared after a mount
 # anew and after a restart of the server; fsck finds nothing.
 source "$(dirname "$0")/lib.bash"

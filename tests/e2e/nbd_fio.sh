@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # fio over its nbd engine verifies what it reads back: random, mixed, trims, several connections.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A client that stays connected keeps neither serve nor plain nbdkit from ending: after a grace it is disconnected, and
 # the array is closed cleanly.
 source "$(dirname "$0")/lib.bash"

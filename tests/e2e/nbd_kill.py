@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Loads a served volume, kills the server and compares: nbd_kill.py QLCSHAPE KILLS [SEED].
 
 Runs in the array's folder. Each 4 KiB block holds its number and that of the write. Writes in flight

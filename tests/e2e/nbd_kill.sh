@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The server is killed under load again and again (QLCSHAPE_KILLS times, default 10), also while it
 # recovers; after each restart every acknowledged write is there, at times without two QLC drives.
 E2E=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Read-only servers write nothing, after a crash either; and a start of nbdkit in the background that
 # is bound to fail does so before nbdkit's exit code says that all is well.
 source "$(dirname "$0")/lib.bash"

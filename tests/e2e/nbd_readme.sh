@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The README's lines that end in a mounted XFS, run as they stand there.
 E2E=$(cd "$(dirname "$0")" && pwd)
 source "$E2E/lib.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A volume grows and shrinks between servings, one of which was killed: what stays is what it was,
 # what comes is zeroes, and the space that status tells of is right.
 source "$(dirname "$0")/lib.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The verb serve: who may connect, what a killed server leaves, how it ends, what it refuses.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"

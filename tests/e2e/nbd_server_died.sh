@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What docs/nbd.md says to do on the client side after a server died: its lines are run as they stand there.
 E2E=$(cd "$(dirname "$0")" && pwd)
 source "$E2E/lib.bash"

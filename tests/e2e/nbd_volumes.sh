@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Volumes of a served array are made, resized and deleted by the command while clients use others:
 # what they use stays theirs, through a kill too.
 source "$(dirname "$0")/lib.bash"

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Drives come back as they were some minutes before, in the same opening, after a clean close and
 # after a kill: each is refused by name, or everything reads as it was last written and the array has
 # all its redundancy. Never older data, and no redundancy that is gone without a word.

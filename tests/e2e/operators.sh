@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What operators look at: status, metrics for Prometheus, top, the log.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/unpacked.bash"

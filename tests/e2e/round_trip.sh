@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # create, volumes, loads of all kinds, status and check, on small files.
 source "$(dirname "$0")/lib.bash"
 array_file

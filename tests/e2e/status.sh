@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Line 1 of status and its exit code where something is wrong, and the same in a server's log.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"

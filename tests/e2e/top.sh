@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # top on a terminal: lines are cut to its width, also after a change of it, q ends it, and the terminal
 # is as before.
 source "$(dirname "$0")/lib.bash"

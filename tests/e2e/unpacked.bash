@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # unpacked PACKAGE: the folder of a Debian package that was downloaded and unpacked, not installed; kept
 # in the user's cache.
 unpacked() {

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A booted guest uses the volume as an emulated NVMe drive over the NBD socket, and as NVMe-oF behind
 # the kernel's NBD client and nvmet: file systems with checksums and fsck, there and here afterwards. Then
 # the server of its NBD client dies.

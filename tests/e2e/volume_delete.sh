@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A volume that holds data is deleted only if somebody said so: --yes, or y on a terminal. Of an open
 # array as of a closed one.
 source "$(dirname "$0")/lib.bash"

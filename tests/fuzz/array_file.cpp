@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The array file: any text gives options or an error that names the file.
 #include "engine/array_file.h"
 

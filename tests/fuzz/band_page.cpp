@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A page of the band table: what counts can be restored, resumed and appended to.
 #include "format/band_page.h"
 

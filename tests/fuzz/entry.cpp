@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An entry of a segment header or TPS record: any 15 bytes are one, and tell the same when stored
 // again.
 #include "format/entry.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What all fuzzers share: the bytes they are given, taken off the front, and the array to which the
 // structures that they decode belong.
 //

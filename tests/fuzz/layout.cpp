@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Parameters of an array: refused, or every place that follows from them lies on the drives and
 // every number in its field.
 #include "format/layout.h"

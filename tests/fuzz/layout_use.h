@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What must hold of every layout that make_layout() gives out.
 #pragma once
 

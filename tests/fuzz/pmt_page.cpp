@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A page of the PMT: whatever its entries are, each that is mapped leads to a slot of a band. With
 // kSeal the input is the entries, and our own encoder makes the page.
 #include "format/pmt_page.h"

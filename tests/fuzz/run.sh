@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # run.sh TARGET CORPUS: the corpus, then a fixed number of mutations from a fixed seed. RUNS=N for
 # another number, SEED=N for another seed. New inputs go to a scratch folder, never to the corpus;
 # what fails is kept beside the target.

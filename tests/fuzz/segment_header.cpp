@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A segment's header with its entries, used as the rebuilding of the table and GC do: each LBA is
 // one of the table's, and each slot has a PBA.
 #include "format/segment_header.h"

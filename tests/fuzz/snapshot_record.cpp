@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A snapshot: the table as of it is read by what it says of the open bands. With kSeal the harness
 // makes the checksum right.
 #include "format/snapshot_record.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A superblock record. The input is packed: the fixed part, then members, volumes and extents as
 // many as the fixed part counts, since a record of 64 KiB is mostly zeroes. What decodes is used as
 // discovery and the volume table do.

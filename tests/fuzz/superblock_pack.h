@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The packed form of a superblock record, as the fuzzer's inputs have it: docs/disk_format.md tells
 // the offsets.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A block of tombstones. It has no checksum of its own: each extent that counts lies in one page.
 #include "base/buffer.h"
 #include "format/tombstone.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TPS record with its payload, used as the scan after a crash does: each tombstone lies in one
 // page, each data entry has a block.
 #include "format/tps_record.h"

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Proves that the house checks ring: each is shown a small project that is in order, and then the
 same project with one thing wrong. Usage: alarms.py COMPILER [FLAG...]
 """
@@ -31,6 +32,12 @@ GOOD = {
                               "@ src/right/r.h\n- base/a.h\n+ left/l.h\n# wrong\n",
 }
 
+# Each file names its license, but for those that can't hold a comment.
+for file in GOOD:
+    mark = "//" if file.endswith((".h", ".cpp")) else "#"
+    if not file.endswith((".md", "all.txt")):
+        GOOD[file] = f"{mark} SPDX-License-Identifier: Apache-2.0\n{GOOD[file]}"
+
 # check, file, its broken text, words of the alarm
 BREAKS = [
     ("include_direction", "src/base/a.h", '#include "left/l.h"\n', "base does not depend on left"),
@@ -49,6 +56,12 @@ BREAKS = [
     ("self_contained_headers", "src/left/l.h", "std::vector<int> l();\n", None),
     ("format", "src/base/a.h", "int   a ;\n", "src/base/a.h: not formatted"),
     ("file_size", "src/base/a.h", "\n" * 501, "src/base/a.h: 501 lines"),
+    ("license", "src/base/a.h", "int a();\n", "src/base/a.h: no line"),
+    ("license", "src/base/a.h", "int a();\n// SPDX-License-Identifier: Apache-2.0\n", "src/base/a.h: no line"),
+    ("license", "tests/e2e/a.sh", "#!/bin/sh\n# a test\n", "a.sh: no line"),
+    ("license", "tests/e2e/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n", None),
+    ("license", ".ci/run", "#!/bin/sh\ntrue\n", ".ci/run: no line"),
+    ("license", "CMakeLists.txt", "add_subdirectory(src/base)\n", "CMakeLists.txt: no line"),
     ("mutants", "src/base/a.h", "inline int a() { return 3; }\n", "the original is there 0 times"),
     ("mutants", "src/base/a.h", "inline int a() { return 1; return 1; }\n", "the original is there 2 times"),
     ("mutants", "src/other/o.h", "", "src/other/: no mutant is of there"),

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The Debian packages install into an empty root, work there, and leave nothing when they are removed.
 # Usage: debian_package.sh ROOT BUILD COMPILER
 set -euo pipefail

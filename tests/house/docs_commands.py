@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs the commands in README.md and docs/*.md.
 
 A ```sh block whose line before is <!-- run --> is run by `bash -e`; other blocks are only shown. The

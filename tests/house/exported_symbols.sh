@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Both libraries show the public API and nothing else, and the plugin what nbdkit asks for. Every
 # function that a public header marks is there. Usage: exported_symbols.sh BUILD
 set -euo pipefail

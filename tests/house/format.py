@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """All C++ is as clang-format leaves it. Usage: format.py ROOT
 
 To repair: clang-format -i FILE

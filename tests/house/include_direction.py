@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Includes point one way, and only where CMake names a dependency.
 
 A folder of src/ may include itself, the public headers and what its qs_folder(... DEPENDS ...) line

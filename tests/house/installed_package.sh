@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # What `cmake --install` leaves is enough to build examples/hello.cpp with the static and the shared
 # library, by find_package and by pkg-config, also after it was moved. Usage: installed_package.sh ROOT BUILD COMPILER
 set -euo pipefail

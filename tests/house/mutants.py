@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Each mutant of tests/mutation still fits the sources: its original is there exactly once. And no
 folder of src/ is without any. Usage: mutants.py ROOT [LEAST]
 """

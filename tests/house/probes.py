@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Every probe in the source is in docs/operations.md and the other way round, the bpftrace script uses
 no other, and the command has all of them or (without sys/sdt.h) none. Usage: probes.py ROOT BUILD
 """

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Every header compiles alone; public ones without our src/ in reach.
 
 A header that is the first include of its own .cpp has been proved by the build and is left out,

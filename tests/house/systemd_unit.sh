@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The systemd unit: it parses, serves as its own user, and lets the process have what docs/nbd.md says
 # and no more. Usage: systemd_unit.sh ROOT BUILD
 set -euo pipefail

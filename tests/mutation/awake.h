@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Put before every source of the build with mutants. QLCSHAPE_MUTANT is the number of the mutant
 // that is awake; QLCSHAPE_MUTANTS_REACHED names a file that gets the number of each mutant that was
 // come by. Not part of qlcshape.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The list of mutants: src/ and the programs with one thing wrong each.
 
 A list is a text file of entries like this one:

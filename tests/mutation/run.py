@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Mutation test: are the tests able to see that one line is wrong?
 
 run.py [--work FOLDER] [--jobs N] [--only NUMBER...] [--seeds N]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Damages the metadata of an array that is not open: superblocks, band table, snapshot records,
 // TPS, PMT pages, segment headers, blocks of tombstones. Bits are flipped, blocks zeroed, filled
 // with garbage, swapped with another of their kind, or replaced by what stood there earlier. Then

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Opens of arrays whose metadata was damaged at random: a clear error, media errors of single
 // blocks, or right data. Never a crash, a hang, or wrong data.
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a volume may hold: for each sector the values that a read may return, given which writes
 // were acknowledged before which others began. A value is the stamp of the write; 0 is zeroes.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Seeds that found something once, and seeds that nobody has seen yet.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Many seeds one after the other: what the tests and `qlcshape sim` run.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How an opening ends: in a power cut, or closed in order and judged by check.
 #include <fmt/format.h>
 

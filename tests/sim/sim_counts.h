@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The classes of faults, and how often each was injected, detected and repaired.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A history whose end is random damage of the array's metadata, and what its next openings make of
 // it: a clear refusal, media errors of single blocks where more is gone than redundancy covers, or
 // right data. Older data only where nothing newer is left.

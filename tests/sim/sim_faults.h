@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which fault meets which transfer: policy alone, the world does it. docs/faults.md tells the
 // rules: what can lose bytes happens on weak drives, at most two of the QLC drives and one of the
 // SCM drives of a history (and in the PMT, which is not redundant but can be rebuilt); what is

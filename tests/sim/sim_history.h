@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The history that one seed makes: what run_history() drives. Seven files by subject: sim_run.cpp
 // (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
 // were earlier in the same opening), sim_load.cpp (load and volumes), sim_close.cpp (crash, clean

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The load of an opening: reads, writes, trims in several patterns, and volumes that come and go.
 #include <fmt/format.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a simulated drive holds; outlives the Device objects of one opening. Writes that were not
 // flushed lie in `cache` apart from the media, and at a power cut each is kept, lost, or torn at
 // the drive's atomic unit, on its own. A zoned drive keeps a prefix of each zone, and enforces the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Members that go back in time: drives as they were at a moment of the opening that has just ended,
 // one or several at once. Each is refused by name, and nothing is changed then, or everything reads
 // as it must and the array has all its redundancy.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Opening: through power cuts, with drives missing, with a drive that missed writes; and comparing
 // everything with the oracle.
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One history of the whole engine under simulation: an array, load, power cuts at any event (also
 // while recovering), faults as the profile says, clean closes, and after each of them every block
 // compared with the oracle.

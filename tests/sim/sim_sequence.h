@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All sequences of up to three operations, each cut after every device event. An array is prepared
 // once: full but for its reserve, so that GC is near. Each sequence begins from it in a child
 // process, and after every event another child takes the power away, recovers (with more cuts on

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Simulated drives for the unchanged engine, on one thread: which transfer ends next and how, and
 // when the power goes. All chance comes from one seeded generator, so a run is a pure function of
 // its seed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the TPS on media says was acknowledged: an oracle of its own, which does not use the scan
 // that recovery makes. It knows the format of one record, and the rule of docs/disk_format.md and
 // docs/write_path.md: of a ring count the records from the highest tail that any header names, in

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A batch of questions goes round between two threads as fast as it can: whoever gives it back must
 // have stopped reading it.
 #include <catch2/catch.hpp>

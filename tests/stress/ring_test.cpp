@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads that make and drop their io_urings in turn: the kernel maps one's queues where another's
 // lay, which a sanitizer must not take for sharing.
 #include <array>

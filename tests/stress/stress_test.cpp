@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Real threads, for the sanitizers: clients, shards, GC and volume changes at once, every read
 // compared.
 #include <unistd.h>

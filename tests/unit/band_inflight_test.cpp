@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A band that closes early, because of a failed write, while later places of it are still in
 // flight.
 #include <catch2/catch.hpp>

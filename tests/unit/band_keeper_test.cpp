@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What has to be durable before a band is used or erased, transfer by transfer.
 #include "band/keeper.h"
 

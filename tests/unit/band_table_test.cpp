@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The life of bands, and who may use the free ones.
 #include <catch2/catch.hpp>
 #include <map>

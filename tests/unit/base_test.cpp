@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The smallest parts: checksums, lists, mailboxes, histograms, chance, identities.
 #include <catch2/catch.hpp>
 #include <cctype>

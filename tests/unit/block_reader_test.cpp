@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Verified reads of a committed segment: what is wrong on the drives is rebuilt and proved, or
 // told.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An open array on one thread, over drives in memory that a test can fail or cut off transfer by
 // transfer. Drives outlive openings; nothing moves but by poll().
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Making an array over an older one, on devices whose discard leaves the bytes as they are.
 #include <catch2/catch.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files through io_uring: transfers, depth, registered memory, sleeping and waking, locks,
 // refusals.
 #include <sys/resource.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory devices, and what every device owes through an IoQueue.
 #include <catch2/catch.hpp>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a queue does where the system refuses a ring or a descriptor: blocking calls, same outcome.
 #include <sys/syscall.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The shape guard: what it lets through, and that each breach stops the process.
 #include <sys/wait.h>
 #include <unistd.h>

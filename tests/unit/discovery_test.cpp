@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Opening an array whose devices are not what they should be: each case has an error of its own,
 // which names the device. And superblocks over many changes.
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Calls in an order, or from a thread, in which they can't do what they are for: after close(),
 // while another thread closes, from a function that the engine calls, through handles that outlive
 // the engine. None hangs or ends the process.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An open array asked by another process: here by the same one, by way of the same socket.
 #include <sys/socket.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Copies of an array: one UUID, other drives. What is asked of one must not reach the other.
 #include <unistd.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the system refuses to an opening: memory and threads. It fails with a message that names the
 // limit, and the array opens afterwards.
 #include <sys/syscall.h>

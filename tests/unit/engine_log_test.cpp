@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the log tells of an array.
 #include <catch2/catch.hpp>
 #include <mutex>

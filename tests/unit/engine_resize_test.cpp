@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Volumes that grow and shrink while they are in use.
 #include <atomic>
 #include <catch2/catch.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The public interface on a small array in memory, with its real threads.
 #include <atomic>
 #include <catch2/catch.hpp>

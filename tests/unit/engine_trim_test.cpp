@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a large trim costs: an amount for each page of the table that has something to trim,
 // whatever the number of blocks.
 #include <catch2/catch.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Volumes, what is refused, and what is counted.
 #include <catch2/catch.hpp>
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Entries, tombstones, table pages, headers, records: what is stored is loaded, and whatever
 // changed on media in between is seen.
 #include <catch2/catch.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where everything lies, for many shapes of array: no overlaps, everything inside its drive, and
 // sizes that can't work refused with one that does.
 #include <catch2/catch.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Structures under right checksums whose contents an array can't have: a strange or faulty program
 // wrote them. Used as they are they would lead outside of tables and drives.
 #include <catch2/catch.hpp>

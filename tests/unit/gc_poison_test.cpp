@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A block that is lost, with more of its stripe than parity brings back, stays an error: also when
 // GC has moved it, and when the table was built from headers afterwards.
 #include <catch2/catch.hpp>

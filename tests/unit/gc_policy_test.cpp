@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which band GC moves next, as a table.
 #include <catch2/catch.hpp>
 #include <vector>

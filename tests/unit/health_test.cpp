@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What status says is wrong with an array, and what it means.
 #include "engine/health.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The key-value example's parts: protocol, free blocks, buckets.
 #include <catch2/catch.hpp>
 #include <cstring>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The key-value example's server: clients on a Unix socket, the store on an array in memory.
 #include <poll.h>
 #include <qlcshape/engine.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The key-value example's store on an array in memory, against a map.
 #include <poll.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Addresses on media have 38 bits: an array that would need more must be refused.
 #include <catch2/catch.hpp>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the system may refuse, for tests: system calls in one thread, resources for a moment.
 #pragma once
 

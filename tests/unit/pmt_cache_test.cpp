@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The page cache at its smallest, against a model of the table, on scm devices that answer late and
 // in any order.
 #include <catch2/catch.hpp>

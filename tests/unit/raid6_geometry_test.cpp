@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where strips lie: roles and drives are each other's inverse, and parity is spread evenly.
 #include <catch2/catch.hpp>
 #include <set>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The in-place RAID6 that benches compare with: its parity stays right, and its I/O is counted.
 #include <catch2/catch.hpp>
 #include <filesystem>

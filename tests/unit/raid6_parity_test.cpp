@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Parity and its inverse: every loss of one or two strips comes back, for small and large stripes.
 #include <catch2/catch.hpp>
 #include <cstring>

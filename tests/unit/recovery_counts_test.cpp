@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What recovery counts: the blocks that are in use, after any number of crashes.
 #include <algorithm>
 #include <catch2/catch.hpp>

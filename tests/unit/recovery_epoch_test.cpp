@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Openings after a crash, transfer by transfer: what they read first, and which epoch counts.
 #include <algorithm>
 #include <catch2/catch.hpp>

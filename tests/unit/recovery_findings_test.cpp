@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What recovery keeps of what it found, where it may not keep all.
 #include <algorithm>
 #include <catch2/catch.hpp>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A segment from its first block to its strips on the drives.
 #include <catch2/catch.hpp>
 #include <cerrno>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A shard after a drive of the TPS failed.
 #include <algorithm>
 #include <catch2/catch.hpp>

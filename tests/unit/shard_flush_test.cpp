@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a flush of a shard waits for.
 #include "shard_rig.h"
 

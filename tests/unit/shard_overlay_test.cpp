@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The overlay against std::map: keys that fall on the same cells, at its fullest.
 #include <catch2/catch.hpp>
 #include <iterator>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A segment's blocks enter the table one after the other, while others of the same are newer.
 #include "shard_rig.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A shard alone, on drives in memory that hold back what a test tells them to. The test polls,
 // plays the keeper, and sees every record of the TPS as it was submitted.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a shard puts into one record or one segment, and what it waits for before it does.
 #include "shard_rig.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When a snapshot may stand: not on a flush of its own alone; and what becomes of one that fails.
 #include "recovery/snapshotter.h"
 

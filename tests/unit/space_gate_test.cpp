@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who may take free bands, and how fast writers may go, from many free bands to none.
 #include <catch2/catch.hpp>
 #include <vector>

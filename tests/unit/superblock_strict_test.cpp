@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Lists of a superblock that contradict themselves under right checksums.
 #include <catch2/catch.hpp>
 #include <cstring>

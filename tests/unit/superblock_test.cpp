@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The superblock as bytes: comes back as it was, and nothing that changed passes.
 #include <catch2/catch.hpp>
 #include <cstring>

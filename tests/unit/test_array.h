@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A small array in memory for tests of the engine, and blocks for it.
 #pragma once
 

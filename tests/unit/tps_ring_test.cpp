@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TPS ring when it is full: what has to go on, goes on.
 #include <catch2/catch.hpp>
 #include <memory>

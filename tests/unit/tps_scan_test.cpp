@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which records of the TPS count after a crash, and what is a loss that must be named.
 #include "recovery/tps_scan.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rest of a deletion and of a change of size: in steps, and by the reclaimer's thread.
 #include "engine/volume_change.h"
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Makes what vm_*.sh boots: image.sh FOLDER leaves FOLDER/vmlinuz and FOLDER/initrd. The kernel is
 # Debian's for clouds (27 MB). The initrd has busybox, programs of this machine with their libraries,
 # and init.sh; no other root.

@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# SPDX-License-Identifier: Apache-2.0
 # The guest's first process: modules, network, then /job, and its exit code on the console.
 B=/bin/busybox
 $B mkdir -p /usr/bin /usr/sbin /sbin

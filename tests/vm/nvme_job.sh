@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # In the guest: the volume as QEMU's NVMe drive, and then by the kernel's NBD client (from 10.0.2.2,
 # port $nbd_port) behind nvmet over TCP. One file system is made on the one way and read on the other.
 nvme_named() { # nvme_named FILE TEXT: the drive whose attribute in /sys/class/nvme has it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes each fuzzer's corpus by our own encoders: make_seeds FOLDER. The same files every time.
 #include <cstdio>
 #include <filesystem>
