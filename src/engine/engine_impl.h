@@ -48,7 +48,7 @@ class Engine::Impl {
     // Why a call that may wait can't be made: the thread, or the time.
     Status admit(const Call& call, const char* what) const;
 
-    Impl(const Options& options);
+    explicit Impl(const Options& options);
     Status close_once();
     Status close_now();
     void run(Worker& worker, std::uint32_t index);
