@@ -11,7 +11,7 @@ packages=(
     e2fsprogs xfsprogs mount procps
     qemu-system-x86 busybox-static kmod cpio nvme-cli nbd-client
     redis-tools python3-redis man-db
-    clang-19 libclang-rt-19-dev
+    clang-19 libclang-rt-19-dev clang-tidy-19
 )
 
 missing=()

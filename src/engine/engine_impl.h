@@ -50,7 +50,7 @@ class Engine::Impl {
     // Why a call that may wait can't be made: the thread, or the time.
     Status admit(const Call& call, const char* what) const;
 
-    Impl(const Options& options);
+    explicit Impl(const Options& options);
     Status close_once();
     Status close_now();
     // What the workers' threads do before they run, each step when all have done the one before.

@@ -152,11 +152,11 @@ std::optional<Places> own_places(Device& device, IoQueue& queue) {
     return Places{peek->record_bytes, peek->unit_bytes};
 }
 
-using Findings = std::vector<Result<Found>>;
+using FoundEach = std::vector<Result<Found>>;
 
 // Each device by its own first block; those that have none there by the places that others tell.
-Findings find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
-    Findings found(devices.size(), fail(Errc::foreign_device, "there is no superblock"));
+FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
+    FoundEach found(devices.size(), fail(Errc::foreign_device, "there is no superblock"));
     std::optional<ArrayLayout> hint;
     for (std::size_t i = 0; i < devices.size(); ++i) {
         auto places = own_places(*devices[i], queue);
@@ -179,7 +179,7 @@ Findings find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& 
 
 // What to do with a drive without a whole superblock, which can't say which member it is: by the
 // roles of the members that nobody else is.
-const char* remedy_for_damaged(const Findings& found, const Uuid& array) {
+const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
     bool qlc = false, scm = false;
     for (const auto& f : found) {
         if (!f || f->superblock.array != array) continue;
@@ -198,7 +198,7 @@ const char* remedy_for_damaged(const Findings& found, const Uuid& array) {
                : "every scm drive is needed, so bring its contents back";
 }
 
-Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Findings& found) {
+Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found) {
     std::map<Uuid, std::size_t> arrays;
     for (const auto& f : found) {
         if (f) ++arrays[f->superblock.array];
@@ -252,7 +252,7 @@ std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& d
 }
 
 // Members that missed superblocks.
-Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const Findings& found,
+Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
                     const Superblock& newest) {
     std::uint64_t on_scm = 0;
     for (std::size_t i = 0; i < devices.size(); ++i) {
@@ -307,7 +307,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
         if (!device->read_only()) all.push_back(device.get());
     }
     QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
-    Findings found = find_all(devices, queue);
+    FoundEach found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
     Discovery d;
     std::vector<const Superblock*> seen;

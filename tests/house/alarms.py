@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 COMPILER = sys.argv[1:]
 
 GOOD = {
+    ".clang-tidy": "Checks: '-*,bugprone-sizeof-*'\nWarningsAsErrors: '*'\n",
     ".clang-format": "BasedOnStyle: Google\nSortIncludes: Never\nIncludeBlocks: Preserve\n",
     "CMakeLists.txt": "".join(f"add_subdirectory(src/{f})\n" for f in ("base", "left", "right")),
     "README.md": "<!-- run -->\n```sh\ntrue\n```\n```sh\nfalse\n```\n",
@@ -23,6 +24,7 @@ GOOD = {
     "src/left/CMakeLists.txt": "qs_folder(left DEPENDS base)\n",
     "src/left/l.h": '#include "base/a.h"\n#include "qlcshape/api.h"\ninline int l() { return a(); }\n',
     "src/left/l.cpp": '#include "left/l.h"\n\n#include <vector>\n',
+    "src/left/more.cpp": "static int twice;\n",
     "src/right/CMakeLists.txt": "qs_folder(right DEPENDS base LIBRARIES fmt::fmt)\n",
     "src/right/r.h": '#include "base/a.h"\n',
     "tools/main.cpp": '#include "bench/b.h"\n#include "left/l.h"\n',
@@ -62,6 +64,10 @@ BREAKS = [
     ("license", "tests/e2e/a.sh", "#!/bin/sh\n# SPDX-License-Identifier: Apache-2.0\n", None),
     ("license", ".ci/run", "#!/bin/sh\ntrue\n", ".ci/run: no line"),
     ("license", "CMakeLists.txt", "add_subdirectory(src/base)\n", "CMakeLists.txt: no line"),
+    ("tidy", "src/left/l.cpp", '#include "left/l.h"\nint s = sizeof(sizeof(int));\n', "bugprone-sizeof-expression"),
+    ("tidy", "src/left/l.h", "inline int s = sizeof(sizeof(int));\n", "bugprone-sizeof-expression"),
+    ("tidy", "src/left/l.cpp", "static int twice;\n", None),
+    ("tidy", "src/left/l.cpp", "twice;\n", "error"),
     ("mutants", "src/base/a.h", "inline int a() { return 3; }\n", "the original is there 0 times"),
     ("mutants", "src/base/a.h", "inline int a() { return 1; return 1; }\n", "the original is there 2 times"),
     ("mutants", "src/other/o.h", "", "src/other/: no mutant is of there"),

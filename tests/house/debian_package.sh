@@ -52,6 +52,7 @@ has() {
 }
 has share/man/man1/qlcshape.1 share/man/man5/qlcshape-array.5 share/bash-completion/completions/qlcshape \
     share/man/man1/nbdkit-qlcshape-plugin.1 lib/systemd/system/qlcshape@.service include/qlcshape/engine.h
+for package in "${packages[@]}"; do has "share/doc/$package/copyright"; done
 grep -q "^ExecStart=/usr/bin/qlcshape serve " "$root/usr/lib/systemd/system/qlcshape@.service" ||
     fail "the systemd unit starts another command"
 if command -v systemd-sysusers >/dev/null; then
