@@ -73,9 +73,11 @@ bool BandTable::full(const Band& band) const {
 
 std::optional<Placement> BandTable::place(Stream which) {
     std::optional<Placement> placement;
+    bool wanting = false;  // more than before, so that the keeper has to look
     {
         std::lock_guard lock(mutex_);
         StreamState& s = stream(which);
+        const bool wanted = wants_band(s);
         if (s.current && full(at(*s.current))) s.current.reset();
         if (!s.current) std::swap(s.current, s.next);
         s.starved = !s.current;
@@ -86,12 +88,12 @@ std::optional<Placement> BandTable::place(Stream which) {
             if (band.next - band.published_frontier < kWindow) {
                 placement = Placement{*s.current, band.next++, band.sequence, frontier};
                 ++band.in_flight;
-                ++in_flight_;
                 placed_.fetch_add(1, std::memory_order_relaxed);
             }
         }
+        wanting = !wanted && wants_band(s);
     }
-    ring();
+    if (wanting) ring();
     return placement;
 }
 
@@ -137,7 +139,6 @@ void BandTable::left(const Placement& p) {
     std::lock_guard lock(mutex_);
     Band& band = at(p.band);
     --band.in_flight;
-    --in_flight_;
     close_if_done(band);
 }
 
@@ -150,10 +151,10 @@ void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
         std::lock_guard lock(mutex_);
         Band& band = at(p.band);
         --band.in_flight;
-        --in_flight_;
         advance(band.published_window, band.published_frontier, p.segment);
         band.tombstones += tombstone_blocks;
         close_if_done(band);
+        change();  // older places of its blocks are obsolete now
     }
     ring();
 }
@@ -223,14 +224,12 @@ bool BandTable::starved(Stream which) const {
     return stream(which).starved;
 }
 
-bool BandTable::at_rest() const {
-    std::lock_guard lock(mutex_);
-    return in_flight_ == 0 && moved_list_.empty() && !streams_[0].opening && !streams_[1].opening;
-}
-
 bool BandTable::wants_band(Stream which) const {
     std::lock_guard lock(mutex_);
-    const StreamState& s = stream(which);
+    return wants_band(stream(which));
+}
+
+bool BandTable::wants_band(const StreamState& s) const {
     if (s.opening || s.next) return false;
     return !s.current || full(at(*s.current)) ||
            at(*s.current).next + 2 >= layout_.segments_per_band;
@@ -266,15 +265,18 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
 }
 
 void BandTable::opened(BandId id) {
-    std::lock_guard lock(mutex_);
-    Band& band = at(id);
-    QS_ASSERT(band.opening);
-    band.opening = false;
-    StreamState& s = stream(band.stream);
-    s.opening = s.starved = false;
-    QS_ASSERT(!s.next);
-    s.next = id;
-    change();
+    {
+        std::lock_guard lock(mutex_);
+        Band& band = at(id);
+        QS_ASSERT(band.opening);
+        band.opening = false;
+        StreamState& s = stream(band.stream);
+        s.opening = s.starved = false;
+        QS_ASSERT(!s.next);
+        s.next = id;
+        change();
+    }
+    ring();
 }
 
 std::optional<BandId> BandTable::next_moved() {

@@ -131,12 +131,11 @@ class BandTable {
     BandRecord media_record_of(BandId band) const;
 
     // --- whether anything can still come back ---
-    // Goes up whenever a band becomes something that a collector or the keeper may act on.
+    // Goes up whenever a band becomes something that a shard, a collector or the keeper may act on.
     std::uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
+    void change() { changes_.fetch_add(1, std::memory_order_release); }
     // place() has found no band for the stream, and none has been opened since.
     bool starved(Stream stream) const;
-    // No band is being opened or to be erased, and every segment that was placed is published.
-    bool at_rest() const;
 
     // --- looking ---
     // Fills in what a snapshot says of the bands; of closed ones everything is in the table.
@@ -191,7 +190,7 @@ class BandTable {
     static void advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment);
     bool full(const Band& band) const;
     void close_if_done(Band& band);
-    void change() { changes_.fetch_add(1, std::memory_order_release); }
+    bool wants_band(const StreamState& stream) const;
     void ring() const {
         if (alarm_) alarm_();
     }
@@ -205,7 +204,6 @@ class BandTable {
     std::atomic<std::uint32_t> free_{0};
     std::atomic<std::uint64_t> next_sequence_{1};
     std::atomic<std::uint64_t> placed_{0};
-    std::uint32_t in_flight_ = 0;  // of all bands
     std::atomic<std::uint32_t> out_of_use_{0};
     std::atomic<std::uint64_t> changes_{0};
     std::function<void()> alarm_;

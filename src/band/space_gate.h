@@ -70,21 +70,23 @@ class SpaceGate {
         return yes;
     }
 
-    // A collector's place to note when it rests. Before they run.
+    // Where a shard or a collector notes that it rests: changes() as it was before it looked, if
+    // nothing of its is on the way to the drives or the table, and only a change of the bands would
+    // let it go on. Before they run.
     using Rest = std::atomic<std::uint64_t>;
-    Rest& add_collector() { return rests_.emplace_back(kRestless); }
+    Rest& add_rest() { return rests_.emplace_back(kRestless); }
     static constexpr std::uint64_t kRestless = UINT64_MAX;
 
-    // Someone waits for space, and none will come: bands are out of use, nothing is on its way, and
-    // every collector has found nothing to do in the bands as they are.
+    // Someone waits for space, and none will come: bands are out of use, and every shard and
+    // collector rests with the bands as they are. The keeper asks, when it has nothing to do.
     bool standstill() const {
         if (bands_.out_of_use() == 0 || !gc_wanted()) return false;
         const std::uint64_t changes = bands_.changes();
         const bool waits = refused_.load(std::memory_order_relaxed) ||
                            bands_.starved(Stream::user) || (closing_ && bands_.starved(Stream::gc));
-        return waits && bands_.at_rest() &&
-               std::all_of(rests_.begin(), rests_.end(),
-                           [&](const Rest& r) { return r.load() == changes; });
+        return waits && std::all_of(rests_.begin(), rests_.end(), [&](const Rest& r) {
+                   return r.load(std::memory_order_acquire) == changes;
+               });
     }
 
     // GC looked at `slots` slots of a band that it will free, and had to move `moved` of them.
@@ -129,7 +131,7 @@ class SpaceGate {
     std::atomic<bool> failed_{false};
     std::atomic<bool> no_space_{false};
     std::atomic<bool> refused_{false};  // a writer, since GC last gained anything
-    std::deque<Rest> rests_;            // of each collector: changes() when it found nothing to do
+    std::deque<Rest> rests_;            // of each shard and collector
 };
 
 }  // namespace qlcshape

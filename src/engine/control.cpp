@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "engine/engine_impl.h"
-#include "engine/limits.h"
 #include "engine/stats_json.h"
 
 namespace qlcshape {
@@ -58,7 +57,7 @@ Status Control::listen() {
     try {
         thread_ = std::thread([this] { run(); });
     } catch (const std::system_error& error) {
-        return fail(no_more_threads("no thread to answer", error.what()));
+        return fail(Errc::io_error, "no thread to answer: {}", error.what());
     }
     pthread_setname_np(thread_.native_handle(), "qs-control");
     return {};

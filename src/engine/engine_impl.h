@@ -3,8 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
-#include <latch>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -53,15 +51,7 @@ class Engine::Impl {
     explicit Impl(const Options& options);
     Status close_once();
     Status close_now();
-    // What the workers' threads do before they run, each step when all have done the one before.
-    struct Start {
-        explicit Start(std::size_t threads)
-            : rings(static_cast<std::ptrdiff_t>(threads)),
-              ready(static_cast<std::ptrdiff_t>(threads)) {}
-        std::latch rings, ready;
-    };
-    void prepare(Worker& worker, Start& start);
-    void run(Worker& worker);
+    void run(Worker& worker, std::uint32_t index);
     void pin(std::thread& thread, const Worker& worker, std::uint32_t index);
 
     Options options_;

@@ -17,7 +17,6 @@
 namespace qlcshape {
 
 class Core;
-class WaitingThreads;
 
 template <class... Arguments>
 void log(const Options& options, LogLevel level, fmt::format_string<Arguments...> format,
@@ -36,11 +35,8 @@ void log_changes(const Options& options, const Stats& before, const Stats& now);
 
 class Monitor {
   public:
-    // Whether it needs a thread.
-    static bool has_work(const Options& options);
-
-    // Both must outlive it. `opened`: what the log has been told of.
-    Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& threads);
+    // Both must outlive it. Does nothing where the options want nothing of it.
+    Monitor(const Options& options, const Core& core);
     ~Monitor();  // after a last look
 
   private:

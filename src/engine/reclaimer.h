@@ -13,12 +13,10 @@
 
 namespace qlcshape {
 
-class WaitingThreads;
-
 class Reclaimer {
   public:
-    // Options and core must outlive it.
-    Reclaimer(const Options& options, Core& core, WaitingThreads& threads);
+    // Both must outlive it.
+    Reclaimer(const Options& options, Core& core);
     ~Reclaimer();
 
     void add(Core::Deletion deletion);

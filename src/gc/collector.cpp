@@ -14,7 +14,7 @@ Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gat
     : array_(array),
       bands_(bands),
       gate_(gate),
-      rest_(gate.add_collector()),
+      rest_(gate.add_rest()),
       shards_(std::move(shards)),
       queue_(queue),
       counters_(counters),
@@ -63,9 +63,9 @@ std::uint64_t Collector::buffer_bytes(const ArrayLayout& layout) {
 
 bool Collector::poll() {
     const std::uint64_t changes = bands_.changes();
-    rest_ = SpaceGate::kRestless;
+    rest_.store(SpaceGate::kRestless, std::memory_order_release);
     const bool any = work();
-    if (!any && rests()) rest_ = changes;
+    if (!any && rests()) rest_.store(changes, std::memory_order_release);
     return any;
 }
 

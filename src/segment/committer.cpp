@@ -62,6 +62,12 @@ bool Committer::poll() {
     return any;
 }
 
+bool Committer::rests() const {
+    return std::ranges::all_of(active_, [](const SegmentBuffer* segment) {
+        return segment->step == Step::placing || segment->step == Step::settling;
+    });
+}
+
 bool Committer::step(SegmentBuffer& segment) {
     switch (segment.step) {
         case Step::placing: {

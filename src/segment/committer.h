@@ -32,6 +32,8 @@ class Committer {
 
     bool poll();
     bool idle() const { return active_.empty(); }
+    // Nothing is on the way: segments wait for a place, or for others in their band.
+    bool rests() const;
     // A segment could not be written anywhere: the drives fail faster than bands can be found.
     bool failed() const { return failed_; }
 

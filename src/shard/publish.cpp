@@ -95,6 +95,7 @@ void Shard::publish_done() {
 // The tombstone is durable: now the table forgets what it covers, and then the trim is
 // acknowledged.
 void Shard::apply_trim(PageOp& op) {
+    ++trims_applying_;
     op.ready = [](PageWaiter& waiter, CachedPage* cached) {
         auto& trim = static_cast<PageOp&>(waiter);
         trim.shard->trim_page(trim, cached);
@@ -103,6 +104,7 @@ void Shard::apply_trim(PageOp& op) {
 }
 
 void Shard::trim_page(PageOp& op, CachedPage* cached) {
+    --trims_applying_;
     --segment(op.trim_segment).trims_unapplied;
     if (cached == nullptr) {
         damaged_page();
@@ -123,6 +125,7 @@ void Shard::trim_page(PageOp& op, CachedPage* cached) {
         if (ram != nullptr && ram->version < op.version) overlay_.erase(lba);
     }
     cached->dirty = true;
+    bands_.change();  // what it unmapped is obsolete now
     finish(op);
 }
 

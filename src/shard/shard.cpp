@@ -17,6 +17,7 @@ Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets
       index_(index),
       bands_(shared.bands),
       gate_(shared.gate),
+      rest_(gate_.add_rest()),
       next_version_(shared.next_version),
       queue_(queue),
       cache_(array_, cache_sets, queue, counters_),
@@ -71,6 +72,8 @@ void Shard::memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t&
 }
 
 bool Shard::poll() {
+    const std::uint64_t changes = bands_.changes();
+    rest_.store(SpaceGate::kRestless, std::memory_order_release);
     bool any = take_mail();
     any |= take_batches();
     any |= tps_.poll();
@@ -86,6 +89,7 @@ bool Shard::poll() {
     any |= pump_flushes();
     any |= sweep();
     any |= fetch_patched();
+    if (rests()) rest_.store(changes, std::memory_order_release);
     if (cache_.met_damage()) table_damaged_.store(true, std::memory_order_relaxed);
     if (committer_.failed() || cache_.failed() || gate_.failed()) failed_ = true;
     if (failed_) {
@@ -99,6 +103,12 @@ bool Shard::busy() const {
     return in_flight_[0] + in_flight_[1] != 0 || !reads_.empty() ||
            published_sequence_ + 1 != open_sequence_ || closing_ || sweeping_ != 0 || !patched() ||
            queue_.in_flight() != 0;
+}
+
+// What it has appended is published, or waits for a place. Users may read meanwhile.
+bool Shard::rests() const {
+    return committer_.rests() && tps_.idle() && publishing_ == 0 && trims_applying_ == 0 &&
+           published_sequence_ == durable_sequence_ && map_port_.mailbox.empty();
 }
 
 bool Shard::take_mail() {

@@ -148,6 +148,7 @@ class Shard {
     void finish_failed(PageOp& op, Errc error, Lba lba);
     void fail_everything();
     bool pump_flushes();
+    bool rests() const;
 
     // append.cpp
     bool pump_writes();
@@ -210,6 +211,7 @@ class Shard {
     const std::uint32_t index_;
     BandTable& bands_;
     SpaceGate& gate_;
+    SpaceGate::Rest& rest_;
     std::atomic<std::uint64_t>& next_version_;
     IoQueue& queue_;
     Counters counters_;
@@ -238,6 +240,7 @@ class Shard {
     Fifo<PageWaiter> idle_publish_;
     std::uint32_t publish_slot_ = 0;
     std::uint32_t publishing_ = 0;
+    std::uint32_t trims_applying_ = 0;
 
     std::vector<ReadChunk> chunks_;
     Fifo<ReadChunk> idle_chunks_;

@@ -22,7 +22,23 @@ using Bytes = std::vector<std::byte>;
 struct Power {
     std::function<bool(const Io&)> cut_before;  // this transfer
     std::function<bool(const Io&)> fails;       // this transfer, without a cut
+    std::function<bool(const Io&)> holds;       // this transfer ends at finish_one(), not before
     bool on = true;
+
+    struct Held {
+        Io* io;
+        IoQueue* queue;
+        int error;
+    };
+    std::vector<Held> held;
+    // Ends one of those that are held.
+    void finish_one(Random& random) {
+        if (held.empty()) return;
+        std::swap(held[random.below(held.size())], held.back());
+        const Held last = held.back();
+        held.pop_back();
+        last.queue->complete(*last.io, last.error);
+    }
 };
 
 // A drive whose bytes outlive it.
@@ -34,8 +50,14 @@ class CoreDrive final : public Device {
           power_(power) {}
     void start(Io& io, IoQueue& queue) override {
         if (power_.cut_before && power_.cut_before(io)) power_.on = false;
-        if (!power_.on) return queue.complete(io, ENODEV);
-        if (power_.fails && power_.fails(io)) return queue.complete(io, EIO);
+        const int error = !power_.on ? ENODEV : power_.fails && power_.fails(io) ? EIO : 0;
+        if (error == 0) transfer(io);
+        if (power_.holds && power_.holds(io)) return power_.held.push_back({&io, &queue, error});
+        queue.complete(io, error);
+    }
+
+  private:
+    void transfer(Io& io) {
         std::byte* at = bytes_.data() + io.offset;
         if (io.kind == IoKind::read) std::memcpy(io.data, at, io.bytes);
         if (io.kind == IoKind::write) {
@@ -45,10 +67,8 @@ class CoreDrive final : public Device {
             });
         }
         if (io.kind == IoKind::discard) std::memset(at, 0, io.bytes);
-        queue.complete(io, 0);
     }
 
-  private:
     Bytes& bytes_;
     Power& power_;
 };
@@ -70,12 +90,13 @@ struct CoreArray {
     std::uint64_t version_gap = kVersionGap;
     std::unique_ptr<Core> core;
 
-    CoreArray() {
+    explicit CoreArray(std::uint32_t shards = 1) {
         options.name = "core";
         options.data_strips = 2;
         options.strip_bytes = 64 * KiB;
         options.band_bytes = 512 * KiB;
-        options.shards = options.gc_threads = 1;
+        options.shards = shards;
+        options.gc_threads = 1;
         options.pmt_cache_bytes = MiB;
         for (int i = 0; i < 6; ++i) {
             const bool qlc = i < 4;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <cerrno>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -43,6 +44,7 @@ class HeldDrive final : public Device {
 
     std::function<bool(const Io&)> hold;
     std::function<void(const Io&)> submitted;
+    std::function<bool(const Io&)> fails;  // without doing anything
 
   private:
     struct Held {
@@ -50,6 +52,7 @@ class HeldDrive final : public Device {
         IoQueue* queue;
     };
     void perform(Io& io, IoQueue& queue) {
+        if (fails && fails(io)) return queue.complete(io, EIO);
         std::byte* place = io.kind == IoKind::flush ? nullptr : at(io.offset);
         if (io.kind == IoKind::read) std::memcpy(io.data, place, io.bytes);
         if (io.kind == IoKind::write) {
@@ -80,6 +83,7 @@ struct ShardRig {
     std::unique_ptr<SpaceGate> gate;
     std::atomic<std::uint64_t> next_version{1};
     std::unique_ptr<Shard> shard;
+    bool opens_bands = true;
     std::vector<std::unique_ptr<TestOp>> ops;
     std::vector<std::vector<Entry>> records;  // of the TPS, without those that have no entries
 
@@ -121,7 +125,8 @@ struct ShardRig {
     }
 
     void poll() {
-        if (bands->wants_band(Stream::user)) bands->opened(*bands->begin_open(Stream::user, 3));
+        if (opens_bands && bands->wants_band(Stream::user))
+            bands->opened(*bands->begin_open(Stream::user, 3));
         queue.poll();
         shard->poll();
     }
