@@ -34,11 +34,29 @@ GOOD = {
                               "@ src/right/r.h\n- base/a.h\n+ left/l.h\n# wrong\n",
 }
 
+# What facts.py compares; only it sees these.
+FACTS = {
+    "src/base/canary.h": "enum class Canary : char {\n    none,\n    one,  // a bug\n    count,\n};\n",
+    "src/device/io.h": "enum class PersistencePoint : char {\n    none,\n    a,\n    b,\n    count,\n};\n",
+    "src/engine/array_file.cpp": 'only({"shards", "path"}) read("shards", options.shards) read("path", device.path)',
+    "include/qlcshape/options.h": "struct Options {\n    int shards = 4;\n};\n",
+    "src/shard/limits.h": "constexpr long kDepth = 2 * KiB;\nconstexpr int kGraceMs = 5000;\n",
+    "tests/canary/canary_test.cpp": 'TEST_CASE("canary: one") {}\n',
+    "tests/fuzz/a.cpp": "",
+    "examples/tour.cpp": "int tour() {\n    return 0;\n}\n",
+    "docs/limits.md": "| depth | 2 KiB | `limits.h: kDepth` |\n| grace | 5 s | `limits.h: kGraceMs` |\n",
+    "docs/command.md": "## The array file\n| `shards` | threads | 4 |\n| `path` | where | required |\n",
+    "docs/faults.md": "# Canaries\n1 canaries, 2 persistence points, 1 fuzzers; the list has 3. `one`\n",
+    "docs/library.md": "```cpp\nreturn 0;\n```\n[faults](faults.md#canaries)\n",
+}
+
 # Each file names its license, but for those that can't hold a comment.
 for file in GOOD:
     mark = "//" if file.endswith((".h", ".cpp")) else "#"
     if not file.endswith((".md", "all.txt")):
         GOOD[file] = f"{mark} SPDX-License-Identifier: Apache-2.0\n{GOOD[file]}"
+
+RUN_ECHO = "<!-- run -->\n```sh\necho took 12 us\n```\n<!-- output -->\n```\n"
 
 # check, file, its broken text, words of the alarm
 BREAKS = [
@@ -74,15 +92,37 @@ BREAKS = [
     ("mutants", "tests/mutation/more.txt", "@ src/base/a.h\n- inline\n+ inline\n# none\n", "changes nothing"),
     ("mutants", "tests/mutation/more.txt", "@ src/base/a.h\n- { return 1\n+ { return 2\n# two\n", "overlaps"),
     ("mutants", "tests/mutation/more.txt", "@ src/base/a.h\n- inline\n+ static\n", "does not say what it harms"),
+    ("function_length", "src/left/l.cpp", "int f(\n    int a) {\n" + "    a;\n" * 57 + "}\n", None),
+    ("function_length", "src/left/l.cpp", "int f(\n    int a) {\n" + "    a;\n" * 58 + "}\n", "l.cpp:1: f has 61 lines"),
+    ("function_length", "src/left/l.h", "struct S {\n    int f() {\n" + "        a;\n" * 59 + "    }\n};\n",
+     "l.h:2: f has 61 lines"),
+    ("docs_width", "README.md", "word " * 20 + "\n", None),
+    ("docs_width", "docs/a.md", "word " * 20 + "w\n", "a.md:1: 101 characters"),
+    ("docs_width", "docs/a.md", "| " + "word " * 30 + "|\n```\n" + "word " * 30 + "\n```\n", None),
+    ("facts", "src/base/canary.h", "enum class Canary {\n    none,\n    count,\n};\n", 'says 1 for'),
+    ("facts", "tests/canary/canary_test.cpp", "", "nothing wakes one"),
+    ("facts", "docs/faults.md", "# Canaries\n1 canaries, 2 persistence points, 1 fuzzers; the list has 3.\n", "nothing of the canary one"),
+    ("facts", "docs/faults.md", "# Canaries\n1 canaries, 3 persistence points, 1 fuzzers; the list has 3. `one`\n", "says 3 for"),
+    ("facts", "docs/faults.md", "# Canaries\n1 canaries, 2 persistence points; the list has 3. `one`\n", "is nowhere"),
+    ("facts", "src/shard/limits.h", "constexpr long kDepth = 4 * KiB;\nconstexpr int kGraceMs = 5000;\n", "says 2 KiB for limits.h: kDepth"),
+    ("facts", "src/shard/limits.h", "constexpr long kDepth = 2 * KiB;\n", "there is no limits.h: kGraceMs"),
+    ("facts", "include/qlcshape/options.h", "struct Options {\n    int shards = 5;\n};\n", "default of shards"),
+    ("facts", "docs/command.md", "## The array file\n| `shards` | threads | 4 |\n", "differs in ['path']"),
+    ("facts", "examples/tour.cpp", "int tour() {\n    return 1;\n}\n", "not in examples/tour.cpp"),
+    ("facts", "docs/more.md", "[gone](gone.md)\n", "leads to gone.md"),
+    ("facts", "docs/more.md", "[gone](faults.md#gone)\n", "has no such heading"),
     ("docs_commands", "README.md", "nothing\n", "no block marked"),
     ("docs_commands", "README.md", "<!-- run -->\n```sh\nfalse\ntrue\n```\n", "README.md:2: exit 1"),
     ("docs_commands", "README.md", "<!-- run -->\n\n```sh\ntrue\n```\n", "without a ```sh block"),
     ("docs_commands", "docs/page.md", "<!-- run -->\n```sh\nexit 3\n```\n", "page.md:2: exit 3"),
+    ("docs_commands", "docs/page.md", RUN_ECHO + "took 3.5 ms\n```\n", None),
+    ("docs_commands", "docs/page.md", RUN_ECHO + "took 3.5 ms.\n```\n", "page.md:6: not printed: took 3.5 ms."),
 ]
 EXTRA_ARGUMENTS = {"self_contained_headers": COMPILER, "docs_commands": ["/nonexistent"]}
 
 
-def check(name, files):
+def check(name, changed):
+    files = {**GOOD, **(FACTS if name == "facts" else {}), **changed}
     with tempfile.TemporaryDirectory(prefix="qlcshape-house-") as root:
         for path, text in files.items():
             (Path(root) / path).parent.mkdir(parents=True, exist_ok=True)
@@ -102,10 +142,10 @@ def main():
             print(f"{what}\n{output}")
 
     for name in sorted({b[0] for b in BREAKS}):
-        run = check(name, GOOD)
+        run = check(name, {})
         expect(run.returncode == 0, f"{name}: rings though all is well", run.stdout)
     for name, path, text, words in BREAKS:
-        run = check(name, {**GOOD, path: text})
+        run = check(name, {path: text})
         if words is None:  # the build proves this one, or there is nothing wrong
             expect(run.returncode == 0, f"{name}: rings at {path}: {text}", run.stdout)
         else:
