@@ -162,6 +162,9 @@ void add_stats(Json& object, const Stats& stats) {
                         {"reconstructed", stats.errors.reconstructed},
                         {"unreadable", stats.errors.unreadable},
                         {"commit_retries", stats.errors.commit_retries}};
+    object["io"] = {{"method", stats.io.method},
+                    {"slow", stats.io.slow},
+                    {"unregistered", stats.io.unregistered}};
     object["memory"] = memory_json(stats.memory);
     object["devices"] = to_array(stats.devices, device_json);
     object["volumes"] = to_array(stats.volumes, volume_json);

@@ -68,6 +68,9 @@ void print_array(const Stats& s) {
         fmt::print("recovery  {}, {}, {} segments scanned\n", s.recovery.kind,
                    seconds_text(s.recovery.seconds), count(s.recovery.segments_scanned));
     }
+    if (!s.io.method.empty()) fmt::print("I/O       {}\n", s.io.method);
+    for (const std::string& slow : s.io.slow) fmt::print("          {}\n", slow);
+    if (!s.io.unregistered.empty()) fmt::print("          {}\n", s.io.unregistered);
     fmt::print("jobs      none\n");
 }
 

@@ -102,6 +102,15 @@ struct Stats {
     struct Latency {
         LatencySummary read, write;
     } latency;
+    // How transfers to files and block devices are made; of an open array alone.
+    struct Io {
+        // "io_uring", or "blocking" where a thread has none and makes one transfer at a time.
+        std::string method;
+        // What makes transfers slower than they could be, a sentence each: cause and remedy.
+        std::vector<std::string> slow;
+        // Why memory isn't registered with io_uring, which costs some CPU time; empty: it is.
+        std::string unregistered;
+    } io;
     std::vector<DeviceStatus> devices;
     std::vector<VolumeInfo> volumes;
     std::string array_name, array_uuid;

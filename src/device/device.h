@@ -60,6 +60,9 @@ class Device {
     std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
     std::string last_failure() const;
 
+    // Whether its transfers go through the kernel, so that rings help.
+    virtual bool wants_ring() const { return false; }
+
     // Begins the transfer; IoQueue::submit() calls it after the checks. Ends in queue.complete(io).
     virtual void start(Io& io, IoQueue& queue) = 0;
 

@@ -17,6 +17,7 @@ class FileDevice final : public Device {
                bool discards);
 
     void start(Io& io, IoQueue& queue) override;
+    bool wants_ring() const override { return true; }
 
   private:
     std::shared_ptr<const OpenFile> file_;

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/fifo.h"
+#include "device/slow_io.h"
 
 namespace qlcshape {
 
@@ -105,8 +106,7 @@ Error describe_failure(const Io& io);
 
 class IoQueue {
   public:
-    // `memory`: regions that most I/O data lies in; registered with the kernel where rings are
-    // used.
+    // `memory`: regions that most I/O data lies in; see register_memory().
     explicit IoQueue(std::vector<std::span<std::byte>> memory = {});
     ~IoQueue();  // nothing may be in flight
     IoQueue(const IoQueue&) = delete;
@@ -130,6 +130,15 @@ class IoQueue {
     // submit() then cost it less than a ring.
     void use_blocking_calls() { ring_refused_ = true; }
 
+    // The owner's thread, before its first transfer: registers the queue's memory with the kernel,
+    // which saves CPU time. Rings and registered memory share a limit, and rings save more: make
+    // those of all threads first.
+    void register_memory();
+
+    // What is slower than it could be. Any thread.
+    const SlowIoLog& slow() const { return slow_; }
+    SlowIoLog& slow() { return slow_; }
+
     // Under a simulator: wait() calls this instead of sleeping.
     void set_idle(std::function<void()> idle) { idle_ = std::move(idle); }
 
@@ -144,11 +153,13 @@ class IoQueue {
     Ring* ring();
 
   private:
+    void make_ring();
     void leave_foreign_ring();
 
     std::vector<std::span<std::byte>> memory_;
     std::unique_ptr<Ring> ring_;
     bool ring_refused_ = false;
+    SlowIoLog slow_;
     std::function<void()> idle_;
     Fifo<Io> finished_;
     unsigned in_flight_ = 0;

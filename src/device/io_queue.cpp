@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "base/assert.h"
@@ -138,13 +139,23 @@ void IoQueue::complete(Io& io, int error_number) {
 
 Ring* IoQueue::ring() {
     leave_foreign_ring();
-    if (ring_ == nullptr && !ring_refused_) {
-        // Before the first sleep in a ring, which tells others that it is there.
-        if (wake_fd_ < 0) wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (wake_fd_ >= 0) ring_ = Ring::make(memory_, wake_fd_);
-        ring_refused_ = ring_ == nullptr;
-    }
+    if (ring_ == nullptr && !ring_refused_) make_ring();
     return ring_.get();
+}
+
+void IoQueue::make_ring() {
+    // Before the first sleep in a ring, which tells others that it is there.
+    if (wake_fd_ < 0) wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    auto made = wake_fd_ < 0 ? std::unexpected(errno) : Ring::make(wake_fd_);
+    ring_refused_ = !made;
+    if (made)
+        ring_ = std::move(*made);
+    else
+        slow_.note(SlowIo::no_ring, made.error());
+}
+
+void IoQueue::register_memory() {
+    if (ring() != nullptr) slow_.note(SlowIo::no_buffers, ring_->register_memory(memory_));
 }
 
 // Only the thread that made a ring may enter it. A queue that set-up used in another thread gets a

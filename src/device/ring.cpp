@@ -15,6 +15,8 @@
 
 #include "base/assert.h"
 #include "base/types.h"
+#include "device/blocking_io.h"
+#include "device/device.h"
 
 namespace qlcshape {
 
@@ -63,9 +65,11 @@ OpenFile::~OpenFile() {
 
 void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {
     QS_ASSERT(io.bytes <= GiB || io.kind == IoKind::discard);
+    if (free_ == kNone) return overflow_.push_back(io);
     const std::uint32_t index = take_request();
     Request& request = requests_[index];
     request.io = &io;
+    request.opened = file.get();
     request.kind = io.kind;
     request.flush_after = io.durable && !file->heeds_dsync;
     request.file_is_slot = find_slot(file, request.file);
@@ -89,6 +93,10 @@ void Ring::reap(IoQueue& queue) {
         }
     }
     if (seen != 0) io_uring_cq_advance(&ring_, seen);
+    while (free_ != kNone && !overflow_.empty()) {
+        Io& io = overflow_.pop_front();
+        io.device->start(io, queue);
+    }
 }
 
 void Ring::wait(std::uint64_t timeout_us) {
@@ -127,6 +135,14 @@ void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
         return;
     }
     Request& request = requests_[index];
+    // Nothing here cancels: the kernel does where it can't start the thread that a request needs.
+    if (result == -ECANCELED) {
+        queue.slow().note(SlowIo::no_kernel_threads, ECANCELED);
+        const OpenFile& file = *request.opened;
+        free_request(index);
+        queue.complete(io, transfer_now(io, file));
+        return;
+    }
     const bool is_transfer = request.kind == IoKind::read || request.kind == IoKind::write;
     int error_number = result < 0 ? -result : 0;
     if (is_transfer && result >= 0 && static_cast<std::uint64_t>(result) != io.bytes) {
@@ -145,15 +161,6 @@ void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
 }
 
 std::uint32_t Ring::take_request() {
-    if (free_ == kNone) {
-        // Callers limit what they have in flight, so this soon stops.
-        const auto old_size = static_cast<std::uint32_t>(requests_.size());
-        requests_.resize(std::max<std::size_t>(kCompletionEntries, 2 * requests_.size()));
-        for (auto i = static_cast<std::uint32_t>(requests_.size()); i-- > old_size;) {
-            requests_[i].next = free_;
-            free_ = i;
-        }
-    }
     const std::uint32_t index = free_;
     free_ = requests_[index].next;
     ++used_;

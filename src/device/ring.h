@@ -12,6 +12,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <span>
 #include <vector>
@@ -38,11 +39,14 @@ struct OpenFile {
 
 class Ring {
   public:
-    // Null where the kernel has no io_uring, or forbids it. `memory` is registered if limits allow.
-    static std::unique_ptr<Ring> make(std::span<const std::span<std::byte>> memory, int wake_fd);
+    // An errno where the kernel has no io_uring, or refuses it; EOPNOTSUPP: its own is too old.
+    static std::expected<std::unique_ptr<Ring>, int> make(int wake_fd);
     ~Ring();
     Ring(const Ring&) = delete;
     Ring& operator=(const Ring&) = delete;
+
+    // 0, or an errno: transfers work without, too. Before the first transfer.
+    int register_memory(std::span<const std::span<std::byte>> memory);
 
     // Ends in queue.complete() from a later reap(). `file` is open until then.
     void start(Io& io, const std::shared_ptr<const OpenFile>& file);
@@ -54,7 +58,7 @@ class Ring {
     void wait(std::uint64_t timeout_us);
 
     bool made_by_this_thread() const { return owner_ == thread_number(); }
-    bool idle() const { return used_ == 0; }
+    bool idle() const { return used_ == 0 && overflow_.empty(); }
     bool memory_registered() const { return !regions_.empty(); }
 
   private:
@@ -67,6 +71,7 @@ class Ring {
     // A request here or in the kernel; its index is the request's tag.
     struct Request {
         Io* io = nullptr;
+        const OpenFile* opened = nullptr;
         IoKind kind = IoKind::read;  // what of it is under way
         int file = -1;               // a slot of the file table, or a descriptor
         bool file_is_slot = false;
@@ -86,10 +91,9 @@ class Ring {
     explicit Ring(int wake_fd) : wake_fd_(wake_fd) {}
     // The kernel knows a new thread from one that has ended, which had the same std::thread::id.
     static std::uint64_t thread_number();
-    bool set_up();
-    bool can_enter();
+    int set_up();
+    int try_to_enter();
     void register_files();
-    void register_memory(std::span<const std::span<std::byte>> memory);
 
     bool find_slot(const std::shared_ptr<const OpenFile>& file, int& slot);
     void drop_closed_files();
@@ -113,8 +117,9 @@ class Ring {
     const std::uint64_t owner_ = thread_number();
     bool files_registered_ = false;
     std::array<FileSlot, kFileSlots> slots_;
-    std::vector<Region> regions_;  // by address
-    std::vector<Request> requests_;
+    std::vector<Region> regions_;    // by address
+    std::vector<Request> requests_;  // as many as completions that the kernel keeps
+    Fifo<Io> overflow_;              // when all are taken
     std::uint32_t free_ = kNone;
     std::uint32_t waiting_head_ = kNone;
     std::uint32_t waiting_tail_ = kNone;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <mutex>
+#include <new>
 
 #include "base/assert.h"
 #include "base/types.h"
@@ -29,38 +30,49 @@ std::uint64_t Ring::thread_number() {
     return number;
 }
 
-std::unique_ptr<Ring> Ring::make(std::span<const std::span<std::byte>> memory, int wake_fd) {
-    std::unique_ptr<Ring> ring(new Ring(wake_fd));
-    if (!ring->set_up()) return nullptr;
-    ring->requests_.reserve(kCompletionEntries);
+std::expected<std::unique_ptr<Ring>, int> Ring::make(int wake_fd) {
+    std::unique_ptr<Ring> ring;
+    try {
+        ring.reset(new Ring(wake_fd));
+        ring->requests_.resize(kCompletionEntries);
+    } catch (const std::bad_alloc&) {
+        return std::unexpected(ENOMEM);
+    }
+    for (std::uint32_t i = kCompletionEntries; i-- > 0;) {
+        ring->requests_[i].next = ring->free_;
+        ring->free_ = i;
+    }
+    if (const int refused = ring->set_up(); refused != 0) return std::unexpected(refused);
     ring->register_files();
-    ring->register_memory(memory);
     return ring;
 }
 
-bool Ring::set_up() {
+int Ring::set_up() {
     constexpr unsigned kFlagSets[] = {
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,  // 6.1
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,  // 5.19
         0,
     };
+    int refused = 0;
     for (const unsigned flags : kFlagSets) {
         io_uring_params params{};
         params.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
         params.cq_entries = kCompletionEntries;
         const std::lock_guard lock(mapping);
-        if (io_uring_queue_init_params(kQueueEntries, &ring_, &params) != 0) continue;
+        refused = -io_uring_queue_init_params(kQueueEntries, &ring_, &params);
+        if (refused != 0) continue;
         // EXT_ARG: waits with a timeout (5.11). Before that blocking calls serve better.
         const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;
-        ring_made_ = (params.features & needed) == needed && can_enter();
+        refused = (params.features & needed) == needed ? try_to_enter() : EOPNOTSUPP;
+        ring_made_ = refused == 0;
         if (!ring_made_) io_uring_queue_exit(&ring_);
-        return ring_made_;
+        return refused;
     }
-    return false;
+    return refused;
 }
 
-// A system-call filter may allow io_uring_setup and forbid io_uring_enter.
-bool Ring::can_enter() {
+// A system call filter may allow io_uring_setup and forbid io_uring_enter.
+int Ring::try_to_enter() {
     io_uring_prep_nop(io_uring_get_sqe(&ring_));
     int entered;
     do {
@@ -72,8 +84,9 @@ bool Ring::can_enter() {
         waited = io_uring_wait_cqe(&ring_, &cqe);
         if (waited == -EINTR || waited == -EAGAIN) waited = 0;
     }
-    if (cqe != nullptr) io_uring_cqe_seen(&ring_, cqe);
-    return cqe != nullptr;
+    if (cqe == nullptr) return -waited;
+    io_uring_cqe_seen(&ring_, cqe);
+    return 0;
 }
 
 Ring::~Ring() {
@@ -91,8 +104,8 @@ void Ring::register_files() {
     files_registered_ = io_uring_register_files(&ring_, empty.data(), kFileSlots) == 0;
 }
 
-// Pinned memory counts against RLIMIT_MEMLOCK: where that is too low, I/O works without.
-void Ring::register_memory(std::span<const std::span<std::byte>> memory) {
+// Pinned memory counts against RLIMIT_MEMLOCK, as rings do.
+int Ring::register_memory(std::span<const std::span<std::byte>> memory) {
     constexpr std::size_t kMaxRegionBytes = GiB;  // the kernel's limit
     std::vector<iovec> vectors;
     for (const auto& part : memory) {
@@ -102,10 +115,12 @@ void Ring::register_memory(std::span<const std::span<std::byte>> memory) {
             vectors.push_back({part.data() + at, bytes});
         }
     }
-    if (vectors.empty()) return;
+    if (vectors.empty()) return 0;
     const auto count = static_cast<unsigned>(vectors.size());
-    if (io_uring_register_buffers(&ring_, vectors.data(), count) != 0) regions_.clear();
+    const int refused = -io_uring_register_buffers(&ring_, vectors.data(), count);
+    if (refused != 0) regions_.clear();
     std::ranges::sort(regions_, {}, &Region::begin);
+    return refused;
 }
 
 int Ring::region_of(const Io& io) const {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/engine_impl.h"
+#include "engine/limits.h"
 #include "engine/stats_json.h"
 
 namespace qlcshape {
@@ -57,7 +58,7 @@ Status Control::listen() {
     try {
         thread_ = std::thread([this] { run(); });
     } catch (const std::system_error& error) {
-        return fail(Errc::io_error, "no thread to answer: {}", error.what());
+        return fail(no_more_threads("no thread to answer", error.what()));
     }
     pthread_setname_np(thread_.native_handle(), "qs-control");
     return {};

@@ -41,6 +41,13 @@ Socket new_socket(int flags = 0) {
     return Socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
 }
 
+Error no_socket() {
+    const bool limit = errno == EMFILE || errno == ENFILE;
+    return {Errc::io_error,
+            fmt::format("a Unix socket: {}{}", std::strerror(errno),
+                        limit ? "; raise the limit on open files (ulimit -n)" : "")};
+}
+
 ucred peer_of(int fd) {
     ucred peer{0, static_cast<uid_t>(-1), 0};
     socklen_t bytes = sizeof(peer);
@@ -95,6 +102,7 @@ Result<std::string> Socket::receive(std::size_t most) const {
 
 Result<Socket> listen_at(const std::string& medium) {
     Socket socket = new_socket(SOCK_NONBLOCK);
+    if (socket.fd() < 0) return fail(no_socket());
     const Address address(medium);
     // Who had the array open before may be gone, and its socket not yet.
     for (int tries = 1; ::bind(socket.fd(), address.get(), address.bytes) != 0; ++tries) {
@@ -109,7 +117,7 @@ Result<Socket> listen_at(const std::string& medium) {
 
 Result<Socket> connect_to(const std::string& medium) {
     Socket socket = new_socket();
-    if (socket.fd() < 0) return fail(Errc::io_error, "a Unix socket: {}", std::strerror(errno));
+    if (socket.fd() < 0) return fail(no_socket());
     socket.set_timeout(kConnectSeconds);  // who hangs accepts nobody
     const Address address(medium);
     if (::connect(socket.fd(), address.get(), address.bytes) != 0)

@@ -120,6 +120,8 @@ class Core {
     Stats stats() const;
     // In the order of the superblock; null where one is missing.
     std::vector<const Device*> drives() const;
+    // Whether a drive's transfers go through the kernel.
+    bool wants_rings() const;
     const ArrayLayout& layout() const { return array_.layout; }
     const ArrayContext& array() const { return array_; }
     BandTable& bands() { return *bands_; }
@@ -144,6 +146,7 @@ class Core {
     Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
+    void fill_io(Stats::Io& io) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss);
     Status write_volumes(const Superblock& before);

@@ -153,6 +153,30 @@ std::vector<const Device*> Core::drives() const {
     return all;
 }
 
+bool Core::wants_rings() const {
+    return std::ranges::any_of(members_, [](const MemberDevice& m) {
+        return m.device != nullptr && m.device->wants_ring();
+    });
+}
+
+void Core::fill_io(Stats::Io& io) const {
+    if (!wants_rings()) return;
+    const auto reason = [this](SlowIo what) -> std::string {
+        int error_number = control_->slow().error_number(what);
+        for (const auto& w : workers_) {
+            if (const int of_worker = w->queue().slow().error_number(what); of_worker != 0)
+                error_number = of_worker;
+        }
+        return error_number == 0 ? "" : describe(what, error_number);
+    };
+    const std::string no_ring = reason(SlowIo::no_ring);
+    io.method = no_ring.empty() ? "io_uring" : "blocking";
+    if (!no_ring.empty()) io.slow.push_back(no_ring);
+    if (std::string text = reason(SlowIo::no_kernel_threads); !text.empty())
+        io.slow.push_back(std::move(text));
+    io.unregistered = reason(SlowIo::no_buffers);
+}
+
 Stats Core::stats() const {
     Stats s;
     {
@@ -188,6 +212,7 @@ Stats Core::stats() const {
     }
     s.latency.read = summarize(requests_->latency(Op::read));
     s.latency.write = summarize(requests_->latency(Op::write));
+    fill_io(s.io);
     s.state = failed() ? "failed" : "open";
     if (failed()) s.cause = cause();
     s.read_only = read_only_;

@@ -87,7 +87,8 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     QS_TRY(check_cache(options));
     // More shards than any array can have are refused when it is known how many this one may have.
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
-                           std::min(options.gc_threads, kMaxShards));
+                           std::min(options.gc_threads, kMaxShards) + 1 +
+                           (Monitor::has_work(options) ? 1 : 0));
     std::string absent;
     auto devices = open_devices(options, access_of(options), false, &absent);
     if (!devices) return fail(devices.error());
@@ -101,15 +102,21 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     if (!core) return fail(core.error());
     impl->core_ = std::move(*core);
     std::uint32_t index = 0;
+    const auto start = std::make_shared<Start>(impl->core_->workers().size());
     for (const auto& worker : impl->core_->workers()) {
-        impl->threads_.push_back(
-            threads.run([&self = *impl, w = worker.get(), index] { self.run(*w, index); }));
+        impl->threads_.push_back(threads.run([&self = *impl, w = worker.get(), start] {
+            self.prepare(*w, *start);
+            self.run(*w);
+        }));
         impl->pin(impl->threads_.back(), *worker, index);
         ++index;
     }
-    log_opened(options, impl->core_->stats());
-    impl->monitor_ = std::make_unique<Monitor>(impl->options_, *impl->core_);
-    impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_);
+    start->ready.wait();
+    Stats opened = impl->core_->stats();
+    log_opened(options, opened);
+    impl->monitor_ =
+        std::make_unique<Monitor>(impl->options_, *impl->core_, std::move(opened), threads);
+    impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_, threads);
     if (!impl->core_->read_only()) {
         for (auto& deletion : impl->core_->unfinished_deletions())
             impl->reclaimer_->add(std::move(deletion));
@@ -118,7 +125,16 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     return impl;
 }
 
-void Engine::Impl::run(Worker& worker, std::uint32_t) {
+// Rings before registered memory: the two share a limit.
+void Engine::Impl::prepare(Worker& worker, Start& start) {
+    const bool rings = core_->wants_rings();
+    if (rings) worker.queue().ring();
+    start.rings.arrive_and_wait();
+    if (rings) worker.queue().register_memory();
+    start.ready.count_down();
+}
+
+void Engine::Impl::run(Worker& worker) {
     std::uint32_t idle = 0;
     while (!stop_.load(std::memory_order_acquire)) {
         if (worker.poll(core_->phase())) {

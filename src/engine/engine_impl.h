@@ -3,6 +3,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -51,7 +53,15 @@ class Engine::Impl {
     explicit Impl(const Options& options);
     Status close_once();
     Status close_now();
-    void run(Worker& worker, std::uint32_t index);
+    // What the workers' threads do before they run, each step when all have done the one before.
+    struct Start {
+        explicit Start(std::size_t threads)
+            : rings(static_cast<std::ptrdiff_t>(threads)),
+              ready(static_cast<std::ptrdiff_t>(threads)) {}
+        std::latch rings, ready;
+    };
+    void prepare(Worker& worker, Start& start);
+    void run(Worker& worker);
     void pin(std::thread& thread, const Worker& worker, std::uint32_t index);
 
     Options options_;

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -13,6 +14,7 @@
 
 #include "engine/core.h"
 #include "engine/health.h"
+#include "engine/limits.h"
 
 namespace qlcshape {
 
@@ -24,6 +26,20 @@ void log_drive(const Options& options, const DeviceStatus& before, const DeviceS
     if (now.errors == before.errors) return;
     log(options, LogLevel::error, "drive {} ({}): {} transfers failed, the last: {}", now.path,
         now.uuid, now.errors - before.errors, now.last_error);
+}
+
+}  // namespace
+
+namespace {
+
+// What was not there before.
+void log_slow_io(const Options& options, const Stats& before, const Stats& now) {
+    for (const std::string& slow : now.io.slow) {
+        if (std::ranges::find(before.io.slow, slow) != before.io.slow.end()) continue;
+        log(options, LogLevel::warning, "array {}: {}", now.array_name, slow);
+    }
+    if (now.io.unregistered != before.io.unregistered)
+        log(options, LogLevel::info, "array {}: {}", now.array_name, now.io.unregistered);
 }
 
 }  // namespace
@@ -50,6 +66,7 @@ void log_opened(const Options& options, const Stats& s) {
     } else if (s.read_only) {
         log(options, LogLevel::info, "array {}: open read-only", s.array_name);
     }
+    log_slow_io(options, {}, s);
 }
 
 void log_changes(const Options& options, const Stats& before, const Stats& now) {
@@ -75,6 +92,7 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
             "drive would not erase them; run check",
             now.array_name, now.bands.out_of_use - before.bands.out_of_use);
     }
+    log_slow_io(options, before, now);
     if (now.state == "failed" && before.state != "failed") {
         log(options, LogLevel::error,
             "array {}: writing has ended {}; everything acknowledged is safe, and the next open "
@@ -83,11 +101,15 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
     }
 }
 
-Monitor::Monitor(const Options& options, const Core& core) : options_(options), core_(core) {
-    if (!options_.log && options_.metrics_path.empty()) return;
-    last_ = core_.stats();
+bool Monitor::has_work(const Options& options) {
+    return options.log || !options.metrics_path.empty();
+}
+
+Monitor::Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& threads)
+    : options_(options), core_(core), last_(std::move(opened)) {
+    if (!has_work(options_)) return;
     write_metrics();
-    thread_ = std::thread([this] { run(); });
+    thread_ = threads.run([this] { run(); });
     pthread_setname_np(thread_.native_handle(), "qs-monitor");
 }
 

@@ -17,6 +17,7 @@
 namespace qlcshape {
 
 class Core;
+class WaitingThreads;
 
 template <class... Arguments>
 void log(const Options& options, LogLevel level, fmt::format_string<Arguments...> format,
@@ -35,8 +36,11 @@ void log_changes(const Options& options, const Stats& before, const Stats& now);
 
 class Monitor {
   public:
-    // Both must outlive it. Does nothing where the options want nothing of it.
-    Monitor(const Options& options, const Core& core);
+    // Whether it needs a thread.
+    static bool has_work(const Options& options);
+
+    // Both must outlive it. `opened`: what the log has been told of.
+    Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& threads);
     ~Monitor();  // after a last look
 
   private:

@@ -66,6 +66,13 @@ void write_state(Writer& out, const Stats& s) {
     for (const char* const health : {"ok", "degraded", "unprotected", "failed"})
         out.sample(s.health == health ? 1 : 0, label("health", health) + "," + uuid);
     out.gauge("array_read_only", "1 if the array refuses writes.").sample(s.read_only ? 1 : 0);
+    if (!s.io.method.empty()) {
+        out.gauge("io_method", "1 for how transfers to files and block devices are made.");
+        for (const char* const method : {"io_uring", "blocking"})
+            out.sample(s.io.method == method ? 1 : 0, label("method", method));
+        out.gauge("io_slow", "1 if transfers are slower than they could be; status says why.")
+            .sample(s.io.slow.empty() ? 0 : 1);
+    }
     out.gauge("counters_incomplete",
               "1 if counters lack what was counted between a clean close and a crash.")
         .sample(s.counters_incomplete ? 1 : 0);

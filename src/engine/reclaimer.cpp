@@ -5,14 +5,14 @@
 
 #include <chrono>
 
+#include "engine/limits.h"
 #include "engine/monitor.h"
 #include "engine/volume_change.h"
 
 namespace qlcshape {
 
-// The thread starts here, where that may fail, and not with the first volume that is deleted.
-Reclaimer::Reclaimer(const Options& options, Core& core) : options_(options), core_(core) {
-    thread_ = std::thread([this] { run(); });
+Reclaimer::Reclaimer(const Options& options, Core& core, WaitingThreads& threads)
+    : options_(options), core_(core), thread_(threads.run([this] { run(); })) {
     pthread_setname_np(thread_.native_handle(), "qs-reclaim");
 }
 

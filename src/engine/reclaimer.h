@@ -13,10 +13,12 @@
 
 namespace qlcshape {
 
+class WaitingThreads;
+
 class Reclaimer {
   public:
-    // Both must outlive it.
-    Reclaimer(const Options& options, Core& core);
+    // Options and core must outlive it.
+    Reclaimer(const Options& options, Core& core, WaitingThreads& threads);
     ~Reclaimer();
 
     void add(Core::Deletion deletion);

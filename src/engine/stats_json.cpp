@@ -30,9 +30,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Errors, verify_failed, reconstructed, 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Memory, pmt_cache, segments, overlay, band_table,
                                    requests, gc)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Latency, read, write)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Io, method, slow, unregistered)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats, space, bytes, waf_data, waf_total, pmt, gc, bands,
-                                   endurance, recovery, errors, memory, latency, devices, volumes,
-                                   array_name, array_uuid, state, cause, read_only, health,
+                                   endurance, recovery, errors, memory, latency, io, devices,
+                                   volumes, array_name, array_uuid, state, cause, read_only, health,
                                    health_reasons, epoch, live, counters_incomplete)
 
 std::string to_json(const Stats& stats) {

@@ -121,6 +121,7 @@ TEST_CASE("file device: registered and other memory side by side") {
     const Buffer second(64 * KiB);
     const Buffer other(64 * KiB);
     IoQueue queue({second.span(), first.span()});
+    queue.register_memory();
     rlimit locked{};
     REQUIRE(::getrlimit(RLIMIT_MEMLOCK, &locked) == 0);
     if (queue.ring() != nullptr && locked.rlim_cur >= MiB) CHECK(queue.ring()->memory_registered());

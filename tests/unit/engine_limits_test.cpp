@@ -6,6 +6,8 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 #include <initializer_list>
 #include <new>
 #include <string>
@@ -87,3 +89,53 @@ TEST_CASE("engine limits: the address space is used up") {
     CHECK(opening(options));
 }
 #endif
+
+namespace {
+
+// How an engine on files says that it makes its transfers, where a system call fails.
+Stats::Io without(int call, int error_number, std::vector<std::string>* log = nullptr) {
+    std::string folder = std::filesystem::temp_directory_path() / "qlcshape-limits-XXXXXX";
+    REQUIRE(::mkdtemp(folder.data()) != nullptr);
+    Stats::Io io;
+    {
+        TestArray array("limits_rings", folder + "/");
+        array.options.log = [&](LogLevel level, const std::string& text) {
+            if (log != nullptr && level == LogLevel::warning) log->push_back(text);
+        };
+        without_call(call, error_number, [&] {
+            const auto engine = Engine::open(array.options);
+            if (engine) io = (*engine)->stats().io;
+        });
+    }
+    std::filesystem::remove_all(folder);
+    return io;
+}
+
+}  // namespace
+
+TEST_CASE("engine limits: transfers without io_uring are slower, and it is said") {
+    struct Case {
+        int call, error_number;
+        const char* remedy;
+    };
+    for (const Case& c : {Case{SYS_io_uring_setup, EPERM, "seccomp"},
+                          {SYS_io_uring_setup, ENOSYS, "CONFIG_IO_URING"},
+                          {SYS_io_uring_setup, EMFILE, "ulimit -n"},
+                          {SYS_eventfd2, EMFILE, "ulimit -n"},
+                          {SYS_io_uring_enter, EPERM, "seccomp"}}) {
+        std::vector<std::string> log;
+        const Stats::Io io = without(c.call, c.error_number, &log);
+        INFO(c.remedy);
+        CHECK(io.method == "blocking");
+        REQUIRE(io.slow.size() == 1);
+        CHECK(io.slow[0].find(c.remedy) != std::string::npos);
+        REQUIRE(log.size() == 1);
+        CHECK(log[0].find(io.slow[0]) != std::string::npos);
+    }
+    const Stats::Io plain = without(SYS_io_uring_register, ENOMEM);
+    CHECK(plain.method == "io_uring");
+    CHECK(plain.slow.empty());
+    CHECK(plain.unregistered.find("isn't registered") != std::string::npos);
+    const TestArray memory("limits_no_rings");
+    memory.use([](Engine& e) { CHECK(e.stats().io.method.empty()); });
+}

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core_array.h"
+#include "engine/limits.h"
 #include "engine/reclaimer.h"
 
 using namespace qlcshape;
@@ -161,7 +162,8 @@ TEST_CASE("reclaimer: gives back the space of several volumes") {
     Reclaimed a;
     REQUIRE(a.core->create_volume("w", MiB));
     a.submit("v", Op::write, 0, MiB);
-    Reclaimer reclaimer(a.options, *a.core);
+    WaitingThreads threads(1);
+    Reclaimer reclaimer(a.options, *a.core, threads);
     REQUIRE(reclaimer.wait());  // nothing was asked for
     reclaimer.add(a.begin_delete("v"));
     reclaimer.add(a.begin_delete("w"));
@@ -177,7 +179,8 @@ TEST_CASE("reclaimer: gives back the space of several volumes") {
 TEST_CASE("reclaimer: who waits hears that a volume's space can't be given back") {
     Reclaimed a;
     a.power.fails = [](const Io& io) { return io.point == PersistencePoint::tps_write; };
-    Reclaimer reclaimer(a.options, *a.core);
+    WaitingThreads threads(1);
+    Reclaimer reclaimer(a.options, *a.core, threads);
     reclaimer.add(a.begin_delete("v"));
     Status outcome;
     a.poll_until_waited(reclaimer, outcome);
@@ -193,7 +196,8 @@ TEST_CASE("reclaimer: stopping waits for no request of the volume") {
     Reclaimed a;
     a.submit("v", Op::write, 0, MiB);
     {
-        Reclaimer reclaimer(a.options, *a.core);
+        WaitingThreads threads(1);
+        Reclaimer reclaimer(a.options, *a.core, threads);
         reclaimer.add(a.begin_delete("v"));
         reclaimer.stop();
         CHECK(reclaimer.wait());
