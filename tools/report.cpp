@@ -181,6 +181,19 @@ std::string state_text(const Stats& s) {
                               s.read_only ? ", read-only" : "", s.array_uuid);
 }
 
+std::string unused_text(const Stats& s) {
+    std::string text;
+    for (const DeviceStatus& d : s.devices) {
+        if (d.unused_bytes == 0) continue;
+        text += fmt::format(
+            "unused    {} of {} drive {} ({}): of each {} drive as much is used as the smallest "
+            "has, {}\n",
+            size_text(d.unused_bytes), d.role, d.index, d.path.empty() ? "missing" : d.path, d.role,
+            size_text(d.capacity_bytes - d.unused_bytes));
+    }
+    return text;
+}
+
 double waf_data(const Stats::Bytes& b) { return ratio(b.user_written + b.qlc_gc, b.user_written); }
 
 double waf_total(const Stats::Bytes& b) {

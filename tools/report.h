@@ -31,6 +31,9 @@ void print(const Json& object);
 void add_stats(Json& object, const Stats& stats);
 Json latency_json(const LatencySummary& latency);
 
+// A line for each drive that is larger than the smallest of its role; empty where all are alike.
+std::string unused_text(const Stats& stats);
+
 // The first lines of status and top: what is wrong where anything is, then the array and its state.
 std::string state_text(const Stats& stats);
 

@@ -4,6 +4,9 @@
 
 #include <memory>
 
+#include "base/error.h"
+#include "device/memory_device.h"
+#include "engine/health.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/units.h"
@@ -20,6 +23,13 @@ struct Arguments : CommonArguments {
 Result<Stats> create(const Arguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
+    for (const DeviceOptions& device : options->devices) {
+        if (!device.path.starts_with(kMemoryPrefix)) continue;
+        return fail(Errc::invalid_argument,
+                    "{}: memory devices end with the process that made them, so nothing would be "
+                    "left of the array; name files or block devices, or try it with bench --memory",
+                    device.path);
+    }
     ProgressLine progress;
     options->progress = progress.callback();
     if (Status made = Engine::create(*options, arguments.force); !made) {
@@ -41,6 +51,8 @@ int run(const Arguments& arguments) {
                stats->array_uuid, stats->devices.size(),
                size_text(static_cast<double>(stats->space.writable_bytes)),
                size_text(static_cast<double>(stats->space.raw_bytes)));
+    fmt::print("{}", unused_text(*stats));
+    if (const std::string wrong = headline(*stats); !wrong.empty()) fmt::print("{}\n", wrong);
     return kDone;
 }
 

@@ -44,6 +44,7 @@ void print_array(const Stats& s) {
     fmt::print("space     {} writable, {} promised, {} used, {} raw\n",
                size_text(s.space.writable_bytes), size_text(s.space.promised_bytes),
                size_text(s.space.used_bytes), size_text(s.space.raw_bytes));
+    fmt::print("{}", unused_text(s));
     fmt::print("bands     {}: {} free, {} open, {} closed; {} kept in reserve\n", s.bands.total,
                s.bands.free, s.bands.open, s.bands.closed, s.bands.reserve);
     fmt::print("user      {} written, {} read, {} trimmed\n", size_text(b.user_written),

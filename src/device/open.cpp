@@ -11,6 +11,10 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64
                                             Access access, bool make) {
     QS_ASSERT(!make || access == Access::read_write);
     if (path.empty()) return fail(Errc::invalid_argument, "a device needs a path; it is empty");
+    if (path.find('\0') != std::string::npos) {
+        return fail(Errc::invalid_argument,
+                    "the path of {} has a NUL character, which no path can have", path.c_str());
+    }
     auto device = path.starts_with(kMemoryPrefix)
                       ? open_memory_device(path, size_bytes, access, make)
                       : open_file_device(path, size_bytes, access, make);

@@ -101,6 +101,12 @@ class Section {
         if (node == nullptr) return {};
         if (!node->is_string()) return wrong(key, *node, "a string");
         into = **node->as_string();
+        if (into.find('\0') != std::string::npos) {
+            return fail(Errc::invalid_argument,
+                        "{}: {} in {} has a NUL character (\\u0000), which no path and no name can "
+                        "have",
+                        at(*node), key, title_);
+        }
         return {};
     }
 

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include <chrono>
+#include <cstring>
 #include <system_error>
 
 #include "base/callback.h"
@@ -63,7 +64,7 @@ struct Inspected {
 
 Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
     std::string absent;
-    auto devices = open_devices(options, access, false, &absent);
+    auto devices = open_devices(options, access, &absent);
     if (!devices) return fail(devices.error());
     auto discovery = discover(std::move(*devices), absent, queue);
     if (!discovery) return fail(discovery.error());
@@ -85,12 +86,13 @@ Engine::Impl::Impl(const Options& options) : options_(options), random_(entropy(
 
 Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
     QS_TRY(check_cache(options));
+    QS_TRY(check_cores(options));
     // More shards than any array can have are refused when it is known how many this one may have.
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
                            std::min(options.gc_threads, kMaxShards) + 1 +
                            (Monitor::has_work(options) ? 1 : 0));
     std::string absent;
-    auto devices = open_devices(options, access_of(options), false, &absent);
+    auto devices = open_devices(options, access_of(options), &absent);
     if (!devices) return fail(devices.error());
     std::unique_ptr<Impl> impl(new Impl(options));
     Surroundings around{impl->clock_, impl->random_,
@@ -160,7 +162,12 @@ void Engine::Impl::pin(std::thread& thread, const Worker& worker, std::uint32_t 
         for (const std::uint32_t core : options_.cores) CPU_CLR(core, &set);
         if (CPU_COUNT(&set) == 0) return;
     }
-    pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
+    const int refused = pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
+    if (refused == 0) return;
+    log(options_, LogLevel::warning,
+        "{} runs on any core, since it can't be kept to those of `cores`: {}; name cores that this "
+        "process may use (taskset -p, cpuset of a container or unit)",
+        worker.name(), std::strerror(refused));
 }
 
 Engine::Impl::Call Engine::Impl::enter() {
@@ -338,11 +345,15 @@ Status Engine::create(const Options& options, bool force) {
     return within_limits("array " + options.name, [&]() -> Status {
         QS_TRY(check_plan(options));
         QS_TRY(check_cache(options));
-        auto devices = open_devices(options, Access::read_write, true, nullptr);
+        QS_TRY(check_cores(options));
+        MadeFiles made;
+        auto devices = make_devices(options, made);
         if (!devices) return fail(devices.error());
         Random random(entropy());
         IoQueue queue;
-        return format_array(options, *devices, force, random, queue);
+        QS_TRY(format_array(options, *devices, force, random, queue));
+        made.keep();
+        return {};
     });
 }
 

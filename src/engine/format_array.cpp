@@ -179,6 +179,19 @@ Status write_band_table(const ArrayContext& array, IoQueue& queue) {
 
 namespace {
 
+Status check_array_name(const std::string& name) {
+    if (name.empty() || name.size() >= kNameBytes) {
+        return fail(Errc::invalid_argument, "array name '{}': it must have 1 to {} bytes", name,
+                    kNameBytes - 1);
+    }
+    if (std::ranges::any_of(name, [](unsigned char c) { return c < ' ' || c == 0x7f; })) {
+        return fail(Errc::invalid_argument,
+                    "the array's name has a control character, which can't be printed; leave it "
+                    "out");
+    }
+    return {};
+}
+
 std::string name_of(const DeviceOptions& d) {
     return d.where.empty() ? d.path : fmt::format("{} ({})", d.path, d.where);
 }
@@ -200,13 +213,24 @@ Status check_other_media(const Options& options, std::size_t index) {
 
 }  // namespace
 
+Result<std::vector<std::unique_ptr<Device>>> make_devices(const Options& options, MadeFiles& made) {
+    std::vector<std::unique_ptr<Device>> devices;
+    for (std::size_t i = 0; i < options.devices.size(); ++i) {
+        QS_TRY(check_other_media(options, i));
+        auto device = made.open(options.devices[i]);
+        if (!device) return fail(device.error());
+        devices.push_back(std::move(*device));
+    }
+    return devices;
+}
+
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
-                                                          bool make, std::string* absent) {
+                                                          std::string* absent) {
     std::vector<std::unique_ptr<Device>> devices;
     for (std::size_t i = 0; i < options.devices.size(); ++i) {
         const DeviceOptions& d = options.devices[i];
         QS_TRY(check_other_media(options, i));
-        auto device = open_device(d.path, make ? d.size_bytes : 0, access, make);
+        auto device = open_device(d.path, 0, access, false);
         if (device) {
             devices.push_back(std::move(*device));
         } else if (absent != nullptr && device.error().code == Errc::missing_device) {
@@ -219,6 +243,7 @@ Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options
 }
 
 Status check_plan(const Options& options) {
+    QS_TRY(check_array_name(options.name));
     std::vector<Geometry> geometries;
     for (const DeviceOptions& d : options.devices) {
         if (d.size_bytes == 0) return {};  // only the device itself can tell
@@ -232,10 +257,7 @@ Status check_plan(const Options& options) {
 
 Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
                     bool force, Random& random, IoQueue& queue) {
-    if (options.name.empty() || options.name.size() >= kNameBytes) {
-        return fail(Errc::invalid_argument, "array name '{}': it must have 1 to {} characters",
-                    options.name, kNameBytes - 1);
-    }
+    QS_TRY(check_array_name(options.name));
     std::vector<Geometry> geometries;
     for (const auto& device : devices) geometries.push_back(device->geometry());
     auto parameters = parameters_of(options, geometries);

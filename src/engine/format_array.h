@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "device/device.h"
+#include "engine/made_files.h"
 #include "qlcshape/options.h"
 
 namespace qlcshape {
@@ -20,9 +21,11 @@ Status check_plan(const Options& options);
 Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
                     bool force, Random& random, IoQueue& queue);
 
-// Opens the devices that the options name. With `make`, files and memory that don't exist are made.
-// Where `absent` is not null a device that isn't there is passed over and named in it.
+// Opens the devices that the options name. Where `absent` is not null a device that isn't there is
+// passed over and named in it.
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
-                                                          bool make, std::string* absent);
+                                                          std::string* absent);
+// For format_array(): those that aren't there are made.
+Result<std::vector<std::unique_ptr<Device>>> make_devices(const Options& options, MadeFiles& made);
 
 }  // namespace qlcshape

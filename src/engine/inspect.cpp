@@ -93,7 +93,7 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
 // Whether the array would open, as it is; the error says why not.
 Status would_open(const Options& options, IoQueue& queue) {
     std::string absent;
-    auto devices = open_devices(options, Access::inspect, false, &absent);
+    auto devices = open_devices(options, Access::inspect, &absent);
     if (!devices) return fail(devices.error());
     const auto found = discover(std::move(*devices), absent, queue);
     return found ? Status{} : fail(found.error());

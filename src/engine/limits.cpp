@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/limits.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
+#include <set>
 
 #include "base/size_text.h"
 #include "pmt/page_cache.h"
@@ -53,6 +57,27 @@ Status check_cache(const Options& options) {
                     "pmt_cache is {}: this process may have {} of memory (ulimit -v); raise that, "
                     "or set pmt_cache lower in the array file",
                     size_text(bytes), size_text(space.rlim_cur));
+    }
+    return {};
+}
+
+Status check_cores(const Options& options) {
+    const auto configured =
+        static_cast<std::uint64_t>(std::max(::sysconf(_SC_NPROCESSORS_CONF), 1L));
+    const std::uint64_t cores = std::min<std::uint64_t>(configured, CPU_SETSIZE);
+    std::set<std::uint32_t> taken;
+    for (const std::uint32_t core : options.cores) {
+        if (core >= cores) {
+            return fail(Errc::invalid_argument,
+                        "cores names core {}: this machine has {} (0 to {}); name those, or leave "
+                        "cores out of the array file",
+                        core, cores, cores - 1);
+        }
+        if (taken.insert(core).second) continue;
+        return fail(Errc::invalid_argument,
+                    "cores names core {} twice: give each shard its own, or leave cores out of the "
+                    "array file",
+                    core);
     }
     return {};
 }

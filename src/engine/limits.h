@@ -40,6 +40,9 @@ auto within_limits(const std::string& what, const Call& call) -> decltype(call()
 // of this machine or of this process.
 Status check_cache(const Options& options);
 
+// Refuses cores that this machine has not, and two shards on one.
+Status check_cores(const Options& options);
+
 // Parts 1 and up on threads of their own, part 0 on the caller's; where there are no more threads
 // the caller does the rest. What one throws is thrown here when all have ended.
 void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job);

@@ -38,6 +38,11 @@ Status check_name(const std::string& name) {
                         "volume name '{}': use letters, digits, '-', '_' and '.'", name);
         }
     }
+    // Names become those of files and words of commands.
+    if (name == "." || name == ".." || name.starts_with('-')) {
+        return fail(Errc::invalid_argument,
+                    "volume name '{}': it must not be '.' or '..', nor begin with '-'", name);
+    }
     return {};
 }
 

@@ -43,6 +43,15 @@ says "6 qlc devices" "exactly 5"
 sed 's/"24MiB"/"4MiB"/' array.toml >bad.toml
 expect 2 "$QLCSHAPE" create bad.toml
 says "at least"
+sed 's/"qlc3.img"/"memory:three"/' array.toml >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "memory:three" "end with the process" "bench --memory"
+sed 's/"qlc3.img"/"ql\\u0000c3.img"/' array.toml >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "bad.toml:" path NUL
+{ printf '[engine]\ncores = [4000000000]\n\n' && cat array.toml; } >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "core 4000000000" "this machine has"
 [[ $(ls) == $(printf 'array.toml\nbad.toml\nerr\nout') ]] || fail "a refused create left files: $(ls)"
 
 # Devices. Permissions don't hold root back.
@@ -71,6 +80,8 @@ says --size
 expect 2 "$QLCSHAPE" volume create array.toml v1 --size 1000
 expect 2 "$QLCSHAPE" volume create array.toml v1 --size 1TiB
 expect 2 "$QLCSHAPE" volume create array.toml "" --size 8MiB
+expect 2 "$QLCSHAPE" volume create array.toml .. --size 8MiB
+says "'..'"
 expect 2 "$QLCSHAPE" volume resize array.toml v0
 expect 2 "$QLCSHAPE" volume resize array.toml none --size 8MiB
 says none
