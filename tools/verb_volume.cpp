@@ -8,6 +8,7 @@
 #include <iostream>
 #include <memory>
 
+#include "base/error.h"
 #include "engine/holder.h"
 #include "tools/progress.h"
 #include "tools/report.h"
@@ -86,46 +87,58 @@ int run_create(const Arguments& arguments) {
                   fmt::format("volume \"{}\" of {}\n", arguments.name, size_text(*bytes)));
 }
 
-int run_resize(const Arguments& arguments) {
-    const Result<std::uint64_t> bytes = parse_amount(arguments.size);
-    if (!bytes) {
-        return report_error("volume resize", arguments.json,
-                            {bytes.error().code, "--size: " + bytes.error().message});
-    }
-    const auto volumes = change_volumes(
-        arguments, [&](auto& array) { return array.resize_volume(arguments.name, *bytes); });
-    return report("volume resize", arguments, volumes,
-                  fmt::format("volume \"{}\" has {} now\n", arguments.name, size_text(*bytes)));
-}
-
-bool confirmed(const std::string& name) {
-    fmt::print(stderr, "volume {} holds data, which will be lost. Delete it? [y/N] ", name);
+bool confirmed(const std::string& question) {
+    fmt::print(stderr, "{} [y/N] ", question);
     std::fflush(stderr);
     std::string answer;
     return std::getline(std::cin, answer) && (answer == "y" || answer == "yes");
 }
 
-// What is lost is lost for good, and the name may be a slip: so data goes only if somebody said so.
-// The array is not kept open while a person thinks.
-Status may_delete(const Arguments& arguments) {
+// What is lost is lost for good, and the name or size may be a slip: so data goes only if somebody
+// said so. `from`: what is behind it goes. The array is not kept open while a person thinks.
+Status may_lose(const Arguments& arguments, std::uint64_t from) {
+    if (arguments.yes) return {};
     bool holds = false;
     const auto volumes = change_volumes(arguments, [&](auto& array) -> Status {
-        const Result<bool> found = array.holds_data(arguments.name);
+        const Result<bool> found = array.holds_data(arguments.name, from);
         if (!found) return std::unexpected(found.error());
         holds = *found;
         return {};
     });
     if (!volumes) return std::unexpected(volumes.error());
     if (!holds) return {};
+    const std::string what =
+        from == 0 ? fmt::format("volume {} holds data", arguments.name)
+                  : fmt::format("volume {} holds data beyond {}", arguments.name, size_text(from));
     if (::isatty(STDIN_FILENO) == 0) {
-        return std::unexpected(
-            Error{Errc::invalid_argument,
-                  fmt::format("volume {} holds data, which would be lost; delete it with --yes",
-                              arguments.name)});
+        return fail(Errc::invalid_argument, "{}, which would be lost; say --yes if that is meant",
+                    what);
     }
-    if (confirmed(arguments.name)) return {};
-    return std::unexpected(
-        Error{Errc::invalid_argument, fmt::format("volume {} is not deleted", arguments.name)});
+    if (confirmed(what + ", which will be lost. Go on?")) return {};
+    return fail(Errc::invalid_argument, "volume {} is left as it was", arguments.name);
+}
+
+Status may_resize(const Arguments& arguments, std::uint64_t bytes) {
+    const auto volumes = list_volumes(arguments);
+    if (!volumes) return std::unexpected(volumes.error());
+    const auto volume = std::ranges::find(*volumes, arguments.name, &VolumeInfo::name);
+    const bool smaller = volume != volumes->end() && bytes != 0 && bytes % kVolumeBlockBytes == 0 &&
+                         bytes < volume->bytes;
+    return smaller ? may_lose(arguments, bytes) : Status{};
+}
+
+int run_resize(const Arguments& arguments) {
+    const Result<std::uint64_t> bytes = parse_amount(arguments.size);
+    if (!bytes) {
+        return report_error("volume resize", arguments.json,
+                            {bytes.error().code, "--size: " + bytes.error().message});
+    }
+    if (const Status may = may_resize(arguments, *bytes); !may)
+        return report_error("volume resize", arguments.json, may.error());
+    const auto volumes = change_volumes(
+        arguments, [&](auto& array) { return array.resize_volume(arguments.name, *bytes); });
+    return report("volume resize", arguments, volumes,
+                  fmt::format("volume \"{}\" has {} now\n", arguments.name, size_text(*bytes)));
 }
 
 // Where the array stays open its space comes back in the background.
@@ -136,10 +149,8 @@ Status remove(Engine& engine, const std::string& name) {
 }
 
 int run_delete(const Arguments& arguments) {
-    if (!arguments.yes) {
-        if (const Status may = may_delete(arguments); !may)
-            return report_error("volume delete", arguments.json, may.error());
-    }
+    if (const Status may = may_lose(arguments, 0); !may)
+        return report_error("volume delete", arguments.json, may.error());
     const auto volumes =
         change_volumes(arguments, [&](auto& array) { return remove(array, arguments.name); });
     return report("volume delete", arguments, volumes,
@@ -181,6 +192,8 @@ void add_volume(CLI::App& app, int& exit_code) {
     resize->add_option("NAME", resize_arguments->name, "its name")->required();
     resize->add_option("--size", resize_arguments->size, "its new size, a multiple of 4096")
         ->required();
+    resize->add_flag("--yes", resize_arguments->yes,
+                     "also if what is cut off holds data, without asking");
     const auto [remove, remove_arguments] =
         add("delete", "delete a volume and all in it", run_delete);
     remove->add_option("NAME", remove_arguments->name, "its name")->required();

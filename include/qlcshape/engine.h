@@ -66,9 +66,10 @@ class QLCSHAPE_API Engine {
     // Waits until the space of all deleted volumes is back. An error says why it can't be yet.
     Status finish_deletions();
     std::vector<VolumeInfo> volumes() const;
-    // Whether a block of the volume is mapped: whether anything is lost with it. Looks at the table
-    // until it finds one, once for each 2 MiB. Errors: not_found, and those of reading the table.
-    Result<bool> holds_data(const std::string& name);
+    // Whether a block of the volume is mapped, or of what is behind its first `from_bytes` (a
+    // multiple of 4096): whether anything is lost with it. Looks at the table until it finds one,
+    // once for each 2 MiB. Errors: not_found, invalid_argument, and those of reading the table.
+    Result<bool> holds_data(const std::string& name, std::uint64_t from_bytes = 0);
     Result<Volume> open_volume(const std::string& name);
 
     Stats stats() const;

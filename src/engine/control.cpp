@@ -26,7 +26,6 @@ constexpr std::size_t kMostRequestBytes = 16384;
 constexpr std::size_t kMostConnections = 16;  // more wait
 constexpr int kTimeoutSeconds = 5;            // for a client that does not send or receive
 constexpr std::chrono::milliseconds kNap(10);
-constexpr std::string_view kHolds = "holds ";
 
 std::string error_text(const Error& error) {
     return fmt::format("{} {}", static_cast<int>(error.code), error.message);
@@ -145,18 +144,11 @@ std::string Control::answer(const std::string& asked) {
     if (const auto other = other_drive(asked.substr(0, line))) return "other " + *other;
     const std::string request = asked.substr(line + 1);
     if (request == "stats") return "done\n" + to_json(engine_.core().stats());
-    if (request.starts_with(kHolds)) return holds_data(request.substr(kHolds.size()));
-    const Status changed = change(request);
-    return changed ? "done\n" : error_text(changed.error());
+    const Result<std::string> answer = carry_out(request);
+    return answer ? "done\n" + *answer : error_text(answer.error());
 }
 
-std::string Control::holds_data(const std::string& name) {
-    const Result<bool> holds = engine_.holds_data(name);
-    if (!holds) return error_text(holds.error());
-    return *holds ? "done\nyes" : "done\n";
-}
-
-Status Control::change(const std::string& request) {
+Result<std::string> Control::carry_out(const std::string& request) {
     std::vector<std::string> words(1);
     for (const char c : request) {
         if (c == ' ')
@@ -165,17 +157,25 @@ Status Control::change(const std::string& request) {
             words.back() += c;
     }
     const std::string& verb = words.front();
+    const auto done = [](const Status& status) -> Result<std::string> {
+        return status ? Result<std::string>("") : fail(status.error());
+    };
     if (verb == "delete" && words.size() == 2)
-        return engine_.delete_volume(words[1], Loss::refused);
+        return done(engine_.delete_volume(words[1], Loss::refused));
     std::uint64_t bytes = 0;
     if (words.size() == 3) {
         const std::string& text = words.back();
         const char* const end = text.data() + text.size();
         const auto [rest, failed] = std::from_chars(text.data(), end, bytes);
         const bool number = failed == std::errc{} && rest == end;
-        if (number && verb == "create") return engine_.create_volume(words[1], bytes);
+        if (number && verb == "create") return done(engine_.create_volume(words[1], bytes));
         if (number && verb == "resize")
-            return engine_.resize_volume(words[1], bytes, Loss::refused);
+            return done(engine_.resize_volume(words[1], bytes, Loss::refused));
+        if (number && verb == "holds") {
+            const auto holds = engine_.holds_data(words[1], bytes);
+            if (!holds) return fail(holds.error());
+            return *holds ? "yes" : "";
+        }
     }
     return fail(
         Errc::invalid_argument,

@@ -8,7 +8,7 @@
 //   create NAME BYTES      done\n, or the error's number, a blank and its message
 //   resize NAME BYTES
 //   delete NAME
-//   holds NAME             done\n, and yes where the volume holds data
+//   holds NAME BYTES       done\n, and yes where the volume holds data behind that
 //
 // Where a drive is not the array's nothing is done, and the answer is "other " and its medium.
 //
@@ -50,9 +50,8 @@ class Control {
     void drop_ended();
     void serve(const Socket& client);
     std::string answer(const std::string& request);
-    std::string holds_data(const std::string& name);
     std::optional<std::string> other_drive(const std::string& named) const;
-    Status change(const std::string& request);
+    Result<std::string> carry_out(const std::string& request);
 
     const Options& options_;
     Engine::Impl& engine_;

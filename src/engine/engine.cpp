@@ -269,14 +269,18 @@ Stats Engine::Impl::stats() {
     return call != nullptr ? core_->stats() : Stats();
 }
 
-Result<bool> Engine::Impl::holds_data(const std::string& name) {
+Result<bool> Engine::Impl::holds_data(const std::string& name, std::uint64_t from_bytes) {
     const Call call = enter();
     QS_TRY(admit(call, "holds_data"));
+    if (from_bytes % kBlockBytes != 0) {
+        return fail(Errc::invalid_argument, "volume {}: {} bytes are no multiple of 4 KiB", name,
+                    from_bytes);
+    }
     auto volume = core_->volume(name);
     if (!volume) return fail(volume.error());
     std::vector<std::uint8_t> mapped(kLookBlocks);
     const std::uint64_t blocks = (*volume)->bytes() / kBlockBytes;
-    for (std::uint64_t at = 0; at < blocks; at += kLookBlocks) {
+    for (std::uint64_t at = from_bytes / kBlockBytes; at < blocks; at += kLookBlocks) {
         const std::uint64_t n = std::min(kLookBlocks, blocks - at);
         QS_TRY(submit_and_wait(*core_, **volume, Op::mapped, at * kBlockBytes, n * kBlockBytes,
                                mapped.data()));
@@ -379,7 +383,9 @@ Status Engine::delete_volume(const std::string& name) {
 
 Status Engine::finish_deletions() { return impl_->finish_deletions(); }
 
-Result<bool> Engine::holds_data(const std::string& name) { return impl_->holds_data(name); }
+Result<bool> Engine::holds_data(const std::string& name, std::uint64_t from_bytes) {
+    return impl_->holds_data(name, from_bytes);
+}
 
 std::vector<VolumeInfo> Engine::volumes() const { return impl_->volumes(); }
 

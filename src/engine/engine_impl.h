@@ -34,7 +34,7 @@ class Engine::Impl {
     Status resize_volume(const std::string& name, std::uint64_t bytes, Loss loss);
     Status delete_volume(const std::string& name, Loss loss);
     Status finish_deletions();
-    Result<bool> holds_data(const std::string& name);
+    Result<bool> holds_data(const std::string& name, std::uint64_t from_bytes);
     std::vector<VolumeInfo> volumes();
     Result<Volume> open_volume(const std::string& name);
     Stats stats();

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostAnswerBytes = 16 << 20;
 constexpr int kPatience = 5;
+constexpr int kLongPatience = 600;
 constexpr std::string_view kDone = "done\n";
 const std::string kOther = "other ";
 
@@ -63,11 +64,18 @@ Result<std::string> Holder::ask(const std::string& request, int patience) const 
     if (!socket->send(named + "\n" + request)) return fail(error_in(""));
     auto answer = socket->receive(kMostAnswerBytes);
     if (!answer) {
-        return fail(answer.error().code, "{}, which has the array open, does not answer: {}",
-                    process_, answer.error().message);
+        return fail(answer.error().code,
+                    "{}, which has the array open, has not answered within {} s ({}); what it was "
+                    "asked may be done or not: look at the array again when it does, or stop it",
+                    process_, patience, answer.error().message);
     }
     if (!answer->starts_with(kDone)) return fail(error_in(*answer));
     return answer->substr(kDone.size());
+}
+
+Result<std::string> Holder::ask_at_length(const std::string& request) const {
+    QS_TRY(stats());
+    return ask(request, kLongPatience);
 }
 
 Result<Stats> Holder::stats() const {
@@ -77,23 +85,23 @@ Result<Stats> Holder::stats() const {
 }
 
 Status Holder::create_volume(const std::string& name, std::uint64_t bytes) const {
-    QS_TRY(ask(fmt::format("create {} {}", name, bytes)));
+    QS_TRY(ask_at_length(fmt::format("create {} {}", name, bytes)));
     return {};
 }
 
-Result<bool> Holder::holds_data(const std::string& volume) const {
-    const auto answer = ask(fmt::format("holds {}", volume));
+Result<bool> Holder::holds_data(const std::string& volume, std::uint64_t from_bytes) const {
+    const auto answer = ask_at_length(fmt::format("holds {} {}", volume, from_bytes));
     if (!answer) return fail(answer.error());
     return *answer == "yes";
 }
 
 Status Holder::resize_volume(const std::string& name, std::uint64_t bytes) const {
-    QS_TRY(ask(fmt::format("resize {} {}", name, bytes)));
+    QS_TRY(ask_at_length(fmt::format("resize {} {}", name, bytes)));
     return {};
 }
 
 Status Holder::delete_volume(const std::string& name) const {
-    QS_TRY(ask(fmt::format("delete {}", name)));
+    QS_TRY(ask_at_length(fmt::format("delete {}", name)));
     return {};
 }
 

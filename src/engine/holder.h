@@ -25,12 +25,13 @@ class Holder {
     const std::string& process() const { return process_; }
 
     // As the same functions of its Engine. Error closed: it has ended since. An io_error may also
-    // say that it ended, or did not answer, when it had been asked: done or not. Error
+    // say that it ended, or did not answer in time, when it had been asked: done or not. A process
+    // that stands still is found after 5 s; one that works on it has 10 min. Error
     // foreign_device: the options name drives that it has open, and others that are not the
     // array's.
     Result<Stats> stats() const;
     Status create_volume(const std::string& name, std::uint64_t bytes) const;
-    Result<bool> holds_data(const std::string& volume) const;
+    Result<bool> holds_data(const std::string& volume, std::uint64_t from_bytes = 0) const;
     // Refused as `busy` where somebody uses what would be lost.
     Status resize_volume(const std::string& name, std::uint64_t bytes) const;
     Status delete_volume(const std::string& name) const;
@@ -41,8 +42,10 @@ class Holder {
     };
     Holder(std::vector<Drive> drives, std::string asked, std::string process)
         : drives_(std::move(drives)), asked_(std::move(asked)), process_(std::move(process)) {}
-    // `patience`: for the answer, in seconds; 0: any time.
-    Result<std::string> ask(const std::string& request, int patience = 0) const;
+    // `patience`: how many seconds it may take.
+    Result<std::string> ask(const std::string& request, int patience) const;
+    // What may take long. Whether the process runs at all is asked before.
+    Result<std::string> ask_at_length(const std::string& request) const;
     Error error_in(const std::string& answer) const;
 
     std::vector<Drive> drives_;

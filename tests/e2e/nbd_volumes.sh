@@ -32,7 +32,7 @@ expect 0 "$QLCSHAPE" volume resize array.toml v1 --size 20MiB
 truncate -s 20M image
 expect 0 nbdcopy "$(at v1)" copy
 cmp image copy || fail "not what it was, and zeroes"
-expect 0 "$QLCSHAPE" volume resize array.toml v1 --size 3MiB
+expect 0 "$QLCSHAPE" volume resize array.toml v1 --size 3MiB --yes
 expect 0 "$QLCSHAPE" volume resize array.toml v1 --size 20MiB
 truncate -s 3M image
 truncate -s 20M image
@@ -44,7 +44,7 @@ sizes v0=8,v1=20
 # What a client has open is not taken away; what was asked for in vain is as it was.
 expect 2 "$QLCSHAPE" volume delete array.toml v0 --yes
 says "v0" "in use"
-expect 2 "$QLCSHAPE" volume resize array.toml v0 --size 4MiB --json
+expect 2 "$QLCSHAPE" volume resize array.toml v0 --size 4MiB --yes --json
 holds 'j["error"]["code"] == "busy"'
 expect 2 "$QLCSHAPE" volume create array.toml v1 --size 4MiB
 says "of that name already"
@@ -84,6 +84,14 @@ print(s.recv(1000).decode())'
     [[ ! -s out || $(cat out) == "" ]] || fail "nobody was answered: $(cat out)"
     sizes v0=9
 fi
+
+# A server that stands still is not waited for for ever, and does nothing later that was given up.
+nbdkit=$(pgrep -P "$server")
+kill -STOP "$nbdkit"
+expect 2 "$QLCSHAPE" volume create array.toml late --size 4MiB
+says "process $nbdkit" "has not answered within 5 s"
+kill -CONT "$nbdkit"
+sizes v0=9
 
 # What the command said is there after a kill.
 expect 0 "$QLCSHAPE" volume create array.toml v3 --size 5MiB
