@@ -130,7 +130,7 @@ int config_complete() {
         return -1;
     }
     if (memory_bytes != 0 && volume_names.empty()) {
-        nbdkit_error("memory= makes the volumes, so volume=NAME must be given");
+        nbdkit_error("memory= creates the volumes, so volume=NAME must be given");
         return -1;
     }
     auto read = Options::from_file(array_file);
@@ -140,12 +140,12 @@ int config_complete() {
     // Not by its address: the type of a function pointer would be a symbol that the plugin shows.
     options.log = [](LogLevel level, const std::string& message) { log_message(level, message); };
     if (asked_read_only && memory_bytes != 0) {
-        nbdkit_error("memory= makes a new array, which can't be served read-only; leave out -r");
+        nbdkit_error("memory= creates a new array, which can't be served read-only; leave out -r");
         return -1;
     }
     for (const DeviceOptions& device : options.devices) {
         if (memory_bytes == 0 || device.path.starts_with("memory:")) continue;
-        nbdkit_error("memory= makes a new array, so all devices must be memory:NAME; %s is not",
+        nbdkit_error("memory= creates a new array, so all devices must be memory:NAME; %s is not",
                      device.path.c_str());
         return -1;
     }
@@ -160,7 +160,7 @@ int get_ready() {
     if (!volumes) return report(std::unexpected(volumes.error()));
     for (const std::string& name : volume_names) {
         if (std::ranges::find(*volumes, name, &VolumeInfo::name) != volumes->end()) continue;
-        nbdkit_error("volume %s: there is none of that name; see `qlcshape volume list`",
+        nbdkit_error("volume %s: there is no volume with this name; see `qlcshape volume list`",
                      name.c_str());
         return -1;
     }
@@ -309,7 +309,7 @@ struct Guard<callback> {
             return callback(arguments...);
         } catch (const std::exception& error) {
             nbdkit_error(
-                "%s: the system gives no more memory or threads; raise the limit (ulimit "
+                "%s: out of memory or threads; raise the limit (ulimit "
                 "-v, ulimit -u), or lower pmt_cache in the array file",
                 error.what());
             nbdkit_set_error(ENOMEM);
@@ -328,8 +328,8 @@ nbdkit_plugin make_plugin() {
     p.description = "A volume of a write-shaping array of QLC flash";
     p.config_help =
         "array=ARRAY.toml   (required) The array file.\n"
-        "volume=NAME        A volume to export; may be given again. None: all that there are.\n"
-        "memory=SIZE        Make array and volumes first, on memory devices.";
+        "volume=NAME        A volume to export, can be repeated. Default: all.\n"
+        "memory=SIZE        Create array and volumes first, on memory devices.";
     p.magic_config_key = "array";
     p.config = Guard<config>::call;
     p.config_complete = Guard<config_complete>::call;

@@ -59,7 +59,7 @@ std::string member_text(const SurveyedMember& member, const fs::path& folder) {
                                        r.index, r.uuid.to_string());
         if (member.devices.empty()) return text + "missing.\n";
         return text + fmt::format("{}: {}\n",
-                                  member.cut_short ? "cut short" : "older than the others",
+                                  member.cut_short ? "truncated" : "older than the others",
                                   toml_string(member.devices.front().candidate.path));
     }
     const SurveyedDevice& device = member.devices.front();
@@ -88,7 +88,7 @@ Status write_new_file(const std::string& path, std::string_view text) {
     constexpr mode_t kMode = 0644;
     const int fd = ::open(path.c_str(), O_CLOEXEC | O_WRONLY | O_CREAT | O_EXCL, kMode);
     if (fd < 0 && errno == EEXIST)
-        return fail(Errc::exists, "{}: it is there already; choose another name", path);
+        return fail(Errc::exists, "{}: exists already; choose another name", path);
     if (fd < 0) return fail(Errc::io_error, "{}: {}", path, std::strerror(errno));
     bool good = true;
     while (good && !text.empty()) {
@@ -112,14 +112,14 @@ Status write_array_file(const SurveyedArray& array, const std::string& path) {
         if (m.devices.size() < 2) continue;
         return fail(
             Errc::invalid_argument,
-            "{} and {} are the same member of array {} ({} drive {}): name the devices that "
-            "are meant",
+            "{} and {} are the same member of array {} ({} drive {}): name only the right one",
             m.devices[0].candidate.path, m.devices[1].candidate.path, array.superblock.name,
             to_string(m.record.role), m.record.index);
     }
     const std::string text = array_text(array, folder);
     if (const auto read = parse_array_file(text, path); !read)
-        return fail(read.error().code, "no array file can say this: {}", read.error().message);
+        return fail(read.error().code, "this can't be written as an array file: {}",
+                    read.error().message);
     return write_new_file(path, text);
 }
 

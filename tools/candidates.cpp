@@ -90,8 +90,7 @@ Result<std::vector<Candidate>> find_candidates(const std::vector<std::string>& p
         } else if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) {
             collector.add(path, status, true);
         } else {
-            return fail(Errc::invalid_argument,
-                        "{}: neither a file, a block device nor a folder of such", path);
+            return fail(Errc::invalid_argument, "{}: not a file, block device or folder", path);
         }
     }
     return std::move(collector.found);

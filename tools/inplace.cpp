@@ -46,7 +46,7 @@ class Scratch {
                 !std::filesystem::is_regular_file(beside, error)) {
                 return fail(
                     Errc::invalid_argument,
-                    "{}: the in-place comparison needs scratch files beside the devices: use "
+                    "{}: the in-place comparison needs scratch files next to the devices: use "
                     "an array on files, or --memory",
                     beside);
             }

@@ -59,8 +59,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? kDone : kCouldNotRun;
     } catch (const std::bad_alloc&) {
-        fmt::print(stderr,
-                   "qlcshape: the system gives no more memory; raise the limit (ulimit -v)\n");
+        fmt::print(stderr, "qlcshape: out of memory; raise the limit (ulimit -v)\n");
         return kCouldNotRun;
     } catch (const std::exception& error) {
         fmt::print(stderr, "qlcshape: {}\n", error.what());

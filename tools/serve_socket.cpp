@@ -73,11 +73,10 @@ Status clear(const std::string& path, const sockaddr_un& address) {
     struct stat found {};
     if (::lstat(path.c_str(), &found) != 0) return {};
     if (!S_ISSOCK(found.st_mode)) {
-        return refuse(
-            Errc::exists,
-            "--socket {}: there is a file that is no socket; remove it, or choose another "
-            "path",
-            path);
+        return refuse(Errc::exists,
+                      "--socket {}: a file that is not a socket is in the way; remove it, or "
+                      "choose another path",
+                      path);
     }
     for (int tries = 1; somebody_listens(address); ++tries) {
         if (tries == kTries) {

@@ -50,16 +50,16 @@ Result<std::unique_ptr<StampTable>> StampTable::on_file(const std::string& path,
     if (!readable || (found.st_size != 0 && found.st_size != bytes) ||
         (found.st_size == 0 && ::ftruncate(fd, bytes) != 0)) {
         ::close(fd);
-        return fail(
-            Errc::invalid_argument,
-            "{}: is not of a volume of {} bytes written in units of {}: remove it to begin anew",
-            path, volume_bytes, unit_bytes);
+        return fail(Errc::invalid_argument,
+                    "{}: does not fit a volume of {} bytes written in units of {}: remove it to "
+                    "start again",
+                    path, volume_bytes, unit_bytes);
     }
     std::unique_ptr<StampTable> table(new StampTable(fd, head));
     ::close(fd);
     if (table->head_->units == head.units && table->head_->unit_bytes == unit_bytes) return table;
-    return fail(Errc::invalid_argument, "{}: is of another volume or --bs: remove it to begin anew",
-                path);
+    return fail(Errc::invalid_argument,
+                "{}: belongs to another volume or --bs: remove it to start again", path);
 }
 
 StampTable::~StampTable() { ::munmap(head_, map_bytes_); }

@@ -138,19 +138,20 @@ std::string SurveyedArray::problem() const {
     for (const SurveyedMember& m : members) {
         if (m.usable()) continue;
         if (m.devices.size() > 1) {
-            return fmt::format("{} drive {} is there twice, so the array can't be opened with both",
-                               to_string(m.record.role), m.record.index);
+            return fmt::format(
+                "{} drive {} is present twice, so the array can't be opened with both",
+                to_string(m.record.role), m.record.index);
         }
         ++(m.record.role == DeviceRole::qlc ? qlc : scm);
         lost += fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ",
                             to_string(m.record.role), m.record.index,
                             m.devices.empty() ? "missing"
-                            : m.cut_short     ? "cut short"
+                            : m.cut_short     ? "truncated"
                                               : "older than the others");
     }
     if (lost.empty()) return "";
-    if (scm > 0) return lost + ": it can't be opened, since every scm drive is needed";
-    if (qlc > 2) return lost + ": it can't be opened, since no more than two qlc drives may be";
+    if (scm > 0) return lost + ": it can't be opened because every scm drive is needed";
+    if (qlc > 2) return lost + ": it can't be opened because no more than two qlc drives may be";
     return lost + ": degraded, it opens read-only";
 }
 

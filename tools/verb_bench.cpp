@@ -31,7 +31,7 @@ Result<std::string> choose_volume(const std::string& wanted,
     if (volumes.empty()) {
         return fail(
             Errc::not_found,
-            "the array has no volume: make one with qlcshape volume create, or use --memory");
+            "the array has no volume: create one with qlcshape volume create, or use --memory");
     }
     std::string names;
     for (const VolumeInfo& volume : volumes) names += (names.empty() ? "" : ", ") + volume.name;
@@ -179,29 +179,28 @@ void add_bench(CLI::App& app, int& exit_code) {
     auto a = std::make_shared<BenchArguments>();
     CLI::App* verb = app.add_subcommand("bench", "put a load on a volume and measure it");
     a->add_to(*verb);
-    verb->add_option("--volume", a->volume, "which; its contents are overwritten by writing loads");
-    verb->add_flag("--memory", a->memory,
-                   "on memory devices of the same sizes, with a volume of its own");
-    verb->add_option("--rw", a->rw, "what the load does")
+    verb->add_option("--volume", a->volume, "volume to use; a load that writes overwrites it");
+    verb->add_flag("--memory", a->memory, "use memory devices of the same sizes, and a new volume");
+    verb->add_option("--rw", a->rw, "kind of load")
         ->type_name("{read,write,trim,rw,randread,randwrite,randtrim,randrw}")
         ->capture_default_str();
     verb->add_option("--rwmixread", a->rwmixread, "percent of reads in rw and randrw")
         ->capture_default_str();
-    verb->add_option("--bs", a->bs, "bytes a request, a multiple of 512")->capture_default_str();
+    verb->add_option("--bs", a->bs, "bytes per request, a multiple of 512")->capture_default_str();
     verb->add_option("--iodepth", a->iodepth, "requests in flight")->capture_default_str();
-    verb->add_option("--random-distribution", a->distribution, "uniform or zipf:T")
+    verb->add_option("--random-distribution", a->distribution, "uniform, or zipf:T, as zipf:0.99")
         ->capture_default_str();
-    verb->add_option("--size", a->size,
-                     "bytes to transfer; the volume's size if nothing else is said");
+    verb->add_option("--size", a->size, "bytes to transfer; default: the volume's size");
     verb->add_option("--passes", a->passes, "transfer this many times the volume's size");
-    verb->add_option("--runtime", a->runtime, "seconds at most");
+    verb->add_option("--runtime", a->runtime, "stop after this many seconds");
     verb->add_flag("--prefill", a->prefill, "write the whole volume once before; not counted");
-    verb->add_flag("--verify", a->verify, "check every read, and read everything back at the end");
+    verb->add_flag("--verify", a->verify, "check every read, and read back everything at the end");
     verb->add_option("--verify-state", a->verify_state,
                      "keep what was acknowledged in this file; if it is there, verify that first");
-    verb->add_option("--seed", a->seed, "of the offsets")->capture_default_str();
-    verb->add_flag("--inplace", a->inplace,
-                   "then run in-place RAID6 for the same time on scratch files beside the devices");
+    verb->add_option("--seed", a->seed, "seed of the random offsets")->capture_default_str();
+    verb->add_flag(
+        "--inplace", a->inplace,
+        "then run in-place RAID6 for the same time on scratch files next to the devices");
     verb->callback([a, &exit_code] { exit_code = run(*a); });
 }
 

@@ -46,7 +46,7 @@ void print_text(const CheckReport& report) {
                count(report.stripes), count(report.pmt_entries), seconds_text(report.seconds));
     if (!report.clean_close) {
         fmt::print(
-            "the array was not closed in order: the table was not compared with the headers\n");
+            "the array was not closed cleanly: the table was not compared with the headers\n");
     }
     fmt::print("{}\n", report.problems_found == 0 ? std::string("no problems")
                                                   : count(report.problems_found) + " problems");
@@ -68,7 +68,7 @@ int run(const CommonArguments& arguments) {
 void add_check(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<CommonArguments>();
     CLI::App* verb = app.add_subcommand(
-        "check", "read everything: structures, checksums, parity, the table; the array is closed");
+        "check", "verify a closed array: structures, checksums, parity, mapping table");
     arguments->add_to(*verb);
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }

@@ -26,8 +26,8 @@ Result<Stats> create(const Arguments& arguments) {
     for (const DeviceOptions& device : options->devices) {
         if (!device.path.starts_with(kMemoryPrefix)) continue;
         return fail(Errc::invalid_argument,
-                    "{}: memory devices end with the process that made them, so nothing would be "
-                    "left of the array; name files or block devices, or try it with bench --memory",
+                    "{}: memory devices end with the process that created them, so the array would "
+                    "be gone; name files or block devices, or use bench --memory",
                     device.path);
     }
     ProgressLine progress;
@@ -61,9 +61,10 @@ int run(const Arguments& arguments) {
 void add_create(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
     CLI::App* verb =
-        app.add_subcommand("create", "make an array: write superblocks and empty tables");
+        app.add_subcommand("create", "create an array: write superblocks and empty tables");
     arguments->add_to(*verb);
-    verb->add_flag("--force", arguments->force, "also on devices that hold data, which is lost");
+    verb->add_flag("--force", arguments->force,
+                   "use devices that hold data; what they hold is lost");
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }
 

@@ -167,12 +167,13 @@ int run(const Arguments& arguments) {
 void add_demo(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
     CLI::App* verb = app.add_subcommand(
-        "demo", "an array on files: write, kill, recover, lose two drives, verify, compare");
-    verb->add_option("--dir", arguments->dir, "where its folder is made; else $TMPDIR or /tmp");
+        "demo", "show the main job on files: write, kill, recover, lose two drives, verify");
+    verb->add_option("--dir", arguments->dir,
+                     "where to make its folder; default: $TMPDIR, otherwise /tmp");
     verb->add_option("--size", arguments->size,
-                     "of the volume; ten files of some 1/6 of it are made")
+                     "size of the volume; makes ten files of about a sixth of it each")
         ->capture_default_str();
-    verb->add_flag("--keep", arguments->keep, "leave the folder there");
+    verb->add_flag("--keep", arguments->keep, "keep the folder");
     verb->add_flag("--json", arguments->json, "print one JSON object on stdout");
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }

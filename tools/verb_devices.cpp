@@ -77,10 +77,10 @@ void print_array(const SurveyedArray& array) {
     const std::string state = array.state();
     fmt::print("array {} ({}): {}+2 qlc, {} scm\n", s.name, s.array.to_string(),
                s.parameters.data_strips, s.parameters.scm_count);
-    fmt::print("  {}\n", state == "open"      ? "open: a process has it"
-                         : state == "crashed" ? "crashed: nobody has it open, and the next opening "
-                                                "recovers it"
-                                              : "clean: it was closed, and nobody has it open");
+    fmt::print("  {}\n", state == "open" ? "open: a process has it"
+                         : state == "crashed"
+                             ? "crashed: no process has it open, and the next opening recovers it"
+                             : "clean: it was closed, and no process has it open");
     const std::string problem = array.problem();
     fmt::print("  {}\n", problem.empty() ? "complete" : problem);
     Table table({"role", "drive", "state", "size", "device", "uuid"});
@@ -113,7 +113,7 @@ void print_text(const Survey& found) {
 Status write_file(const Survey& found, const std::string& path) {
     if (found.arrays.size() == 1) return write_array_file(found.arrays.front(), path);
     if (found.arrays.empty())
-        return fail(Errc::not_found, "{}: there is no array that it could tell of", path);
+        return fail(Errc::not_found, "{}: no array was found, so there is nothing to write", path);
     return fail(Errc::invalid_argument, "{} arrays are here: name the devices of one",
                 found.arrays.size());
 }
@@ -144,12 +144,13 @@ int run(const Arguments& arguments) {
 
 void add_devices(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* verb = app.add_subcommand("devices", "find arrays by what is on their drives");
+    CLI::App* verb =
+        app.add_subcommand("devices", "find arrays by the superblocks on their drives");
     verb->add_option("PATH", arguments->paths,
-                     "files, block devices, folders of such; without: all block devices, and the "
-                     "files of the current folder");
+                     "files, block devices, folders; default: all block devices and the files of "
+                     "the current folder");
     verb->add_option("--write-array", arguments->array_file,
-                     "make an array file of what was found; it must not exist");
+                     "write an array file for the array that was found; FILE must not exist");
     verb->add_flag("--json", arguments->json, "print one JSON object on stdout");
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }

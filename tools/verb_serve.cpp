@@ -41,9 +41,9 @@ Result<std::string> plugin_path() {
     const fs::path folder = fs::read_symlink("/proc/self/exe", failed).parent_path();
     if (failed) {
         return std::unexpected(
-            Error{Errc::not_found, fmt::format("/proc/self/exe: {}: mount /proc, where the plugin "
-                                               "is found by the command's own path",
-                                               failed.message())});
+            Error{Errc::not_found,
+                  fmt::format("/proc/self/exe: {}: mount /proc, which is needed to find the plugin",
+                              failed.message())});
     }
     for (const fs::path& path : {folder / QLCSHAPE_PLUGIN, folder / QLCSHAPE_PLUGIN_FROM_BIN}) {
         if (fs::exists(path, failed)) return path.lexically_normal().string();
@@ -152,7 +152,7 @@ int exit_code_of(const Arguments& a, int status, bool ready) {
     return static_cast<void>(report_error(
                "serve", a.json,
                {Errc::io_error,
-                fmt::format("nbdkit {}, so the array was not closed in order; everything "
+                fmt::format("nbdkit {}, so the array was not closed cleanly; everything "
                             "acknowledged is safe, and the next start recovers it",
                             how)})),
            kFoundProblem;
@@ -199,20 +199,21 @@ int run(const Arguments& a) {
 
 void add_serve(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* verb = app.add_subcommand("serve", "volumes over NBD, until SIGTERM or SIGINT");
+    CLI::App* verb = app.add_subcommand("serve", "serve volumes over NBD until SIGTERM or SIGINT");
     arguments->add_to(*verb);
     verb->add_option("--volume", arguments->volumes,
-                     "which; may be given again for more; without: all, also those made later")
+                     "volume to serve, can be repeated; default: all, also those created later")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     auto* where = verb->add_option_group("where", "one of")->require_option(1);
-    where->add_option("--socket", arguments->socket, "path of a Unix socket, made with mode 0600");
+    where->add_option("--socket", arguments->socket,
+                      "path of a Unix socket, created with mode 0600");
     where->add_option("--port", arguments->port, "TCP port on the loopback interface")
         ->check(CLI::Range(1, 65535));
     verb->add_flag("--read-only", arguments->read_only,
-                   "nothing is written to any drive, also after a crash");
+                   "write nothing to any drive, also after a crash");
     verb->add_option("--tls-psk", arguments->tls_psk,
-                     "file of pre-shared keys (psktool makes one): TLS for everyone")
+                     "require TLS with the pre-shared keys in this file (psktool creates one)")
         ->check(CLI::ExistingFile);
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }

@@ -167,7 +167,7 @@ class Run {
         line("opens with drives missing", s.degraded_opens);
         line("opens with older members, refused", s.older_refused);
         line("opens with older members, all right", s.older_taken);
-        line("clean closes, each judged by check", s.judged);
+        line("clean closes, each verified by check", s.judged);
         line("stops because of faults, by design", s.stops);
         line("operations", s.operations);
         line("  of them reads without a shard's thread", s.reads_here);
@@ -279,15 +279,16 @@ int run(const SimArguments& arguments) {
 void add_sim(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<SimArguments>();
     CLI::App* verb = app.add_subcommand(
-        "sim", "the engine on simulated drives: power cuts and faults, judged by an oracle");
-    verb->add_option("--seeds", arguments->seeds, "A..B: which histories")->capture_default_str();
+        "sim", "run the engine on simulated drives with power cuts and faults, and verify it");
+    verb->add_option("--seeds", arguments->seeds, "the seeds to run, as 1..100")
+        ->capture_default_str();
     verb->add_option("--profile", arguments->profile,
                      "which faults; loop: cuts in a row; sequences: of "
                      "one to three operations, cut after every event")
         ->type_name("{cuts,media,drives,older,all,loop,sequences}")
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
-                     "openings of each history (default 20); with loop the cuts in a row (1000)");
+                     "openings per seed (default 20); with loop the cuts in a row (default 1000)");
     verb->add_flag("--json", arguments->json, "print one JSON object on stdout");
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }

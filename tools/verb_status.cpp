@@ -31,13 +31,13 @@ void print_array(const Stats& s) {
     fmt::print("{}", state_text(s));
     if (!s.live && s.state == "open") {
         fmt::print(
-            "          as of its last superblock: a process has it open, and none of yours "
+            "          as of its last superblock: a process has it open, but none of this user's "
             "answers\n");
     }
     if (s.state == "crashed") {
         fmt::print(
-            "          as of its last superblock: nobody has it open; the next opening recovers it "
-            "{}\n",
+            "          as of its last superblock: no process has it open; the next opening "
+            "recovers it {}\n",
             s.recovery.kind == "full" ? "from all segment headers (full)"
                                       : "from its newest snapshot");
     }
@@ -122,9 +122,11 @@ int run(const Arguments& arguments) {
 
 void add_status(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* verb = app.add_subcommand("status", "drives, volumes, space, WAF, recovery");
+    CLI::App* verb =
+        app.add_subcommand("status", "show health, drives, volumes, space, write amplification");
     arguments->add_to(*verb);
-    verb->add_flag("--prometheus", arguments->prometheus, "print metrics as Prometheus reads them")
+    verb->add_flag("--prometheus", arguments->prometheus,
+                   "print metrics in the text format of Prometheus")
         ->excludes("--json");
     verb->add_flag("--exit-code", arguments->exit_code,
                    "exit 1 unless health is ok and the array has not crashed");

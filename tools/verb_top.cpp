@@ -123,7 +123,7 @@ Status show(const std::string& array_file) {
     if (!options) return fail(options.error());
     const auto holder = Holder::of(*options);
     if (!holder) {
-        return fail(holder.error().code, "{}: {}; `qlcshape status` tells of a closed array",
+        return fail(holder.error().code, "{}: {}; use `qlcshape status` for a closed array",
                     array_file, holder.error().message);
     }
     std::optional<Terminal> terminal;
@@ -150,7 +150,8 @@ Status show(const std::string& array_file) {
 
 void add_top(CLI::App& app, int& exit_code) {
     auto array_file = std::make_shared<std::string>();
-    CLI::App* verb = app.add_subcommand("top", "a live view of an array that a process has open");
+    CLI::App* verb =
+        app.add_subcommand("top", "show live rates of an array that a process has open");
     verb->add_option("ARRAY.toml", *array_file, "the array file")->required();
     verb->callback([array_file, &exit_code] {
         const Status shown = show(*array_file);

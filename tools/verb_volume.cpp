@@ -111,8 +111,7 @@ Status may_lose(const Arguments& arguments, std::uint64_t from) {
         from == 0 ? fmt::format("volume {} holds data", arguments.name)
                   : fmt::format("volume {} holds data beyond {}", arguments.name, size_text(from));
     if (::isatty(STDIN_FILENO) == 0) {
-        return fail(Errc::invalid_argument, "{}, which would be lost; say --yes if that is meant",
-                    what);
+        return fail(Errc::invalid_argument, "{}, which would be lost; confirm with --yes", what);
     }
     if (confirmed(what + ", which will be lost. Go on?")) return {};
     return fail(Errc::invalid_argument, "volume {} is left as it was", arguments.name);
@@ -182,22 +181,22 @@ void add_volume(CLI::App& app, int& exit_code) {
         verb->callback([arguments, run, &exit_code] { exit_code = run(*arguments); });
         return std::pair(verb, arguments.get());
     };
-    const auto [create, create_arguments] = add("create", "make a thin volume", run_create);
+    const auto [create, create_arguments] = add("create", "create a thin volume", run_create);
     create->add_option("NAME", create_arguments->name, "its name")->required();
-    create->add_option("--size", create_arguments->size, "its size, as 10GiB: a multiple of 4096")
+    create->add_option("--size", create_arguments->size, "its size, as 10GiB; a multiple of 4096")
         ->required();
-    add("list", "name, size and UUID of each volume", run_list);
+    add("list", "show name, size and UUID of each volume", run_list);
     const auto [resize, resize_arguments] =
-        add("resize", "make a volume larger, or smaller: then its end is lost", run_resize);
+        add("resize", "change a volume's size; a smaller one loses its end", run_resize);
     resize->add_option("NAME", resize_arguments->name, "its name")->required();
     resize->add_option("--size", resize_arguments->size, "its new size, a multiple of 4096")
         ->required();
-    resize->add_flag("--yes", resize_arguments->yes,
-                     "also if what is cut off holds data, without asking");
+    resize->add_flag("--yes", resize_arguments->yes, "cut off data without asking");
     const auto [remove, remove_arguments] =
-        add("delete", "delete a volume and all in it", run_delete);
+        add("delete", "delete a volume and its data", run_delete);
     remove->add_option("NAME", remove_arguments->name, "its name")->required();
-    remove->add_flag("--yes", remove_arguments->yes, "also if it holds data, without asking");
+    remove->add_flag("--yes", remove_arguments->yes,
+                     "delete it without asking, even if it holds data");
 }
 
 }  // namespace qlcshape::tools

@@ -169,7 +169,7 @@ Result<std::optional<Extent>> decode_pointer(std::span<const std::byte> block,
     if (!head) return std::unexpected(head.error());
     if (head->kind != BucketKind::elsewhere) return std::nullopt;
     if (head->body.blocks < 2 || head->body.blocks > blocks_for(kMaxBucketBytes)) {
-        return damaged(number, "it leads to an extent of an impossible length");
+        return damaged(number, "it points to an extent of an impossible length");
     }
     return head->body;
 }

@@ -58,7 +58,7 @@ Status make_way(const std::string& path, const sockaddr_un& address) {
     if (lstat(path.c_str(), &found) != 0) return {};
     if (!S_ISSOCK(found.st_mode)) {
         return std::unexpected(
-            Error{Errc::exists, path + " is a file that is no socket; give another path"});
+            Error{Errc::exists, path + " is a file that is not a socket; give another path"});
     }
     if (someone_listens(address)) {
         return std::unexpected(

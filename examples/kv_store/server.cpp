@@ -125,7 +125,7 @@ void Server::pause_accepting() {
     if (!std::exchange(told_pause_, true)) {
         std::fprintf(stderr,
                      "kv_store: warning: can't accept more than %zu clients: %s; others wait until "
-                     "one goes (see ulimit -n)\n",
+                     "one disconnects (see ulimit -n)\n",
                      clients_.size(), std::strerror(errno));
     }
     epoll_ctl(epoll_, EPOLL_CTL_DEL, listener_, nullptr);

@@ -84,7 +84,7 @@ Status lock_file(int fd, const std::string& path, Access access) {
     }
     if (failed == 0) return {};
     if (errno != EWOULDBLOCK) {
-        return fail(Errc::io_error, "{}: can't be locked: {}; is its file system one with locks?",
+        return fail(Errc::io_error, "{}: can't be locked: {}; does its file system support locks?",
                     path, std::strerror(errno));
     }
     return fail(Errc::busy, "{}: in use by {}; close it there first, or only inspect it", path,

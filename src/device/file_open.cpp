@@ -38,14 +38,14 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number) {
     switch (error_number) {
         case ENOENT:
         case ENXIO:
-            return fail(Errc::missing_device,
-                        "{}: not there; attach the drive, correct the path, or create the file "
-                        "first",
-                        path);
+            return fail(
+                Errc::missing_device,
+                "{}: does not exist; attach the drive, correct the path, or create the file first",
+                path);
         case EBUSY:
             return fail(Errc::busy,
-                        "{}: the kernel uses it (mounted, swap, or part of md or LVM), or another "
-                        "program opened it alone; release it there first",
+                        "{}: in use by the kernel (mounted, swap, or part of md or LVM), or opened "
+                        "exclusively by another process; release it there first",
                         path);
         case EACCES:
         case EPERM:
@@ -99,7 +99,7 @@ Result<Opened> make_file(const std::string& path) {
     constexpr mode_t kOwnerAlone = 0600;
     const int fd = ::open(path.c_str(), O_CLOEXEC | O_RDWR | O_CREAT | O_EXCL, kOwnerAlone);
     if (fd < 0 && errno == ENOENT) {
-        return fail(Errc::missing_device, "{}: its folder is not there; make it first", path);
+        return fail(Errc::missing_device, "{}: its folder does not exist; create it first", path);
     }
     if (fd < 0) return cannot_open(path, errno);
     Opened opened;
@@ -127,7 +127,7 @@ Status grow(const Opened& opened, const std::string& path, std::uint64_t size_by
         ::fsync(opened.file->fd) == 0) {
         return {};
     }
-    return fail(Errc::io_error, "{}: can't be given {}: {}", path, size_text(size_bytes),
+    return fail(Errc::io_error, "{}: can't be made {} large: {}", path, size_text(size_bytes),
                 std::strerror(errno));
 }
 
@@ -143,13 +143,13 @@ Result<std::uint64_t> settle_file_size(const Opened& opened, const std::string& 
     }
     if (size_bytes != 0 && size_bytes != present) {
         return fail(Errc::invalid_argument,
-                    "{}: has {} ({} bytes), where {} ({} bytes) are wanted; give its true size, or "
-                    "another file",
+                    "{}: its size is {} ({} bytes), but {} ({} bytes) was given; give its true "
+                    "size, or another file",
                     path, size_text(present), present, size_text(size_bytes), size_bytes);
     }
     if (present < kBlockBytes) {
-        return fail(Errc::invalid_argument,
-                    "{}: its {} bytes are too few; at least 4 KiB are needed", path, present);
+        return fail(Errc::invalid_argument, "{}: its size is {} bytes; at least 4 KiB are needed",
+                    path, present);
     }
     return present;
 }
@@ -175,7 +175,8 @@ Result<Geometry> block_device_geometry(const Opened& opened, const std::string& 
     unsigned optimal_bytes = 0;
     if (::ioctl(fd, BLKGETSIZE64, &geometry.capacity_bytes) != 0 ||
         ::ioctl(fd, BLKSSZGET, &logical_bytes) != 0) {
-        return fail(Errc::io_error, "{}: doesn't tell its size: {}", path, std::strerror(errno));
+        return fail(Errc::io_error, "{}: its size can't be determined: {}", path,
+                    std::strerror(errno));
     }
     if (logical_bytes != 512 && logical_bytes != 4096) {
         return fail(Errc::unsupported,
@@ -211,8 +212,9 @@ Result<std::unique_ptr<Device>> open_block_device(const std::string& path, std::
     QS_TRY(geometry);
     const std::uint64_t needed = std::max<std::uint64_t>(size_bytes, kBlockBytes);
     if (geometry->capacity_bytes < needed) {
-        return fail(Errc::invalid_argument, "{}: has {} ({} bytes), where {} ({} bytes) are wanted",
-                    path, size_text(geometry->capacity_bytes), geometry->capacity_bytes,
+        return fail(Errc::invalid_argument,
+                    "{}: its size is {} ({} bytes), but {} ({} bytes) was given", path,
+                    size_text(geometry->capacity_bytes), geometry->capacity_bytes,
                     size_text(needed), needed);
     }
     return make_device(path, *geometry, opened->file, access, true);

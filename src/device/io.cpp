@@ -19,14 +19,14 @@ const char* remedy(int error_number) {
         case EIO:
         case ENODATA:
         case EREMOTEIO:
-            return "look at the drive's health and at the kernel log";
+            return "check the drive's health and the kernel log";
         case ENODEV:
         case ENXIO:
         case ENOLINK:
-            return "the drive is gone: reconnect it, or go on without it";
+            return "the drive is gone: reconnect it, or continue without it";
         case ENOSPC:
         case EDQUOT:
-            return "make room on the file system that holds it";
+            return "free space on the file system that holds it";
         case EROFS:
         case EBADF:
             return "open it for writing";
@@ -35,7 +35,7 @@ const char* remedy(int error_number) {
         case ETIMEDOUT:
             return "the drive doesn't answer: check its cabling and firmware";
         default:
-            return "look at the kernel log";
+            return "check the kernel log";
     }
 }
 

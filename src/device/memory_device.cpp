@@ -79,8 +79,8 @@ Status resize(Medium& medium, const std::string& path, std::uint64_t bytes) {
                       ? ::mmap(nullptr, bytes, kProtection, kFlags, -1, 0)
                       : ::mremap(medium.data, medium.bytes, bytes, MREMAP_MAYMOVE);
     if (place == MAP_FAILED) {
-        return fail(Errc::no_space, "{}: can't get {} of address space: {}", path, size_text(bytes),
-                    std::strerror(errno));
+        return fail(Errc::no_space, "{}: can't reserve {} of address space: {}", path,
+                    size_text(bytes), std::strerror(errno));
     }
     ::madvise(place, bytes, MADV_HUGEPAGE);  // only faster
     medium.data = static_cast<std::byte*>(place);
@@ -100,8 +100,8 @@ Status settle_size(Medium& medium, const std::string& path, std::uint64_t size_b
     if (size_bytes == 0 || size_bytes == medium.bytes) return {};
     if (!make || size_bytes < medium.bytes) {
         return fail(Errc::invalid_argument,
-                    "{}: has {} ({} bytes), where {} ({} bytes) are wanted; give its true size, or "
-                    "another name",
+                    "{}: its size is {} ({} bytes), but {} ({} bytes) was given; give its true "
+                    "size, or another name",
                     path, size_text(medium.bytes), medium.bytes, size_text(size_bytes), size_bytes);
     }
     if (medium.inspectors > 0) {
@@ -164,7 +164,8 @@ Result<std::unique_ptr<Device>> open_memory_device(const std::string& path,
     if (found == media.end()) {
         if (!make) {
             return fail(Errc::missing_device,
-                        "{}: not there; memory devices end with the process that made them", path);
+                        "{}: does not exist; memory devices end with the process that created them",
+                        path);
         }
         Result<std::shared_ptr<Medium>> made = make_medium(path, size_bytes);
         QS_TRY(made);

@@ -10,7 +10,9 @@ namespace qlcshape {
 Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64_t size_bytes,
                                             Access access, bool make) {
     QS_ASSERT(!make || access == Access::read_write);
-    if (path.empty()) return fail(Errc::invalid_argument, "a device needs a path; it is empty");
+    if (path.empty())
+        return fail(Errc::invalid_argument,
+                    "a device has an empty path; give a file, a block device or \"memory:NAME\"");
     if (path.find('\0') != std::string::npos) {
         return fail(Errc::invalid_argument,
                     "the path of {} has a NUL character, which no path can have", path.c_str());

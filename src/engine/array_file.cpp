@@ -197,7 +197,7 @@ Status read_engine(const Section& section, const std::filesystem::path& folder, 
     if (!options.cores.empty() && options.cores.size() < options.shards) {
         return fail(
             Errc::invalid_argument,
-            "{}: cores names {} cores for {} shards: name one for each shard, or leave it out",
+            "{}: cores has {} entries for {} shards: give one for each shard, or leave it out",
             section.at(*section.find("cores")), options.cores.size(), options.shards);
     }
     return {};
@@ -232,7 +232,8 @@ Status read_device(const Section& section, const std::filesystem::path& folder, 
     QS_TRY(section.read_size("size", device.size_bytes));
     for (const DeviceOptions& other : options.devices) {
         if (other.path != device.path) continue;
-        return fail(Errc::invalid_argument, "{}: {} is already the device of {}: give each its own",
+        return fail(Errc::invalid_argument,
+                    "{}: {} is already the device at {}: give each device its own path",
                     section.at(*section.find("path")), device.path, other.where);
     }
     options.devices.push_back(std::move(device));
@@ -255,7 +256,7 @@ Status read_devices(const Section& root, const std::string& file,
                     file);
     }
     if (!node->is_array())
-        return root.wrong("device", *node, "a list: write [[device]], doubly bracketed");
+        return root.wrong("device", *node, "a list: write [[device]], with double brackets");
     for (const toml::node& element : *node->as_array()) {
         if (!element.is_table())
             return root.wrong("device", element, "a list of tables: [[device]]");

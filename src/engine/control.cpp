@@ -38,7 +38,7 @@ Control::Control(const Options& options, Engine::Impl& engine)
     const Status listening = listen();
     if (listening) return;
     log(options_, LogLevel::warning,
-        "array {}: {}; the command can't see into it or change its volumes while it is open",
+        "array {}: {}; while it is open the command can't query it or change its volumes",
         engine_.core().stats().array_name, listening.error().message);
     listeners_.clear();
 }
@@ -177,11 +177,10 @@ Result<std::string> Control::carry_out(const std::string& request) {
             return *holds ? "yes" : "";
         }
     }
-    return fail(
-        Errc::invalid_argument,
-        "the process that has the array open does not understand \"{}\": a volume's name has "
-        "no blanks; or is that process of another version?",
-        request);
+    return fail(Errc::invalid_argument,
+                "the process that has the array open does not understand \"{}\": a volume's name "
+                "has no spaces; or is that process of another version?",
+                request);
 }
 
 }  // namespace qlcshape

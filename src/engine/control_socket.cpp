@@ -96,7 +96,7 @@ Result<std::string> Socket::receive(std::size_t most) const {
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return fail(Errc::io_error, "{}", std::strerror(errno));
         text.append(part.data(), static_cast<std::size_t>(n));
-        if (text.size() > most) return fail(Errc::io_error, "more than {} bytes came", most);
+        if (text.size() > most) return fail(Errc::io_error, "received more than {} bytes", most);
     }
 }
 
@@ -123,10 +123,10 @@ Result<Socket> connect_to(const std::string& medium) {
     if (::connect(socket.fd(), address.get(), address.bytes) != 0)
         return fail(Errc::not_found, "no process of this user has the array open");
     if (socket.same_user()) return socket;
-    return fail(Errc::not_found,
-                "{} has the array open, and answers its own user only: run the "
-                "command as that user",
-                describe_process(socket.peer()));
+    return fail(
+        Errc::not_found,
+        "{} has the array open, and answers only its own user: run the command as that user",
+        describe_process(socket.peer()));
 }
 
 }  // namespace qlcshape

@@ -99,7 +99,7 @@ Status Core::bring_up() {
     snapshot_generation_ = snapshot.snapshot ? snapshot.snapshot->generation : 0;
     for (const Device* scm : snapshot.behind) {
         log(options_, LogLevel::warning,
-            "{}: it is older than the other scm drives; what it lacks is read from the qlc drives",
+            "{}: it is older than the other scm drives; the rest is read from the qlc drives",
             scm->path());
     }
     const Team team = recovery_team();
@@ -339,12 +339,7 @@ Status Core::take(VolumeState& volume, Request request) {
     if (stopped_) return fail(Errc::closed, "volume {}: the engine is closing", volume.name);
     const bool changes =
         request.op != Op::read && request.op != Op::flush && request.op != Op::mapped;
-    if (read_only_ && changes) {
-        return fail(Errc::read_only,
-                    "volume {}: the array is open read-only, because qlc drives are missing or it "
-                    "was asked for",
-                    volume.name);
-    }
+    if (read_only_ && changes) return fail_read_only(volume.name);
     return requests_->begin(volume, std::move(request));
 }
 
@@ -373,7 +368,7 @@ bool Core::failed() const {
 
 std::string Core::cause() const {
     if (gate_->failed_for_space())
-        return "for want of space, which bands take that can't be read or erased";
+        return "because space ran out: bands that can't be read or erased take it";
     return "after a drive failed (" + drive_failures(array_) + ")";
 }
 
@@ -400,7 +395,7 @@ Status Core::finish_close() {
     if (failed()) {
         return fail(Errc::io_error,
                     "array {}: it could not be closed cleanly {}; everything acknowledged is safe, "
-                    "and the next open recovers it",
+                    "and the next opening recovers it",
                     superblock_.name, cause());
     }
     std::lock_guard lock(control_mutex_);

@@ -147,6 +147,7 @@ class Core {
     Status write_band_table(BandKeeper& keeper);
     std::uint64_t total(Counter counter) const;
     void fill_io(Stats::Io& io) const;
+    std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss);
     Status write_volumes(const Superblock& before);

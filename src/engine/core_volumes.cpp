@@ -11,9 +11,20 @@ std::shared_ptr<VolumeState> Core::make_state(const VolumeRecord& record) {
                                          extents_of(superblock_, record));
 }
 
+std::unexpected<Error> Core::fail_read_only(const std::string& volume) const {
+    std::string missing;
+    for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
+        if (array_.qlc[i] != nullptr) continue;
+        missing +=
+            fmt::format("{} {}", missing.empty() ? " because qlc drives are missing:" : ",", i);
+    }
+    if (!missing.empty()) missing += "; reconnect them, then open the array again";
+    return fail(Errc::read_only, "volume {}: the array is open read-only{}", volume, missing);
+}
+
 Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     std::lock_guard lock(control_mutex_);
-    if (read_only_) return fail(Errc::read_only, "volume {}: the array is open read-only", name);
+    if (read_only_) return fail_read_only(name);
     const Superblock before = superblock_;
     QS_TRY(add_volume(superblock_, array_.layout, name, bytes, Uuid::random(around_.random)));
     QS_TRY(write_volumes(before));
@@ -23,15 +34,15 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
 
 Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, std::uint64_t bytes,
                                                      Loss loss) {
-    if (read_only_) return fail(Errc::read_only, "volume {}: the array is open read-only", name);
+    if (read_only_) return fail_read_only(name);
     const auto it = volumes_.find(name);
     if (it == volumes_.end())
-        return fail(Errc::not_found, "volume {}: there is none of that name", name);
+        return fail(Errc::not_found, "volume {}: there is no volume with this name", name);
     const bool loses = bytes < it->second->bytes() && it->second.use_count() > 1;
     if (loses && loss == Loss::refused) {
         return fail(Errc::busy,
-                    "volume {}: it is in use, and what uses it would lose {}; disconnect its "
-                    "clients first, or stop the program that has it open",
+                    "volume {}: it is in use, and its users would lose {}; disconnect its clients "
+                    "first, or stop the program that has it open",
                     name, bytes == 0 ? "it" : "its end");
     }
     if (it->second->changing) return fail(Errc::busy, "volume {}: its size is being changed", name);
@@ -133,7 +144,8 @@ Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {
     const auto it = volumes_.find(name);
     if (it == volumes_.end()) {
         return fail(Errc::not_found,
-                    "volume {}: there is none of that name; see `qlcshape volume list`", name);
+                    "volume {}: there is no volume with this name; see `qlcshape volume list`",
+                    name);
     }
     return it->second;
 }

@@ -49,11 +49,11 @@ Access access_of(const Options& options) {
 
 Status refuse_in_callback(const char* what) {
     if (!InCallback::now()) return {};
-    return fail(
-        Errc::invalid_argument,
-        "{}: not from a function that the engine calls (a request's `done`, the log), since "
-        "it would wait for itself; call it from another thread, or use Volume::submit()",
-        what);
+    return fail(Errc::invalid_argument,
+                "{}: must not be called from a function that the engine calls (a request's `done`, "
+                "the log), because it would wait for itself; call it from another thread, or use "
+                "Volume::submit()",
+                what);
 }
 
 // A closed array's devices, as discover() sorts them.
@@ -428,7 +428,7 @@ std::uint64_t Volume::atomic_write_max() const { return kAtomicWriteBytes; }
 
 Status Volume::check_handle() const {
     if (state_ != nullptr) return {};
-    return fail(Errc::closed, "this handle leads to no volume: it was moved from");
+    return fail(Errc::closed, "this handle refers to no volume: it was moved from");
 }
 
 Status Volume::submit(Request request) const {
@@ -438,7 +438,7 @@ Status Volume::submit(Request request) const {
 
 Status Volume::run(Op op, std::uint64_t offset_bytes, std::uint64_t bytes, void* data) const {
     QS_TRY(check_handle());
-    QS_TRY(refuse_in_callback("a request that is waited for"));
+    QS_TRY(refuse_in_callback("a blocking request"));
     if (op == Op::read && state_->core.read_here(*state_, offset_bytes, bytes, data)) return {};
     return submit_and_wait(state_->core, *state_, op, offset_bytes, bytes, data);
 }

@@ -60,24 +60,25 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
             p.qlc_bytes = std::min(p.qlc_bytes, g.capacity_bytes);
             erase_unit = std::max(erase_unit, g.erase_unit_bytes);
             if (p.strip_bytes % g.iu_bytes != 0) {
-                return fail(Errc::invalid_argument,
-                            "{}: its indirection unit is {}, and strip = {} is no multiple of it",
-                            o.devices[i].path, size_text(std::uint64_t{g.iu_bytes}),
-                            size_text(p.strip_bytes));
+                return fail(
+                    Errc::invalid_argument,
+                    "{}: its indirection unit is {}, and strip = {} is not a multiple of it",
+                    o.devices[i].path, size_text(std::uint64_t{g.iu_bytes}),
+                    size_text(p.strip_bytes));
             }
         } else if (o.devices[i].role == Role::scm) {
             ++p.scm_count;
             p.scm_bytes = std::min(p.scm_bytes, g.capacity_bytes);
         } else {
             return fail(Errc::unsupported,
-                        "{}: spare drives are not supported yet; take it out of the array file",
+                        "{}: spare drives are not supported yet; remove it from the array file",
                         o.devices[i].path);
         }
     }
     if (p.qlc_count == 0 || p.scm_count == 0) {
         return fail(Errc::invalid_argument,
-                    "an array needs qlc and scm devices: {} and {} are given", p.qlc_count,
-                    p.scm_count);
+                    "an array needs qlc and scm devices, and the array file names {} and {}",
+                    p.qlc_count, p.scm_count);
     }
     p.band_bytes = o.band_bytes != 0 ? o.band_bytes : default_band_bytes(p, erase_unit);
     return p;
@@ -204,8 +205,7 @@ Status check_other_media(const Options& options, std::size_t index) {
         const DeviceOptions& other = options.devices[i];
         if (medium_of(other.path) != medium) continue;
         return fail(Errc::duplicate_device,
-                    "{}: it is the same file or device as {}; give each "
-                    "device its own",
+                    "{}: it is the same file or device as {}; give each device its own path",
                     name_of(d), name_of(other));
     }
     return {};

@@ -64,11 +64,11 @@ void assess_drives(const Stats& s, Assessment& out) {
         out.add(degraded, std::move(fault));
     }
     if (qlc_faulty >= 2) out.raise(unprotected);
-    if (qlc_gone > 2) out.add(failed, "the array opens with two qlc drives missing at most");
+    if (qlc_gone > 2) out.add(failed, "the array opens with at most two qlc drives missing");
     if (scm == 1) {
         out.add(unprotected,
-                "there is one scm drive: the newest writes have no second copy until they are on "
-                "the qlc drives");
+                "there is only one scm drive: the newest writes have no second copy until they are "
+                "on the qlc drives");
     }
 }
 
@@ -78,15 +78,14 @@ void assess_health(Stats& s) {
     Assessment out(s);
     if (s.state == "failed") out.add(failed, "writing has ended " + s.cause);
     if (s.recovery.segments_unread != 0) {
-        out.add(failed,
-                fmt::format("{} bands were cut short, since more than two drives did not answer: "
-                            "acknowledged writes may be missing",
-                            s.recovery.segments_unread));
+        out.add(failed, fmt::format("{} bands were cut short because more than two drives did not "
+                                    "answer: acknowledged writes may be missing",
+                                    s.recovery.segments_unread));
     }
     assess_drives(s, out);
     if (s.bands.out_of_use != 0) {
-        out.add(degraded, fmt::format("{} bands are out of use, since parts of them can't be read "
-                                      "or a drive would not erase them",
+        out.add(degraded, fmt::format("{} bands are out of use because parts of them can't be read "
+                                      "or a drive failed to erase them",
                                       s.bands.out_of_use));
     }
 }

@@ -39,8 +39,8 @@ Error Holder::error_in(const std::string& answer) const {
     for (const Drive& drive : drives_) {
         if (answer != kOther + drive.medium) continue;
         return {Errc::foreign_device,
-                fmt::format("{}: {} has other drives of this array file open, and not this one: "
-                            "is it a copy? Name the drives of one array",
+                fmt::format("{}: {} has other drives of this array file open, but not this one: is "
+                            "it a copy? Name the drives of one array",
                             drive.path, process_)};
     }
     int code = 0;
@@ -48,8 +48,8 @@ Error Holder::error_in(const std::string& answer) const {
     const auto [rest, failed] = std::from_chars(answer.data(), end, code);
     if (failed != std::errc{} || rest == end) {
         return {Errc::io_error,
-                fmt::format("{}, which has the array open, ended before it answered; what it was "
-                            "asked may be done or not",
+                fmt::format("{}, which has the array open, ended before it answered; the request "
+                            "may have been carried out or not",
                             process_)};
     }
     return {static_cast<Errc>(code), std::string(rest + 1, end)};
@@ -64,10 +64,11 @@ Result<std::string> Holder::ask(const std::string& request, int patience) const 
     if (!socket->send(named + "\n" + request)) return fail(error_in(""));
     auto answer = socket->receive(kMostAnswerBytes);
     if (!answer) {
-        return fail(answer.error().code,
-                    "{}, which has the array open, has not answered within {} s ({}); what it was "
-                    "asked may be done or not: look at the array again when it does, or stop it",
-                    process_, patience, answer.error().message);
+        return fail(
+            answer.error().code,
+            "{}, which has the array open, has not answered within {} s ({}); the request may have "
+            "been carried out or not: check the array when it answers again, or stop it",
+            process_, patience, answer.error().message);
     }
     if (!answer->starts_with(kDone)) return fail(error_in(*answer));
     return answer->substr(kDone.size());

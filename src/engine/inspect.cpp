@@ -121,14 +121,15 @@ Result<Sight> see_array(const Options& options, IoQueue& queue) {
             sight.unusable.push_back({path, std::move(why)});
         } else if (seen[i]->superblock.array.to_string() != sight.array_uuid) {
             sight.unusable.push_back(
-                {path, {Errc::foreign_device, fmt::format("{}: it is of another array", path)}});
+                {path,
+                 {Errc::foreign_device, fmt::format("{}: it belongs to another array", path)}});
         } else {
             sight.drives.push_back({std::move(devices[i]), std::move(*seen[i])});
         }
     }
     if (!sight.drives.empty()) return sight;
     QS_TRY(would_open(options, queue));
-    return fail(Errc::foreign_device, "no device tells of an array");
+    return fail(Errc::foreign_device, "no device has a superblock of an array");
 }
 
 Result<Stats> Engine::inspect(const Options& options) {

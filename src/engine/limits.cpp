@@ -16,18 +16,17 @@
 namespace qlcshape {
 
 Error no_more_memory(const std::string& what) {
-    return {Errc::no_memory,
-            what +
-                ": the system gives no more memory; set pmt_cache or shards lower in the array "
-                "file, or raise the limit (ulimit -v, MemoryMax= of a systemd unit, a "
-                "container's memory)"};
+    return {Errc::no_memory, what +
+                                 ": out of memory; lower pmt_cache or shards in the array file, or "
+                                 "raise the limit (ulimit -v, MemoryMax= of a systemd unit, a "
+                                 "container's memory)"};
 }
 
 Error no_more_threads(const std::string& what, const std::string& cause) {
     return {Errc::no_memory,
-            fmt::format("{}: no thread can be started: {}; raise the limit on threads (ulimit -u, "
-                        "TasksMax= of a systemd unit, a container's pids limit), or set shards and "
-                        "gc_threads lower in the array file",
+            fmt::format("{}: can't start a thread: {}; raise the limit on threads (ulimit -u, "
+                        "TasksMax= of a systemd unit, a container's pids limit), or lower shards "
+                        "and gc_threads in the array file",
                         what, cause)};
 }
 
@@ -45,8 +44,8 @@ Status check_cache(const Options& options) {
         const std::uint64_t swap = machine.totalswap * machine.mem_unit;
         if (bytes > ram + swap) {
             return fail(Errc::no_memory,
-                        "pmt_cache is {}: this machine has {} of RAM and {} of swap; set it lower "
-                        "in the array file",
+                        "pmt_cache is {}: this machine has {} of RAM and {} of swap; lower it in "
+                        "the array file",
                         size_text(bytes), size_text(ram), size_text(swap));
         }
     }
@@ -54,8 +53,8 @@ Status check_cache(const Options& options) {
     if (::getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY &&
         bytes > space.rlim_cur) {
         return fail(Errc::no_memory,
-                    "pmt_cache is {}: this process may have {} of memory (ulimit -v); raise that, "
-                    "or set pmt_cache lower in the array file",
+                    "pmt_cache is {}: this process is limited to {} of memory (ulimit -v); raise "
+                    "that, or lower pmt_cache in the array file",
                     size_text(bytes), size_text(space.rlim_cur));
     }
     return {};

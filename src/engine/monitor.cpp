@@ -56,9 +56,9 @@ void log_opened(const Options& options, const Stats& s) {
     }
     if (s.recovery.segments_unread != 0) {
         log(options, LogLevel::error,
-            "array {}: {} bands were cut short since more than two drives did not answer: "
-            "acknowledged writes may be missing, and blocks read as before them; bring the drives "
-            "back",
+            "array {}: {} bands were cut short because more than two drives did not answer: "
+            "acknowledged writes may be missing, and blocks read as before them; reconnect the "
+            "drives",
             s.array_name, s.recovery.segments_unread);
     }
     if (const std::string what = headline(s); !what.empty()) {
@@ -88,14 +88,14 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
     }
     if (now.bands.out_of_use > before.bands.out_of_use) {
         log(options, LogLevel::error,
-            "array {}: {} more bands keep their space, since parts of them can't be read or a "
-            "drive would not erase them; run check",
+            "array {}: {} more bands are out of use because parts of them can't be read or a drive "
+            "failed to erase them; run check",
             now.array_name, now.bands.out_of_use - before.bands.out_of_use);
     }
     log_slow_io(options, before, now);
     if (now.state == "failed" && before.state != "failed") {
         log(options, LogLevel::error,
-            "array {}: writing has ended {}; everything acknowledged is safe, and the next open "
+            "array {}: writing has ended {}; everything acknowledged is safe, and the next opening "
             "recovers it",
             now.array_name, now.cause);
     }

@@ -50,10 +50,11 @@ void Reclaimer::run() {
         const std::string& name = deletion.trimming->name;
         if (!done && !stop_) {
             log(options_, LogLevel::warning,
-                "volume {}: deleted, but its space is not back before the array is opened anew: {}",
+                "volume {}: deleted, but its space becomes free only when the array is opened "
+                "again: {}",
                 name, done.error().message);
         } else if (done && !stop_) {
-            log(options_, LogLevel::info, "volume {}: its space is back", name);
+            log(options_, LogLevel::info, "volume {}: its space is free again", name);
         }
         lock.lock();
         if (stop_) return;

@@ -64,10 +64,10 @@ Status RequestTable::check(const VolumeState& volume, const Request& r) const {
                     volume.name, to_string(r.op), r.bytes, r.offset_bytes, unit);
     }
     if (r.offset_bytes > end || r.bytes > end - r.offset_bytes) {
-        return fail(
-            Errc::invalid_argument,
-            "volume {}: {} of {} bytes at {}: it ends behind the volume, which has {} bytes",
-            volume.name, to_string(r.op), r.bytes, r.offset_bytes, end);
+        return fail(Errc::invalid_argument,
+                    "volume {}: {} of {} bytes at {}: the range extends past the end of the "
+                    "volume, which has {} bytes",
+                    volume.name, to_string(r.op), r.bytes, r.offset_bytes, end);
     }
     const bool has_data = r.op == Op::read || r.op == Op::write || r.op == Op::mapped;
     if (r.data == nullptr && r.bytes != 0 && has_data) {
@@ -91,7 +91,8 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
     {
         std::lock_guard lock(mutex_);
         if (idle_.empty()) {
-            return fail(Errc::busy, "{} requests are in flight; submit again when some are done",
+            return fail(Errc::busy,
+                        "{} requests are in flight; submit again when some have completed",
                         requests_.size());
         }
         active = idle_.back();
@@ -286,18 +287,17 @@ void RequestTable::end(Active& a) {
     Status status;
     if (a.failed) {
         if (a.error == Errc::media_error) {
-            status =
-                fail(a.error,
-                     "volume {}: {} at byte {}: the block can't be read, and redundancy "
-                     "doesn't bring it back; close the array and open it again, which may mend "
-                     "it; if not, overwrite or trim it, and see `qlcshape check`",
-                     a.volume->name, to_string(op), a.bad_offset);
-        } else if (a.error == Errc::no_space) {
             status = fail(a.error,
-                          "volume {}: {} at byte {}: bands that can't be read or erased take the "
-                          "space, and nothing more is acknowledged; copy what can be read, and see "
-                          "`qlcshape check`",
+                          "volume {}: {} at byte {}: the block can't be read, and parity could not "
+                          "reconstruct it; close the array and open it again, which may repair it; "
+                          "otherwise overwrite or trim it, and run `qlcshape check`",
                           a.volume->name, to_string(op), a.bad_offset);
+        } else if (a.error == Errc::no_space) {
+            status = fail(
+                a.error,
+                "volume {}: {} at byte {}: bands that can't be read or erased take the space, and "
+                "nothing more is acknowledged; copy what can be read, and run `qlcshape check`",
+                a.volume->name, to_string(op), a.bad_offset);
         } else {
             status = fail(
                 a.error,

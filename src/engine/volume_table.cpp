@@ -49,7 +49,7 @@ Status check_name(const std::string& name) {
 Status check_size(const std::string& name, std::uint64_t bytes) {
     if (bytes != 0 && bytes % kBlockBytes == 0) return {};
     return fail(Errc::invalid_argument,
-                "volume {}: its size is {} bytes, it must be a multiple of 4 KiB, and not 0", name,
+                "volume {}: its size is {} bytes; it must be a multiple of 4 KiB, and not 0", name,
                 bytes);
 }
 
@@ -79,7 +79,8 @@ Status take_pages(const Superblock& s, const ArrayLayout& layout, const std::str
         wanted -= pages;
     }
     if (wanted == 0 && s.extents.size() - before + extents.size() <= kMaxExtents) return {};
-    return fail(Errc::no_space, "volume {}: the table of volumes has no room for its extents",
+    return fail(Errc::no_space,
+                "volume {}: the volume table has no room for its extents; delete a volume first",
                 name);
 }
 
@@ -113,11 +114,15 @@ Status add_volume(Superblock& s, const ArrayLayout& layout, const std::string& n
     QS_TRY(check_name(name));
     QS_TRY(check_size(name, bytes));
     if (find_volume(s, name) != nullptr) {
-        return fail(Errc::exists, "volume {}: there is one of that name already", name);
+        return fail(Errc::exists, "volume {}: a volume with this name exists; choose another name",
+                    name);
     }
     QS_TRY(check_promise(s, layout, name, 0, bytes));
     if (s.volumes.size() == kMaxVolumes) {
-        return fail(Errc::no_space, "volume {}: the array has its {} volumes", name, kMaxVolumes);
+        return fail(
+            Errc::no_space,
+            "volume {}: the array already has {} volumes, the most possible; delete one first",
+            name, kMaxVolumes);
     }
     Extents extents;
     QS_TRY(take_pages(s, layout, name, div_up(bytes, kPageSpanBytes), extents));
@@ -142,7 +147,7 @@ Status resize_volume(Superblock& s, const ArrayLayout& layout, const std::string
                      std::uint64_t bytes) {
     const VolumeRecord* found = find_volume(s, name);
     if (found == nullptr)
-        return fail(Errc::not_found, "volume {}: there is none of that name", name);
+        return fail(Errc::not_found, "volume {}: there is no volume with this name", name);
     QS_TRY(check_size(name, bytes));
     QS_TRY(check_promise(s, layout, name, found->bytes, bytes));
     Extents extents = extents_of(s, *found);
@@ -168,7 +173,8 @@ Status resize_volume(Superblock& s, const ArrayLayout& layout, const std::string
 Status remove_volume(Superblock& s, const Uuid& uuid) {
     const auto found = std::ranges::find(s.volumes, uuid, &VolumeRecord::uuid);
     if (found == s.volumes.end())
-        return fail(Errc::not_found, "volume {}: there is none of that UUID", uuid.to_string());
+        return fail(Errc::not_found, "volume {}: there is no volume with this UUID",
+                    uuid.to_string());
     const VolumeRecord gone = *found;
     s.volumes.erase(found);
     const auto first = s.extents.begin() + gone.first_extent;

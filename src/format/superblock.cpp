@@ -270,7 +270,7 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
                     f.format);
     }
     if (f.record_bytes != record.size() || f.body_crc != crc32c(record.subspan(kBlockBytes))) {
-        return fail(Errc::damaged, "its superblock's checksum is wrong behind the first block");
+        return fail(Errc::damaged, "its superblock's checksum is wrong after the first block");
     }
     Superblock s;
     s.array = f.array;
@@ -305,7 +305,7 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
     QS_TRY(check_members(s));
     const MemberRecord* member = find_member(s, f.device);
     if (member == nullptr || f.superblock_unit_bytes != unit_bytes_of(*layout, member->role)) {
-        return fail(Errc::damaged, "the device that it is for is none of its members");
+        return fail(Errc::damaged, "its own device UUID is not in its member list");
     }
     QS_TRY(check_extents(s, *layout));
     QS_TRY(check_volumes(s));

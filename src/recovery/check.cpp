@@ -34,7 +34,7 @@ class Check {
         records_ = std::move(loaded->records);
         for (std::uint32_t drive = 0; drive < array_.qlc.size(); ++drive) {
             if (array_.qlc[drive] == nullptr) {
-                problem("qlc drive {} is missing: what lay on it can be rebuilt from the others",
+                problem("qlc drive {} is missing: its contents can be rebuilt from the others",
                         drive);
             }
         }
@@ -70,7 +70,7 @@ class Check {
         const Proof proof = scan_.prove(band, sequence, segment);
         if (proof == Proof::unproved || proof == Proof::unread) {
             lost_segments_ = true;
-            problem("band {} segment {}: more is damaged than P and Q can bring back", band.value,
+            problem("band {} segment {}: more is damaged than P and Q can reconstruct", band.value,
                     segment);
             return;
         }
@@ -118,8 +118,8 @@ class Check {
             if (same_state && have[i].mapped() &&
                 is_copy(Lba(id.value * kPageEntries + i), have[i], expected[i]))
                 continue;
-            problem("table page {} entry {}: it says {:#x}, the headers say {:#x}", id.value, i,
-                    have[i].bits, expected[i].bits);
+            problem("table page {} entry {}: it is {:#x}, by the headers it should be {:#x}",
+                    id.value, i, have[i].bits, expected[i].bits);
         }
     }
 
@@ -154,7 +154,8 @@ class Check {
             rough |= counts && records_[i].rough != 0;
         }
         if (expected != have && !rough) {
-            problem("band table: it counts {} valid blocks, the headers give {}", have, expected);
+            problem("band table: it counts {} valid blocks, by the headers there are {}", have,
+                    expected);
         }
     }
 

@@ -87,7 +87,7 @@ class EntryScan {
             return fail(
                 Errc::damaged,
                 "band {} segment {}: a block of tombstones is damaged and can't be rebuilt from "
-                "the other strips; trimmed blocks might come back, so the table can't be rebuilt",
+                "the other strips; trimmed blocks might reappear, so the table can't be rebuilt",
                 range_.band.value, t.segment);
         }
         for (std::uint32_t i = 0; i < count; ++i) {

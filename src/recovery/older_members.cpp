@@ -87,7 +87,7 @@ Error older_scm(const ArrayContext& array, const std::string& evidence) {
     for (const Device* scm : array.scm) drives += (drives.empty() ? "" : ", ") + scm->path();
     return {Errc::stale_device,
             fmt::format("{}: {} older than the qlc drives: {}; what was written since would be "
-                        "lost, so the array is not opened; bring the present contents of {} back",
+                        "lost, so the array is not opened; restore the current contents of {}",
                         drives, array.scm.size() == 1 ? "it is" : "all scm drives are", evidence,
                         array.scm.size() == 1 ? "that drive" : "one of them")};
 }
@@ -169,8 +169,8 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
             if (in_a_row[drive] < kOlderSegments) continue;
             return fail(Errc::stale_device,
                         "{}: it is older than the other drives and lacks the newest segments; "
-                        "bring its present contents back, or take it out of the array file: the "
-                        "array then opens read-only without it",
+                        "restore its current contents, or remove it from the array file: the array "
+                        "then opens read-only without it",
                         array.qlc[drive]->path());
         }
     }
@@ -182,9 +182,10 @@ Status refuse_older_tps(const ArrayContext& array, const std::vector<std::uint64
     if (canary(Canary::older_tps_taken)) return {};
     for (const auto& [shard, acked] : told) {
         if (shard >= newest.size() || acked <= newest[shard]) continue;
-        return fail(older_scm(array, fmt::format("segments tell of record {} of shard {} in the "
-                                                 "TPS, which ends at {}",
-                                                 acked, shard, newest[shard])));
+        return fail(older_scm(
+            array,
+            fmt::format("segments refer to record {} of shard {} in the TPS, which ends at {}",
+                        acked, shard, newest[shard])));
     }
     return {};
 }

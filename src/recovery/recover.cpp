@@ -116,18 +116,19 @@ class Recovery {
             const std::size_t blocks = newest_.size() + tps_.entries.size() + mended_.size() +
                                        std::size_t{r.segments - from} * l_.slots_per_segment;
             if (!room_to_commit(l_, records(), blocks)) {
-                out_.report.warnings.push_back(fmt::format(
-                    "band {}: of segments {} to {} some lack a strip, and there is no room to "
-                    "write them anew; a further lost drive may make blocks of theirs unreadable",
-                    band, from, r.segments - 1));
+                out_.report.warnings.push_back(
+                    fmt::format("band {}: some of segments {} to {} lack a strip, and there is no "
+                                "room to rewrite them; if another drive is lost, some of their "
+                                "blocks may be unreadable",
+                                band, from, r.segments - 1));
                 continue;
             }
             for (std::uint32_t segment = from; segment < r.segments; ++segment) {
                 const Proof proof = scan_.prove(BandId(band), r.sequence, segment);
                 if (proof == Proof::unproved || proof == Proof::unread) {
                     return fail(Errc::io_error,
-                                "band {} segment {}: it could be read a moment ago, and can't be "
-                                "now: {}; open the array again",
+                                "band {} segment {}: it was read successfully before, and can't be "
+                                "read now: {}; open the array again",
                                 band, segment, drive_failures(in_.array));
                 }
                 take_blocks();
@@ -222,8 +223,8 @@ class Recovery {
         }
         return fail(Errc::media_error,
                     "band {} segment {}: {} don't answer, which is more than two: acknowledged "
-                    "writes may be there, so the array is not opened for writing; bring the drives "
-                    "back, or open it read-only",
+                    "writes may be there, so the array is not opened for writing; reconnect the "
+                    "drives, or open it read-only",
                     band.value, segment, drives);
     }
 

@@ -52,9 +52,8 @@ Status Replay::commit() {
     while (!settled_) {
         if (committer_.failed() || keeper_.failed()) {
             return fail(Errc::io_error,
-                        "recovery could not commit a segment in {} attempts: {}; as it is, the "
-                        "array can be "
-                        "opened read-only",
+                        "recovery could not commit a segment in {} attempts: {}; the array can "
+                        "still be opened read-only",
                         segment_.attempts, drive_failures(array_));
         }
         const bool any =

@@ -190,12 +190,12 @@ const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
         }
     }
     if (!scm) {
-        return "bring its contents back, or take it out of the array file: with no more than two "
-               "qlc drives missing the array opens read-only";
+        return "restore its contents, or remove it from the array file: with no more than two qlc "
+               "drives missing the array opens read-only";
     }
-    return qlc ? "bring its contents back; of a qlc drive the array file can do without, and the "
-                 "array opens read-only, but every scm drive is needed"
-               : "every scm drive is needed, so bring its contents back";
+    return qlc ? "restore its contents; if it is a qlc drive, you can remove it from the array "
+                 "file, and the array opens read-only, but every scm drive is needed"
+               : "every scm drive is needed, so restore its contents";
 }
 
 Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found) {
@@ -226,14 +226,15 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
         if (!found[i]) {
             return fail(found[i].error().code, "{}: {}; {}", path, found[i].error().message,
                         found[i].error().code == Errc::foreign_device
-                            ? "it is not of this array; correct its path"
+                            ? "it does not belong to this array; correct its path"
                             : remedy_for_damaged(found, array));
         }
         if (found[i]->superblock.array != array) {
-            return fail(Errc::foreign_device,
-                        "{}: it belongs to array {} ({}), the others to {}; correct its path", path,
-                        found[i]->superblock.array.to_string(), found[i]->superblock.name,
-                        array.to_string());
+            return fail(
+                Errc::foreign_device,
+                "{}: it belongs to array {} ({}), the others belong to {}; correct its path", path,
+                found[i]->superblock.array.to_string(), found[i]->superblock.name,
+                array.to_string());
         }
         auto [other, first] = seen.emplace(found[i]->device, i);
         if (!first) {
@@ -259,7 +260,7 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
         const auto member = member_of(newest, found[i]->device);
         if (!member) {
             return fail(Errc::foreign_device,
-                        "{}: it is no longer a member of the array; take it out of the array file",
+                        "{}: it is no longer a member of the array; remove it from the array file",
                         devices[i]->path());
         }
         if (newest.members[*member].role == DeviceRole::scm)
@@ -278,8 +279,8 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
                     "{}: it is older than the other drives (its superblock is of generation {}, "
                     "the array's of {}) and lacks what was written since; {}",
                     devices[i]->path(), generation, newest.generation,
-                    scm ? "every scm drive is needed, so bring its present contents back"
-                        : "bring its present contents back, or take it out of the array file: the "
+                    scm ? "every scm drive is needed, so restore its current contents"
+                        : "restore its current contents, or remove it from the array file: the "
                           "array then opens read-only without it");
     }
     return {};
@@ -290,14 +291,13 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
                            IoQueue& queue) {
     if (devices.empty() && absent.empty()) {
-        return fail(Errc::invalid_argument, "no device is given: name those of the array");
+        return fail(Errc::invalid_argument, "no devices are given: name those of the array");
     }
     if (devices.empty()) {
-        return fail(
-            Errc::missing_device,
-            "none of the array's devices is there ({}); is this the right array file, and was "
-            "the array created?",
-            absent);
+        return fail(Errc::missing_device,
+                    "none of the array's devices is present ({}); is this the right array file, "
+                    "and was the array created?",
+                    absent);
     }
     // A process that died may have left in the drives' caches what it never flushed. What is read
     // from here on must be there after a power cut, too: superblocks are replaced on the strength
@@ -330,7 +330,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
                                          : d.superblock.parameters.scm_bytes;
         if (devices[i]->geometry().capacity_bytes < needed) {
             return fail(Errc::damaged,
-                        "{}: it has {} ({} bytes), and {} are in use: it was cut short",
+                        "{}: its size is {} ({} bytes), and {} are in use: it was truncated",
                         devices[i]->path(), size_text(devices[i]->geometry().capacity_bytes),
                         devices[i]->geometry().capacity_bytes, needed);
         }

@@ -94,12 +94,12 @@ class Update {
             if (page_number(c) < first_page || page_number(c) - first_page >= pages) return;
             if (c.lba.value + c.blocks <= l_.pmt_pages * kPageEntries) parts[part].add(c);
         };
-        const auto scanned =
-            scan_entries(in_.array, ranges_, in_.team, see,
-                         first_pass ? &out_.totals.tombstones : nullptr, [&](double share) {
-                             if (in_.progress)
-                                 in_.progress("reading what came after the snapshot", 100 * share);
-                         });
+        const auto scanned = scan_entries(
+            in_.array, ranges_, in_.team, see, first_pass ? &out_.totals.tombstones : nullptr,
+            [&](double share) {
+                if (in_.progress)
+                    in_.progress("reading what was written after the snapshot", 100 * share);
+            });
         if (!scanned) return fail(scanned.error());
         out_.totals.scanned.add(*scanned);
         for (const auto& [lba, version] : in_.in_memory)
@@ -129,9 +129,8 @@ class Update {
                 end = end_of_page(end);
             }
             if (in_.progress) {
-                in_.progress(
-                    "bringing the table up to date",
-                    100.0 * static_cast<double>(at) / static_cast<double>(findings_.size()));
+                in_.progress("updating the table", 100.0 * static_cast<double>(at) /
+                                                       static_cast<double>(findings_.size()));
             }
             if (!read_pages()) return {};
             questions_.clear();

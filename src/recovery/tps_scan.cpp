@@ -93,11 +93,11 @@ Status take_shard(const ArrayContext& array, std::uint32_t shard, Candidates& fo
         if (whole != nullptr) {
             keep(*whole, contents);
         } else if (sequence <= acked) {
-            return fail(
-                Errc::damaged,
-                "TPS of shard {}: record {} was acknowledged and is whole on none of {} scm drives "
-                "(first: {}): acknowledged writes would be lost, so the array can't be opened",
-                shard, sequence, array.scm.size(), array.scm[0]->path());
+            return fail(Errc::damaged,
+                        "TPS of shard {}: record {} was acknowledged and is complete on none of {} "
+                        "scm drives (first: {}): acknowledged writes would be lost, so the array "
+                        "can't be opened",
+                        shard, sequence, array.scm.size(), array.scm[0]->path());
         } else {
             return {};
         }
@@ -120,7 +120,7 @@ Result<TpsContents> scan_tps(const ArrayContext& array, IoQueue& queue) {
             return fail(
                 Errc::media_error,
                 "{} at offset {}: the TPS of shard {} can't be read there, on any scm drive: "
-                "acknowledged writes may be in it, so the array can't be opened",
+                "it may hold acknowledged writes, so the array can't be opened",
                 array.scm[0]->path(),
                 array.layout.tps_ring_offset(array.shards, shard) + i * kChunk, shard);
         }

@@ -70,7 +70,7 @@ rm spoiled
 cp drives/scm0.img spoiled
 truncate -s 15M spoiled
 expect 1 "$QLCSHAPE" devices drives/qlc* drives/scm1.img spoiled --json
-holds "$member (\"scm\", 0))[\"state\"] == \"short\" and \"scm drive 0 is cut short: it can't\" in j[\"arrays\"][0][\"problem\"]"
+holds "$member (\"scm\", 0))[\"state\"] == \"short\" and \"scm drive 0 is truncated: it can't\" in j[\"arrays\"][0][\"problem\"]"
 # Without its newest superblock, which is damaged, a drive is no older than the others.
 cp drives/qlc4.img spoiled
 python3 - <<'PYTHON'
@@ -118,7 +118,7 @@ for key in 'name = "e2e"' 'data_strips = 4' 'strip = "32KiB"' 'band = "512KiB"' 
 done
 mv array.toml lost.toml
 expect 2 "$QLCSHAPE" devices drives --write-array found.toml
-says "found.toml: it is there already"
+says "found.toml: exists already"
 mkdir "far \"away\""
 expect 0 "$QLCSHAPE" devices drives --write-array "far \"away\"/found.toml" --json
 holds 'j["arrays"][0]["complete"]'

@@ -19,7 +19,7 @@ refused "--prot" array.toml --volume kv --port 1 --prot 1
 refused "port" array.toml --volume kv --port 0
 refused "port" array.toml --volume kv --port 65536
 refused "none.toml" none.toml --volume kv --socket kv.sock
-refused "no socket" array.toml --volume kv --socket array.toml
+refused "not a socket" array.toml --volume kv --socket array.toml
 [[ -s array.toml ]] || fail "the array file is gone"
 expect 0 "$KV_STORE" --help
 

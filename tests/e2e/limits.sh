@@ -54,7 +54,7 @@ if [[ ${#as_user[@]} != 0 ]]; then # other users have processes of their own
     wait $bench || true
 fi
 expect 0 "${limited[@]}" -n 14 # without rings and sockets, which it says
-says "can't see into it"
+says "can't query it"
 expect 2 "${limited[@]}" -n 8
 says "open files" "ulimit -n"
 opens

@@ -57,7 +57,7 @@ end_background
 rm "$SOCKET.1"
 sha256sum --quiet -c before || fail "a read-only server wrote"
 
-refused "none of that name" "$PLUGIN" array=array.toml volume=v1
+refused "no volume with this name" "$PLUGIN" array=array.toml volume=v1
 mkdir away
 mv qlc0.img qlc1.img qlc2.img away/
 refused "missing" "$PLUGIN" array=array.toml volume=v0

@@ -47,7 +47,7 @@ says "v0" "in use"
 expect 2 "$QLCSHAPE" volume resize array.toml v0 --size 4MiB --yes --json
 holds 'j["error"]["code"] == "busy"'
 expect 2 "$QLCSHAPE" volume create array.toml v1 --size 4MiB
-says "of that name already"
+says "a volume with this name exists"
 expect 2 "$QLCSHAPE" volume create array.toml v2 --size 1TiB
 says "at most"
 expect 0 "$QLCSHAPE" volume resize array.toml v0 --size 9MiB
@@ -79,7 +79,7 @@ s.sendall(f"{medium}\ndelete v0".encode())
 s.shutdown(socket.SHUT_WR)
 print(s.recv(1000).decode())'
     expect 0 python3 -c "${ask/delete v0/delete v9}"
-    grep -q "there is none of that name" out || fail "this user is not answered: $(cat out)"
+    grep -q "there is no volume with this name" out || fail "this user is not answered: $(cat out)"
     timeout 20 python3 -c "$ask" nobody >out 2>/dev/null || true # it may see its end as an error
     [[ ! -s out || $(cat out) == "" ]] || fail "nobody was answered: $(cat out)"
     sizes v0=9

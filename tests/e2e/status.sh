@@ -76,8 +76,8 @@ sed -i '$d' array.toml
 # Of a larger drive a part stays unused.
 sed -i '0,/"24MiB"/s//"32MiB"/' array.toml
 expect 0 "$QLCSHAPE" create array.toml
-grep -q '^UNPROTECTED: there is one scm drive' out || fail "create: one scm drive without a word"
+grep -q '^UNPROTECTED: there is only one scm drive' out || fail "create: one scm drive without a word"
 grep -q '^unused .*8 MiB of qlc drive 0 (qlc0.img)' out || fail "create: an uneven drive without a word"
 expect 1 "$QLCSHAPE" status array.toml --exit-code
-grep -q '^UNPROTECTED: there is one scm drive' <(head -1 out) || fail "one scm drive without a word"
+grep -q '^UNPROTECTED: there is only one scm drive' <(head -1 out) || fail "one scm drive without a word"
 grep -q '^unused .*8 MiB of qlc drive 0 (qlc0.img)' out || fail "an uneven drive without a word"

@@ -60,7 +60,7 @@ drill() {
     on_terminal y delete array.toml v0 || fail "not deleted after y"
     has ""
     expect 2 "$QLCSHAPE" volume delete array.toml v0
-    says "none of that name"
+    says "no volume with this name"
     expect 0 "$QLCSHAPE" volume create array.toml v0 --size 24MiB
 }
 expect 0 "$QLCSHAPE" volume create array.toml v0 --size 24MiB

@@ -33,7 +33,8 @@ TEST_CASE("damage: metadata at random ends in an error or in right data") {
     for (std::uint64_t seed = first; seed < first + count; ++seed) run_seed(seed, sum);
     fmt::print(
         "damage: {} seeds, {} of them covered by redundancy; {} opens, {} refused, {} that built "
-        "the table anew, {} stops ({} for want of space); {} blocks lost, {} sectors older where "
+        "the table anew, {} stops ({} because space ran out); {} blocks lost, {} sectors older "
+        "where "
         "nothing newer is left\n",
         count, sum.covered, sum.opens, sum.refusals, sum.rebuilt, sum.stops, sum.out_of_space,
         sum.blocks_lost, sum.sectors_older);

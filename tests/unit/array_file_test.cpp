@@ -158,8 +158,8 @@ TEST_CASE("array file: a value of the wrong kind is named with its line") {
     CHECK(error_of("[engine]\nshards = -1\n" + kDevice).starts_with(":2: shards"));
     CHECK(error_of("[engine]\nshards = 4294967296\n" + kDevice).starts_with(":2: shards"));
     CHECK(error_of("[engine]\ncores = [0, \"1\"]\n" + kDevice).starts_with(":2: cores"));
-    CHECK(
-        error_of("[engine]\nshards = 2\ncores = [0]\n" + kDevice).starts_with(":3: cores names 1"));
+    CHECK(error_of("[engine]\nshards = 2\ncores = [0]\n" + kDevice)
+              .starts_with(":3: cores has 1 entries"));
     CHECK(error_of("array = 3\n" + kDevice).starts_with(":1: array in the array file"));
     CHECK(error_of("[device]\nrole = \"qlc\"\n").starts_with(":1: device in the array file"));
     CHECK(error_of("device = [1]\n").starts_with(":1: device"));
@@ -171,7 +171,7 @@ TEST_CASE("array file: devices need a role and a path of their own") {
     CHECK(
         error_of("[[device]]\nrole = \"ssd\"\npath = \"q\"\n").starts_with(":2: role is \"ssd\""));
     CHECK(error_of("[[device]]\nrole = \"qlc\"\n").starts_with(":1: path is missing"));
-    CHECK(error_of(kDevice + kDevice).find("q0.img is already the device of") != std::string::npos);
+    CHECK(error_of(kDevice + kDevice).find("q0.img is already the device at") != std::string::npos);
 }
 
 TEST_CASE("array file: a file that is no TOML, or no file") {

@@ -174,7 +174,7 @@ TEST_CASE("discovery: all superblocks of a device damaged") {
     spoil_records(a.path(device), qlc ? kQlcUnitBytes : kScmUnitBytes, at);
     const Error error = a.refused();
     check(error, Errc::damaged, a.path(device));
-    const bool to_take_out = error.message.find("take it out") != std::string::npos;
+    const bool to_take_out = error.message.find("remove it") != std::string::npos;
     CHECK(to_take_out == qlc);
     a.drop(device);
     if (qlc) {
@@ -266,7 +266,11 @@ TEST_CASE("discovery: one or two or three qlc devices are missing") {
             auto v = e.open_volume("v");
             REQUIRE(v);
             const Buffer block(kBlockBytes);
-            CHECK(v->write(0, block.span()).error().code == Errc::read_only);
+            const Status written = v->write(0, block.span());
+            REQUIRE(!written);
+            CHECK(written.error().code == Errc::read_only);
+            CHECK(written.error().message.find(missing == 1 ? "missing: 1;" : "missing: 1, 3;") !=
+                  std::string::npos);
             CHECK(v->trim(0, 1).error().code == Errc::read_only);
             CHECK(v->read(0, block.span()));
             CHECK(v->flush());

@@ -58,7 +58,7 @@ TEST_CASE("log: opened, volumes, closed") {
     CHECK(log.has(LogLevel::info, "array logged: opened"));
     CHECK(log.has(LogLevel::info, "volume v0: created, 1 MiB"));
     CHECK(log.has(LogLevel::info, "volume v0: deleted"));
-    CHECK(log.has(LogLevel::info, "volume v0: its space is back"));
+    CHECK(log.has(LogLevel::info, "volume v0: its space is free again"));
     CHECK(log.has(LogLevel::info, "array logged: closed"));
     log.lines.clear();
     options.devices.erase(options.devices.begin());
@@ -94,7 +94,7 @@ TEST_CASE("log: what a look finds") {
     CHECK(log.has(LogLevel::error, "drive p0 (u0): 2 transfers failed, the last: p0: write of"));
     CHECK(log.has(LogLevel::warning, "5 blocks failed their checksum; 4 rebuilt"));
     CHECK(log.has(LogLevel::error, "1 blocks can't be read"));
-    CHECK(log.has(LogLevel::error, "3 more bands keep their space"));
+    CHECK(log.has(LogLevel::error, "3 more bands are out of use"));
     CHECK(log.has(LogLevel::error, "writing has ended after a drive failed"));
 
     Options silent;

@@ -83,7 +83,8 @@ TEST_CASE("health: what is wrong and what it means") {
 }
 
 TEST_CASE("health: one scm drive mirrors nothing") {
-    CHECK(judged(of_drives(6, 1)).starts_with("unprotected|UNPROTECTED: there is one scm drive"));
+    CHECK(judged(of_drives(6, 1))
+              .starts_with("unprotected|UNPROTECTED: there is only one scm drive"));
 }
 
 TEST_CASE("status: of a degraded array, open and closed") {

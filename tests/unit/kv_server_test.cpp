@@ -305,7 +305,7 @@ TEST_CASE("kv server: only a socket makes way for its own") {
     std::fclose(file);
     const auto refused = listen_on_path(path);
     REQUIRE(!refused);
-    CHECK(refused.error().message.find("no socket") != std::string::npos);
+    CHECK(refused.error().message.find("not a socket") != std::string::npos);
     CHECK(std::filesystem::file_size(path) == 8);
     unlink(path.c_str());
 
