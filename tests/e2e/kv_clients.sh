@@ -97,7 +97,7 @@ expect 0 "$QLCSHAPE" check array.toml
     fail "the array was not closed"
 
 # Few file descriptors: those clients that there is no room for wait until others go.
-(ulimit -n 70 && exec "$KV_STORE" array.toml --volume kv --socket kv.sock >kv.out 2>kv.err) &
+(ulimit -n 85 && exec "$KV_STORE" array.toml --volume kv --socket kv.sock >kv.out 2>kv.err) &
 kv=$!
 until grep -q ready kv.out; do kill -0 $kv || { cp kv.err err; fail "ended with few file descriptors"; }; sleep 0.1; done
 expect 0 python3 - <<'PYTHON'

@@ -31,7 +31,7 @@ if [[ ${#as_user[@]} != 0 ]]; then # other users have processes of their own
     done
     # Enough for the engine: none is left for the kernel's own, nor to answer the command.
     expect 0 "${limited[@]}" -u 5
-    says "kernel can't start its threads" "can't see into it"
+    says "kernel can't start its threads" "can't query it"
     opens
     # Rings count against locked memory for ordinary users; the slow way is said, also while it is open.
     expect 0 "${limited[@]}" -l 64

@@ -58,7 +58,7 @@ sleep 1
 # Who hangs is not waited for.
 kill -STOP $load
 expect 2 "$QLCSHAPE" top array.toml
-says "does not answer"
+says "has not answered"
 expect 0 "$QLCSHAPE" status array.toml --json
 holds 'j["array"]["state"] == "open" and not j["array"]["live"]'
 kill -CONT $load
