@@ -22,6 +22,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "command_words.h"
 #include "farewell.h"
 
 #define NBDKIT_API_VERSION 2
@@ -45,7 +46,7 @@ Options options;
 std::unique_ptr<Engine> engine;
 std::unique_ptr<Farewell> farewell;
 bool close_failed = false;
-bool asked_read_only = false;
+CommandWords words [[gnu::init_priority(200)]];
 
 int errno_of(Errc code) {
     switch (code) {
@@ -72,25 +73,10 @@ int report(const Status& status) {
     return -1;
 }
 
-// Whether nbdkit was given -r. It tells plugins only when a client connects; the C library gives a
-// constructor the words of the command. An option's argument that looks like -r counts as well,
-// which is safe.
-[[gnu::constructor]] void look_for_read_only(int argc, char** argv) {
-    for (int i = 1; i < argc; ++i) {
-        const std::string_view word = argv[i];
-        const bool is_long = word.starts_with("--");
-        if (word == "--") return;
-        if (is_long && word.size() > 3 &&
-            (std::string_view("--readonly").starts_with(word) ||
-             std::string_view("--read-only").starts_with(word)))
-            asked_read_only = true;
-        if (is_long || !word.starts_with("-")) continue;
-        // Letters up to one that takes the rest as its argument.
-        for (const char letter : word.substr(1)) {
-            asked_read_only |= letter == 'r';
-            if (std::string_view("DegipPtuU").contains(letter)) break;
-        }
-    }
+// nbdkit tells plugins of -r only when a client connects, and of its files never; the C library
+// gives a constructor the words of the command.
+[[gnu::constructor]] void look_at_command(int argc, char** argv) {
+    words = command_words(argc, argv);
 }
 
 // To nbdkit's own log, wherever that goes. Any thread.
@@ -136,10 +122,10 @@ int config_complete() {
     auto read = Options::from_file(array_file);
     if (!read) return report(std::unexpected(read.error()));
     options = std::move(*read);
-    options.read_only = asked_read_only;
+    options.read_only = words.read_only;
     // Not by its address: the type of a function pointer would be a symbol that the plugin shows.
     options.log = [](LogLevel level, const std::string& message) { log_message(level, message); };
-    if (asked_read_only && memory_bytes != 0) {
+    if (words.read_only && memory_bytes != 0) {
         nbdkit_error("memory= creates a new array, which can't be served read-only; leave out -r");
         return -1;
     }
@@ -181,8 +167,16 @@ int open_engine() {
 }
 
 int after_fork() {
+    // In the background nobody else would, for who started it has heard that all was well.
+    struct Files {
+        bool wanted = false;
+        ~Files() {
+            if (!wanted) remove_left_files(words);
+        }
+    } files;
     farewell = std::make_unique<Farewell>();
     const int outcome = open_engine();
+    files.wanted = outcome == 0;
     if (outcome != 0) engine.reset();
     return outcome;
 }

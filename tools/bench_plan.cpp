@@ -97,6 +97,11 @@ Result<LoadOptions> plan_load(const BenchArguments& a) {
     load.trim = pattern->trim;
     load.write_percent =
         pattern->mixed ? 100 - std::min(a.rwmixread, 100u) : pattern->write_percent;
+    if (a.read_only && (load.write_percent != 0 || load.trim || a.prefill || a.memory)) {
+        return fail(Errc::invalid_argument,
+                    "--read-only: --rw {}{}{} writes; read with --rw read or randread", a.rw,
+                    a.prefill ? " --prefill" : "", a.memory ? " --memory" : "");
+    }
     const Result<std::uint64_t> bs = parse_amount(a.bs);
     if (!bs) return fail(bs.error().code, "--bs: {}", bs.error().message);
     load.unit_bytes = *bs;

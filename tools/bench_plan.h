@@ -25,6 +25,7 @@ struct BenchArguments : CommonArguments {
     bool memory = false;
     bool prefill = false;
     bool inplace = false;
+    bool read_only = false;
 };
 
 // All but the amount that depends on the volume's size. Errors name the option.

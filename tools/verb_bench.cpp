@@ -148,6 +148,7 @@ Result<BenchResult> bench(const BenchArguments& arguments, LoadOptions& load) {
     ProgressLine progress;
     options->progress = progress.callback();
     options->log = print_log;
+    options->read_only = arguments.read_only;
     if (arguments.memory) QS_TRY(touch_memory(*options, progress));
     Result<Session> session = open_session(arguments, *options);
     if (!session) return fail(session.error());
@@ -180,6 +181,8 @@ void add_bench(CLI::App& app, int& exit_code) {
     CLI::App* verb = app.add_subcommand("bench", "put a load on a volume and measure it");
     a->add_to(*verb);
     verb->add_option("--volume", a->volume, "volume to use; a load that writes overwrites it");
+    verb->add_flag("--read-only", a->read_only,
+                   "write nothing to any drive, also after a crash; for loads that only read");
     verb->add_flag("--memory", a->memory, "use memory devices of the same sizes, and a new volume");
     verb->add_option("--rw", a->rw, "kind of load")
         ->type_name("{read,write,trim,rw,randread,randwrite,randtrim,randrw}")

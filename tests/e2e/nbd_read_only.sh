@@ -55,6 +55,9 @@ refused "in use" "$PLUGIN" array=array.toml volume=v0
 mv pid.1 pid
 end_background
 rm "$SOCKET.1"
+expect 0 "$QLCSHAPE" bench array.toml --volume v0 --read-only --rw randread --size 1m
+expect 2 "$QLCSHAPE" bench array.toml --volume v0 --read-only --rw randwrite --size 1m
+says "--read-only" "randwrite"
 sha256sum --quiet -c before || fail "a read-only server wrote"
 
 refused "no volume with this name" "$PLUGIN" array=array.toml volume=v1
@@ -73,3 +76,19 @@ start_server
 expect 0 nbdcopy "$URI" copy
 cmp image copy || fail "data after recovery"
 stop_server
+
+# What fails only after the fork leaves neither pid file nor socket. Limits on processes count for
+# ordinary users alone.
+if [[ $(id -u) == 0 ]]; then
+    cp "$PLUGIN" plugin.so
+    chmod 755 "$WORK"
+    chown -R 65533:65533 .
+    # shellcheck disable=SC2016
+    expect 0 setpriv --reuid 65533 --regid 65533 --clear-groups bash -c 'ulimit -u 3
+        exec nbdkit --pidfile="$1/pid" -U nbd.sock ./plugin.so array=array.toml volume=v0' _ "$WORK"
+    for _ in {1..600}; do
+        [[ -e pid || -e nbd.sock ]] || break
+        sleep 0.1
+    done
+    [[ ! -e pid && ! -e nbd.sock ]] || fail "a start that failed in the background left its files"
+fi
