@@ -28,6 +28,9 @@ Json device_json(const DeviceStatus& device) {
             {"state", device.state},
             {"errors", device.errors},
             {"last_error", device.last_error},
+            {"failing", device.failing},
+            {"checksum_errors", device.checksum_errors},
+            {"last_checksum_error_offset", device.last_checksum_error_offset},
             {"capacity_bytes", device.capacity_bytes},
             {"written_bytes", device.written_bytes},
             {"unused_bytes", device.unused_bytes}};

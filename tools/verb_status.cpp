@@ -83,6 +83,13 @@ void print_tables(const Stats& s) {
                      device.path.empty() ? "-" : device.path, device.uuid});
     }
     fmt::print("\n{}", devices.text());
+    for (const DeviceStatus& device : s.devices) {
+        if (device.errors != 0) fmt::print("  the last error: {}\n", device.last_error);
+        if (device.checksum_errors != 0) {
+            fmt::print("  {}: {} blocks failed their checksum, the last at offset {}\n",
+                       device.path, device.checksum_errors, device.last_checksum_error_offset);
+        }
+    }
     if (s.volumes.empty()) {
         fmt::print("\n  no volumes\n");
         return;

@@ -26,6 +26,9 @@ struct DeviceStatus {
     std::string state;         // "online", "missing", "failed" (there, but it can't be read)
     std::uint64_t errors = 0;  // transfers that failed since the array was opened
     std::string last_error;    // the last of them: offset, cause, remedy
+    bool failing = false;      // the last few transfers all failed
+    // Blocks of it that failed their checksum since the array was opened, and where the last began.
+    std::uint64_t checksum_errors = 0, last_checksum_error_offset = 0;
     std::uint64_t capacity_bytes = 0;
     std::uint64_t written_bytes = 0;  // over the array's life; superblocks not counted
     std::uint64_t unused_bytes = 0;   // it is so much larger than the smallest drive of its role

@@ -152,7 +152,7 @@ void BandKeeper::io_done(const Io& io) {
         not_erased_[place / array_.qlc.size()] = true;
     } else {
         failed_ = true;
-        gate_.fail();
+        gate_.fail(queue_);
     }
 }
 

@@ -21,6 +21,7 @@
 #include <deque>
 
 #include "band/band_table.h"
+#include "device/io.h"
 #include "format/layout.h"
 
 namespace qlcshape {
@@ -38,14 +39,17 @@ class SpaceGate {
     // After the bands were restored.
     void start() { replenishing_ = bands_.free_bands() < user_floor_; }
 
-    // A part of the engine can't go on: none acknowledges anything more.
-    void fail() { failed_.store(true, std::memory_order_relaxed); }
-    bool failed() const { return failed_.load(std::memory_order_relaxed); }
-    void fail_for_space() {
-        no_space_.store(true, std::memory_order_relaxed);
-        fail();
-    }
-    bool failed_for_space() const { return no_space_.load(std::memory_order_relaxed); }
+    // A part of the engine can't go on: none acknowledges anything more. The first reason stays.
+    enum class End : std::uint8_t { none, drive, table, space };
+    // A transfer of this queue's failed, the last one that was to be persistent.
+    void fail(const IoQueue& queue) { end(End::drive, queue.last_failed_write()); }
+    void fail_for_table() { end(End::table, {}); }  // a page of it can't be read
+    void fail_for_space() { end(End::space, {}); }
+    End ended() const { return ended_.load(std::memory_order_acquire); }
+    bool failed() const { return ended_.load(std::memory_order_relaxed) != End::none; }
+    bool failed_for_space() const { return ended() == End::space; }
+    // Where a drive ended it: the transfer that failed.
+    const Io& ended_by() const { return ended_by_; }
 
     std::uint32_t gc_start() const { return user_floor_ + 2; }
     bool gc_wanted() const { return bands_.free_bands() < gc_start(); }
@@ -100,6 +104,11 @@ class SpaceGate {
     }
 
   private:
+    void end(End why, const Io& by) {
+        if (ending_.exchange(true)) return;
+        ended_by_ = by;
+        ended_.store(why, std::memory_order_release);
+    }
     bool take(std::uint32_t blocks) {
         const std::uint32_t free = bands_.free_bands();
         if (replenishing_.load(std::memory_order_relaxed)) {
@@ -128,8 +137,9 @@ class SpaceGate {
     std::atomic<bool> replenishing_{false};
     bool recovering_ = false;
     std::atomic<bool> closing_{false};
-    std::atomic<bool> failed_{false};
-    std::atomic<bool> no_space_{false};
+    std::atomic<bool> ending_{false};
+    std::atomic<End> ended_{End::none};
+    Io ended_by_;
     std::atomic<bool> refused_{false};  // a writer, since GC last gained anything
     std::deque<Rest> rests_;            // of each shard and collector
 };

@@ -57,8 +57,23 @@ class Device {
 
     // Transfers that failed since it was opened, and the last one in words. Any thread.
     void count_failure(const Io& io);
+    void count_success() {
+        if (in_a_row_.load(std::memory_order_relaxed) != 0)
+            in_a_row_.store(0, std::memory_order_relaxed);
+    }
     std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
     std::string last_failure() const;
+    // The last few transfers all failed: more than an incident.
+    bool failing() const { return in_a_row_.load(std::memory_order_relaxed) >= kFailingInARow; }
+
+    // Blocks that came back as something else than was written, and where the last run of them
+    // begins. Any thread.
+    void count_mismatch(std::uint64_t offset, std::uint64_t blocks) {
+        last_mismatch_.store(offset, std::memory_order_relaxed);
+        mismatches_.fetch_add(blocks, std::memory_order_relaxed);
+    }
+    std::uint64_t mismatches() const { return mismatches_.load(std::memory_order_relaxed); }
+    std::uint64_t last_mismatch() const { return last_mismatch_.load(std::memory_order_relaxed); }
 
     // Whether its transfers go through the kernel, so that rings help.
     virtual bool wants_ring() const { return false; }
@@ -75,8 +90,12 @@ class Device {
     FlushLog flushes_;
     bool held_elsewhere_ = false;
     std::atomic<std::uint64_t> failures_{0};
+    static constexpr std::uint32_t kFailingInARow = 3;
+    std::atomic<std::uint32_t> in_a_row_{0};
+    std::atomic<std::uint64_t> mismatches_{0};
+    std::atomic<std::uint64_t> last_mismatch_{0};
     mutable std::mutex failure_mutex_;
-    std::string last_failure_;
+    Io last_failure_;  // its data is the caller's, and gone
 };
 
 enum class Access {

@@ -108,15 +108,17 @@ Error describe_failure(const Io& io) {
 }
 
 void Device::count_failure(const Io& io) {
+    {
+        std::lock_guard lock(failure_mutex_);
+        last_failure_ = io;
+    }
+    in_a_row_.fetch_add(1, std::memory_order_relaxed);
     failures_.fetch_add(1, std::memory_order_relaxed);
-    std::string text = describe_failure(io).message;
-    std::lock_guard lock(failure_mutex_);
-    last_failure_ = std::move(text);
 }
 
 std::string Device::last_failure() const {
     std::lock_guard lock(failure_mutex_);
-    return last_failure_;
+    return last_failure_.error_number == 0 ? "" : describe_failure(last_failure_).message;
 }
 
 Status run(IoQueue& queue, std::span<Io> ios) {

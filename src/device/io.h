@@ -135,6 +135,10 @@ class IoQueue {
     // those of all threads first.
     void register_memory();
 
+    // The newest write or flush that failed here; error_number is 0 where none did. The owner's
+    // thread.
+    const Io& last_failed_write() const { return last_failed_write_; }
+
     // What is slower than it could be. Any thread.
     const SlowIoLog& slow() const { return slow_; }
     SlowIoLog& slow() { return slow_; }
@@ -153,6 +157,7 @@ class IoQueue {
     Ring* ring();
 
   private:
+    void note_outcome(const Io& io);
     void make_ring();
     void leave_foreign_ring();
 
@@ -160,6 +165,7 @@ class IoQueue {
     std::unique_ptr<Ring> ring_;
     bool ring_refused_ = false;
     SlowIoLog slow_;
+    Io last_failed_write_;
     std::function<void()> idle_;
     Fifo<Io> finished_;
     unsigned in_flight_ = 0;

@@ -133,8 +133,14 @@ void IoQueue::complete(Io& io, int error_number) {
     io.error_number = error_number;
     if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0);
     // A drive may not know discards; nothing depends on them.
-    if (error_number != 0 && io.kind != IoKind::discard) io.device->count_failure(io);
+    if (io.kind != IoKind::discard) note_outcome(io);
     finished_.push_back(io);
+}
+
+void IoQueue::note_outcome(const Io& io) {
+    if (io.error_number == 0) return io.device->count_success();
+    io.device->count_failure(io);
+    if (io.kind != IoKind::read) last_failed_write_ = io;
 }
 
 Ring* IoQueue::ring() {

@@ -301,7 +301,7 @@ Status Core::write_superblock() {
     }
     const Status written = append_superblock(superblock_, members_, *control_);
     if (written) return {};
-    gate_->fail();
+    gate_->fail(*control_);
     wake_workers();
     return written;
 }
@@ -367,9 +367,18 @@ bool Core::failed() const {
 }
 
 std::string Core::cause() const {
-    if (gate_->failed_for_space())
-        return "because space ran out: bands that can't be read or erased take it";
-    return "after a drive failed (" + drive_failures(array_) + ")";
+    switch (gate_->ended()) {
+        case SpaceGate::End::space:
+            return "because space ran out: bands that can't be read or erased take it";
+        case SpaceGate::End::table:
+            return "after a page of the mapping table on an scm drive could not be read";
+        case SpaceGate::End::drive:
+        case SpaceGate::End::none:
+            break;
+    }
+    const bool known = gate_->failed() && gate_->ended_by().error_number != 0;
+    return "after a drive failed (" +
+           (known ? describe_failure(gate_->ended_by()).message : drive_failures(array_)) + ")";
 }
 
 bool Core::advance_close() {

@@ -137,6 +137,9 @@ void fill_devices(Stats& s, const Superblock& superblock, const std::vector<Memb
         if (m.device != nullptr) {
             d.errors = m.device->failures();
             d.last_error = m.device->last_failure();
+            d.failing = m.device->failing();
+            d.checksum_errors = m.device->mismatches();
+            d.last_checksum_error_offset = m.device->last_mismatch();
         }
         const auto of_role = std::ranges::count(
             members, m.record.role, [](const MemberDevice& o) { return o.record.role; });

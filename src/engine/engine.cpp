@@ -406,10 +406,13 @@ Result<CheckReport> Engine::check(const Options& options) {
 }
 
 Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
+    QS_TRY(check_cache(options));
+    QS_TRY(check_cores(options));
     IoQueue queue;
     queue.use_blocking_calls();
     auto array = look(options, access_of(options), queue);
     if (!array) return fail(array.error());
+    if (auto bands = load_band_table(array->array, queue); !bands) return fail(bands.error());
     std::vector<VolumeInfo> volumes;
     for (const VolumeRecord& v : array->discovery.superblock.volumes) {
         if (v.state != kVolumeDeleted) volumes.push_back({v.name, v.uuid.to_string(), v.bytes});

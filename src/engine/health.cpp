@@ -42,8 +42,9 @@ std::string fault_of(const DeviceStatus& d) {
                            d.path.empty() ? "" : fmt::format(" ({})", d.path));
     }
     if (d.state == "failed") return fmt::format("{} can't be used: {}", name_of(d), d.last_error);
-    if (d.errors == 0) return "";
-    return fmt::format("{} failed {} transfers, the last: {}", name_of(d), d.errors, d.last_error);
+    if (!d.failing) return "";  // what failed once was done again, or rebuilt
+    return fmt::format("{} fails: {} transfers failed, the last: {}", name_of(d), d.errors,
+                       d.last_error);
 }
 
 void assess_drives(const Stats& s, Assessment& out) {

@@ -22,6 +22,18 @@ namespace {
 
 constexpr std::chrono::seconds kInterval(1);
 
+// "; of qlc1.img 3, the last at offset 8192"
+std::string where_mismatched(const Stats& before, const Stats& now) {
+    std::string text;
+    for (std::size_t i = 0; i < now.devices.size() && i < before.devices.size(); ++i) {
+        const DeviceStatus& d = now.devices[i];
+        if (const auto wrong = d.checksum_errors - before.devices[i].checksum_errors; wrong != 0)
+            text += fmt::format("; of {} {}, the last at offset {}", d.path, wrong,
+                                d.last_checksum_error_offset);
+    }
+    return text;
+}
+
 void log_drive(const Options& options, const DeviceStatus& before, const DeviceStatus& now) {
     if (now.errors == before.errors) return;
     log(options, LogLevel::error, "drive {} ({}): {} transfers failed, the last: {}", now.path,
@@ -73,14 +85,21 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
     for (std::size_t i = 0; i < now.devices.size() && i < before.devices.size(); ++i) {
         log_drive(options, before.devices[i], now.devices[i]);
     }
+    if (const auto retries = now.errors.commit_retries - before.errors.commit_retries;
+        retries != 0) {
+        log(options, LogLevel::warning,
+            "array {}: {} segments are written anew in other bands, since a drive did not take "
+            "them",
+            now.array_name, retries);
+    }
     const auto failed = now.errors.verify_failed - before.errors.verify_failed;
     const auto rebuilt = now.errors.reconstructed - before.errors.reconstructed;
     const auto unreadable = now.errors.unreadable - before.errors.unreadable;
     // With drives missing every read is rebuilt, which was told when the array was opened.
     if (failed != 0) {
         log(options, LogLevel::warning,
-            "array {}: {} blocks failed their checksum; {} rebuilt from the other drives",
-            now.array_name, failed, rebuilt);
+            "array {}: {} blocks failed their checksum{}; {} rebuilt from the other drives",
+            now.array_name, failed, where_mismatched(before, now), rebuilt);
     }
     if (unreadable != 0) {
         log(options, LogLevel::error, "array {}: {} blocks can't be read or rebuilt; run check",

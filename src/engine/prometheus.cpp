@@ -124,10 +124,13 @@ void write_work(Writer& out, const Stats& s) {
     out.counter("pmt_lookups_total", "Lookups of mapping table pages in DRAM.")
         .sample(s.pmt.hits, label("result", "hit"))
         .sample(s.pmt.misses, label("result", "miss"));
-    out.counter("errors_total", "Blocks that failed their checksum, were rebuilt, or were lost.")
+    out.counter("errors_total",
+                "Blocks that failed their checksum, were rebuilt, or were lost; segments "
+                "written again.")
         .sample(s.errors.verify_failed, label("kind", "checksum"))
         .sample(s.errors.reconstructed, label("kind", "rebuilt"))
-        .sample(s.errors.unreadable, label("kind", "unreadable"));
+        .sample(s.errors.unreadable, label("kind", "unreadable"))
+        .sample(s.errors.commit_retries, label("kind", "commit_retry"));
     out.counter("requests_total", "Requests completed since the array was opened.")
         .sample(s.latency.read.count, label("op", "read"))
         .sample(s.latency.write.count, label("op", "write"));
@@ -153,6 +156,9 @@ void write_devices(Writer& out, const Stats& s) {
     for (const DeviceStatus& d : s.devices) out.sample(d.written_bytes, labels_of(d));
     out.counter("device_errors_total", "Transfers that failed since the array was opened.");
     for (const DeviceStatus& d : s.devices) out.sample(d.errors, labels_of(d));
+    out.counter("device_checksum_errors_total",
+                "Blocks of the drive that failed their checksum since the array was opened.");
+    for (const DeviceStatus& d : s.devices) out.sample(d.checksum_errors, labels_of(d));
     out.gauge("endurance_used_ratio", "Share of the rated program and erase cycles used.")
         .sample(s.endurance.cycles_used / Stats::Endurance::kRatedCycles);
     out.counter("open_seconds_total", "How long the array has been open for writing.")

@@ -10,6 +10,7 @@ namespace qlcshape {
 // The names in the JSON are those of the fields.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LatencySummary, p50, p99, p999, max, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeviceStatus, uuid, path, role, index, state, errors, last_error,
+                                   failing, checksum_errors, last_checksum_error_offset,
                                    capacity_bytes, written_bytes, unused_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VolumeInfo, name, uuid, bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stats::Space, raw_bytes, writable_bytes, promised_bytes,

@@ -70,7 +70,7 @@ bool Collector::poll() {
 }
 
 bool Collector::work() {
-    if (committer_.failed()) gate_.fail();
+    if (committer_.failed()) gate_.fail(queue_);
     bool any = take_replies();
     // Nothing new is begun then, so that closing can wait for what is under way.
     if (gate_.failed()) return any;

@@ -90,6 +90,8 @@ void Collector::header_read(Source& s) {
         send_lookups(s);
     } else {
         counters_.add(Counter::verify_failed, 1);
+        if (s.header_io.error_number == 0)
+            s.header_io.device->count_mismatch(s.header_io.offset, 1);
         s.reads_pending = 1;
         s.step = Step::rebuild;
     }

@@ -170,7 +170,7 @@ void Snapshotter::end() {
     }
     // Also where reads alone met the damage: closed in order, the array would open on the same
     // table again and again, for only a recovery looks at snapshots.
-    if (told_damage_) parts_.gate.fail();
+    if (told_damage_) parts_.gate.fail_for_table();
     step_ = Step::idle;
 }
 

@@ -89,8 +89,12 @@ void BlockReader::direct_done(BlockRead& read) {
         read.to_rebuild = all_of(read);
     } else {
         read.to_rebuild = unproved(read);
-        counters_.add(Counter::verify_failed,
-                      static_cast<std::uint64_t>(std::popcount(read.to_rebuild)));
+        const auto wrong = static_cast<std::uint64_t>(std::popcount(read.to_rebuild));
+        counters_.add(Counter::verify_failed, wrong);
+        if (wrong != 0) {
+            const auto first = static_cast<std::uint64_t>(std::countr_zero(read.to_rebuild));
+            read.io.device->count_mismatch(read.io.offset + first * kBlockBytes, wrong);
+        }
     }
     if (read.to_rebuild == 0)
         finish(read);

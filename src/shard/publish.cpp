@@ -202,6 +202,9 @@ bool Shard::fetch_patched() {
 
 // A page of the table can't be trusted. Nothing more is acknowledged, the array stays marked as
 // open, and the next open rebuilds the table from headers.
-void Shard::damaged_page() { failed_ = true; }
+void Shard::damaged_page() {
+    failed_ = true;
+    gate_.fail_for_table();
+}
 
 }  // namespace qlcshape

@@ -93,7 +93,7 @@ bool Shard::poll() {
     if (cache_.met_damage()) table_damaged_.store(true, std::memory_order_relaxed);
     if (committer_.failed() || cache_.failed() || gate_.failed()) failed_ = true;
     if (failed_) {
-        gate_.fail();
+        gate_.fail(queue_);
         fail_everything();
     }
     return any;

@@ -89,7 +89,7 @@ fi
 nbdkit=$(pgrep -P "$server")
 kill -STOP "$nbdkit"
 expect 2 "$QLCSHAPE" volume create array.toml late --size 4MiB
-says "process $nbdkit" "has not answered within 5 s"
+says "process $nbdkit" "does not answer within 5 s"
 kill -CONT "$nbdkit"
 sizes v0=9
 

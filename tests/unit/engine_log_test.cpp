@@ -84,15 +84,20 @@ TEST_CASE("log: what a look finds") {
     now.devices[0].errors = 2;
     now.devices[0].last_error = "p0: write of 4096 bytes at offset 8192 failed";
     now.errors.verify_failed = 5;
+    now.errors.commit_retries = 6;
+    now.devices[0].checksum_errors = 5;
+    now.devices[0].last_checksum_error_offset = 8192;
     now.errors.reconstructed = 4;
     now.errors.unreadable = 1;
     now.bands.out_of_use = 3;
     now.state = "failed";
     now.cause = "after a drive failed";
     log_changes(options, before, now);
-    CHECK(log.lines.size() == 5);
+    CHECK(log.lines.size() == 6);
+    CHECK(log.has(LogLevel::warning, "6 segments are written anew"));
     CHECK(log.has(LogLevel::error, "drive p0 (u0): 2 transfers failed, the last: p0: write of"));
-    CHECK(log.has(LogLevel::warning, "5 blocks failed their checksum; 4 rebuilt"));
+    CHECK(log.has(LogLevel::warning,
+                  "5 blocks failed their checksum; of p0 5, the last at offset 8192; 4"));
     CHECK(log.has(LogLevel::error, "1 blocks can't be read"));
     CHECK(log.has(LogLevel::error, "3 more bands are out of use"));
     CHECK(log.has(LogLevel::error, "writing has ended after a drive failed"));
@@ -100,5 +105,5 @@ TEST_CASE("log: what a look finds") {
     Options silent;
     log_changes(silent, before, now);
     log_opened(silent, now);
-    CHECK(log.lines.size() == 5);
+    CHECK(log.lines.size() == 6);
 }

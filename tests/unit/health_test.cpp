@@ -66,7 +66,9 @@ TEST_CASE("health: what is wrong and what it means") {
     s = of_drives(6, 2);
     s.devices[0].errors = 3;
     s.devices[0].last_error = "why";
-    CHECK(judged(s) == "degraded|DEGRADED: qlc drive 0 failed 3 transfers, the last: why");
+    CHECK(judged(s) == "ok|");  // an incident: counted, and made good
+    s.devices[0].failing = true;
+    CHECK(judged(s) == "degraded|DEGRADED: qlc drive 0 fails: 3 transfers failed, the last: why");
     s.state = "failed";
     s.cause = "after a drive failed (why)";
     CHECK(judged(s).starts_with("failed|FAILED: writing has ended after a drive failed (why); "));

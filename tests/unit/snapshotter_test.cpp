@@ -196,7 +196,7 @@ TEST_CASE("snapshotter: closing, and a gate that failed, begin none, and end wit
         f.poll();
         CHECK_FALSE(f.snapshotter->idle());
     }
-    failed ? f.gate->fail() : f.snapshotter->begin_close();
+    failed ? f.gate->fail_for_table() : f.snapshotter->begin_close();
     f.snapshotter->ask();
     for (int i = 0; i < 5; ++i) {
         f.poll();

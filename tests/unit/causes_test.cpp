@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an array says of drives that fail once, always, or return something else than was written.
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "core_array.h"
+
+using namespace qlcshape;
+
+namespace {
+
+Status request(CoreArray& a, Op op, std::uint64_t lba, Bytes& data) {
+    return a.request(op, data.data(), data.size(), lba * kBlockBytes);
+}
+
+// The next `times` transfers that fit fail.
+void fail_some(CoreArray& a, int times, std::function<bool(const Io&)> fits) {
+    a.power.fails = [times, fits](const Io& io) mutable {
+        return times > 0 && fits(io) && times--;
+    };
+}
+
+void open_with_volume(CoreArray& a) {
+    REQUIRE(a.open());
+    REQUIRE(a.core->create_volume("v", 4 * MiB));
+}
+
+}  // namespace
+
+TEST_CASE("causes: a transfer that failed once is counted, and no reason for alarm") {
+    CoreArray a;
+    open_with_volume(a);
+    Bytes data(512 * KiB, std::byte{1});
+    fail_some(a, 1,
+              [](const Io& io) { return io.kind == IoKind::write && io.device->path() == "qlc1"; });
+    REQUIRE(request(a, Op::write, 0, data));
+    for (int i = 0; i < 10'000; ++i) a.poll();
+    const Stats s = a.core->stats();
+    CHECK(s.health == "ok");
+    CHECK(s.devices[1].errors == 1);
+    CHECK(s.errors.commit_retries >= 1);
+}
+
+TEST_CASE("causes: a drive whose last transfers all failed is failing until one succeeds") {
+    CoreArray a;
+    const auto drives = a.drives();
+    Io io{.device = drives[0].get(), .error_number = EIO};
+    for (int i = 0; i < 3; ++i) {
+        CHECK_FALSE(drives[0]->failing());
+        drives[0]->count_failure(io);
+    }
+    CHECK(drives[0]->failing());
+    drives[0]->count_success();
+    CHECK_FALSE(drives[0]->failing());
+    CHECK(drives[0]->failures() == 3);
+}
+
+TEST_CASE("causes: what ended writing is named, not what failed before") {
+    CoreArray a;
+    open_with_volume(a);
+    Bytes data(512 * KiB, std::byte{1});
+    fail_some(a, 1,
+              [](const Io& io) { return io.kind == IoKind::write && io.device->path() == "qlc1"; });
+    REQUIRE(request(a, Op::write, 0, data));
+    fail_some(a, 1000,
+              [](const Io& io) { return io.kind == IoKind::write && io.device->path() == "scm5"; });
+    Bytes small(kBlockBytes, std::byte{2});
+    CHECK_FALSE(request(a, Op::write, 1, small));
+    for (int i = 0; i < 100; ++i) a.poll();
+    a.power.fails = nullptr;
+    const Stats s = a.core->stats();
+    CHECK(s.state == "failed");
+    INFO(s.cause);
+    CHECK(s.cause.find("scm5: write of") != std::string::npos);
+    CHECK(s.cause.find("qlc1") == std::string::npos);
+}
+
+TEST_CASE("causes: a drive that returns something else is named with the offset") {
+    CoreArray a;
+    open_with_volume(a);
+    Bytes data(512 * KiB);
+    for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i / 4096 + 1);
+    REQUIRE(request(a, Op::write, 0, data));
+    while (!a.core->advance_close()) a.poll();
+    REQUIRE(a.core->finish_close());
+    a.core.reset();
+    // The block with the mark of LBA 3 on whichever drive has it.
+    std::size_t drive = 0, at = 0;
+    for (std::size_t d = 0; d < 4; ++d) {
+        for (std::size_t o = 0; o < a.media[d].size(); o += kBlockBytes) {
+            if (a.media[d][o] == std::byte{4} && a.media[d][o + 4095] == std::byte{4})
+                drive = d, at = o;
+        }
+    }
+    REQUIRE(at != 0);
+    a.media[drive][at + 100] ^= std::byte{0xff};
+    REQUIRE(a.open());
+    Bytes got(kBlockBytes);
+    REQUIRE(request(a, Op::read, 3, got));
+    CHECK(got == Bytes(kBlockBytes, std::byte{4}));
+    const Stats s = a.core->stats();
+    CHECK(s.devices[drive].checksum_errors == 1);
+    CHECK(s.devices[drive].last_checksum_error_offset == at);
+    for (std::size_t d = 0; d < 6; ++d) {
+        if (d != drive) CHECK(s.devices[d].checksum_errors == 0);
+    }
+}
