@@ -64,12 +64,13 @@ Result<std::string> Holder::ask(const std::string& request, int patience) const 
     if (!socket->send(named + "\n" + request)) return fail(error_in(""));
     auto answer = socket->receive(kMostAnswerBytes);
     if (!answer) {
-        return fail(answer.error().code,
-                    "{}, which has the array open, does not answer within {} s ({}); {}", process_,
-                    patience, answer.error().message,
-                    patience == kPatience
-                        ? "find out why, or stop it"
-                        : "the request may have been carried out or not: check the array when it answers");
+        return fail(
+            answer.error().code,
+            "{}, which has the array open, does not answer within {} s ({}); {}", process_,
+            patience, answer.error().message,
+            patience == kPatience
+                ? "find out why, or stop it"
+                : "the request may have been carried out or not: check the array when it answers");
     }
     if (!answer->starts_with(kDone)) return fail(error_in(*answer));
     return answer->substr(kDone.size());

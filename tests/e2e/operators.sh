@@ -58,7 +58,7 @@ sleep 1
 # Who hangs is not waited for.
 kill -STOP $load
 expect 2 "$QLCSHAPE" top array.toml
-says "has not answered"
+says "does not answer"
 expect 0 "$QLCSHAPE" status array.toml --json
 holds 'j["array"]["state"] == "open" and not j["array"]["live"]'
 kill -CONT $load
