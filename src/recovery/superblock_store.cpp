@@ -198,6 +198,9 @@ const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
                : "every scm drive is needed, so restore its contents";
 }
 
+constexpr const char* kOtherDrive =
+    "it does not belong to this array: correct its path, or, if it was overwritten, ";
+
 Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found) {
     std::map<Uuid, std::size_t> arrays;
     for (const auto& f : found) {
@@ -224,17 +227,17 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const std::string& path = devices[i]->path();
         if (!found[i]) {
-            return fail(found[i].error().code, "{}: {}; {}", path, found[i].error().message,
-                        found[i].error().code == Errc::foreign_device
-                            ? "it does not belong to this array; correct its path"
-                            : remedy_for_damaged(found, array));
+            const bool foreign = found[i].error().code == Errc::foreign_device;
+            return fail(found[i].error().code, "{}: {}; {}{}", path, found[i].error().message,
+                        foreign ? kOtherDrive : "", remedy_for_damaged(found, array));
         }
         if (found[i]->superblock.array != array) {
             return fail(
                 Errc::foreign_device,
-                "{}: it belongs to array {} ({}), the others belong to {}; correct its path", path,
-                found[i]->superblock.array.to_string(), found[i]->superblock.name,
-                array.to_string());
+                "{}: it belongs to array {} ({}), the others belong to {}; correct its path, or, "
+                "if it was overwritten, {}",
+                path, found[i]->superblock.array.to_string(), found[i]->superblock.name,
+                array.to_string(), remedy_for_damaged(found, array));
         }
         auto [other, first] = seen.emplace(found[i]->device, i);
         if (!first) {
