@@ -53,9 +53,12 @@ if(TARGET nbdkit_qlcshape)
           DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT plugin)
   # The path of the command in the unit is the one it is installed under, so at install time.
   install(CODE "set(CMAKE_INSTALL_FULL_BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
-    configure_file(\"${PROJECT_SOURCE_DIR}/plugins/qlcshape@.service.in\"
-                   \"${PROJECT_BINARY_DIR}/qlcshape@.service\" @ONLY)" COMPONENT command)
+    foreach(unit qlcshape qlcshape-ublk)
+      configure_file(\"${PROJECT_SOURCE_DIR}/plugins/\${unit}@.service.in\"
+                     \"${PROJECT_BINARY_DIR}/\${unit}@.service\" @ONLY)
+    endforeach()" COMPONENT command)
   install(FILES ${PROJECT_BINARY_DIR}/qlcshape@.service
+                ${PROJECT_BINARY_DIR}/qlcshape-ublk@.service
           DESTINATION lib/systemd/system COMPONENT command)
   install(FILES plugins/qlcshape.sysusers RENAME qlcshape.conf
           DESTINATION lib/sysusers.d COMPONENT command)

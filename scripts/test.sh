@@ -65,9 +65,9 @@ if [ $long = yes ]; then
         summary+=("campaign $profile: 20,000 cycles")
     done
     echo "== drills"
-    QLCSHAPE_KILLS=200 QLCSHAPE_KV_KILLS=100 \
-        ctest --preset release -R '^e2e/(nbd_kill|kv_kill)$'
-    summary+=("drills: 200 kills of an NBD server, 100 of kv_store")
+    QLCSHAPE_KILLS=200 QLCSHAPE_KV_KILLS=100 QLCSHAPE_UBLK_KILLS=50 \
+        ctest --preset release -R '^e2e/(nbd_kill|kv_kill|vm_ublk)$'
+    summary+=("drills: 200 kills of an NBD server, 100 of kv_store, 50 of a ublk server")
     echo "== mutants"
     python3 -B tests/mutation/run.py | tee build/mutants.log
     summary+=("$(grep '^mutation score' build/mutants.log)")

@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
     add_check(app, exit_code);
     add_bench(app, exit_code);
     add_serve(app, exit_code);
+    add_ublk(app, exit_code);
     add_sim(app, exit_code);
     std::vector<std::string> words = words_of(argc, argv, app);
     if (const std::string wrong = unknown_verb(app, words); !wrong.empty()) {

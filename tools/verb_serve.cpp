@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // serve: volumes over NBD. nbdkit with our plugin does the work, as a child; this process makes
-// the socket, tells when I/O works, passes signals on and judges how it ended.
+// the socket, tells when I/O works, passes signals on and judges how it ended. With --ublk: volumes
+// as block devices, by serve_ublk.h in this process.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -13,10 +14,12 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tools/report.h"
 #include "tools/serve_socket.h"
+#include "tools/serve_ublk.h"
 #include "tools/verbs.h"
 
 namespace qlcshape::tools {
@@ -31,6 +34,10 @@ struct Arguments : CommonArguments {
     std::uint16_t port = 0;
     std::string tls_psk;
     bool read_only = false;
+    bool ublk = false;
+    std::optional<std::uint32_t> number;
+    std::uint32_t block_bytes = 4096;
+    bool takeover = false;
 };
 
 constexpr int kExecFailed = 127;
@@ -182,6 +189,15 @@ int serve(const Arguments& a, const std::string& plugin, const ServeSocket& sock
 }
 
 int run(const Arguments& a) {
+    if (a.ublk) {
+        if (a.number && a.volumes.size() != 1) {
+            return report_error(
+                "serve", a.json,
+                {Errc::invalid_argument, "--id: it is of one device; name one volume (--volume)"});
+        }
+        return serve_ublk(
+            {a.array_file, a.volumes, a.number, a.block_bytes, a.read_only, a.takeover, a.json});
+    }
     if (const auto options = Options::from_file(a.array_file); !options)
         return report_error("serve", a.json, options.error());
     const auto plugin = plugin_path();
@@ -199,7 +215,8 @@ int run(const Arguments& a) {
 
 void add_serve(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
-    CLI::App* verb = app.add_subcommand("serve", "serve volumes over NBD until SIGTERM or SIGINT");
+    CLI::App* verb = app.add_subcommand(
+        "serve", "serve volumes over NBD or as block devices until SIGTERM or SIGINT");
     arguments->add_to(*verb);
     verb->add_option("--volume", arguments->volumes,
                      "volume to serve, can be repeated; default: all, also those created later")
@@ -210,11 +227,24 @@ void add_serve(CLI::App& app, int& exit_code) {
                       "path of a Unix socket, created with mode 0600");
     where->add_option("--port", arguments->port, "TCP port on the loopback interface")
         ->check(CLI::Range(1, 65535));
+    auto* ublk = where->add_flag("--ublk", arguments->ublk,
+                                 "as block devices /dev/ublkbN, by the kernel's ublk driver");
+    verb->add_option("--id", arguments->number, "N of /dev/ublkbN; default: any that is free")
+        ->check(CLI::Range(0, (1 << 20) - 1))
+        ->needs(ublk);
+    verb->add_option("--block-size", arguments->block_bytes,
+                     "logical block size of the device: 4096 or 512")
+        ->check(CLI::IsMember({4096, 512}))
+        ->needs(ublk);
+    verb->add_flag("--takeover", arguments->takeover,
+                   "end the server that runs, cleanly, and take its devices")
+        ->needs(ublk);
     verb->add_flag("--read-only", arguments->read_only,
                    "write nothing to any drive, also after a crash");
     verb->add_option("--tls-psk", arguments->tls_psk,
                      "require TLS with the pre-shared keys in this file (psktool creates one)")
-        ->check(CLI::ExistingFile);
+        ->check(CLI::ExistingFile)
+        ->excludes(ublk);
     verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
 }
 

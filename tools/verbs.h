@@ -15,6 +15,7 @@ void add_check(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);
 void add_serve(CLI::App& app, int& exit_code);
+void add_ublk(CLI::App& app, int& exit_code);
 void add_sim(CLI::App& app, int& exit_code);
 
 // The options that most verbs have.

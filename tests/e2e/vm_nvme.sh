@@ -10,7 +10,9 @@ for program in qemu-system-x86_64 busybox cpio modprobe depmod nvme nbd-client m
     command -v "$program" >/dev/null || { echo "SKIPPED: no $program"; exit 77; }
 done
 mkdir guest
-bash "$E2E/../vm/image.sh" guest >image.log 2>&1 ||
+bash "$E2E/../vm/image.sh" guest linux-image-cloud-amd64 \
+    "mkfs.xfs xfs_repair mkfs.ext4 e2fsck nvme nbd-client sha256sum" \
+    "virtio_pci virtio_net xfs nbd nvmet nvmet-tcp nvme-tcp" >image.log 2>&1 ||
     { echo "SKIPPED: no guest kernel: $(tail -1 image.log)"; exit 77; }
 
 array_file 160MiB

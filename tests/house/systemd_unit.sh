@@ -9,6 +9,7 @@ trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 DESTDIR=$work cmake --install "$build" --prefix /usr --component command >/dev/null
 unit=$(find "$work" -name 'qlcshape@.service')
+ublk=$(find "$work" -name 'qlcshape-ublk@.service')
 
 # setting KEY VALUE: the last line of that key.
 setting() {
@@ -29,11 +30,26 @@ grep -q "^SystemCallFilter=@system-service io_uring_setup io_uring_enter io_urin
 # The command is asked over an abstract Unix socket, in the host's network namespace.
 ! grep -qE '^(PrivateNetwork|PrivateUsers|PrivateDevices)=yes' "$unit" || fail "nobody could ask it, or no drives"
 grep -q '^u qlcshape ' "$work/usr/lib/sysusers.d/qlcshape.conf" || fail "nobody makes the user"
+# Block devices: as root, for what the ublk driver asks for and no more.
+unit=$ublk
+setting ExecStart "/usr/bin/qlcshape serve \${ARRAY} --ublk \$OPTIONS"
+setting CapabilityBoundingSet "CAP_SYS_ADMIN CAP_SYS_RESOURCE"
+setting DevicePolicy closed
+setting NoNewPrivileges yes
+setting ProtectSystem strict
+for device in "block-\*" char-ublk-char /dev/ublk-control; do
+    grep -qx "DeviceAllow=$device rw" "$unit" || fail "no $device"
+done
+! grep -q "^ProtectKernelTunables=yes" "$unit" || fail "it could not set the devices' time limit"
+unit=${ublk/-ublk@/@}
 
 command -v systemd-analyze >/dev/null || { echo "without systemd: only read"; exit 0; }
 score=$(systemd-analyze security --offline=true "$unit" | sed -n 's/.*exposure level.*: \([0-9.]*\) .*/\1/p')
-grep -q "exposure is $score" "$source_root/docs/nbd.md" || fail "docs/nbd.md does not say: exposure is $score"
+grep -q "exposure $score of" "$source_root/docs/nbd.md" || fail "docs/nbd.md does not say: exposure $score of 10"
 mkdir "$work/units"
-sed "s|^ExecStart=.*|ExecStart=/bin/true|" "$unit" >"$work/units/qlcshape@.service"
-systemd-analyze verify --man=no "$work/units/qlcshape@.service" 2>"$work/log" || { cat "$work/log"; fail "verify"; }
-! grep 'qlcshape@' "$work/log" || fail "systemd has something against the unit"
+for file in "$unit" "$ublk"; do
+    name=$(basename "$file")
+    sed "s|^ExecStart=.*|ExecStart=/bin/true|" "$file" >"$work/units/$name"
+    systemd-analyze verify --man=no "$work/units/$name" 2>"$work/log" || { cat "$work/log"; fail "verify $name"; }
+    ! grep "${name%.service}" "$work/log" || fail "systemd has something against $name"
+done
