@@ -9,6 +9,8 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <system_error>
@@ -79,7 +81,8 @@ void for_each_fd(const std::function<void(int)>& see) {
 
 }  // namespace
 
-Farewell::Farewell() {
+Farewell::Farewell(std::function<bool()> stopped, std::chrono::milliseconds patience)
+    : stopped_(std::move(stopped)), patience_(patience) {
     for_each_fd([this](int fd) {
         if (listens(fd)) listening_.push_back(local_address(fd));
     });
@@ -117,8 +120,22 @@ void Farewell::run() {
             waited(static_cast<int>(
                 std::chrono::ceil<std::chrono::milliseconds>(until - now).count()));
         }
-        if (!ended_) disconnect();
+        if (ended_) return;
+        disconnect();
+        end_if_held();
     }
+}
+
+// Called each second. All that was acknowledged is safe, and the next opening recovers.
+void Farewell::end_if_held() {
+    if (!stopped_()) return;
+    patience_ -= std::chrono::milliseconds(kAgainMs);
+    if (patience_.count() > 0) return;
+    std::fputs(
+        "qlcshape: a client's request is held inside the kernel, by a drive that does not "
+        "answer; the process ends without closing the array\n",
+        stderr);
+    std::_Exit(EXIT_FAILURE);
 }
 
 // What a client sent before is still carried out.

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // nbdkit, told to end, waits for its clients to leave. Those who stay are disconnected after a
-// grace: an idle client would keep the array open for as long as it likes.
+// grace: an idle client would keep the array open for as long as it likes. And where the engine has
+// stopped for good while a client's thread is held inside the kernel, by a drive that does not
+// answer, nbdkit would wait for ever: then the process ends.
 #pragma once
 
 #include <sys/socket.h>
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,8 +21,9 @@ class Farewell {
     static constexpr int kGraceMs = 5000;
 
     // When nbdkit listens and has its signal handlers, and nothing else here listens. Throws
-    // std::system_error where the system gives no thread.
-    Farewell();
+    // std::system_error where the system gives no thread. `stopped`: whether the engine
+    // acknowledges nothing more; after `patience` of that the process ends.
+    Farewell(std::function<bool()> stopped, std::chrono::milliseconds patience);
     // When no connection is left.
     ~Farewell();
     Farewell(const Farewell&) = delete;
@@ -28,6 +33,10 @@ class Farewell {
     void run();
     void disconnect() const;
 
+    void end_if_held();
+
+    const std::function<bool()> stopped_;
+    std::chrono::milliseconds patience_;  // left
     std::vector<std::string> listening_;  // the addresses, as bytes
     std::atomic<bool> ended_{false};
     std::thread thread_;

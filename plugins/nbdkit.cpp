@@ -174,7 +174,9 @@ int after_fork() {
             if (!wanted) remove_left_files(words);
         }
     } files;
-    farewell = std::make_unique<Farewell>();
+    farewell = std::make_unique<Farewell>(
+        [] { return engine != nullptr && engine->stats().state == "failed"; },
+        2 * std::chrono::milliseconds(options.io_timeout_ms));
     const int outcome = open_engine();
     files.wanted = outcome == 0;
     if (outcome != 0) engine.reset();

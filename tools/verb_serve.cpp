@@ -17,6 +17,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/process.h"
 #include "tools/report.h"
 #include "tools/serve_socket.h"
 #include "tools/serve_ublk.h"
@@ -125,12 +126,19 @@ void tell_ready(const Arguments& a, const ServeSocket& socket) {
     notify_systemd();
 }
 
-// Until the child has ended; returns its status. Sets `ready` when it answered.
-int watch(const Arguments& a, pid_t child, int greeting, const ServeSocket& socket, int signals,
-          bool& ready) {
+constexpr int kAgainMs = 1000;
+constexpr int kMostLooks = 10;  // at a child that has ended but is still there
+
+// Until the child has ended; returns its status. Sets `ready` when it answered. Nothing where the
+// kernel keeps the child though it has ended: a thread of its waits for a drive.
+std::optional<int> watch(const Arguments& a, pid_t child, int greeting, const ServeSocket& socket,
+                         int signals, bool& ready) {
+    int looks = 0;
     for (;;) {
         pollfd polled[2] = {{signals, POLLIN, 0}, {greeting, POLLIN, 0}};
-        ::poll(polled, greeting >= 0 ? 2 : 1, -1);
+        ::poll(polled, greeting >= 0 ? 2 : 1, kAgainMs);
+        looks = has_ended(child) ? looks + 1 : 0;
+        if (looks == kMostLooks) return std::nullopt;
         if (greeting >= 0 && polled[1].revents != 0) {
             const int came = read_greeting(greeting);
             if (came > 0) tell_ready(a, socket);
@@ -150,7 +158,17 @@ int watch(const Arguments& a, pid_t child, int greeting, const ServeSocket& sock
     }
 }
 
-int exit_code_of(const Arguments& a, int status, bool ready) {
+int exit_code_of(const Arguments& a, std::optional<int> ended, bool ready) {
+    if (!ended) {
+        static_cast<void>(
+            report_error("serve", a.json,
+                         {Errc::io_error,
+                          "nbdkit has ended, but the kernel keeps its process until a drive "
+                          "answers; everything acknowledged is safe, and the next start "
+                          "recovers it"}));
+        return kFoundProblem;
+    }
+    const int status = *ended;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return kDone;
     if (WIFEXITED(status) && !ready) return kCouldNotRun;  // it has said why
     const std::string how = WIFSIGNALED(status)
@@ -184,7 +202,7 @@ int serve(const Arguments& a, const std::string& plugin, const ServeSocket& sock
                             {Errc::io_error, fmt::format("fork: {}", std::strerror(errno))});
     }
     bool ready = false;
-    const int status = watch(a, child, *greeting, socket, signals, ready);
+    const std::optional<int> status = watch(a, child, *greeting, socket, signals, ready);
     return exit_code_of(a, status, ready);
 }
 

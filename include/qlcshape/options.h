@@ -45,6 +45,13 @@ struct Options {
     std::vector<std::uint32_t> cores;  // where shard i is pinned; empty: nowhere
     std::uint32_t gc_threads = 1;
     std::uint64_t pmt_cache_bytes = 64 << 20;  // DRAM for the page cache, at least one set a shard
+    // How long a drive may keep a transfer, 1000 to 3600000. After that it is given up: opening
+    // fails, or goes on without it where parity covers it; an open array stops, every request ends
+    // with io_error, and close() returns one, too. Time during which the process is stopped does
+    // not count. The memory and the locks of what was given up stay until the process ends. A
+    // thread that is held inside the kernel, by a call that doesn't end, can't be freed: its
+    // request ends when the call does.
+    std::uint32_t io_timeout_ms = 30'000;
     // While the array is open this file is written anew each second: to_prometheus() of its
     // statistics. Removed when the array is closed. Empty: none.
     std::string metrics_path;

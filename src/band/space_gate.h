@@ -43,6 +43,7 @@ class SpaceGate {
     enum class End : std::uint8_t { none, drive, table, space };
     // A transfer of this queue's failed, the last one that was to be persistent.
     void fail(const IoQueue& queue) { end(End::drive, queue.last_failed_write()); }
+    void fail(const Io& by) { end(End::drive, by); }
     void fail_for_table() { end(End::table, {}); }  // a page of it can't be read
     void fail_for_space() { end(End::space, {}); }
     End ended() const { return ended_.load(std::memory_order_acquire); }

@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -33,6 +35,15 @@ std::optional<std::string> network_of(const std::string& folder) {
 }
 
 }  // namespace
+
+bool has_ended(pid_t pid) {
+    if (::kill(pid, 0) != 0) return errno == ESRCH;
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stat(
+        std::fopen(fmt::format("/proc/{}/stat", pid).c_str(), "re"), &std::fclose);
+    char state = 0;
+    return stat != nullptr && std::fscanf(stat.get(), "%*d (%*[^)]) %c", &state) == 1 &&
+           state == 'Z';
+}
 
 std::string describe_process(pid_t pid) {
     if (pid == ::getpid()) return "this process";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another process in words, for messages that say who holds what.
+// Another process: whether it is there, and in words, for messages that say who holds what.
 #pragma once
 
 #include <sys/types.h>
@@ -7,6 +7,9 @@
 #include <string>
 
 namespace qlcshape {
+
+// Also while the kernel still has something of it, since a transfer of it has not ended.
+bool has_ended(pid_t pid);
 
 // "this process", "process 123 (nbdkit)", with the user and the network namespace where they differ
 // from this process's. `pid` 0: one that can't be seen from here.

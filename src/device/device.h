@@ -78,10 +78,17 @@ class Device {
     // Whether its transfers go through the kernel, so that rings help.
     virtual bool wants_ring() const { return false; }
 
+    // It kept a transfer for too long: it gets no more of them, and stays locked until the process
+    // ends, since that transfer may still happen. Any thread.
+    void give_up(const Io& late);
+    bool given_up() const { return given_up_.load(std::memory_order_relaxed); }
+
     // Begins the transfer; IoQueue::submit() calls it after the checks. Ends in queue.complete(io).
     virtual void start(Io& io, IoQueue& queue) = 0;
 
   private:
+    virtual void keep_lock() {}
+
     std::string path_;
     Geometry geometry_;
     std::string medium_;
@@ -89,6 +96,7 @@ class Device {
     bool read_only_ = false;
     FlushLog flushes_;
     bool held_elsewhere_ = false;
+    std::atomic<bool> given_up_{false};
     std::atomic<std::uint64_t> failures_{0};
     static constexpr std::uint32_t kFailingInARow = 3;
     std::atomic<std::uint32_t> in_a_row_{0};

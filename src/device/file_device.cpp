@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "base/kept.h"
 #include "device/blocking_io.h"
 #include "device/medium.h"
 
@@ -32,5 +33,7 @@ void FileDevice::start(Io& io, IoQueue& queue) {
         queue.complete(io, transfer_now(io, *file_));
     }
 }
+
+void FileDevice::keep_lock() { keep(file_); }
 
 }  // namespace qlcshape

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device/file_lock.h"
 
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -47,17 +46,8 @@ int lock_holder(int fd) {
 }
 
 // The kernel takes a moment to close the files of a process that was killed with I/O in flight: its
-// locks outlive it.
-bool is_gone(int pid) {
-    if (pid <= 0) return true;  // so /proc/locks shows an owner that has ended
-    if (::kill(pid, 0) != 0) return errno == ESRCH;
-    const std::string path = fmt::format("/proc/{}/stat", pid);
-    std::unique_ptr<std::FILE, int (*)(std::FILE*)> stat(std::fopen(path.c_str(), "re"),
-                                                         &std::fclose);
-    char state = 0;
-    return stat != nullptr && std::fscanf(stat.get(), "%*d (%*[^)]) %c", &state) == 1 &&
-           state == 'Z';
-}
+// locks outlive it. No process: /proc/locks shows an owner that has ended so.
+bool is_gone(int pid) { return pid <= 0 || has_ended(pid); }
 
 int try_lock(int fd, int kind) {
     int failed;
@@ -86,6 +76,13 @@ Status lock_file(int fd, const std::string& path, Access access) {
     if (errno != EWOULDBLOCK) {
         return fail(Errc::io_error, "{}: can't be locked: {}; does its file system support locks?",
                     path, std::strerror(errno));
+    }
+    if (alive == 0) {
+        return fail(Errc::busy,
+                    "{}: locked by a process that has ended, or by one of another container: "
+                    "transfers of it that a drive keeps hold the lock until they end; try again "
+                    "when the drive answers, or inspect it",
+                    path);
     }
     return fail(Errc::busy, "{}: in use by {}; close it there first, or only inspect it", path,
                 describe_process(lock_holder(fd)));

@@ -116,6 +116,12 @@ void Device::count_failure(const Io& io) {
     failures_.fetch_add(1, std::memory_order_relaxed);
 }
 
+void Device::give_up(const Io& late) {
+    if (given_up_.exchange(true)) return;
+    count_failure(late);
+    keep_lock();
+}
+
 std::string Device::last_failure() const {
     std::lock_guard lock(failure_mutex_);
     return last_failure_.error_number == 0 ? "" : describe_failure(last_failure_).message;

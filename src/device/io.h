@@ -8,107 +8,32 @@
 // is done covers itself alone.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fifo.h"
+#include "device/in_flight.h"
+#include "device/io_clock.h"
 #include "device/slow_io.h"
+#include "device/transfer.h"
 
 namespace qlcshape {
 
-class Device;
-class IoQueue;
 class Ring;
-
-enum class IoKind : std::uint8_t { read, write, flush, discard };
-
-const char* to_string(IoKind kind);
-
-// Why something is made persistent: each place that submits a write, flush or discard has a name.
-// The simulator counts power cuts by it, and accepts none without.
-enum class PersistencePoint : std::uint8_t {
-    none,  // reads
-    create,
-    // under load
-    tps_write,
-    strip_write,
-    strip_flush,
-    gc_strip_write,
-    gc_strip_flush,
-    keeper_write,
-    keeper_flush,
-    keeper_discard,
-    pmt_write_back,
-    snapshot_table_flush,
-    snapshot_write,
-    snapshot_flush,
-    // recovering, opening, closing
-    open_flush,
-    replay_strip_write,
-    replay_strip_flush,
-    table_build_write,
-    table_build_flush,
-    table_update_write,
-    table_update_flush,
-    recovery_snapshot_write,
-    recovery_snapshot_flush,
-    band_table_write,
-    band_table_flush,
-    qlc_superblock_discard,
-    qlc_superblock_write,
-    qlc_superblock_flush,
-    scm_superblock_discard,
-    scm_superblock_write,
-    scm_superblock_flush,
-    count,
-};
-
-const char* to_string(PersistencePoint point);
-
-struct Io {
-    IoKind kind = IoKind::read;
-    PersistencePoint point = PersistencePoint::none;
-    Device* device = nullptr;
-    std::uint64_t offset = 0;   // bytes, a multiple of the device's block
-    std::uint64_t bytes = 0;    // a multiple of the device's block; 0 for a flush
-    std::byte* data = nullptr;  // aligned to 4096; null for flush, discard and where there are
-    std::span<const iovec>
-        parts{};                  // of a write: what it gathers, in order; each aligned like data
-    bool durable = false;         // of a write: when it is done, whatever cache the device has
-    void (*done)(Io&) = nullptr;  // called from IoQueue::poll()
-    void* context = nullptr;      // the caller's
-    int error_number = 0;  // set before `done`: 0, or a positive errno (a short transfer is EIO)
-    std::uint64_t flush_number = 0;  // the queue's, of what empties the cache: see FlushLog
-
-    // Whether the drive's cache has to do with it: a failure may have lost more than its own.
-    bool empties_cache() const { return kind == IoKind::flush || durable; }
-
-    // Of a write: calls `take` for each piece of memory in order.
-    template <class Take>
-    void for_each_part(Take take) const {
-        if (parts.empty()) return take(data, bytes);
-        for (const iovec& part : parts)
-            take(static_cast<const std::byte*>(part.iov_base), std::uint64_t{part.iov_len});
-    }
-    Io* next = nullptr;  // for whoever holds the Io: the device, then the queue
-};
-
-// The failure of a completed Io in words: device, offset, cause, remedy. error_number is not 0.
-Error describe_failure(const Io& io);
+struct CopiedIo;
 
 class IoQueue {
   public:
     // `memory`: regions that most I/O data lies in; see register_memory().
     explicit IoQueue(std::vector<std::span<std::byte>> memory = {});
-    ~IoQueue();  // nothing may be in flight
+    ~IoQueue();  // nothing may be in flight but what was given up
     IoQueue(const IoQueue&) = delete;
     IoQueue& operator=(const IoQueue&) = delete;
 
@@ -125,6 +50,26 @@ class IoQueue {
     // The owner's thread. Sleeps until a completion is there, wake() is called, or timeout_us
     // passed. A wake() before the call makes it return at once.
     void wait(std::uint64_t timeout_us);
+
+    // Before the first transfer. Without it drives may take as long as they like.
+    //
+    // `reported`: overdue() tells of a transfer that takes too long; it stays in flight.
+    // `ended`: transfers are made with memory of the queue's. One that takes too long ends in
+    // ETIMEDOUT, and its drive is given up; the queue keeps that memory for the drive.
+    enum class Late : std::uint8_t { reported, ended };
+    void set_clock(IoClock& clock, Late late) {
+        clock_ = &clock;
+        late_ = late;
+    }
+    // Any thread. The oldest transfer, if it takes too long by now: with error_number set, for
+    // describe_failure().
+    std::optional<Io> overdue() const;
+    // Any thread. Whether no transfer is in flight, and a number that grows with each that ends.
+    bool quiet() const { return begun_.empty(); }
+    std::uint64_t ended() const { return ended_.load(std::memory_order_relaxed); }
+
+    // The owner's thread. As poll(), but nobody is told of what completed.
+    void drop();
 
     // Before the first transfer. The thread makes one transfer at a time: blocking calls in
     // submit() then cost it less than a ring.
@@ -160,6 +105,9 @@ class IoQueue {
     void note_outcome(const Io& io);
     void make_ring();
     void leave_foreign_ring();
+    void leave_ring();
+    void end_late();
+    void deliver(Io& io);
 
     std::vector<std::span<std::byte>> memory_;
     std::unique_ptr<Ring> ring_;
@@ -167,7 +115,11 @@ class IoQueue {
     SlowIoLog slow_;
     Io last_failed_write_;
     std::function<void()> idle_;
+    IoClock* clock_ = nullptr;
+    Late late_ = Late::reported;
+    InFlight begun_;
     Fifo<Io> finished_;
+    std::atomic<std::uint64_t> ended_{0};
     unsigned in_flight_ = 0;
     int wake_fd_ = -1;  // of a queue that has had a ring
     std::atomic<std::uint32_t> sleep_state_{0};

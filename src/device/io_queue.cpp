@@ -15,9 +15,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/kept.h"
+#include "device/copied_io.h"
 #include "device/device.h"
 #include "device/io.h"
 #include "device/ring.h"
@@ -73,7 +76,7 @@ IoQueue::IoQueue(std::vector<std::span<std::byte>> memory) : memory_(std::move(m
 
 IoQueue::~IoQueue() {
     QS_ASSERT(in_flight_ == 0);
-    ring_.reset();
+    leave_ring();
     if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
@@ -87,22 +90,66 @@ void IoQueue::submit(Io& io) {
     io.next = nullptr;
     if (io.empties_cache()) io.flush_number = io.device->flushes().begin();
     ++in_flight_;
-    io.device->start(io, *this);
+    // A copy belongs to the queue until it has ended, which may be never.
+    Io& own = late_ == Late::ended ? *new CopiedIo(io) : io;
+    begun_.add(own, clock_ == nullptr ? 0 : clock_->now());
+    if (io.device->given_up())
+        complete(own, ETIMEDOUT);
+    else
+        io.device->start(own, *this);
 }
 
 unsigned IoQueue::poll() {
     leave_foreign_ring();
     if (ring_ != nullptr) ring_->reap(*this);
+    if (late_ == Late::ended) end_late();
     // What callbacks make finish at once waits for the next poll: no callback runs inside another.
     Fifo<Io> ready = finished_.take();
     unsigned delivered = 0;
-    while (!ready.empty()) {
-        Io& io = ready.pop_front();
+    for (; !ready.empty(); ++delivered) deliver(ready.pop_front());
+    return delivered;
+}
+
+void IoQueue::deliver(Io& io) {
+    --in_flight_;
+    if (late_ == Late::reported) return io.done(io);
+    const std::unique_ptr<CopiedIo> copy(static_cast<CopiedIo*>(&io));
+    copy->bring_back();
+    copy->original->done(*copy->original);
+}
+
+void IoQueue::drop() {
+    leave_foreign_ring();
+    if (ring_ != nullptr) ring_->reap(*this);
+    for (Fifo<Io> dropped = finished_.take(); !dropped.empty(); dropped.pop_front()) --in_flight_;
+}
+
+std::optional<Io> IoQueue::overdue() const {
+    std::optional<Io> oldest = begun_.look();
+    if (!oldest || clock_ == nullptr || !clock_->too_long_since(oldest->begun)) return std::nullopt;
+    oldest->error_number = ETIMEDOUT;
+    return oldest;
+}
+
+// The copies stay in flight; whoever asked for them is told.
+void IoQueue::end_late() {
+    clock_->look();
+    Fifo<Io> late;
+    for (Io* io = begun_.oldest(); io != nullptr && clock_->too_long_since(io->begun);
+         io = io->newer) {
+        auto& copy = static_cast<CopiedIo&>(*io);
+        if (copy.original == nullptr) continue;
+        Io& original = *std::exchange(copy.original, nullptr);
+        original.error_number = ETIMEDOUT;
+        if (original.empties_cache()) original.device->flushes().end(original.flush_number, true);
+        original.device->give_up(original);
+        late.push_back(original);
+    }
+    while (!late.empty()) {
+        Io& io = late.pop_front();
         --in_flight_;
-        ++delivered;
         io.done(io);
     }
-    return delivered;
 }
 
 void IoQueue::wait(std::uint64_t timeout_us) {
@@ -130,10 +177,14 @@ void IoQueue::wake() {
 
 void IoQueue::complete(Io& io, int error_number) {
     QS_ASSERT(error_number >= 0);
+    begun_.remove(io);
+    ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (late_ == Late::ended && static_cast<CopiedIo&>(io).original == nullptr)
+        return delete static_cast<CopiedIo*>(&io);  // its owner was told long ago
     io.error_number = error_number;
     if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0);
     // A drive may not know discards; nothing depends on them.
-    if (io.kind != IoKind::discard) note_outcome(io);
+    if (io.kind != IoKind::discard && !io.device->given_up()) note_outcome(io);
     finished_.push_back(io);
 }
 
@@ -168,8 +219,15 @@ void IoQueue::register_memory() {
 // ring of its own here.
 void IoQueue::leave_foreign_ring() {
     if (ring_ == nullptr || ring_->made_by_this_thread()) return;
-    QS_ASSERT(ring_->idle());
-    ring_.reset();
+    leave_ring();
+}
+
+// A drive may still write to the memory of what was given up, and the ring to its own.
+void IoQueue::leave_ring() {
+    if (ring_ == nullptr) return;
+    if (ring_->idle()) return ring_.reset();
+    QS_ASSERT(in_flight_ == 0);
+    keep(std::move(ring_));
 }
 
 }  // namespace qlcshape

@@ -125,6 +125,24 @@ class Section {
         return {};
     }
 
+    Status read_ms(std::string_view key, std::uint32_t& into) const {
+        const toml::node* node = find(key);
+        if (node == nullptr) return {};
+        constexpr std::string_view kWanted = "a time from \"1s\" to \"3600s\"";
+        if (!node->is_string()) return wrong(key, *node, kWanted);
+        const std::string& text = **node->as_string();
+        const char* const last = text.data() + text.size();
+        std::uint32_t seconds = 0;
+        const auto [end, error] = std::from_chars(text.data(), last, seconds);
+        const bool good = error == std::errc() && std::string_view(end, last) == "s" &&
+                          seconds >= 1 && seconds <= 3600;
+        if (!good)
+            return fail(Errc::invalid_argument, "{}: {} is \"{}\": it must be {}", at(*node), key,
+                        text, kWanted);
+        into = seconds * 1000;
+        return {};
+    }
+
     Status read(std::string_view key, std::uint32_t& into) const {
         const toml::node* node = find(key);
         if (node == nullptr) return {};
@@ -185,11 +203,12 @@ Status read_array(const Section& section, Options& options) {
 }
 
 Status read_engine(const Section& section, const std::filesystem::path& folder, Options& options) {
-    QS_TRY(section.only({"shards", "cores", "gc_threads", "pmt_cache", "metrics"}));
+    QS_TRY(section.only({"shards", "cores", "gc_threads", "pmt_cache", "io_timeout", "metrics"}));
     QS_TRY(section.read("shards", options.shards));
     QS_TRY(section.read("cores", options.cores));
     QS_TRY(section.read("gc_threads", options.gc_threads));
     QS_TRY(section.read_size("pmt_cache", options.pmt_cache_bytes));
+    QS_TRY(section.read_ms("io_timeout", options.io_timeout_ms));
     QS_TRY(section.read("metrics", options.metrics_path));
     if (!options.metrics_path.empty()) {
         options.metrics_path = (folder / options.metrics_path).lexically_normal().string();

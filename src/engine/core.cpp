@@ -23,7 +23,8 @@ Core::~Core() = default;
 
 Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent) {
     const std::uint64_t begun = around_.clock.now_ns();
-    control_ = around_.make_queue({});
+    control_ = make_queue({}, IoQueue::Late::ended);
+    readers_.set_clock(around_.io_clock);
     auto discovery = discover(std::move(devices), absent, *control_);
     if (!discovery) return fail(discovery.error());
     const std::uint32_t most = discovery->superblock.parameters.max_shards;
@@ -155,7 +156,7 @@ Team Core::recovery_team() {
     const std::uint32_t parts = options_.shards + options_.gc_threads;
     return {parts, [this, parts](const TeamJob& job) {
                 around_.in_parallel(parts, [&](std::uint32_t part) {
-                    const auto queue = around_.make_queue({});
+                    const auto queue = make_queue({}, IoQueue::Late::ended);
                     job(part, *queue);
                 });
             }};
@@ -183,8 +184,8 @@ void Core::make_workers(LoadedBands loaded) {
     std::vector<Shard*> shards;
     for (std::uint32_t i = 0; i < options_.shards; ++i) {
         Buffer memory(Shard::memory_bytes(array_.layout));
-        auto worker = std::make_unique<Worker>("shard" + std::to_string(i),
-                                               around_.make_queue({memory.span()}));
+        auto worker = std::make_unique<Worker>(
+            "shard" + std::to_string(i), make_queue({memory.span()}, IoQueue::Late::reported));
         const Shard::Shared shared{array_, *bands_, *gate_, next_version_};
         worker->own(std::make_unique<Shard>(shared, i, sets, worker->queue(), std::move(memory)));
         ports.push_back(&worker->shard()->map_port());
@@ -194,8 +195,8 @@ void Core::make_workers(LoadedBands loaded) {
     if (!read_only_) {
         for (std::uint32_t i = 0; i < options_.gc_threads; ++i) {
             Buffer memory(Collector::buffer_bytes(array_.layout));
-            auto worker = std::make_unique<Worker>("gc" + std::to_string(i),
-                                                   around_.make_queue({memory.span()}));
+            auto worker = std::make_unique<Worker>(
+                "gc" + std::to_string(i), make_queue({memory.span()}, IoQueue::Late::reported));
             worker->own(std::make_unique<Collector>(array_, *bands_, *gate_, ports, worker->queue(),
                                                     worker->counters(), std::move(memory)));
             if (i == 0) {
@@ -337,6 +338,9 @@ Status Core::submit(VolumeState& volume, Request request) {
 
 Status Core::take(VolumeState& volume, Request request) {
     if (stopped_) return fail(Errc::closed, "volume {}: the engine is closing", volume.name);
+    if (halted()) {
+        return fail(Errc::io_error, "volume {}: the array stopped {}", volume.name, cause());
+    }
     const bool changes =
         request.op != Op::read && request.op != Op::flush && request.op != Op::mapped;
     if (read_only_ && changes) return fail_read_only(volume.name);
@@ -346,7 +350,8 @@ Status Core::take(VolumeState& volume, Request request) {
 bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
                      IoQueue& queue, DirectRead& direct) {
     in_flight_.fetch_add(1);
-    const bool done = !stopped_ && requests_->read_here(volume, offset, bytes, data, queue, direct);
+    const bool done =
+        !stopped_ && !halted() && requests_->read_here(volume, offset, bytes, data, queue, direct);
     in_flight_.fetch_sub(1);
     return done;
 }
@@ -354,7 +359,7 @@ bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t by
 bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data) {
     in_flight_.fetch_add(1);
     bool done = false;
-    if (DirectReaders::Reader* const reader = stopped_ ? nullptr : readers_.take()) {
+    if (DirectReaders::Reader* const reader = stopped_ || halted() ? nullptr : readers_.take()) {
         done = requests_->read_here(volume, offset, bytes, data, reader->queue, reader->direct);
         readers_.give_back(reader);
     }
@@ -363,10 +368,12 @@ bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t by
 }
 
 bool Core::failed() const {
-    return std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->failed(); });
+    return halted() ||
+           std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->failed(); });
 }
 
 std::string Core::cause() const {
+    if (halted()) return halted_why_;
     switch (gate_->ended()) {
         case SpaceGate::End::space:
             return "because space ran out: bands that can't be read or erased take it";
@@ -384,14 +391,13 @@ std::string Core::cause() const {
 bool Core::advance_close() {
     stopped_ = true;
     const Phase now = phase();
-    const bool reached =
-        now == Phase::running
-            ? requests_in_flight() == 0
-            : std::ranges::all_of(workers_, [&](const auto& w) { return w->reached() >= now; });
+    const bool none_waits = requests_in_flight() == 0;
+    const bool reached = now == Phase::running ? none_waits : all_reached(now);
     if (!reached) return false;
+    if (now == Phase::halted) return none_waits;
     if (now == Phase::flushing) return true;
-    phase_.store(static_cast<int>(now) + 1, std::memory_order_release);
-    wake_workers();
+    int before = static_cast<int>(now);
+    if (phase_.compare_exchange_strong(before, before + 1)) wake_workers();
     return false;
 }
 
@@ -420,6 +426,7 @@ Status Core::finish_close() {
 
 void Core::release() {
     QS_ASSERT(stopped_);  // who still comes counts himself in flight, and is refused
+    QS_ASSERT(!must_stay());
     readers_.clear();
     deleted_.clear();
     volumes_.clear();

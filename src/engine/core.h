@@ -45,6 +45,8 @@ struct Surroundings {
     std::uint64_t kept_findings = kTableBuildBytes / sizeof(Finding);
     // Versions that a recovery passes over, above all that it saw.
     std::uint64_t version_gap = kVersionGap;
+    // How long a drive may keep a transfer. Null: as long as it likes.
+    IoClock* io_clock = nullptr;
 };
 
 // Of a volume, or the end of one, to which there is a handle: refused is `busy`.
@@ -74,6 +76,19 @@ class Core {
     // Why it stopped, for messages: "after a drive failed (which, what, errno)". Where failed().
     std::string cause() const;
     std::uint32_t requests_in_flight() const { return in_flight_.load(); }
+
+    // --- drives that don't answer ---
+    // To be called now and then, by one thread. Where a drive keeps a transfer for too long, or
+    // nothing moves any more, everything is halted: when all workers know, requests that have not
+    // ended get an error, and their memory is touched no more. New ones are refused. What the drive
+    // may still write to stays where it is.
+    void watch();
+    bool halted() const { return phase() == Phase::halted; }
+    // A worker or a reader is held fast inside the kernel, by a call that does not end: closing
+    // can't wait for it.
+    bool held_fast() const;
+    // Transfers that were halted have not ended: it must not go.
+    bool must_stay() const;
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
@@ -152,6 +167,11 @@ class Core {
                                                    Loss loss);
     Status write_volumes(const Superblock& before);
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
+    void halt(std::string why, const Io& by);
+    bool stands_still();
+    bool all_reached(Phase phase) const;
+    std::unique_ptr<IoQueue> make_queue(std::vector<std::span<std::byte>> memory,
+                                        IoQueue::Late late);
 
     Options options_;
     Surroundings around_;
@@ -176,6 +196,11 @@ class Core {
     std::uint64_t opened_ns_ = 0;
     std::atomic<int> phase_{0};
     DirectReaders readers_;
+    // Of watch().
+    std::string halted_why_;  // before phase() says so
+    std::atomic<std::uint64_t> halted_at_{0};
+    std::uint64_t motion_ = 0, moved_at_ = 0;
+    std::vector<std::uint64_t> polls_;
     std::atomic<bool> stopped_{false};
     // Counted before the look at stopped_: who stops waits afterwards until there is none.
     std::atomic<std::uint32_t> in_flight_{0};

@@ -3,8 +3,10 @@
 // first needed. Any thread.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "device/io.h"
@@ -16,8 +18,14 @@ class DirectReaders {
   public:
     static constexpr std::size_t kMost = 64;
 
+    // Null: drives may take as long as they like.
+    void set_clock(IoClock* clock) { clock_ = clock; }
+
     struct Reader {
-        Reader() { queue.use_blocking_calls(); }
+        explicit Reader(IoClock* clock) {
+            queue.use_blocking_calls();
+            if (clock != nullptr) queue.set_clock(*clock, IoQueue::Late::reported);
+        }
         IoQueue queue;
         DirectRead direct;
     };
@@ -27,7 +35,7 @@ class DirectReaders {
         std::lock_guard lock(mutex_);
         if (idle_.empty()) {
             if (readers_.size() == kMost) return nullptr;
-            readers_.push_back(std::make_unique<Reader>());
+            readers_.push_back(std::make_unique<Reader>(clock_));
             return readers_.back().get();
         }
         Reader* const reader = idle_.back();
@@ -37,6 +45,18 @@ class DirectReaders {
     void give_back(Reader* reader) {
         std::lock_guard lock(mutex_);
         idle_.push_back(reader);
+    }
+    // A transfer that takes too long by now.
+    std::optional<Io> overdue() const {
+        std::lock_guard lock(mutex_);
+        for (const auto& reader : readers_) {
+            if (auto late = reader->queue.overdue()) return late;
+        }
+        return std::nullopt;
+    }
+    bool quiet() const {
+        std::lock_guard lock(mutex_);
+        return std::ranges::all_of(readers_, [](const auto& r) { return r->queue.quiet(); });
     }
     // No read is under way.
     void clear() {
@@ -50,6 +70,7 @@ class DirectReaders {
     }
 
   private:
+    IoClock* clock_ = nullptr;
     mutable std::mutex mutex_;
     std::vector<std::unique_ptr<Reader>> readers_;
     std::vector<Reader*> idle_;

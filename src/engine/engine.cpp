@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "base/callback.h"
+#include "base/kept.h"
 #include "base/size_text.h"
 #include "engine/engine_impl.h"
 #include "engine/format_array.h"
@@ -76,20 +77,16 @@ Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
 
 }  // namespace
 
-std::uint64_t SystemClock::now_ns() {
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                          std::chrono::steady_clock::now().time_since_epoch())
-                                          .count());
-}
-
-Engine::Impl::Impl(const Options& options) : options_(options), random_(entropy()) {}
+Engine::Impl::Impl(const Options& options)
+    : options_(options), random_(entropy()), io_clock_(clock_, io_limit_ns(options)) {}
 
 Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
     QS_TRY(check_cache(options));
     QS_TRY(check_cores(options));
+    QS_TRY(check_io_timeout(options));
     // More shards than any array can have are refused when it is known how many this one may have.
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
-                           std::min(options.gc_threads, kMaxShards) + 1 +
+                           std::min(options.gc_threads, kMaxShards) + 2 +
                            (Monitor::has_work(options) ? 1 : 0));
     std::string absent;
     auto devices = open_devices(options, access_of(options), &absent);
@@ -100,6 +97,7 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
                             return std::make_unique<IoQueue>(std::move(memory));
                         },
                         run_in_threads};
+    around.io_clock = &impl->io_clock_;
     auto core = Core::open(options, std::move(*devices), absent, std::move(around));
     if (!core) return fail(core.error());
     impl->core_ = std::move(*core);
@@ -119,6 +117,7 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     impl->monitor_ =
         std::make_unique<Monitor>(impl->options_, *impl->core_, std::move(opened), threads);
     impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_, threads);
+    impl->watch_ = std::make_unique<Watch>(*impl->core_, threads);
     if (!impl->core_->read_only()) {
         for (auto& deletion : impl->core_->unfinished_deletions())
             impl->reclaimer_->add(std::move(deletion));
@@ -143,7 +142,8 @@ void Engine::Impl::run(Worker& worker) {
             idle = 0;
         } else if (++idle >
                    (worker.queue().in_flight() != 0 ? kPollsBeforeSleep : kPollsForRequests)) {
-            worker.queue().wait(worker.busy() ? kSleepBusyUs : kSleepIdleUs);
+            const bool soon = worker.busy() && !core_->halted();
+            worker.queue().wait(soon ? kSleepBusyUs : kSleepIdleUs);
         }
     }
 }
@@ -195,19 +195,34 @@ Status Engine::Impl::close_once() {
     return close_status_;
 }
 
+void Engine::Impl::end(std::unique_ptr<Impl> impl) {
+    static_cast<void>(impl->close_once());
+    if (impl->abandoned_) keep(std::move(impl));
+}
+
 Status Engine::Impl::close_now() {
     closing_ = true;
     if (reclaimer_) reclaimer_->stop();
-    control_.reset();
     const std::string name = core_->stats().array_name;
-    while (!core_->advance_close() || calls_ != 0) nap();
+    while (!core_->advance_close() || calls_ != 0) {
+        if (core_->held_fast()) {
+            abandoned_ = true;
+            return fail(Errc::io_error,
+                        "array {}: it can't be closed {}; a thread is held inside the kernel: end "
+                        "the process, and the next open recovers the array",
+                        name, core_->cause());
+        }
+        nap();
+    }
+    control_.reset();
     reclaimer_.reset();
     monitor_.reset();
+    watch_.reset();
     stop_ = true;
     core_->wake_workers();
     for (std::thread& thread : threads_) thread.join();
     Status closed = core_->finish_close();
-    core_->release();
+    core_->must_stay() ? keep(core_) : core_->release();
     if (closed) {
         log(options_, LogLevel::info, "array {}: closed", name);
     } else {
@@ -337,12 +352,15 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 // Closing waits for the callback that this thread is in, if it is in one: then another thread
 // closes. Without a thread the array stays open as long as the process.
 Engine::~Engine() {
-    if (!InCallback::now()) return;
+    if (!InCallback::now()) {
+        Impl::end(std::move(impl_));
+        return;
+    }
+    Impl* const impl = impl_.release();
     try {
-        std::thread([impl = impl_.get()] { delete impl; }).detach();
+        std::thread([impl] { Impl::end(std::unique_ptr<Impl>(impl)); }).detach();
     } catch (const std::system_error&) {
     }
-    static_cast<void>(impl_.release());
 }
 
 Status Engine::create(const Options& options, bool force) {
@@ -350,12 +368,13 @@ Status Engine::create(const Options& options, bool force) {
         QS_TRY(check_plan(options));
         QS_TRY(check_cache(options));
         QS_TRY(check_cores(options));
+        QS_TRY(check_io_timeout(options));
         MadeFiles made;
         auto devices = make_devices(options, made);
         if (!devices) return fail(devices.error());
         Random random(entropy());
-        IoQueue queue;
-        QS_TRY(format_array(options, *devices, force, random, queue));
+        OfflineQueue offline(options);
+        QS_TRY(format_array(options, *devices, force, random, offline.queue()));
         made.keep();
         return {};
     });
@@ -397,7 +416,8 @@ bool Engine::read_only() const { return impl_->read_only(); }
 Result<CheckReport> Engine::check(const Options& options) {
     SystemClock clock;
     const std::uint64_t begun = clock.now_ns();
-    IoQueue queue;
+    OfflineQueue offline(options);
+    IoQueue& queue = offline.queue();
     auto array = look(options, Access::read_only, queue);
     if (!array) return fail(array.error());
     auto report = check_array(array->array, array->discovery.superblock, queue, options.progress);

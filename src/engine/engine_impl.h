@@ -13,15 +13,12 @@
 #include "engine/control.h"
 #include "engine/core.h"
 #include "engine/monitor.h"
+#include "engine/offline_queue.h"
 #include "engine/reclaimer.h"
+#include "engine/watch.h"
 #include "qlcshape/engine.h"
 
 namespace qlcshape {
-
-class SystemClock : public Clock {
-  public:
-    std::uint64_t now_ns() override;
-};
 
 class Engine::Impl {
   public:
@@ -39,6 +36,8 @@ class Engine::Impl {
     Result<Volume> open_volume(const std::string& name);
     Stats stats();
     bool read_only() const { return core_->read_only(); }
+    // Closes it. Stays as it is where closing gave up, since a thread is held inside the kernel.
+    static void end(std::unique_ptr<Impl> impl);
 
   private:
     // A call under way, which close() waits for; null when it has begun to close.
@@ -67,8 +66,10 @@ class Engine::Impl {
     Options options_;
     SystemClock clock_;
     Random random_;
+    IoClock io_clock_;
     std::shared_ptr<Core> core_;  // shared with volumes, which may outlive the engine
     std::vector<std::thread> threads_;
+    std::unique_ptr<Watch> watch_;
     std::unique_ptr<Monitor> monitor_;
     std::unique_ptr<Reclaimer> reclaimer_;
     std::unique_ptr<Control> control_;
@@ -77,6 +78,7 @@ class Engine::Impl {
     std::atomic<bool> closing_{false};
     std::mutex close_mutex_;
     bool closed_ = false;
+    std::atomic<bool> abandoned_{false};
     Status close_status_;
 };
 

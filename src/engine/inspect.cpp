@@ -8,6 +8,7 @@
 #include "engine/format_array.h"
 #include "engine/health.h"
 #include "engine/holder.h"
+#include "engine/offline_queue.h"
 #include "engine/report.h"
 #include "qlcshape/engine.h"
 #include "recovery/band_load.h"
@@ -137,7 +138,8 @@ Result<Stats> Engine::inspect(const Options& options) {
         auto live = holder->stats();
         if (live || live.error().code == Errc::foreign_device) return live;
     }
-    IoQueue queue;
+    OfflineQueue offline(options);
+    IoQueue& queue = offline.queue();
     auto sight = see_array(options, queue);
     if (!sight) return fail(sight.error());
     const Superblock superblock = newest(*sight);

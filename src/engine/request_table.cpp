@@ -107,6 +107,7 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
     active->next_piece.store(0, std::memory_order_relaxed);
     active->failed.store(false, std::memory_order_relaxed);
     cut(*active);
+    active->live.store(true);
     run_pieces(*active);
     return {};
 }
@@ -278,7 +279,27 @@ void RequestTable::piece_done(PageOp& op) {
     if (a.running.fetch_sub(1) == 1) end(a);
 }
 
+bool RequestTable::any() const {
+    std::lock_guard lock(mutex_);
+    return idle_.size() != requests_.size();
+}
+
+// Their places are not used again: pieces of theirs may lie in a shard.
+void RequestTable::end_all() {
+    for (Active& a : requests_) {
+        if (!a.live.exchange(false)) continue;
+        a.failed = true;
+        a.error = Errc::io_error;
+        a.bad_offset = a.request.offset_bytes;
+        answer(a, false);
+    }
+}
+
 void RequestTable::end(Active& a) {
+    if (a.live.exchange(false)) answer(a, true);
+}
+
+void RequestTable::answer(Active& a, bool reuse) {
     const Op op = a.request.op;
     const std::uint64_t took = clock_.elapsed_ns(a.begun_ns);
     QS_PROBE(request_done, static_cast<int>(op), a.request.bytes, took);
@@ -309,7 +330,7 @@ void RequestTable::end(Active& a) {
     auto done = std::move(a.request.done);
     VolumeState* volume = a.volume;
     const std::uint32_t side = a.side;
-    {
+    if (reuse) {
         std::lock_guard lock(mutex_);
         idle_.push_back(&a);
     }

@@ -28,6 +28,11 @@ class RequestTable {
     // `in_flight`; once it is taken its end takes it off there, as the last thing.
     Status begin(VolumeState& volume, Request request);
 
+    // Ends all that are in flight with an error. Nobody may move their pieces any more, now or
+    // later; any thread may still begin some, which the next call ends.
+    void end_all();
+    bool any() const;
+
     // A small read, made by the caller's thread through its own queue; see Shard::read_here().
     // False: it has to be submitted.
     bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
@@ -53,6 +58,7 @@ class RequestTable {
         std::atomic<std::uint64_t> next_piece{0};
         std::atomic<std::uint32_t> running{0};
         std::atomic<bool> failed{false};
+        std::atomic<bool> live{false};  // begun, and nobody has ended it
         Errc error = Errc::io_error;
         std::uint64_t bad_offset = 0;
         std::array<PageOp, kAtOnce> ops;
@@ -71,13 +77,14 @@ class RequestTable {
     void make_range(Active& active, PageOp& op, OpKind kind, std::uint64_t from, std::uint64_t to);
     void piece_done(PageOp& op);
     void end(Active& active);
+    void answer(Active& active, bool reuse);
     Shard& shard_of(const PageOp& op) { return *shards_[array_.shard_of(page_of(op.first))]; }
 
     const ArrayContext& array_;
     std::vector<Shard*> shards_;
     Clock& clock_;
     std::vector<Active> requests_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::vector<Active*> idle_;
     std::atomic<std::uint32_t>& in_flight_;
     std::atomic<std::uint64_t> bytes_read_here_{0}, verify_failed_here_{0}, io_errors_here_{0};

@@ -9,6 +9,13 @@
 namespace qlcshape {
 
 bool Worker::poll(Phase phase) {
+    polls_.store(polls() + 1, std::memory_order_relaxed);
+    if (phase == Phase::halted) {
+        queue_->drop();
+        failed_.store(true, std::memory_order_relaxed);
+        reached_.store(static_cast<int>(phase), std::memory_order_release);
+        return false;
+    }
     std::unique_lock<std::mutex> door;
     if (shard_) {
         door = shard_->door().enter();
@@ -55,6 +62,8 @@ bool Worker::done_with(Phase phase) {
             return (!shard_ || shard_->failed() || canary(Canary::table_not_flushed) ||
                     shard_->table_flushed()) &&
                    queue_->in_flight() == 0;
+        case Phase::halted:
+            return true;  // in poll()
     }
     return true;
 }

@@ -21,6 +21,7 @@ enum class Phase : int {
     draining = 1,  // shards commit what is in RAM, collectors finish what they began
     erasing = 2,   // the keeper erases what was moved
     flushing = 3,  // shards write the table back
+    halted = 4,    // instead of all others: nothing goes on (Core::watch())
 };
 
 class Worker {
@@ -46,6 +47,7 @@ class Worker {
     }
 
     // Any thread.
+    std::uint64_t polls() const { return polls_.load(std::memory_order_relaxed); }
     Phase reached() const { return static_cast<Phase>(reached_.load(std::memory_order_acquire)); }
     const std::string& name() const { return name_; }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }
@@ -66,6 +68,7 @@ class Worker {
     std::unique_ptr<Collector> collector_;
     BandKeeper* keeper_ = nullptr;  // with a snapshotter, or neither
     Snapshotter* snapshotter_ = nullptr;
+    std::atomic<std::uint64_t> polls_{0};
     std::atomic<int> reached_{0};
     std::atomic<bool> failed_{false};
 };

@@ -37,7 +37,7 @@ GOOD = {
 # What facts.py compares; only it sees these.
 FACTS = {
     "src/base/canary.h": "enum class Canary : char {\n    none,\n    one,  // a bug\n    count,\n};\n",
-    "src/device/io.h": "enum class PersistencePoint : char {\n    none,\n    a,\n    b,\n    count,\n};\n",
+    "src/device/transfer.h": "enum class PersistencePoint : char {\n    none,\n    a,\n    b,\n    count,\n};\n",
     "src/engine/array_file.cpp": 'only({"shards", "path"}) read("shards", options.shards) read("path", device.path)',
     "include/qlcshape/options.h": "struct Options {\n    int shards = 4;\n};\n",
     "src/shard/limits.h": "constexpr long kDepth = 2 * KiB;\nconstexpr int kGraceMs = 5000;\n",

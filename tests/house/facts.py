@@ -53,7 +53,7 @@ def counts():
                   for line in path.read_text().splitlines())
     facts = [
         (r"(\d+)\s+(?:canaries|injected\s+one-line\s+bugs)", len(enum_names("src/base/canary.h", "Canary")) - 2),
-        (r"(\d+)\s+persistence\s+points", len(enum_names("src/device/io.h", "PersistencePoint")) - 2),
+        (r"(\d+)\s+persistence\s+points", len(enum_names("src/device/transfer.h", "PersistencePoint")) - 2),
         (r"(\d+)\s+fuzzers", len(list((ROOT / "tests/fuzz").glob("*.cpp")))),
         (r"list\s+has\s+(\d+)", mutants),
     ]
@@ -98,6 +98,8 @@ def keys():
     for key, member in re.findall(r'read\w*\("(\w+)",\s*options\.(\w+)', reader):
         default = re.search(rf"\b{member}\s*=\s*([^;]*);", options)
         number = value(default[1]) if default else None
+        if number and member.endswith("_ms"):
+            number *= UNITS["ms"]
         if number and value(rows.get(key, "").strip("`\" ")) != number:
             yield f"docs/command.md: default of {key}: {rows.get(key)}, and it is {default[1]}"
 

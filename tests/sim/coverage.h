@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// At which persistence points the power was cut. For each point (src/device/io.h) two things are
-// counted: cuts while an I/O of it was in flight, and cuts directly after one had completed, before
-// any other device event. A point is covered when both are above zero.
+// At which persistence points the power was cut. For each point (src/device/transfer.h) two things
+// are counted: cuts while an I/O of it was in flight, and cuts directly after one had completed,
+// before any other device event. A point is covered when both are above zero.
 #pragma once
 
 #include <array>

@@ -76,6 +76,7 @@ class CoreDrive final : public Device {
 class SteppingClock final : public Clock {
   public:
     std::uint64_t now_ns() override { return now_ += 1000; }
+    void pass(std::uint64_t ns) { now_ += ns; }
 
   private:
     std::uint64_t now_ = 0;
@@ -86,6 +87,7 @@ struct CoreArray {
     std::vector<Bytes> media;
     Power power;
     SteppingClock clock;
+    std::unique_ptr<IoClock> io_clock;  // none: drives may keep transfers
     Random random{1};
     std::uint64_t version_gap = kVersionGap;
     std::unique_ptr<Core> core;
@@ -123,14 +125,19 @@ struct CoreArray {
         power.on = true;
         auto list = drives();
         list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(missing));
-        auto opened = Core::open(
-            options, std::move(list), "",
-            {clock, random,
-             [](std::vector<std::span<std::byte>>) { return std::make_unique<IoQueue>(); },
-             [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
-                 for (std::uint32_t i = 0; i < parts; ++i) job(i);
-             },
-             0, 65536, kTableBuildBytes / sizeof(Finding), version_gap});
+        auto opened =
+            Core::open(options, std::move(list), "",
+                       {clock, random,
+                        [this](std::vector<std::span<std::byte>>) {
+                            auto queue = std::make_unique<IoQueue>();
+                            if (io_clock != nullptr)
+                                queue->set_idle([this] { clock.pass(100'000'000); });
+                            return queue;
+                        },
+                        [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+                            for (std::uint32_t i = 0; i < parts; ++i) job(i);
+                        },
+                        0, 65536, kTableBuildBytes / sizeof(Finding), version_gap, io_clock.get()});
         if (!opened) return fail(opened.error());
         core = std::move(*opened);
         return {};

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives that don't answer. A transfer under way can't be taken back: the drive may still write to
+// its memory, or read from it. So nothing of the engine that such memory belongs to may go on, or
+// go; and what users lent it is let go of before they are told.
+#include <algorithm>
+
+#include "engine/core.h"
+
+namespace qlcshape {
+
+std::unique_ptr<IoQueue> Core::make_queue(std::vector<std::span<std::byte>> memory,
+                                          IoQueue::Late late) {
+    auto queue = around_.make_queue(std::move(memory));
+    if (around_.io_clock != nullptr) queue->set_clock(*around_.io_clock, late);
+    return queue;
+}
+
+void Core::watch() {
+    if (around_.io_clock == nullptr) return;
+    around_.io_clock->look();
+    if (halted()) {
+        if (all_reached(Phase::halted)) requests_->end_all();
+        return;
+    }
+    std::optional<Io> late = readers_.overdue();
+    for (const auto& w : workers_) {
+        if (!late) late = w->queue().overdue();
+    }
+    if (late) {
+        late->device->give_up(*late);
+        return halt("since a drive does not answer: " + describe_failure(*late).message, *late);
+    }
+    if (stands_still()) {
+        halt(fmt::format("since nothing has moved for {} s: a request waits, and no drive has "
+                         "anything to do; that is a fault of this program: report it",
+                         around_.io_clock->limit_ns() / 1'000'000'000),
+             {});
+    }
+}
+
+void Core::halt(std::string why, const Io& by) {
+    halted_why_ = std::move(why);
+    halted_at_ = around_.io_clock->now();
+    gate_->fail(by);
+    phase_.store(static_cast<int>(Phase::halted));
+    wake_workers();
+}
+
+// Requests wait, or closing does, no transfer is under way, and workers look and find nothing to do
+// for as long as a transfer may take.
+bool Core::stands_still() {
+    std::uint64_t motion = bands_->changes();
+    bool quiet = true, polled = true;
+    polls_.resize(workers_.size());
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        Worker& w = *workers_[i];
+        motion += w.queue().ended();
+        quiet &= w.queue().quiet();
+        polled &= w.polls() != std::exchange(polls_[i], w.polls());
+    }
+    const bool waits = requests_->any() || (phase() != Phase::running && !all_reached(phase()));
+    const bool still = waits && quiet && polled && motion == std::exchange(motion_, motion);
+    if (!still) moved_at_ = around_.io_clock->now();
+    return around_.io_clock->too_long_since(moved_at_);
+}
+
+bool Core::all_reached(Phase phase) const {
+    return std::ranges::all_of(workers_, [&](const auto& w) { return w->reached() >= phase; });
+}
+
+bool Core::held_fast() const { return halted() && around_.io_clock->too_long_since(halted_at_); }
+
+bool Core::must_stay() const {
+    return !readers_.quiet() ||
+           std::ranges::any_of(workers_, [](const auto& w) { return !w->queue().quiet(); });
+}
+
+}  // namespace qlcshape

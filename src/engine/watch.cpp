@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/watch.h"
+
+#include <pthread.h>
+
+#include <chrono>
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::chrono::milliseconds kInterval(250);
+
+}  // namespace
+
+Watch::Watch(Core& core, WaitingThreads& threads) : core_(core) {
+    thread_ = threads.run([this] { run(); });
+    pthread_setname_np(thread_.native_handle(), "qs-watch");
+}
+
+Watch::~Watch() {
+    {
+        std::lock_guard lock(mutex_);
+        stop_ = true;
+    }
+    stopping_.notify_one();
+    thread_.join();
+}
+
+void Watch::run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; })) core_.watch();
+}
+
+}  // namespace qlcshape

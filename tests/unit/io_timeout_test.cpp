@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives that keep a transfer: what waits for it ends, and what it may still touch stays.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <map>
+
+#include "core_array.h"
+
+using namespace qlcshape;
+
+namespace {
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint64_t kLimit = 3 * kSecond;
+constexpr std::uint64_t kLook = kSecond / 4;
+
+// An array with a volume v, and requests that may end in any way.
+struct Waiting {
+    CoreArray array;
+    Bytes block = Bytes(kBlockBytes, std::byte{5});
+    std::map<std::uint64_t, Status> ended;  // by offset
+
+    explicit Waiting(std::uint32_t shards = 2) : array(shards) {
+        array.io_clock = std::make_unique<IoClock>(array.clock, kLimit);
+        REQUIRE(array.open());
+        REQUIRE(array.core->create_volume("v", 8 * MiB));
+    }
+    ~Waiting() {
+        array.power.holds = nullptr;
+        while (!array.power.held.empty()) array.power.finish_one(array.random);
+        if (array.core == nullptr) return;
+        for (int i = 0; i < 100; ++i) array.poll();
+        array.core.reset();
+    }
+    void submit(Op op, std::uint64_t offset, std::uint64_t bytes = kBlockBytes) {
+        block.resize(std::max<std::size_t>(block.size(), bytes), std::byte{5});
+        auto volume = array.core->volume("v");
+        REQUIRE(volume);
+        Request r{op, offset, bytes, block.data(),
+                  [this, offset](Status status) { ended[offset] = std::move(status); }};
+        const Status taken = array.core->submit(**volume, std::move(r));
+        if (!taken) ended[offset] = taken;
+    }
+    // Workers go on while so much time passes.
+    void pass(std::uint64_t ns) {
+        for (std::uint64_t at = 0; at < ns; at += kLook) {
+            array.clock.pass(kLook);
+            for (int i = 0; i < 200; ++i) array.poll();
+            array.core->watch();
+        }
+    }
+    // Of drives of that kind.
+    void hold(const std::string& of, std::optional<IoKind> kind = {}) {
+        array.power.holds = [=](const Io& io) {
+            return io.device->path().starts_with(of) && (!kind || io.kind == *kind);
+        };
+    }
+};
+
+bool names(const Error& error, const std::string& what) {
+    return error.message.find(what) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("io timeout: a drive that keeps a transfer ends every request, and closing") {
+    Waiting w;
+    w.submit(Op::write, 0);
+    w.pass(kLook);
+    REQUIRE(w.ended.at(0));
+    const std::string drive = GENERATE("qlc0", "scm4");
+    const IoKind kind = GENERATE(IoKind::write, IoKind::flush);
+    if (drive == "scm4" && kind == IoKind::flush) return;  // records are written durably
+    CAPTURE(drive, to_string(kind));
+    w.hold(drive, kind);
+    // Enough for whole segments and for records, some more that wait behind them, and a flush.
+    for (std::uint64_t at = MiB; at < 4 * MiB; at += 128 * KiB) w.submit(Op::write, at, 128 * KiB);
+    for (std::uint64_t at = 4 * MiB; at < 4 * MiB + 20 * kBlockBytes; at += kBlockBytes)
+        w.submit(Op::write, at);
+    w.submit(Op::flush, 100);
+    w.pass(kLimit - 2 * kLook);
+    CHECK_FALSE(w.array.core->halted());
+    CHECK(w.array.core->requests_in_flight() != 0);
+    w.pass(4 * kLook);
+    CHECK(w.array.core->halted());
+    CHECK(w.array.core->requests_in_flight() == 0);
+    REQUIRE(w.ended.size() == 1 + 24 + 20 + 1);
+    const Status& flush = w.ended.at(100);
+    REQUIRE_FALSE(flush);
+    CHECK(flush.error().code == Errc::io_error);
+    CHECK(names(flush.error(), drive + ": " + to_string(kind)));
+    // What comes now is refused at once, reads too.
+    w.submit(Op::read, 200 * kBlockBytes);
+    REQUIRE_FALSE(w.ended.at(200 * kBlockBytes));
+    CHECK(names(w.ended.at(200 * kBlockBytes).error(), drive));
+    CHECK(w.array.core->stats().state == "failed");
+    CHECK(names(Error{Errc::io_error, w.array.core->stats().cause}, drive));
+    // It closes, with an error; what the drive may still write to stays.
+    REQUIRE(w.array.core->advance_close());
+    const Status closed = w.array.core->finish_close();
+    REQUIRE_FALSE(closed);
+    CHECK(names(closed.error(), drive));
+    CHECK(w.array.core->must_stay());
+    // The drive answers at last. Nobody is told twice.
+    const auto before = w.ended.size();
+    w.array.power.holds = nullptr;
+    while (!w.array.power.held.empty()) w.array.power.finish_one(w.array.random);
+    for (int i = 0; i < 100; ++i) w.array.poll();
+    CHECK_FALSE(w.array.core->must_stay());
+    CHECK(w.ended.size() == before);
+    w.array.core->release();
+    w.array.core.reset();
+    // What was acknowledged is there.
+    REQUIRE(w.array.open());
+    Bytes read(kBlockBytes);
+    REQUIRE(w.array.request(Op::read, read.data()));
+    CHECK(read == Bytes(kBlockBytes, std::byte{5}));
+}
+
+TEST_CASE("io timeout: a read that is kept ends in an error, and its buffer is left alone") {
+    Waiting w(1);
+    for (std::uint64_t at = 0; at < 4 * MiB; at += 128 * KiB) w.submit(Op::write, at, 128 * KiB);
+    w.pass(kLook);
+    w.ended.clear();
+    w.hold("qlc", IoKind::read);
+    std::fill(w.block.begin(), w.block.end(), std::byte{0});
+    w.submit(Op::read, MiB);
+    w.pass(kLimit + 4 * kLook);
+    REQUIRE_FALSE(w.ended.at(MiB));
+    w.array.power.holds = nullptr;
+    while (!w.array.power.held.empty()) w.array.power.finish_one(w.array.random);
+    for (int i = 0; i < 100; ++i) w.array.poll();
+    CHECK(std::ranges::count(w.block, std::byte{0}) == static_cast<std::ptrdiff_t>(w.block.size()));
+}
+
+TEST_CASE("io timeout: a process that stood still did not wait for its drives") {
+    Waiting w(1);
+    w.hold("qlc0");
+    w.submit(Op::write, 0, 512 * KiB);
+    w.pass(kLook);
+    w.array.clock.pass(3600 * kSecond);
+    w.array.core->watch();
+    CHECK_FALSE(w.array.core->halted());
+    w.array.power.holds = nullptr;
+    while (!w.array.power.held.empty()) w.array.power.finish_one(w.array.random);
+    w.pass(kLook);
+    CHECK(w.ended.at(0));
+}
+
+TEST_CASE("io timeout: drives that are slow but answer are waited for") {
+    Waiting w(1);
+    w.array.power.holds = [](const Io&) { return true; };
+    w.submit(Op::write, 0, 2 * MiB);
+    for (int i = 0; i < 1000 && w.ended.empty(); ++i) {
+        w.pass(kLook);
+        const std::size_t held = w.array.power.held.size();
+        for (std::size_t k = 0; k < held; ++k) w.array.power.finish_one(w.array.random);
+    }
+    CHECK_FALSE(w.array.core->halted());
+    CHECK(w.ended.at(0));
+}
+
+TEST_CASE("io timeout: closing gives up where a worker is held inside a call") {
+    Waiting w(1);
+    w.hold("qlc0");
+    w.submit(Op::write, 0, 512 * KiB);
+    w.pass(kLook);
+    Worker& shard = *w.array.core->workers().front();
+    const auto others = [&](std::uint64_t ns) {
+        for (std::uint64_t at = 0; at < ns; at += kLook) {
+            w.array.clock.pass(kLook);
+            for (const auto& worker : w.array.core->workers()) {
+                if (worker.get() != &shard) worker->poll(w.array.core->phase());
+            }
+            w.array.core->watch();
+        }
+    };
+    others(kLimit + 2 * kLook);
+    REQUIRE(w.array.core->halted());
+    CHECK_FALSE(w.array.core->held_fast());
+    CHECK(w.ended.empty());  // it may still copy from what was written
+    others(kLimit + kLook);
+    CHECK(w.array.core->held_fast());
+    CHECK_FALSE(w.array.core->advance_close());
+    // It comes back.
+    w.pass(2 * kLook);
+    CHECK_FALSE(w.ended.at(0));
+}
+
+TEST_CASE("io timeout: where nothing moves and no drive has anything to do, that is said") {
+    Waiting w(1);
+    BandTable& bands = w.array.core->bands();
+    while (bands.begin_open(Stream::gc, 1)) {
+    }
+    for (std::uint64_t at = 0; at < 8 * MiB; at += 128 * KiB) w.submit(Op::write, at, 128 * KiB);
+    w.pass(kLimit - kLook);
+    CHECK_FALSE(w.array.core->halted());
+    w.pass(4 * kLook);
+    REQUIRE(w.array.core->halted());
+    const auto failed = std::ranges::find_if(w.ended, [](const auto& e) { return !e.second; });
+    REQUIRE(failed != w.ended.end());
+    CHECK(names({Errc::io_error, w.array.core->stats().cause}, "nothing has moved for 3 s"));
+    CHECK(w.array.core->advance_close());
+    CHECK_FALSE(w.array.core->must_stay());
+}
+
+TEST_CASE("io timeout: a queue that sets up ends a transfer that takes too long") {
+    Waiting w(1);
+    w.array.cut();
+    const std::string drive = GENERATE("qlc0", "qlc2", "scm4");
+    const IoKind kind = GENERATE(IoKind::read, IoKind::write, IoKind::flush);
+    CAPTURE(drive, to_string(kind));
+    w.hold(drive, kind);
+    // A QLC drive that can't be read is as good as missing. Any other is named.
+    const Status opened = w.array.open();
+    if (opened) {
+        CHECK((drive != "scm4" && kind == IoKind::read));
+    } else {
+        CAPTURE(opened.error().message);
+        CHECK(names(opened.error(), drive));
+        CHECK(names(opened.error(), "doesn't answer"));
+    }
+    w.array.power.holds = nullptr;
+    w.array.power.held.clear();  // for a queue that is gone: the drive never answers
+    if (w.array.core != nullptr) return;
+    REQUIRE(w.array.open());
+    w.array.cut();
+}
