@@ -423,3 +423,29 @@ TEST_CASE("page cache: a patch is applied once, to the page as it first comes") 
     t.flush();
     CHECK(t.on_media_as_modelled());
 }
+
+TEST_CASE("page cache: patches come once, also while others are still to come, and are written") {
+    Table t(1);
+    std::vector<Patch> patches;
+    constexpr std::uint64_t kAlone = 199;  // that nobody asks for
+    for (const std::uint64_t page : {std::uint64_t{0}, kAlone}) {
+        for (std::uint32_t i = 0; i < kPageEntries; ++i) {
+            t.model[page][i] = PmtEntry::make_unmapped(Unmapped::trimmed, Version(7));
+            patches.push_back({Lba(page * kPageEntries + i), t.model[page][i]});
+        }
+    }
+    t.cache->set_patches(patches);
+    for (int round = 0; round < 3; ++round) {
+        for (std::uint64_t page = 0; page < 40; ++page) {
+            for (int i = 0; i < 30; ++i) t.ask(PageId(page % 20));
+            t.finish_all();
+        }
+    }
+    CHECK(t.cache->patches_left() == 1);
+    while (t.cache->fetch_patched()) t.finish_some();
+    for (int i = 0; i < 10; ++i) t.finish_some();
+    CHECK(t.cache->patches_left() == 0);
+    t.flush();
+    CHECK(t.as_modelled);
+    CHECK(t.on_media_as_modelled());
+}

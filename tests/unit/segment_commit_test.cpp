@@ -241,6 +241,22 @@ TEST_CASE("committer: strips lie where the layout says, with header and parity")
     CHECK(all == 4 * l.segment_bytes);
 }
 
+// What it says is durable must be so before it is there: beyond that recovery takes damage for
+// torn.
+TEST_CASE("committer: a header names the segments before it that are durable, and no more") {
+    Array array(2, 64 * KiB, true);
+    Committer committer(array.context, *array.bands, Stream::user, 0, array.queue, array.counters);
+    array.open_band();
+    for (std::uint64_t i = 0; i < 2; ++i) committer.commit(array.fill(5, 10 * i));
+    array.poll(committer);  // both at once
+    committer.commit(array.fill(5, 20));
+    array.poll(committer);
+    REQUIRE(array.done.size() == 3);
+    CHECK(array.segments[0]->header().fixed().frontier == 0);
+    CHECK(array.segments[1]->header().fixed().frontier == 0);
+    CHECK(array.segments[2]->header().fixed().frontier == 2);
+}
+
 TEST_CASE("committer: waits for a band, and goes on in the next one") {
     Array array(2, 64 * KiB);
     Committer committer(array.context, *array.bands, Stream::user, 0, array.queue, array.counters);

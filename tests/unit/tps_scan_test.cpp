@@ -16,7 +16,8 @@ using namespace qlcshape;
 
 namespace {
 
-constexpr std::uint64_t kRecordBytes = 2 * kBlockBytes;  // a header and a block
+constexpr std::uint64_t kRecordBytes = 3 * kBlockBytes;  // a header and two blocks
+constexpr std::uint64_t kSecond = 64;                    // after the LBA of the first block
 constexpr std::uint64_t kRecords = 9;                    // sequences 1 to 9
 constexpr std::uint64_t kAcked = 5;                      // as the newest record says
 constexpr std::uint64_t kTail = 2;
@@ -58,6 +59,7 @@ struct MirroredRing {
     void write(Bytes& bytes, std::uint64_t sequence) const {
         std::byte* at = bytes.data() + place_of(sequence);
         std::memset(at + kBlockBytes, static_cast<int>(sequence), kBlockBytes);
+        std::memset(at + 2 * kBlockBytes, static_cast<int>(sequence + kSecond), kBlockBytes);
         TpsRecord record({at, kRecordBytes});
         TpsRecordFixed& f = record.fixed();
         f.epoch = array.epoch;
@@ -66,9 +68,14 @@ struct MirroredRing {
         f.position = (sequence - 1) * kRecordBytes;
         f.acked_through = sequence < kRecords ? sequence / 2 : kAcked;
         f.tail = sequence < kRecords ? 1 : kTail;
-        f.payload_blocks = f.entries = 1;
+        f.payload_blocks = f.entries = 2;
+        f.band = static_cast<std::uint32_t>(sequence);
+        f.band_sequence = 20 + sequence;
+        f.frontier = static_cast<std::uint32_t>(40 + sequence);
         record.set_entry(0, {EntryKind::data, Lba(sequence), Version(100 + sequence),
                              crc32c({at + kBlockBytes, kBlockBytes})});
+        record.set_entry(1, {EntryKind::data, Lba(sequence + kSecond), Version(50 + sequence),
+                             crc32c({at + 2 * kBlockBytes, kBlockBytes})});
         record.seal();
     }
     void lose(std::initializer_list<int> mirrors, std::uint64_t sequence, bool header = false) {
@@ -86,6 +93,38 @@ TEST_CASE("tps scan: from the tail on all that is there counts") {
     CHECK(found->records == kRecords - kTail + 1);
     CHECK(found->entries.front().entry.lba == Lba(kTail));
     CHECK(found->max_version == 100 + kRecords);
+    for (const TpsEntry& t : found->entries)
+        CHECK(t.data[17] == static_cast<std::byte>(t.entry.lba.value));
+}
+
+// Also those before the tail: what they say of a band still holds.
+TEST_CASE("tps scan: every record tells how far a band was durable") {
+    MirroredRing ring;
+    const auto found = scan_tps(ring.array, ring.queue);
+    REQUIRE(found);
+    REQUIRE(found->frontiers.size() == kRecords);
+    for (std::uint64_t i = 0; i < kRecords; ++i) {
+        CHECK(found->frontiers[i].band == i + 1);
+        CHECK(found->frontiers[i].sequence == 21 + i);
+        CHECK(found->frontiers[i].frontier == 41 + i);
+    }
+}
+
+TEST_CASE("tps scan: what can't be read on one mirror the other has; on both it may be a loss") {
+    MirroredRing ring;
+    bool both = false;
+    ring.power.fails = [&](const Io& io) {
+        return io.offset == ring.array.layout.tps_ring_offset(1, 0) &&
+               (both || io.device->path() == "scm1");
+    };
+    const auto one = scan_tps(ring.array, ring.queue);
+    REQUIRE(one);
+    CHECK(one->records == kRecords - kTail + 1);
+    both = true;
+    const auto none = scan_tps(ring.array, ring.queue);
+    REQUIRE_FALSE(none);
+    CHECK(none.error().code == Errc::media_error);
+    CHECK(none.error().message.find("scm0") != std::string::npos);
 }
 
 TEST_CASE("tps scan: what one mirror lost the other has") {
