@@ -45,7 +45,8 @@ Result<Campaign> plan(const SimArguments& arguments) {
     campaign.cycles = arguments.cycles;
     if (!profile_of(arguments.profile, campaign.profile)) {
         return fail(Errc::invalid_argument,
-                    "--profile {}: it is one of cuts, media, drives, older, all, loop, sequences",
+                    "--profile {}: it is one of cuts, media, drives, older, beyond, all, loop, "
+                    "sequences",
                     arguments.profile);
     }
     unsigned long long first = 0, last = 0;
@@ -167,6 +168,13 @@ class Run {
         line("opens with drives missing", s.degraded_opens);
         line("opens with older members, refused", s.older_refused);
         line("opens with older members, all right", s.older_taken);
+        if (campaign_.profile == Profile::beyond) {
+            line("blocks damaged beyond redundancy", s.blocks_damaged);
+            line("reads of a block that were errors for it", s.blocks_lost);
+            line("opens with damage on both SCM drives", s.mirrors_split);
+            line("opens refused for what is missing", s.refused);
+            line("times that more drives went than are covered", s.drives_away);
+        }
         line("clean closes, each verified by check", s.judged);
         line("stops because of faults, by design", s.stops);
         line("operations", s.operations);
@@ -285,7 +293,7 @@ void add_sim(CLI::App& app, int& exit_code) {
     verb->add_option("--profile", arguments->profile,
                      "which faults; loop: cuts in a row; sequences: of "
                      "one to three operations, cut after every event")
-        ->type_name("{cuts,media,drives,older,all,loop,sequences}")
+        ->type_name("{cuts,media,drives,older,beyond,all,loop,sequences}")
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
                      "openings per seed (default 20); with loop the cuts in a row (default 1000)");

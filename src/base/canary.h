@@ -37,6 +37,8 @@ enum class Canary : std::uint8_t {
     older_qlc_taken,            // a QLC drive that lacks the newest strips is taken for current
     older_scm_taken,            // a band table older than what lies on the QLC drives counts
     older_tps_taken,            // a TPS that lacks what segment headers acknowledge counts
+    drop_poison,                // GC does not carry blocks that are lost
+    gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS
     count,
 };
 

@@ -128,7 +128,7 @@ void Collector::send_lookups(Source& s) {
         item.slot = slot;
         if (e.kind == EntryKind::data) {
             item.expected = PmtEntry::make_mapped(l, l.pba(victim_->band, s.segment, slot), e.crc);
-        } else if (e.kind == EntryKind::poisoned) {
+        } else if (e.kind == EntryKind::poisoned && !canary(Canary::drop_poison)) {
             item.expected = PmtEntry::make_unmapped(Unmapped::poisoned, e.version);
         } else {
             continue;

@@ -70,7 +70,7 @@ void must_notice(Canary awake, const char* name, std::uint64_t most,
 TEST_CASE("canary: none, and the same seeds pass") {
     for (std::uint64_t seed = 1; seed <= 4; ++seed) {
         for (const sim::Profile profile :
-             {sim::Profile::cuts, sim::Profile::media, sim::Profile::older}) {
+             {sim::Profile::cuts, sim::Profile::media, sim::Profile::older, sim::Profile::beyond}) {
             INFO("seed " << seed);
             CHECK(noticed(Canary::none, seed, profile) == "");
         }
@@ -146,6 +146,12 @@ TEST_CASE("canary: older_scm_taken") {
 }
 TEST_CASE("canary: older_tps_taken") {
     must_notice(Canary::older_tps_taken, "older_tps_taken", 40, sim::Profile::older);
+}
+TEST_CASE("canary: drop_poison") {
+    must_notice(Canary::drop_poison, "drop_poison", 60, sim::Profile::beyond);
+}
+TEST_CASE("canary: gap_ends_tps") {
+    must_notice(Canary::gap_ends_tps, "gap_ends_tps", 20, sim::Profile::beyond);
 }
 
 }  // namespace qlcshape

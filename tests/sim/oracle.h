@@ -4,7 +4,8 @@
 //
 // A write is allowed unless another one that began after it had ended is acknowledged itself. One
 // that ended in an error may be there or not, like one that is in flight. After a crash what
-// recovery shows is settled: it must never change again by itself.
+// recovery shows is settled: it must never change again by itself. What damage beyond redundancy
+// took may be an error, until it is written again: never zeroes, and never an older value.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +17,10 @@
 
 namespace qlcshape::sim {
 
+constexpr std::uint64_t kLost = UINT64_MAX;  // in place of a stamp: a media error
+
 struct Written {
-    std::uint64_t stamp = 0;  // 0: a trim
+    std::uint64_t stamp = 0;  // 0: a trim, kLost: damage
     std::uint64_t begun = 0;
     std::uint64_t ended = UINT64_MAX;
     std::uint64_t first_sector = 0, sectors = 0;
@@ -48,6 +51,17 @@ class Oracle {
         for (std::uint64_t s = 0; s < w.sectors; ++s) prune(sectors_[w.first_sector + s]);
     }
     void failed(std::uint32_t id) { ops_[id].ended = ++time_; }
+    // Of what is closed or crashed: the newest of these sectors may be lost.
+    void lose(std::uint64_t first_sector, std::uint64_t count) {
+        failed(begin(kLost, first_sector, count, false));
+    }
+    // Whether a media error excuses a read of these.
+    bool may_be_lost(std::uint64_t first_sector, std::uint64_t count) const {
+        for (std::uint64_t s = first_sector; s < first_sector + count; ++s) {
+            if (allowed(s, kLost)) return true;
+        }
+        return false;
+    }
     // New sectors are zeroes.
     void resize(std::uint64_t sectors) {
         const std::uint64_t before = sectors_.size();
@@ -68,7 +82,8 @@ class Oracle {
     std::string expected(std::uint64_t sector) const {
         std::string text;
         for (const std::uint32_t id : sectors_[sector]) {
-            text += std::to_string(ops_[id].stamp) + (ops_[id].acked ? " " : "? ");
+            text += ops_[id].stamp == kLost ? "an error" : std::to_string(ops_[id].stamp);
+            text += ops_[id].acked ? " " : "? ";
         }
         return text;
     }
@@ -81,7 +96,8 @@ class Oracle {
 
     // After a crash and a full read: `seen[s]` is the stamp of sector s, each allowed. Returns the
     // stamp of an atomic write that is there in part (UINT64_MAX: of zeroes), or 0; then settles
-    // what was seen.
+    // what was seen. But not whether a sector is lost: of two copies, GC's and its source, each
+    // may be the one that a new table leads to.
     std::uint64_t settle(const std::vector<std::uint64_t>& seen) {
         std::uint64_t found = interleaved(seen);
         for (std::uint32_t id = 0; id < ops_.size(); ++id) {
@@ -89,10 +105,24 @@ class Oracle {
                 found = ops_[id].stamp == 0 ? UINT64_MAX : ops_[id].stamp;
         }
         std::vector<Written> kept;
+        bool extend = false;  // the last of those
         for (std::uint64_t s = 0; s < sectors_.size(); ++s) {
-            if (s == 0 || seen[s] != seen[s - 1])
+            if (allowed(s, kLost)) {
+                std::erase_if(sectors_[s], [&](std::uint32_t id) {
+                    const std::uint64_t stamp = ops_[id].stamp;
+                    return seen[s] != kLost && stamp != kLost && stamp != seen[s];
+                });
+                for (std::uint32_t& id : sectors_[s]) {
+                    kept.push_back(Written{ops_[id].stamp, 0, 0, s, 1, false, true});
+                    id = static_cast<std::uint32_t>(kept.size() - 1);
+                }
+                extend = false;
+                continue;
+            }
+            if (!extend || seen[s] != seen[s - 1])
                 kept.push_back(Written{seen[s], 0, 0, s, 0, false, true});
             ++kept.back().sectors;
+            extend = true;
             sectors_[s].resize(1);
             sectors_[s][0] = static_cast<std::uint32_t>(kept.size() - 1);
         }
@@ -116,6 +146,7 @@ class Oracle {
         const std::uint64_t end = std::min(w.first_sector + w.sectors, sectors_.size());
         for (std::uint64_t s = w.first_sector; s < end; ++s) {
             bool other = false, later = false;
+            if (seen[s] == kLost) continue;
             for (const std::uint32_t id : sectors_[s]) {
                 if (id == number || ops_[id].stamp != seen[s]) continue;
                 other = true;
@@ -134,7 +165,8 @@ class Oracle {
             const auto& ids = sectors_[s];
             const auto shown = std::ranges::find_if(
                 ids, [&](std::uint32_t id) { return ops_[id].stamp == seen[s]; });
-            if (seen[s] == 0 || shown == ids.end() || !ops_[*shown].atomic) continue;
+            if (seen[s] == 0 || seen[s] == kLost || shown == ids.end() || !ops_[*shown].atomic)
+                continue;
             for (const std::uint32_t id : ids) {
                 if (id == *shown || !ops_[id].atomic) continue;
                 if (hidden.contains({ops_[id].stamp, seen[s]})) return seen[s];

@@ -133,7 +133,7 @@ History::Look History::compare_damaged(SimVolume& volume) {
         }
         if (!outcome && stopped_by_damage()) return Look::stopped;
         if (!outcome) {
-            ++damage_result_.blocks_lost;
+            ++result_.blocks_lost;
             if (!errors_ && !in_stale_page(volume, s))
                 violate(fmt::format("sector {}: {}", s, outcome.error().message));
         }
@@ -173,7 +173,6 @@ void DamageResult::add(const DamageResult& o) {
     opens += o.opens;
     refusals += o.refusals;
     rebuilt += o.rebuilt;
-    blocks_lost += o.blocks_lost;
     sectors_older += o.sectors_older;
     out_of_space += o.out_of_space;
     covered += o.covered;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The history that one seed makes: what run_history() drives. Seven files by subject: sim_run.cpp
+// The history that one seed makes: what run_history() drives. Eight files by subject: sim_run.cpp
 // (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
-// were earlier in the same opening), sim_load.cpp (load and volumes), sim_close.cpp (crash, clean
-// close, the judge), sim_sequence.cpp (short sequences of operations, cut after every event),
-// sim_damaged.cpp (openings after damage that nothing promises to bear).
+// were earlier in the same opening), sim_beyond.cpp (more lost than redundancy covers),
+// sim_load.cpp (load and volumes), sim_close.cpp (crash, clean close, the judge), sim_sequence.cpp
+// (short sequences of operations, cut after every event), sim_damaged.cpp (openings after damage
+// that nothing promises to bear).
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -52,6 +54,7 @@ class History {
         SimVolume* volume = nullptr;
         std::uint32_t id = 0;
         std::uint64_t begun = 0;  // in the order of submission
+        bool may_fail = false;    // part of a block that may be lost is to be kept
         std::uint64_t first_sector = 0, sectors = 0;
         Buffer data;
     };
@@ -110,6 +113,17 @@ class History {
     bool all_scm_older() const;
     void exchange_older();
     void older_episode();
+
+    // sim_beyond.cpp
+    struct Closed;
+    bool beyond() const { return world_.faults().profile() == Profile::beyond; }
+    void beyond_episode();
+    void lose_blocks(Closed& closed);
+    void lose_row(Closed& closed, BandId band, std::uint32_t segment);
+    void split_mirrors(Closed& closed);
+    void lose_record(Closed& closed);
+    void open_refused(const char* why, const std::set<std::size_t>& lost, const char* names);
+    void take_drives_away();
 
     // sim_damaged.cpp
     bool look_at_damaged(std::uint32_t number);
@@ -198,7 +212,10 @@ class History {
     // After random damage: what it excuses, so far.
     Harm harm_;
     bool damaged_ = false, older_ = false, errors_ = false, table_met_damage_ = false;
-    bool one_volume_ = false;  // of one size
+    bool one_volume_ = false;                          // of one size
+    bool blocks_lost_ = false;                         // beyond redundancy
+    std::map<std::uint64_t, std::uint64_t> block_of_;  // of an LBA, in the only volume
+    bool drives_away_ = false;  // more of them than redundancy covers, in this opening
     DamageResult damage_result_;
 
     // Of read_now(): not on a stack that a read might outlive.

@@ -147,8 +147,12 @@ void History::load(bool to_be_cut) {
         plan_cut(steps / 3, PersistencePoint::tps_write, PersistencePoint::snapshot_flush);
     const bool older = members_get_older() && images_random_.chance(1, 2);
     const std::uint64_t older_at = older ? images_random_.below(steps) : steps;
+    drives_away_ = false;
+    const bool away = beyond() && !first && rng_.chance(1, 4);
+    const std::uint64_t away_at = away ? rng_.below(steps) : steps;
     for (std::uint64_t i = 0; i < steps && result_.violation.empty() && !world_.dead(); ++i) {
         if (i == older_at) choose_older();
+        if (i == away_at) take_drives_away();
         if (rng_.chance(1, 8)) submit_one();
         if (volume_changes_ && rng_.chance(1, 1000)) {
             const std::uint64_t change = rng_.below(3);
@@ -157,7 +161,8 @@ void History::load(bool to_be_cut) {
         poll_something();
         if (i % 64 == 0 && core_->failed()) break;
     }
-    if (world_.dead() || !result_.violation.empty() || !core_->failed()) return;
+    if (world_.dead() || !result_.violation.empty()) return;
+    if (!core_->failed()) return drives_away_ ? wait_for_requests() : void();
     if (!may_stop()) return void(violate("the engine failed without a drive failing"));
     ++result_.stops;
     wait_for_requests();
@@ -296,12 +301,19 @@ void History::submit(SimOp& op, Op kind) {
     op.kind = kind;
     op.id = 0;
     op.begun = ++result_.operations;
+    op.may_fail = false;
     Oracle& oracle = op.volume->oracle;
     Request request{
         kind, op.first_sector * kSectorBytes, op.sectors * kSectorBytes, op.data.data(), {}};
     const bool atomic =
         op.sectors <= kAtomicSectors &&
         op.first_sector / kPageSectors == (op.first_sector + op.sectors - 1) / kPageSectors;
+    const auto lost_edge = [&](std::uint64_t sector) {
+        const std::uint64_t first = sector / kSectorsPerBlock * kSectorsPerBlock;
+        return sector != first && oracle.may_be_lost(first, kSectorsPerBlock);
+    };
+    if (kind == Op::write || kind == Op::write_zeroes)
+        op.may_fail = lost_edge(op.first_sector) || lost_edge(op.first_sector + op.sectors);
     switch (kind) {
         case Op::read:
             oracle.begin_read();
@@ -345,7 +357,9 @@ void History::done(SimOp& op, const Status& status) {
     op.busy = false;
     if (world_.dead()) return;
     Oracle& oracle = op.volume->oracle;
-    if (!status && !may_stop())
+    const bool lost =
+        op.may_fail || (op.kind == Op::read && oracle.may_be_lost(op.first_sector, op.sectors));
+    if (!status && !may_stop() && !lost)
         return void(violate("an operation failed: " + status.error().message));
     if (op.kind == Op::flush) {
         if (status) check_flush(op);

@@ -118,7 +118,7 @@ bool History::open_through_cuts() {
     for (std::uint32_t tries = 0;; ++tries) {
         if (tries == 12) return violate("it opens no more");
         world_.power_on();
-        const bool spoilt = crashed_ && !may_be_clean_ && rng_.chance(1, 6);
+        const bool spoilt = crashed_ && !may_be_clean_ && rng_.chance(1, beyond() ? 2 : 6);
         if (spoilt) spoil_table();
         if (crashed_ && rng_.chance(1, tries == 0 ? 8 : 2)) lose_mirror();
         const bool cut = opened_ != 0 && tries < 3 && rng_.chance(1, 2);
@@ -182,6 +182,10 @@ bool History::find_volumes() {
                          [&](const auto& v) { return v->name == info.name; }))
             violate(fmt::format("volume {} is there again", info.name));
     }
+    if (beyond() && block_of_.empty()) {
+        for (std::uint64_t b = 0; b < volumes_[0]->sectors / kSectorsPerBlock; ++b)
+            block_of_[volumes_[0]->state->lba_of(b * kBlockBytes).value] = b;
+    }
     return result_.violation.empty();
 }
 
@@ -213,9 +217,18 @@ History::Look History::compare(SimVolume& volume, bool settle) {
     const Buffer& buffer = ops_[0].data;
     for (std::uint64_t s = 0; s < volume.sectors;) {
         const std::uint64_t most = reads_here() ? kLargestHere : kLargest;
-        const std::uint64_t n = std::min(most / kSectorBytes, volume.sectors - s);
-        const Status outcome = read_now(volume, s, n);
+        std::uint64_t n = std::min(most / kSectorBytes, volume.sectors - s);
+        Status outcome = read_now(volume, s, n);
+        if (!outcome && !world_.dead() && volume.oracle.may_be_lost(s, n)) {
+            n = kSectorsPerBlock;  // its neighbours are there
+            outcome = read_now(volume, s, n);
+        }
         if (!result_.violation.empty()) return Look::wrong;
+        if (!outcome && !world_.dead() && volume.oracle.may_be_lost(s, n)) {
+            ++result_.blocks_lost;
+            for (const std::uint64_t end = s + n; s < end; ++s) seen[s] = kLost;
+            continue;
+        }
         if (!outcome && may_stop()) return Look::stopped;
         if (!outcome) {
             violate("read after open: " + outcome.error().message);
@@ -287,7 +300,7 @@ void History::degraded_episode() {
         std::set<std::size_t> lost = weak_qlc_;
         while (lost.size() < 2) lost.insert(rng_.below(options_.data_strips + 2));
         if (rng_.chance(1, 3)) lost.erase(lost.begin());
-        if (rng_.chance(1, 4)) lost.clear();
+        if (rng_.chance(1, 4) || blocks_lost_) lost.clear();
         look_read_only(std::move(lost));
     }
 }

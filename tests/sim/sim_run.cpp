@@ -50,7 +50,8 @@ void History::shape() {
         4 + options_.gc_threads + recovery + std::max<std::uint64_t>(400 / percent + 1, 8);
     add_media(least + rng_.below(wide ? 2 : 25), {qlc_cache, scm_cache, clears, zoned});
     counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
-    choose_weak();
+    one_volume_ = beyond();
+    if (!beyond()) choose_weak();
     ops_.resize(1 + rng_.below(24));
     for (SimOp& op : ops_) op.data = Buffer(kLargest);
 }
@@ -126,6 +127,7 @@ void History::cycle() {
         if (rng_.chance(1, 8)) degraded_episode();
         if (world_.faults().drive_faults() && rng_.chance(1, 8)) stale_episode();
         if (world_.faults().media_faults() && rng_.chance(1, 8)) superblock_episode();
+        if (beyond()) beyond_episode();
     }
     if (!result_.violation.empty() || !open_through_cuts()) return;
     if (crashed_ && rng_.chance(1, 8)) return close_clean();
@@ -183,6 +185,11 @@ void RunCounts::add(const RunCounts& o) {
     older_refused += o.older_refused;
     older_taken += o.older_taken;
     degraded_opens += o.degraded_opens;
+    blocks_damaged += o.blocks_damaged;
+    blocks_lost += o.blocks_lost;
+    mirrors_split += o.mirrors_split;
+    refused += o.refused;
+    drives_away += o.drives_away;
     stops += o.stops;
     operations += o.operations;
     reads_here += o.reads_here;

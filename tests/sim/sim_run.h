@@ -24,7 +24,10 @@ struct RunCounts {
     std::uint64_t judged = 0;                          // by check
     std::uint64_t older_refused = 0, older_taken = 0;  // openings with members as they were before
     std::uint64_t degraded_opens = 0;
-    std::uint64_t stops = 0;  // openings that a fault ended, by design
+    std::uint64_t blocks_damaged = 0, blocks_lost = 0;  // beyond redundancy; reads of one, failed
+    std::uint64_t mirrors_split = 0, refused = 0;       // damage on both mirrors, openings
+    std::uint64_t drives_away = 0;  // times that three QLC or two SCM drives went
+    std::uint64_t stops = 0;        // openings that a fault ended, by design
     std::uint64_t operations = 0;
     std::uint64_t reads_here = 0;  // of them, reads that asked no shard's thread
     std::uint64_t volumes_made = 0, volumes_deleted = 0, volumes_resized = 0;
@@ -48,7 +51,6 @@ struct DamageResult : RunResult {
     std::uint64_t opens = 0;
     std::uint64_t refusals = 0;       // an open said what is wrong
     std::uint64_t rebuilt = 0;        // an open built the table from headers
-    std::uint64_t blocks_lost = 0;    // reads that were media errors
     std::uint64_t sectors_older = 0;  // older data where the damage excuses it
     std::uint64_t out_of_space = 0;   // stops, since the damage left GC nothing to gain
     std::uint64_t covered = 0;        // 1: nothing is excused but refusals and a new table

@@ -42,6 +42,10 @@ TEST_CASE("sim: members that go back in time are refused or brought up to date")
     run_seeds(Profile::older, 1, 12);
 }
 
+TEST_CASE("sim: what is lost beyond redundancy ends in errors, and nothing else is lost") {
+    run_seeds(Profile::beyond, 1, 8);
+}
+
 TEST_CASE("sim: all faults together lose nothing") { run_seeds(Profile::all, 1, 12); }
 
 TEST_CASE("sim: cuts in a row, each during the recovery before it") {

@@ -134,8 +134,7 @@ int World::perform(const Pending& p) {
     if (fault == Fault::gone) {
         faults_.counts().told(fault);
         pending_.push_back(p);
-        media.gone = true;
-        cut_off(&media);
+        take_away(media);
         return kCutOff;
     }
     switch (io.kind) {

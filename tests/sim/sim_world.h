@@ -49,6 +49,11 @@ class World : public Clock {
     // drives have in their caches they keep. Else as cut().
     void kill();
     bool dead() const { return dead_; }
+    // A drive goes, until power_on().
+    void take_away(Media& media) {
+        media.gone = true;
+        cut_off(&media);
+    }
     // Drives that were gone are back, too.
     void power_on();
 
