@@ -47,6 +47,7 @@ FACTS = {
     "docs/limits.md": "| depth | 2 KiB | `limits.h: kDepth` |\n| grace | 5 s | `limits.h: kGraceMs` |\n",
     "docs/command.md": "## The array file\n| `shards` | threads | 4 |\n| `path` | where | required |\n",
     "docs/faults.md": "# Canaries\n1 canaries, 2 persistence points, 1 fuzzers; the list has 3. `one`\n",
+    "docs/hacking.md": "| `all.txt` | 3 | 2 |\n",
     "docs/library.md": "```cpp\nreturn 0;\n```\n[faults](faults.md#canaries)\n",
 }
 
@@ -104,6 +105,9 @@ BREAKS = [
     ("facts", "docs/faults.md", "# Canaries\n1 canaries, 2 persistence points, 1 fuzzers; the list has 3.\n", "nothing of the canary one"),
     ("facts", "docs/faults.md", "# Canaries\n1 canaries, 3 persistence points, 1 fuzzers; the list has 3. `one`\n", "says 3 for"),
     ("facts", "docs/faults.md", "# Canaries\n1 canaries, 2 persistence points; the list has 3. `one`\n", "is nowhere"),
+    ("facts", "docs/hacking.md", "| `all.txt` | 2 | 2 |\n", "2 of 2 mutants of all.txt are caught, and there are 3"),
+    ("facts", "docs/hacking.md", "| `all.txt` | 3 | 4 |\n", "4 of 3 mutants"),
+    ("facts", "docs/hacking.md", "the list has 3\n", "no row for the mutants of all.txt"),
     ("facts", "src/shard/limits.h", "constexpr long kDepth = 4 * KiB;\nconstexpr int kGraceMs = 5000;\n", "says 2 KiB for limits.h: kDepth"),
     ("facts", "src/shard/limits.h", "constexpr long kDepth = 2 * KiB;\n", "there is no limits.h: kGraceMs"),
     ("facts", "include/qlcshape/options.h", "struct Options {\n    int shards = 5;\n};\n", "default of shards"),

@@ -7,6 +7,8 @@ Usage: facts.py ROOT [BUILD]; with a build, also that the tests named in docs/ev
 - Rows `| what | 1024 | `kMaxRequests` |` of docs/limits.md: the constant has that value.
 - Keys of the array file in docs/command.md: all are there, with the defaults of Options.
 - Each canary is in docs/faults.md and has a test.
+- Rows `| `shard.txt` | 43 | 40 |` of docs/hacking.md: each list of mutants has one, with its number of mutants,
+  and no more of them are caught.
 - ```cpp blocks of docs/library.md are in examples/tour.cpp.
 - Links lead to pages and headings that exist.
 """
@@ -118,6 +120,16 @@ def squeezed(code):
     return re.sub(r"\s+", " ", code)
 
 
+def scores():
+    for path in sorted((ROOT / "tests/mutation").glob("*.txt")):
+        there = sum(line.startswith("@ ") for line in path.read_text().splitlines())
+        row = re.search(rf"^\| `{path.name}` \| (\d+) \| (\d+) \|", text("docs/hacking.md"), re.MULTILINE)
+        if not row:
+            yield f"docs/hacking.md: no row for the mutants of {path.name}"
+        elif int(row[1]) != there or int(row[2]) > there:
+            yield f"docs/hacking.md: {row[2]} of {row[1]} mutants of {path.name} are caught, and there are {there}"
+
+
 def examples():
     tour = squeezed(text("examples/tour.cpp"))
     for block in re.findall(r"```cpp\n(.*?)```", text("docs/library.md"), re.DOTALL):
@@ -156,7 +168,7 @@ def tests(build):
 
 
 def main():
-    checks = [counts(), limits(), keys(), canaries(), examples(), links()]
+    checks = [counts(), limits(), keys(), canaries(), scores(), examples(), links()]
     if len(sys.argv) > 2:
         checks.append(tests(sys.argv[2]))
     finish([problem for check in checks for problem in check], f"{len(pages())} pages")

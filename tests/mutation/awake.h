@@ -17,14 +17,14 @@ inline bool qlcshape_mutant_awake(int number) {
         const char* text = std::getenv("QLCSHAPE_MUTANT");
         return text == nullptr ? 0 : std::atoi(text);
     }();
-    static const int reached = [] {
-        const char* path = std::getenv("QLCSHAPE_MUTANTS_REACHED");
-        return path == nullptr ? -1 : ::open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    }();
+    static const char* const reached = std::getenv("QLCSHAPE_MUTANTS_REACHED");
     static std::array<std::atomic<bool>, 10000> noted{};
-    if (reached >= 0 && !noted.at(static_cast<std::size_t>(number)).exchange(true)) {
+    if (reached != nullptr && !noted.at(static_cast<std::size_t>(number)).exchange(true)) {
+        // Not kept open: tests count descriptors.
+        const int file = ::open(reached, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
         const std::string line = std::to_string(number) + "\n";
-        static_cast<void>(!::write(reached, line.data(), line.size()));
+        static_cast<void>(!::write(file, line.data(), line.size()));
+        ::close(file);
     }
     return awake == number;
 }
