@@ -201,4 +201,53 @@ void History::take_drives_away() {
     ++result_.drives_away;
 }
 
+// Under load three QLC drives or more lose all that is in their bands: they can't read it, and take
+// writes as before. Every request ends, as does closing; what is read is right. Of what was not yet
+// known to be durable the next opening may show older blocks: it can't be told from what was torn.
+void History::ruin_drives() {
+    if (!open_through_cuts()) return;
+    choose_load();
+    const std::size_t qlc = options_.data_strips + 2;
+    const std::size_t many = 3 + rng_.below(qlc - 2);
+    const std::uint64_t steps = 200 + rng_.below(4000), at = rng_.below(steps);
+    for (std::uint64_t i = 0; i < steps && result_.violation.empty(); ++i) {
+        if (rng_.chance(1, 8)) submit_one();
+        poll_something();
+        if (i != at) continue;
+        std::set<std::size_t> ruined;
+        while (ruined.size() < many) ruined.insert(rng_.below(qlc));
+        for (const std::size_t drive : ruined) {
+            Media& m = *media_[drive];
+            const std::uint64_t begin = world_.faults().region_begin(m, Region::bands);
+            m.note_damage(begin, world_.faults().region_end(m, Region::bands) - begin,
+                          Fault::unreadable, world_.faults().counts());
+        }
+        world_.faults().note_may_stop();
+        for (const auto& v : volumes_) v->oracle.lose(0, v->sectors);
+        ++result_.drives_away;
+    }
+    wait_for_requests();
+    if (!result_.violation.empty()) return drop();
+    errors_ = older_ = true;
+    rng_.chance(1, 2) ? close_clean() : crash();
+    if (result_.violation.empty()) open_ruined();
+}
+
+// It is refused with a reason, or whatever can be read is some write's; and closing ends.
+void History::open_ruined() {
+    world_.power_on();
+    world_.cut_after(0);
+    world_.faults().begin_opening(true);
+    world_.faults().note_may_stop();
+    auto core = try_open();
+    if (!core) {
+        ++result_.refused;
+        return;
+    }
+    core_ = std::move(*core);
+    before_ = core_->stats();
+    if (find_volumes()) compare_all(false);
+    if (result_.violation.empty()) close_clean();
+}
+
 }  // namespace qlcshape::sim

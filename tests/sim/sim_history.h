@@ -124,6 +124,8 @@ class History {
     void lose_record(Closed& closed);
     void open_refused(const char* why, const std::set<std::size_t>& lost, const char* names);
     void take_drives_away();
+    void ruin_drives();
+    void open_ruined();
 
     // sim_damaged.cpp
     bool look_at_damaged(std::uint32_t number);

@@ -170,6 +170,7 @@ RunResult History::run(std::uint32_t cycles) {
     const bool loop = world_.faults().profile() == Profile::loop;
     for (std::uint32_t i = 0; i < (loop ? 4 : cycles) && result_.violation.empty(); ++i) cycle();
     if (loop && result_.violation.empty()) loop_of_cuts(cycles);
+    if (beyond() && result_.violation.empty()) ruin_drives();
     return finish();
 }
 
