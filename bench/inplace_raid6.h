@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The honest comparison: RAID6 updated in place, as a RAID6 without write shaping does it. Each
+// The comparison: RAID6 updated in place, as a RAID6 without write shaping does it. Each
 // 4 KiB random write reads the old data, P and Q, writes the new ones, and is acknowledged when the
 // three drives' volatile caches are flushed. One flush of a drive serves all writes before it.
 //

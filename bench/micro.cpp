@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How fast the parts are on one core: checksums, copies, parity, reconstruction. Each figure is
-// bytes of user data a second.
+// Speed of the parts on one core: checksums, copies, parity, reconstruction. Each figure is bytes
+// of user data per second.
 #include <benchmark/benchmark.h>
 
 #include <cstring>

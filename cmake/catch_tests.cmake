@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # qs_catch_tests(unit) makes unit_tests of the folder's *_test.cpp and one ctest, labelled `unit`, of
-# each TEST_CASE. LIBRARIES: what they test beside the engine.
+# each TEST_CASE. LIBRARIES: what they test in addition to the engine.
 find_package(Catch2 2.13 REQUIRED)
 include(Catch)
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// nbdkit, told to end, waits for its clients to leave. Those who stay are disconnected after a
-// grace: an idle client would keep the array open for as long as it likes. And where the engine has
-// stopped for good while a client's thread is held inside the kernel, by a drive that does not
-// answer, nbdkit would wait for ever: then the process ends.
+// When told to end, nbdkit waits for its clients to leave. Those that stay are disconnected after a
+// grace period; otherwise an idle client would keep the array open. If the engine has stopped for
+// good while a client's thread is held inside the kernel, by a drive that does not answer, nbdkit
+// would wait for ever: then the process ends.
 #pragma once
 
 #include <sys/socket.h>
@@ -21,7 +21,7 @@ class Farewell {
     static constexpr int kGraceMs = 5000;
 
     // When nbdkit listens and has its signal handlers, and nothing else here listens. Throws
-    // std::system_error where the system gives no thread. `stopped`: whether the engine
+    // std::system_error if no thread can be started. `stopped`: whether the engine
     // acknowledges nothing more; after `patience` of that the process ends.
     Farewell(std::function<bool()> stopped, std::chrono::milliseconds patience);
     // When no connection is left.

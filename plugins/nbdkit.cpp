@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nbdkit plugin: volumes of one array as NBD exports of their names. The engine lives in
 // nbdkit's process: opened after nbdkit has forked, since threads and rings don't survive that, and
-// closed in order when the last connection is gone.
+// closed cleanly when the last connection is gone.
 //
 //   nbdkit -U SOCK nbdkit-qlcshape-plugin.so array=ARRAY.toml [volume=NAME...]
 //
-// Without names every volume that there is when a client connects.
+// Without names every volume that exists when a client connects.
 //
 // nbdkit calls from many threads at once, one for each request, and each waits in Volume::run().
 // Writes are durable when they are acknowledged, so FUA costs nothing and a flush waits for writes
-// in flight alone.
+// in flight only.
 #include <qlcshape/engine.h>
 
 #include <algorithm>
@@ -109,7 +109,7 @@ int config(const char* key, const char* value) {
     return 0;
 }
 
-// What can be known to be wrong before nbdkit goes to the background.
+// Checks what can be checked before nbdkit goes to the background.
 int config_complete() {
     if (array_file.empty()) {
         nbdkit_error("array=ARRAY.toml must be given");
@@ -138,8 +138,8 @@ int config_complete() {
     return 0;
 }
 
-// Before nbdkit goes to the background, where nobody sees its exit code any more: all that can be
-// known to be wrong without changing anything.
+// Before nbdkit goes to the background, where its exit code is no longer seen: checks everything
+// that can be checked without changing anything.
 int get_ready() {
     if (memory_bytes != 0) return 0;
     const auto volumes = Engine::probe(options);
@@ -189,13 +189,13 @@ void cleanup() {
     close_failed = report(engine->close()) != 0;
 }
 
-// nbdkit asks for no outcome of cleanup: who started it learns from the exit code that the array
-// was not closed in order.
+// nbdkit ignores the result of cleanup: its caller learns from the exit code that the array
+// was not closed cleanly.
 void unload() {
     if (close_failed) std::_Exit(EXIT_FAILURE);
 }
 
-// A volume that is not among them is not the clients' business.
+// A volume that is not among them is not visible to clients.
 std::vector<std::string> served_names() {
     if (!volume_names.empty()) return volume_names;
     std::vector<std::string> names;
@@ -203,7 +203,7 @@ std::vector<std::string> served_names() {
     return names;
 }
 
-// For a client that names none: the first that was named to us, or the only one that there is.
+// For a client that names none: the first `volume=`, or the only volume.
 std::string default_name() {
     const std::vector<std::string> names = served_names();
     return !volume_names.empty() || names.size() == 1 ? names.front() : "";

@@ -34,6 +34,6 @@ fi
 echo "Installing ${missing[*]}"
 # By env, since sudo drops the caller's variables.
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
-# One unreachable extra source of the machine's must not stop us: the install tells what is missing.
-"${apt[@]}" update || echo "apt-get update failed in part; going on with the lists there are" >&2
+# An unreachable extra package source must not stop us: the installation reports what is missing.
+"${apt[@]}" update || echo "apt-get update failed in part; continuing with the existing lists" >&2
 "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"

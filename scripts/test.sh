@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # From a bare Debian 12 to the whole test suite: the release build with every test, then the unit
 # tests and the simulator under ASan and UBSan, then the unit and stress tests under TSan, then the
-# breakages that the simulator must notice, then the fuzzers.
+# injected bugs that the simulator must catch, then the fuzzers.
 # --quick: the release build alone. --long: everything, then the full campaigns of the simulator, the
 # drills that kill and corrupt, and the mutants (tests/mutation): hours.
 set -euo pipefail

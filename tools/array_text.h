@@ -8,9 +8,9 @@
 
 namespace qlcshape::tools {
 
-// Makes the file; its folder must be there. Devices below that folder get relative paths. Members
-// that can't be used are named in comments. Errors: exists; invalid_argument, where a member is
-// there twice, or a path is not UTF-8, which TOML wants; io_error.
+// Writes the file; its folder must exist. Devices below that folder get relative paths. Members
+// that can't be used are named in comments. Errors: exists; invalid_argument, if a member is
+// present twice, or a path is not UTF-8, which TOML requires; io_error.
 Status write_array_file(const SurveyedArray& array, const std::string& path);
 
 }  // namespace qlcshape::tools

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench: from the words on the command line to a load.
+// bench: turns the command line into a load.
 #pragma once
 
 #include <string>
@@ -28,10 +28,10 @@ struct BenchArguments : CommonArguments {
     bool read_only = false;
 };
 
-// All but the amount that depends on the volume's size. Errors name the option.
+// Everything except the amount that depends on the volume's size. Errors name the option.
 Result<LoadOptions> plan_load(const BenchArguments& arguments);
 
-// --size, --passes, or one pass where neither they nor --runtime say.
+// --size, --passes, or one pass if neither they nor --runtime are given.
 std::uint64_t bytes_to_transfer(const BenchArguments& arguments, std::uint64_t volume_bytes);
 
 }  // namespace qlcshape::tools

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// bench: what a run gave, for people and as JSON.
+// bench: the results of a run, for people and as JSON.
 #pragma once
 
 #include <optional>
@@ -14,9 +14,9 @@ namespace qlcshape::tools {
 struct BenchResult {
     std::string volume;
     std::uint64_t volume_bytes = 0;
-    Stats run;  // counted during the run alone
+    Stats run;  // counted during the run only
     LoadResult load;
-    std::optional<VerifyResult> resumed;  // what --verify-state told, before the run
+    std::optional<VerifyResult> resumed;  // the result of --verify-state, before the run
     std::optional<VerifyResult> verified;
     std::optional<InplaceResult> inplace;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which devices `devices` looks at.
+// Which devices `devices` reads.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace qlcshape::tools {
 struct Candidate {
     std::string path;
     bool block_device = false;
-    bool named = false;  // by the user; of a folder's files those of no array are nobody's business
+    bool named = false;  // by the user; a folder's files that belong to no array are not reported
 };
 
 // Paths: files and block devices, and folders, whose entries are taken. None: the block devices of

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps a fixed number of requests in flight from one thread: what fio calls a job at iodepth N.
-// A Source says what to ask for next; each completion comes back from the engine's thread over a
+// A Source says what to request next; each completion comes back from the engine's thread over a
 // lock-free stack, and the submitting thread sleeps only when it has nothing else to do.
 #pragma once
 
@@ -38,7 +38,7 @@ class Source {
     enum class Next {
         request,  // the slot holds one
         wait,     // none until one of those in flight is done; only if there is one
-        end,      // none any more
+        end,      // no more
     };
     virtual ~Source() = default;
     virtual Next next(Slot& slot) = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What verified loads write: each 512-byte sector tells which sector it is, by which write and in
-// which run it was made, and its other words follow from these. So any wrong sector is seen, and
-// what it holds instead can be named.
+// What verified loads write: each 512-byte sector records its place, its write and its run, and its
+// other words follow from these. So any wrong sector is detected, and what it holds instead can be
+// named.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ inline constexpr std::uint64_t kSector = 512;
 using Stamp = std::uint32_t;
 inline constexpr Stamp kZeroesStamp = Stamp{1} << 31;
 
-// Of one run: no two have the same, so that contents left by an earlier one are told apart.
+// Of one run: no two have the same, so that contents left by an earlier one are recognized.
 std::uint64_t new_run_key(std::uint64_t seed);
 
 // `bytes` is whole sectors; `offset` their place in the volume. Fills zeroes for kZeroesStamp.
@@ -28,7 +28,7 @@ void fill_content(std::span<std::byte> bytes, std::uint64_t offset, std::uint64_
 bool content_is(std::span<const std::byte> bytes, std::uint64_t offset, std::uint64_t run_key,
                 Stamp stamp);
 
-// Says in words what a sector holds that should be something else.
+// Describes what a wrong sector holds instead.
 std::string describe_sector(std::span<const std::byte> sector, std::uint64_t offset,
                             std::uint64_t run_key, Stamp wanted);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // demo: the process that is killed. It makes the array, fills a volume and then overwrites it at
-// random; what it was told is durable stands in memory that outlives it.
+// random; what was acknowledged is recorded in memory that outlives it.
 #pragma once
 
 #include <sys/types.h>

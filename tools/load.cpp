@@ -16,7 +16,7 @@ std::atomic<bool> stop_requested = false;
 
 namespace {
 
-// The first asks for an end in good order; another one, a second or more later, kills. (timeout(1)
+// The first requests a clean end; another one, a second or more later, kills. (timeout(1)
 // sends each signal twice, at once.)
 void on_signal(int number) {
     static volatile std::sig_atomic_t asked = 0;

@@ -46,7 +46,7 @@ struct LoadResult {
     std::string first_mismatch;
 };
 
-// Set by SIGINT and SIGTERM once stop_on_signals() was called: loads then end early, in good order.
+// Set by SIGINT and SIGTERM once stop_on_signals() was called: loads then end early and cleanly.
 extern std::atomic<bool> stop_requested;
 void stop_on_signals();
 

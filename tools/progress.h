@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far a long operation is, on stderr: one line redrawn on a terminal, else a line for every
-// tenth of the way, a second apart at the least. Used by one thread.
+// Progress of a long operation, on stderr: one line redrawn on a terminal, otherwise a line for
+// every tenth, at least a second apart. Used by one thread.
 #pragma once
 
 #include <chrono>
@@ -17,9 +17,9 @@ class ProgressLine {
     ProgressLine(const ProgressLine&) = delete;
     ProgressLine& operator=(const ProgressLine&) = delete;
 
-    // May be called as often as one likes: it draws ten times a second at most.
+    // May be called at any rate: it draws at most ten times a second.
     void update(const std::string& what, double percent, const std::string& detail = {});
-    // Takes the line away, so that something else can be written.
+    // Removes the line, so that something else can be written.
     void clear();
 
     // For Options::progress. `this` must outlive it.

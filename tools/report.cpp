@@ -61,8 +61,8 @@ Json memory_json(const Stats::Memory& memory) {
 
 }  // namespace
 
-// What is wrong with the array's content is found; all else, a drive that refuses included, keeps
-// the command from running, or from running to its end.
+// Damage in the array's contents is a finding; everything else, a failing drive included, keeps the
+// command from running, or from running to its end.
 ExitCode exit_code_for(Errc code) {
     switch (code) {
         case Errc::damaged:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the command prints: one JSON object with --json, else lines for people; errors on stderr.
+// What the command prints: one JSON object with --json, otherwise lines for people; errors on
+// stderr.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -34,7 +35,7 @@ Json latency_json(const LatencySummary& latency);
 // A line for each drive that is larger than the smallest of its role; empty where all are alike.
 std::string unused_text(const Stats& stats);
 
-// The first lines of status and top: what is wrong where anything is, then the array and its state.
+// The first lines of status and top: what is wrong, if anything, then the array and its state.
 std::string state_text(const Stats& stats);
 
 // What was counted between two moments of one engine; the rest as of `after`.

@@ -68,7 +68,7 @@ bool somebody_listens(const sockaddr_un& address) {
 }
 
 // Makes way for a new socket at `path`. A server that was killed holds its socket until its last
-// thread is gone, so there are some tries.
+// thread is gone, so this retries a few times.
 Status clear(const std::string& path, const sockaddr_un& address) {
     struct stat found {};
     if (::lstat(path.c_str(), &found) != 0) return {};

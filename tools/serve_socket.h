@@ -18,17 +18,17 @@ struct ServeSocket {
 };
 
 // A Unix socket that only its owner can connect to (mode 0600). The file that a killed server left
-// behind is replaced; one on which somebody listens, or that is no socket, is an error.
+// behind is replaced; one on which a process listens, or a file that is not a socket, is an error.
 Result<ServeSocket> listen_on_path(const std::string& path, const std::string& psk_file);
 
-// On the loopback interface alone.
+// On the loopback interface only.
 Result<ServeSocket> listen_on_port(std::uint16_t port, const std::string& psk_file);
 
 // A connection to the server behind the socket. It can be read from when the server answers.
 Result<int> connect_to(const ServeSocket& socket);
 
-// What has come on that connection: 1: the server's greeting; 0: not all of it yet; -1: the server
-// is gone. After a greeting it takes leave.
+// What has arrived on that connection: 1: the server's greeting; 0: not all of it yet; -1: the
+// server is gone. After a greeting it disconnects.
 int read_greeting(int fd);
 
 // Tells systemd, if it started this process as a service of type notify, that I/O works.

@@ -20,15 +20,15 @@ class StampTable {
   public:
     struct Entry {
         std::atomic<Stamp> acknowledged;
-        std::atomic<Stamp> in_flight;  // kNone, or what a request under way will leave
+        std::atomic<Stamp> in_flight;  // kNone, or what a request in flight will leave
     };
     static constexpr Stamp kNone = 0;
 
     // `fresh`: the volume is new, so what was never written reads as zeroes.
     StampTable(std::uint64_t volume_bytes, std::uint64_t unit_bytes, std::uint64_t run_key,
                bool fresh);
-    // The same in a file. One that is there must be of a volume and units of these sizes, and is
-    // continued, run key and all: `resumed` is then true.
+    // The same in a file. An existing one must be of a volume and units of these sizes, and is
+    // continued, with its run key: `resumed` is then true.
     static Result<std::unique_ptr<StampTable>> on_file(const std::string& path,
                                                        std::uint64_t volume_bytes,
                                                        std::uint64_t unit_bytes,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verbs by their names, and what a verb that there is not was meant to be.
+// Verbs by their names, and what an unknown verb was probably meant to be.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -12,7 +12,7 @@ namespace qlcshape::tools {
 const CLI::App* verb_named(const CLI::App& place, const std::string& name);
 
 // The command's words as typed, without its own name. Empty if they begin with a verb, or with an
-// option or nothing, which CLI11 judges.
+// option or nothing, which CLI11 handles.
 std::string unknown_verb(const CLI::App& app, const std::vector<std::string>& words);
 
 }  // namespace qlcshape::tools

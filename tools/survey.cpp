@@ -16,7 +16,7 @@ namespace qlcshape::tools {
 
 namespace {
 
-// Somebody who has the array open appends superblocks while we go from drive to drive.
+// A process that has the array open appends superblocks while we go from drive to drive.
 constexpr int kLooks = 3;
 
 struct Opened {
@@ -66,7 +66,8 @@ std::map<Uuid, std::vector<Opened*>> by_array(std::vector<Opened>& opened) {
     return arrays;
 }
 
-// A drive whose first block is damaged has superblocks where the other drives of its array say.
+// A drive whose first block is damaged has superblocks at the place that the other drives of its
+// array give.
 void find_by_others(std::vector<Opened>& opened) {
     for (const auto& [array, members] : by_array(opened)) {
         std::vector<Opened*> devices{members.front()};
@@ -151,7 +152,7 @@ std::string SurveyedArray::problem() const {
     }
     if (lost.empty()) return "";
     if (scm > 0) return lost + ": it can't be opened because every scm drive is needed";
-    if (qlc > 2) return lost + ": it can't be opened because no more than two qlc drives may be";
+    if (qlc > 2) return lost + ": it can't be opened because at most two qlc drives may be missing";
     return lost + ": degraded, it opens read-only";
 }
 

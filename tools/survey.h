@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which arrays devices belong to, as their superblocks tell, without an array file. Only reads.
+// Which arrays devices belong to, by their superblocks, without an array file. Only reads.
 #pragma once
 
 #include <string>
@@ -31,7 +31,7 @@ struct SurveyedArray {
     Superblock superblock;                // the newest
     std::vector<SurveyedMember> members;  // qlc first, by their index
     std::vector<SurveyedDevice> left;     // no longer members
-    bool held = false;                    // somebody has it open for writing
+    bool held = false;                    // a process has it open for writing
 
     std::string state() const;  // "open", "clean", "crashed"
     // "": complete; otherwise what is wrong and what it means.

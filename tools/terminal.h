@@ -16,13 +16,13 @@ std::string cut_to(const std::string& text, std::size_t columns, std::size_t row
 class Terminal {
   public:
     Terminal();
-    ~Terminal();  // as it was, but for what was drawn
+    ~Terminal();  // restores it, except for what was drawn
     Terminal(const Terminal&) = delete;
     Terminal& operator=(const Terminal&) = delete;
 
-    // From the upper left corner; what was there is gone.
+    // From the upper left corner; replaces what was there.
     void draw(const std::string& text);
-    // Draws anew whenever the terminal's size changes. False when the user wants to end: q, Ctrl-C,
+    // Redraws whenever the terminal's size changes. False when the user wants to end: q, Ctrl-C,
     // a signal to end, or a terminal that is gone.
     bool wait(std::chrono::milliseconds time);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// create: makes the array that the file describes.
+// create: creates the array that the file describes.
 #include <fmt/format.h>
 
 #include <memory>

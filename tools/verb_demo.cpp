@@ -55,7 +55,7 @@ class Folder {
     bool keep_;
 };
 
-// The array, and in the end the in-place comparison's files beside it.
+// The array, and finally the in-place comparison's files next to it.
 Status check_room(const std::string& folder, const Options& options) {
     std::uint64_t needed = 0;
     for (const DeviceOptions& device : options.devices) needed += 2 * device.size_bytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // serve: volumes over NBD. nbdkit with our plugin does the work, as a child; this process makes
-// the socket, tells when I/O works, passes signals on and judges how it ended. With --ublk: volumes
-// as block devices, by serve_ublk.h in this process.
+// the socket, reports when I/O works, forwards signals and reports how it ended. With --ublk:
+// volumes as block devices, by serve_ublk.h in this process.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -43,7 +43,7 @@ struct Arguments : CommonArguments {
 
 constexpr int kExecFailed = 127;
 
-// Beside the command in a build tree, or where `cmake --install` puts it.
+// Next to the command in a build tree, or where `cmake --install` puts it.
 Result<std::string> plugin_path() {
     std::error_code failed;
     const fs::path folder = fs::read_symlink("/proc/self/exe", failed).parent_path();
@@ -68,7 +68,7 @@ Result<std::string> plugin_path() {
 // In the child, between fork and exec. nbdkit takes the socket as systemd would pass it.
 [[noreturn]] void become_nbdkit(const Arguments& a, const std::string& plugin, int listening,
                                 pid_t parent) {
-    // Without its parent nobody could stop it: then it closes the array.
+    // If its parent dies it could not be stopped: then it closes the array.
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(kExecFailed);
     ::dup2(listening, 3);
@@ -105,8 +105,7 @@ std::vector<std::string> served_volumes(const Arguments& a) {
     return names;
 }
 
-// A volume that is served alone needs no name. Without any there is still where to find those to
-// come.
+// A volume that is served alone needs no name. Without volumes the URI still leads to later ones.
 void tell_ready(const Arguments& a, const ServeSocket& socket) {
     Json uris = Json::object();
     const std::vector<std::string> volumes = served_volumes(a);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// sim: the whole engine under simulated faults, seed by seed, judged by an oracle. Two processes
+// sim: the whole engine under simulated faults, seed by seed, verified by an oracle. Two processes
 // share the seeds, so that two cores are used and a failed assertion names its seed.
 #include <fmt/format.h>
 #include <sys/wait.h>
@@ -140,7 +140,7 @@ class Run {
         return replay_command(seed, campaign_.profile, campaign_.cycles);
     }
 
-    // A child that ended otherwise than by itself failed in the seed that it had begun.
+    // A child that died failed in the seed that it had begun.
     void reap(pid_t child) {
         int status = 0;
         ::waitpid(child, &status, 0);
@@ -160,26 +160,26 @@ class Run {
             fmt::print("{:<44} {:>12}\n", what, n);
         };
         line("seeds", result_.seeds);
-        line("cycles: crash, recovery, all compared", s.recoveries);
+        line("cycles: crash, recovery, everything compared", s.recoveries);
         line("power cuts", s.crashes);
         line("  of them during a recovery", s.crashes_in_recovery);
-        line("deaths of the process alone", s.kills);
-        line("  longest row of those", s.longest_row);
-        line("opens with drives missing", s.degraded_opens);
-        line("opens with older members, refused", s.older_refused);
-        line("opens with older members, all right", s.older_taken);
+        line("kills of the process without a power cut", s.kills);
+        line("  most of those in a row", s.longest_row);
+        line("openings with drives missing", s.degraded_opens);
+        line("openings with older members, refused", s.older_refused);
+        line("openings with older members, all right", s.older_taken);
         if (campaign_.profile == Profile::beyond) {
             line("blocks damaged beyond redundancy", s.blocks_damaged);
             line("reads of a block that were errors for it", s.blocks_lost);
-            line("opens with damage on both SCM drives", s.mirrors_split);
-            line("opens refused for what is missing", s.refused);
+            line("openings with damage on both SCM drives", s.mirrors_split);
+            line("openings refused for what is missing", s.refused);
             line("times that more drives went than are covered", s.drives_away);
         }
         line("clean closes, each verified by check", s.judged);
         line("stops because of faults, by design", s.stops);
         line("operations", s.operations);
-        line("  of them reads without a shard's thread", s.reads_here);
-        line("volumes made", s.volumes_made);
+        line("  of them reads that use no shard's thread", s.reads_here);
+        line("volumes created", s.volumes_made);
         line("volumes deleted", s.volumes_deleted);
         line("volumes resized", s.volumes_resized);
         line("device events", s.events);
@@ -189,7 +189,7 @@ class Run {
         line("  recoveries from all headers", s.full_recoveries);
         line("checksums that failed", s.verify_failed);
         line("blocks rebuilt", s.reconstructed);
-        line("commits tried again", s.commit_retries);
+        line("commits retried", s.commit_retries);
         line("persistence points", Coverage::all());
         line("  power cut at, in flight and right after", s.coverage.covered());
         for (const std::string& name : s.coverage.uncovered())

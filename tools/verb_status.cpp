@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// status: what an array says of itself, without opening it; where a process has it open, what that
-// one says.
+// status: reports on an array without opening it; if a process has it open, what that process
+// reports.
 #include <fmt/format.h>
 
 #include <memory>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// top: a live view of an array that another process has open, as that process tells it. On a
+// top: a live view of an array that another process has open, from that process. On a
 // terminal it is redrawn each second until q; otherwise it is printed once.
 #include <fmt/format.h>
 #include <unistd.h>
@@ -34,7 +34,7 @@ struct Look {
     std::chrono::steady_clock::time_point at;
 };
 
-// Two looks, and what lies between them.
+// Two samples, and the difference between them.
 class View {
   public:
     View(const Look& now, const Look& before)

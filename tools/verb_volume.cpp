@@ -33,8 +33,8 @@ Result<std::vector<VolumeInfo>> list_volumes(const Arguments& arguments) {
     return stats->volumes;
 }
 
-// Where a process has the array open that one makes the change; else it is opened for it, and
-// closed in order.
+// If a process has the array open, that one makes the change; otherwise it is opened for it, and
+// closed cleanly.
 template <class Change>
 Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Change change) {
     Result<Options> options = Options::from_file(arguments.array_file);
@@ -94,8 +94,9 @@ bool confirmed(const std::string& question) {
     return std::getline(std::cin, answer) && (answer == "y" || answer == "yes");
 }
 
-// What is lost is lost for good, and the name or size may be a slip: so data goes only if somebody
-// said so. `from`: what is behind it goes. The array is not kept open while a person thinks.
+// Lost data can't be recovered, and the name or size may be a typing error: so data is deleted only
+// after confirmation. `from`: everything after it is deleted. The array is not kept open while a
+// person decides.
 Status may_lose(const Arguments& arguments, std::uint64_t from) {
     if (arguments.yes) return {};
     bool holds = false;
@@ -140,7 +141,7 @@ int run_resize(const Arguments& arguments) {
                   fmt::format("volume \"{}\" has {} now\n", arguments.name, size_text(*bytes)));
 }
 
-// Where the array stays open its space comes back in the background.
+// If the array stays open its space is freed in the background.
 Status remove(const Holder& holder, const std::string& name) { return holder.delete_volume(name); }
 Status remove(Engine& engine, const std::string& name) {
     const Status deleted = engine.delete_volume(name);

@@ -142,7 +142,7 @@ int main(int argc, char** argv) {
     CLI::App app("A key-value store for Redis clients, in a volume of an array", "kv_store");
     Arguments arguments;
     app.add_option("array", arguments.array_file, "array file")->required();
-    app.add_option("--volume", arguments.volume, "where the keys are")->required();
+    app.add_option("--volume", arguments.volume, "volume that holds the keys")->required();
     auto* where = app.add_option_group("where");
     where->add_option("--socket", arguments.socket, "path of a Unix socket to listen on");
     where->add_option("--port", arguments.port, "port of 127.0.0.1 to listen on")

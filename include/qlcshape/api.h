@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every public header needs of the compiler.
+// What every public header requires of the compiler.
 #pragma once
 
 #include <version>

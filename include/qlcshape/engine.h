@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An array in use. Everything a program needs: make an array, open it, use its volumes.
+// An array in use. Everything a program needs: create an array, open it, use its volumes.
+// docs/library.md teaches it.
 //
 //   auto options = qlcshape::Options::from_file("array.toml");
 //   auto engine = qlcshape::Engine::open(*options);
@@ -7,9 +8,9 @@
 //   volume->write(lba, buffer);
 //
 // All calls may be made from any thread, and in any order: after close(), also while another thread
-// is in it, they fail with `closed`, or return what is empty (stats(), volumes()). From a function
-// that the engine calls (a request's `done`, Options::log) only submit(), open_volume(), volumes(),
-// stats() and read_only() may be called; the others are refused with invalid_argument.
+// is in it, they fail with `closed`, or return an empty result (stats(), volumes()). From a
+// function that the engine calls (a request's `done`, Options::log) only submit(), open_volume(),
+// volumes(), stats() and read_only() may be called; the others are refused with invalid_argument.
 #pragma once
 
 #include <cstdint>
@@ -30,14 +31,14 @@ class QLCSHAPE_API Engine {
     // Requests in flight at once over all volumes; more are refused with `busy`.
     static constexpr std::uint32_t kMaxRequests = 1024;
 
-    // Makes an array: superblocks, band table, an empty PMT. Refuses devices that hold data
-    // (anything but zeroes at their start, or a superblock) unless `force`; refuses sizes that
-    // can't work and says which would. Nothing is written before every check has passed.
+    // Creates an array: superblocks, band table, an empty page mapping table (PMT). Refuses devices
+    // that hold data (anything but zeroes at their start, or a superblock) unless `force`; refuses
+    // sizes that can't work and says which would. Nothing is written before every check has passed.
     static Status create(const Options& options, bool force = false);
 
-    // Opens an array, and recovers it if it was not closed in order. With one or two QLC devices
-    // missing it opens for reading. Takes all its memory here, but for 128 KiB for each of up to
-    // 64 threads that wait for reads at once.
+    // Opens an array, and recovers it if it was not closed cleanly. With one or two QLC devices
+    // missing it opens read-only. Allocates all its memory here, except for 128 KiB for each of up
+    // to 64 threads that wait for reads at once.
     static Result<std::unique_ptr<Engine>> open(const Options& options);
 
     // Closes: waits for requests in flight, commits what is in RAM, writes the table back. A second
@@ -50,20 +51,21 @@ class QLCSHAPE_API Engine {
     // Thin volumes. `bytes` is a multiple of 4096. All volumes together may be promised no more
     // than stats().space.writable_bytes.
     Status create_volume(const std::string& name, std::uint64_t bytes);
-    // Changes a volume's size while it is in use; `bytes` as for create_volume(). What a larger one
-    // has more reads as zeroes. What is cut off a smaller one is trimmed and lost: requests there
+    // Changes a volume's size while it is in use; `bytes` as for create_volume(). Blocks added by
+    // growing read as zeroes. Blocks cut off by shrinking are trimmed and lost: requests there
     // are refused from now on, and this waits for those in flight. A crash leaves the old size
     // (with some or all of what was to be cut off as zeroes) or the new one. Errors: not_found,
     // invalid_argument, no_space, busy (the volume is being resized already), read_only; io_error:
-    // what was to be cut off is refused until the array is opened anew, with the one size or the
-    // other.
+    // requests to the part that was to be cut off are refused until the array is opened again, with
+    // the one size or the other.
     Status resize_volume(const std::string& name, std::uint64_t bytes);
     // The volume is gone when this returns, through any crash, and its name is free; handles to it
     // fail. Its space comes back in the background, also over several openings; until then it
     // counts as promised, and a create or resize that needs it waits for it. After an io_error the
-    // volume can't be used before the array is opened anew, and may be gone then.
+    // volume can't be used before the array is opened again, and may be gone then.
     Status delete_volume(const std::string& name);
-    // Waits until the space of all deleted volumes is back. An error says why it can't be yet.
+    // Waits until the space of all deleted volumes is free again. An error says why it can't be
+    // yet.
     Status finish_deletions();
     std::vector<VolumeInfo> volumes() const;
     // Whether a block of the volume is mapped, or of what is behind its first `from_bytes` (a
@@ -75,13 +77,13 @@ class QLCSHAPE_API Engine {
     Stats stats() const;
     bool read_only() const;
 
-    // Offline, nothing is written. check(): every structure, every valid block's checksum, every
-    // stripe's parity, the table against the headers. inspect(): stats() of the process that has
-    // the array open, if it is this user's; otherwise what the drives that can be read tell as of
-    // the last superblock. What is wrong with the others is in its health. probe(): what open()
-    // would refuse, as far as that can be known without recovery and without changing anything:
-    // drives, their locks, superblocks. Starts no threads, so that a server may ask before it
-    // forks. Returns the volumes.
+    // For closed arrays; nothing is written. check() verifies every structure, every valid block's
+    // checksum, every stripe's parity, the table against the headers. inspect(): stats() of the
+    // process that has the array open, if it is this user's; otherwise what the readable drives
+    // hold as of the last superblock. What is wrong with the others is in its health. probe()
+    // reports what open() would refuse, as far as that can be known without recovery and without
+    // changing anything: drives, their locks, superblocks. Starts no threads, so that a server may
+    // ask before it forks. Returns the volumes.
     static Result<CheckReport> check(const Options& options);
     static Result<std::vector<VolumeInfo>> probe(const Options& options);
     static Result<Stats> inspect(const Options& options);

@@ -16,17 +16,17 @@ enum class Errc {
     not_found,         // no such volume or device
     exists,            // the name is taken, or the device already holds data
     no_space,          // less is free than was asked for
-    missing_device,    // a member of the array is not there
+    missing_device,    // a member of the array is missing
     foreign_device,    // a device belongs to another array, or to none
     stale_device,      // a device missed writes that the others have
     duplicate_device,  // two paths lead to the same member
     damaged,           // bytes on media fail their checks and can't be rebuilt
-    media_error,       // these blocks can't be read, and redundancy doesn't bring them back
+    media_error,       // these blocks can't be read, and parity could not reconstruct them
     io_error,          // a device reported a failure
-    read_only,         // the array is open for reading alone
+    read_only,         // the array is open read-only
     unsupported,       // the format or a feature bit is newer than this program
     closed,            // the engine is shutting down
-    no_memory,         // the system gives no more memory or threads; the message names the limit
+    no_memory,         // the system is out of memory or threads; the message names the limit
 };
 
 // A word for the code, as it appears in messages and in JSON ("media_error").

@@ -17,23 +17,23 @@ struct DeviceOptions {
     Role role = Role::qlc;
     std::string path;  // regular file, block device, or "memory:NAME"
     std::uint64_t size_bytes =
-        0;                // files and memory: made sparse at this size by create(); 0: as it is
+        0;                // files and memory: created sparse at this size by create(); 0: as it is
     std::string where{};  // "array.toml:12", for messages
 };
 
-// Called now and then on long operations (create, recovery, check): what is being done, and how far
-// in percent (0 to 100). From the thread that called the operation.
+// Called from time to time during long operations (create, recovery, check) with what is being done
+// and its progress in percent (0 to 100), on the thread that called the operation.
 using Progress = std::function<void(const std::string& what, double percent)>;
 
-// What happens to an open array, for a log: opened and recovered, volumes made and deleted, drives
+// Events of an open array, for a log: opened and recovered, volumes created and deleted, drives
 // that fail, blocks that were damaged, closed. Called from the thread that opens, closes or changes
-// volumes, from one that looks once a second, and from one that brings back the space of deleted
-// volumes, maybe from several at once; never from a thread that serves requests.
+// volumes, from a monitor thread, and from one that frees the space of deleted volumes, possibly
+// from several at once; never from a thread that serves requests.
 enum class LogLevel { info, warning, error };
 using Log = std::function<void(LogLevel level, const std::string& message)>;
 
 struct Options {
-    // [array]: used by create(); open() takes them from the superblocks and ignores these.
+    // [array]: used by create(); open() ignores these and reads them from the superblocks.
     std::string name = "array";
     std::uint32_t data_strips = 8;          // k, 2 to 32; there are k + 2 qlc devices
     std::uint64_t strip_bytes = 128 << 10;  // a power of two, 16 KiB to 4 MiB
@@ -46,22 +46,22 @@ struct Options {
     std::uint32_t gc_threads = 1;
     std::uint64_t pmt_cache_bytes = 64 << 20;  // DRAM for the page cache, at least one set a shard
     // How long a drive may keep a transfer, 1000 to 3600000. After that it is given up: opening
-    // fails, or goes on without it where parity covers it; an open array stops, every request ends
+    // fails, or continues without it if parity covers it; an open array stops, every request ends
     // with io_error, and close() returns one, too. Time during which the process is stopped does
     // not count. The memory and the locks of what was given up stay until the process ends. A
     // thread that is held inside the kernel, by a call that doesn't end, can't be freed: its
     // request ends when the call does.
     std::uint32_t io_timeout_ms = 30'000;
-    // While the array is open this file is written anew each second: to_prometheus() of its
+    // While the array is open this file is rewritten each second with to_prometheus() of its
     // statistics. Removed when the array is closed. Empty: none.
     std::string metrics_path;
 
     std::vector<DeviceOptions> devices;
 
-    // Reads only: nothing is written to any drive, also after a crash, and no permission to write
-    // is needed. Several processes may have the array open like this, none for writing. After a
-    // crash what is not yet in place is served from DRAM. While QLC drives are missing open()
-    // chooses it itself (and has the drives alone, as for writing).
+    // Read-only: nothing is written to any drive, also after a crash, and no write permission is
+    // needed. Several processes may have the array open like this, while none has it open for
+    // writing. After a crash what is not yet in place is served from DRAM. If QLC drives are
+    // missing, open() is read-only by itself (and locks the drives exclusively, as for writing).
     bool read_only = false;
 
     Progress progress;  // may be empty

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an engine counts. Bytes and counters are over the array's life, as far as it was closed
+// The statistics of an array. Bytes and counters are over the array's life, as far as it was closed
 // cleanly: a crash loses what was counted since the last clean close (never data). Latencies and
-// rates are of this open alone.
+// rates count from this opening only.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ struct LatencySummary {  // microseconds, each within 4% of the true value
 
 struct DeviceStatus {
     std::string uuid;
-    std::string path;          // of a missing one: the array file's, where that tells it apart
+    std::string path;          // of a missing one: the array file's, if that is unambiguous
     std::string role;          // "qlc", "scm"
     std::uint32_t index = 0;   // drive number: 0, 1, ... of its role
     std::string state;         // "online", "missing", "failed" (there, but it can't be read)
@@ -31,7 +31,7 @@ struct DeviceStatus {
     std::uint64_t checksum_errors = 0, last_checksum_error_offset = 0;
     std::uint64_t capacity_bytes = 0;
     std::uint64_t written_bytes = 0;  // over the array's life; superblocks not counted
-    std::uint64_t unused_bytes = 0;   // it is so much larger than the smallest drive of its role
+    std::uint64_t unused_bytes = 0;   // how much larger it is than the smallest drive of its role
 };
 
 struct VolumeInfo {
@@ -73,10 +73,10 @@ struct Stats {
         // 100%. Of an open array alone.
         std::array<std::uint32_t, 10> by_validity{};
     } bands;
-    // How far the QLC drives are worn. Whole strips appended in order leave a drive nothing to
-    // move, so a byte written is taken as a byte programmed, and a capacity written as one cycle.
+    // How far the QLC drives are worn. Full strips appended in order leave a drive nothing to move,
+    // so a byte written counts as a byte programmed, and a capacity written as one cycle.
     struct Endurance {
-        static constexpr double kRatedCycles = 1000;  // usual for QLC; the drive's data sheet tells
+        static constexpr double kRatedCycles = 1000;  // usual for QLC; see the drive's data sheet
         double open_seconds = 0;  // how long the array has been open for writing in its life
         double cycles_used = 0;   // of the drive written most, for its size
         double drive_writes_per_day = 0;  // over that time
@@ -117,8 +117,8 @@ struct Stats {
     std::vector<DeviceStatus> devices;
     std::vector<VolumeInfo> volumes;
     std::string array_name, array_uuid;
-    // The array's life cycle: "clean" (closed cleanly), "open", "crashed" (nobody has it open, and
-    // the next opening recovers it by `recovery.kind`), "failed" (open, but writing has ended).
+    // The array's life cycle: "clean" (closed cleanly), "open", "crashed" (no process has it open,
+    // and the next opening recovers it by `recovery.kind`), "failed" (open, but writing has ended).
     std::string state;
     std::string cause;  // of "failed": the drive, what failed and why
     // Refuses writes: opened so, or drives are missing. Of a closed array: whether it would be.

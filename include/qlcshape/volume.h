@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A volume: a thin range of blocks by name. A handle, cheap to copy. Every call may be made from
-// any thread. A handle may outlive its engine: when that is closed or gone, requests fail with
-// `closed`, as they do through a handle that was moved from.
+// A volume: a thin range of blocks with a name. This is a handle, cheap to copy. Every call may be
+// made from any thread. A handle may outlive its engine: when that is closed or gone, requests fail
+// with `closed`, as they do through a handle that was moved from.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +31,8 @@ struct Request {
     std::uint64_t offset_bytes = 0;  // a multiple of 512; of 4096 for `mapped`
     std::uint64_t bytes = 0;         // likewise; any length within the volume
     void* data = nullptr;            // read into, or written from; must stay until `done`
-    // Called once, from a thread of the engine or, where nothing has to be waited for, from
-    // submit(); must not block and must not throw. It may submit; calls that wait are refused with
+    // Called once, on a thread of the engine or, if nothing has to be waited for, inside submit();
+    // must not block and must not throw. It may submit; calls that wait are refused with
     // invalid_argument.
     std::function<void(Status)> done;
 };
@@ -44,8 +44,8 @@ class QLCSHAPE_API Volume {
     const std::string& name() const;
     std::uint64_t size_bytes() const;  // now: see Engine::resize_volume()
     std::uint64_t blocks() const { return size_bytes() / kVolumeBlockBytes; }
-    // Bytes. Writes of up to this size that don't cross a multiple of 2 MiB are all there after a
-    // crash or not at all, at any offset that is a multiple of 512; so are such write_zeroes.
+    // Bytes. Writes of up to this size that don't cross a multiple of 2 MiB are atomic: complete or
+    // absent after a crash, at any offset that is a multiple of 512; so are such write_zeroes.
     std::uint64_t atomic_write_max() const;
 
     // Blocking. `lba` counts blocks of 4096 bytes; the buffer is any multiple of 512 bytes long.
@@ -55,7 +55,7 @@ class QLCSHAPE_API Volume {
     Status write_zeroes(std::uint64_t lba, std::uint64_t count) const;
     Status flush() const;
     // Sets one byte for each block from `lba` on: 0 where it was never written or is trimmed, and
-    // so reads as zeroes; 1 elsewhere. Costs one look at the table for each 2 MiB, no read of data.
+    // so reads as zeroes; 1 elsewhere. Costs one table lookup for each 2 MiB, no read of data.
     Status mapped(std::uint64_t lba, std::span<std::uint8_t> blocks) const;
 
     // Asynchronous. An error here means that the request was not taken and `done` will not be

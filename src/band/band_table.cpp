@@ -73,7 +73,7 @@ bool BandTable::full(const Band& band) const {
 
 std::optional<Placement> BandTable::place(Stream which) {
     std::optional<Placement> placement;
-    bool wanting = false;  // more than before, so that the keeper has to look
+    bool wanting = false;  // more than before, so the keeper must check
     {
         std::lock_guard lock(mutex_);
         StreamState& s = stream(which);
@@ -105,7 +105,7 @@ void BandTable::submitted(const Placement& p) {
     at(p.band).submitted.store(p.segment + 1, std::memory_order_release);
 }
 
-// Notes `segment`, and moves the frontier over all that are noted without a gap.
+// Records `segment`, and advances the frontier over all that are recorded without a gap.
 void BandTable::advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment) {
     QS_ASSERT(segment >= frontier && segment - frontier < kWindow);
     window |= std::uint64_t{1} << (segment - frontier);
@@ -238,7 +238,7 @@ bool BandTable::wants_band(const StreamState& s) const {
 std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
     std::lock_guard lock(mutex_);
     if (free_list_.empty()) return std::nullopt;
-    // The band that was free the longest, so that wear spreads.
+    // The band that has been free the longest, for even wear.
     auto oldest = std::min_element(free_list_.begin(), free_list_.end(), [&](BandId a, BandId b) {
         return at(a).sequence < at(b).sequence;
     });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All bands of the array: their states, who appends to which, how far each is durable, how many of
-// their blocks are still mapped. Shared by shards, collectors and the keeper.
+// All bands of the array: their states, which stream appends to which, how far each is durable, how
+// many of their blocks are still mapped. Shared by shards, collectors and the keeper.
 //
 // A mutex guards the transitions, a few for each segment. Valid counts and readers are atomics,
 // touched for each block. Nothing here does I/O; the keeper makes states durable.
@@ -35,7 +35,7 @@ struct Placement {
     std::uint32_t frontier = 0;  // durable segments of the band
 };
 
-// What a policy sees of a band that may be moved.
+// What a policy knows about a band that may be moved.
 struct Candidate {
     BandId band;
     std::uint64_t sequence = 0;
@@ -54,13 +54,13 @@ class BandTable {
 
     // --- set-up, one thread ---
     void restore(BandId band, const BandRecord& record);
-    // What recovery made of a band that was open. On media it stays as it was until epoch_begun():
-    // a recovery that is cut off must find it so.
+    // What recovery decided about a band that was open. On media it stays unchanged until
+    // epoch_begun(): the recovery after an interrupted one must find it so.
     void restore_decided(BandId band, const BandRecord& record, const BandRecord& on_media);
     void epoch_begun();
     // Makes a restored open band the stream's again; its segments 0..record.segments-1 are written.
     void resume(BandId band);
-    // What a rebuilt table says of it.
+    // Its counts by a rebuilt table.
     void set_counts(BandId band, std::uint32_t valid, std::uint32_t tombstones, bool rough);
     void set_next_sequence(std::uint64_t sequence) { next_sequence_ = sequence; }
     std::uint64_t next_sequence() const { return next_sequence_; }
@@ -76,12 +76,12 @@ class BandTable {
     void durable(const Placement& placement);
     // This segment and all before it in its band are durable: it may be published.
     bool settled(const Placement& placement) const;
-    // A strip of it could not be written: it and all later ones of the band have to be placed anew.
+    // A strip of it could not be written: it and all later ones of the band must be placed again.
     void write_failed(const Placement& placement);
     bool void_place(const Placement& placement) const;
     // The owner has left a void place; the band closes when all have.
     void left(const Placement& placement);
-    // Everything that the segment holds is in the table of mappings.
+    // Everything in the segment is in the mapping table.
     void published(const Placement& placement, std::uint32_t tombstone_blocks);
 
     // --- valid counts and readers, any thread ---
@@ -101,16 +101,16 @@ class BandTable {
     }
 
     // --- GC ---
-    // Calls `see` for each closed band that nobody moves.
+    // Calls `see` for each closed band that is not being moved.
     void candidates(const std::function<void(const Candidate&)>& see) const;
-    // False where another collector has it by now.
+    // False if another collector has taken it.
     bool begin_move(BandId band);
     void abandon_move(BandId band);
     std::uint32_t segments_of(BandId band) const;
     std::uint64_t sequence_of(BandId band) const;
-    // All of it is durable elsewhere, nothing leads to it, nobody reads it.
+    // All of it is durable elsewhere, nothing points to it, no reader is in it.
     void moved(BandId band);
-    // It can't be moved or erased: nobody tries again before the next open.
+    // It can't be moved or erased: not tried again before the next opening.
     void put_out_of_use(BandId band);
     std::uint32_t out_of_use() const { return out_of_use_.load(std::memory_order_relaxed); }
 
@@ -127,18 +127,18 @@ class BandTable {
     std::optional<BandId> next_moved();
     void erased(BandId band);
     BandRecord record_of(BandId band) const;
-    // As it has to stand on media now.
+    // What has to be on media now.
     BandRecord media_record_of(BandId band) const;
 
-    // --- whether anything can still come back ---
+    // --- whether any space can still become free ---
     // Goes up whenever a band becomes something that a shard, a collector or the keeper may act on.
     std::uint64_t changes() const { return changes_.load(std::memory_order_acquire); }
     void change() { changes_.fetch_add(1, std::memory_order_release); }
     // place() has found no band for the stream, and none has been opened since.
     bool starved(Stream stream) const;
 
-    // --- looking ---
-    // Fills in what a snapshot says of the bands; of closed ones everything is in the table.
+    // --- queries ---
+    // Fills in what a snapshot says about the bands; of closed ones everything is in the table.
     void published_now(Snapshot& snapshot) const;
     // Segments given a place since the array was opened, of both streams.
     std::uint64_t placed() const { return placed_.load(std::memory_order_relaxed); }

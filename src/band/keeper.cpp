@@ -108,7 +108,7 @@ void BandKeeper::discard() {
     submit_round();
 }
 
-// A band whose discard failed stays out of use until the next open tries again.
+// A band whose discard failed stays out of use until the next opening tries again.
 void BandKeeper::finish() {
     for (std::size_t i = 0; i < erasing_.size(); ++i) {
         if (not_erased_[i])

@@ -24,9 +24,9 @@ class BandKeeper {
     bool poll();
     bool idle() const { return pending_ == 0 && step_ == Step::idle; }
     bool failed() const { return failed_; }
-    // Writes every page anew, by and by, so that the counts on media are not far behind.
+    // Rewrites every page gradually, so that the counts on media are not far behind.
     void refresh() { refresh_ = 0; }
-    // No more bands are opened; erasing goes on.
+    // No more bands are opened; erasing continues.
     void begin_close() { closing_ = true; }
     const std::vector<std::uint64_t>& generations() const { return generations_; }
     void set_generations(std::vector<std::uint64_t> generations) {
@@ -68,7 +68,7 @@ class BandKeeper {
     bool failed_ = false;
 };
 
-// Encodes page `page` of the band table as the table now stands.
+// Encodes page `page` of the band table in its current state.
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
                       std::uint64_t generation, std::byte* block);
 

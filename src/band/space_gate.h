@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who may use free bands, and how fast writers may go while they are few. Policy apart from motion:
-// numbers in, decisions out. Any thread.
+// Who may use free bands, and how fast writers may go while there are few. Policy is separate from
+// motion: numbers in, decisions out. Any thread.
 //
 // From many free bands to none:
 //   free >= gc_start                 writers run freely, GC rests
 //   user_floor < free < gc_start     a writer appends as many blocks as GC gains: its credit
 //   recovery < free <= user_floor    the user stream opens no band; what is open can be filled
 //   free <= recovery                 kept for recovery: GC opens no band either
-// After a recovery that used its bands nothing is appended until GC has made up for them, so that
-// any number of crashes finds the reserve whole.
+// After a recovery that used its bands nothing is appended until GC has restored them, so that the
+// reserve is complete at any number of crashes.
 //
-// Bands that are out of use, since parts of them can't be read or erased, take space that was
-// promised. Where they leave none for GC to gain, whoever waits for it would wait for ever:
-// standstill() sees that, and the engine stops.
+// Bands that are out of use, because parts of them can't be read or erased, take space that was
+// promised. If they leave none for GC to gain, a writer would wait for ever: standstill() detects
+// that, and the engine stops.
 #pragma once
 
 #include <algorithm>
@@ -58,7 +58,7 @@ class SpaceGate {
     // Recovery uses the user stream, and its own reserve.
     void set_recovering(bool recovering) { recovering_ = recovering; }
 
-    // What is in RAM must find a place, and GC begins no band any more to make one.
+    // What is in RAM must find a place, and GC starts no more bands to make one.
     void set_closing() { closing_ = true; }
 
     bool user_may_open() const {

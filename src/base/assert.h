@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Assertions that stay on in every build: what a programmer owes. What the world may do (a device,
-// a user, a byte on media) is returned as an Error instead.
+// Assertions that stay on in every build, for programming errors. What may happen at run time (a
+// device, a user, a byte on media) is returned as an Error instead.
 #pragma once
 
 namespace qlcshape {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory for I/O: aligned to a block, taken once at open.
 //
-// Much of it is asked for at once (the PMT's cache): that comes from the system as zeroes, in pages
-// as large as it has, when it is first touched. So opening needn't wait for gigabytes to be
-// cleared.
+// Large buffers (the PMT's cache) are zero-filled by the system when they are first touched, in the
+// largest pages that it has. So opening needn't wait until gigabytes are cleared.
 #pragma once
 
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Marks a thread while it runs a function of the program's: a request's `done`, a line of the log.
-// What would wait there for the engine would wait for itself, so such calls look here and refuse.
+// Marks a thread while it runs a function of the caller's: a request's `done`, the log. A call that
+// waits for the engine would wait for itself there, so such calls check this mark and are refused.
 #pragma once
 
 namespace qlcshape {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canaries: breakages of one line each, which the simulator must notice. In builds with the CMake
-// option QLCSHAPE_CANARIES one of them can be woken at run time; in all others canary() is false at
-// compile time, and nothing of it is left. docs/hacking.md tells which rule each one breaks.
+// Canaries: injected one-line bugs (mutants) that the simulator must catch. In builds with the
+// CMake option QLCSHAPE_CANARIES one of them can be enabled at run time; in all others canary() is
+// false at compile time, and no code of it remains. docs/faults.md lists them.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace qlcshape {
 
 enum class Canary : std::uint8_t {
     none,
-    skip_tps_flush,             // acknowledge a record that may be in a drive's cache alone
+    skip_tps_flush,             // acknowledge a record that may be only in a drive's cache
     one_mirror,                 // acknowledge a record before the second mirror has it durable
     split_atomic,               // an atomic write goes half into a record, half into a segment
     split_unaligned,            // the same, where it touches a block more than its size takes
@@ -20,22 +20,22 @@ enum class Canary : std::uint8_t {
     publish_unsettled,          // publish before all earlier segments of the band are durable
     band_used_before_record,    // strips before the band table says `open`
     band_erased_before_record,  // discard before the band table says `erasing`
-    band_freed_early,           // give a band back before what was moved is settled
+    band_freed_early,           // free a band before what was moved is settled
     exchange_always,            // GC's copy replaces whatever the table says by now
     forget_trim,                // GC does not carry tombstones
     ignore_crc,                 // reads return what the drive returned
-    believe_direct_read,        // a thread that reads for itself compares no checksums
+    believe_direct_read,        // a thread that makes its own reads compares no checksums
     table_not_flushed,          // close without writing the table back
     decide_late,                // recovery changes the table before its decisions are durable
-    keep_unproved_tail,         // segments beyond the frontier count by their header alone
+    keep_unproved_tail,         // segments beyond the frontier count by their header only
     drop_last_record,           // recovery forgets the newest record of a shard
     replay_in_band_order,       // recovery takes the last header that it sees, not the newest
-    snapshot_too_new,           // a snapshot stands before the pages that it covers are written
-    snapshot_unflushed,         // a snapshot stands before those pages are flushed
+    snapshot_too_new,           // a snapshot counts before the pages that it covers are written
+    snapshot_unflushed,         // a snapshot counts before those pages are flushed
     clean_if_any,               // a clean close counts if one member has its superblock
     snapshot_of_any,            // a snapshot counts for scm drives that don't have it
-    older_qlc_taken,            // a QLC drive that lacks the newest strips is taken for current
-    older_scm_taken,            // a band table older than what lies on the QLC drives counts
+    older_qlc_taken,            // a QLC drive that lacks the newest strips is accepted as current
+    older_scm_taken,            // a band table older than the contents of the QLC drives counts
     older_tps_taken,            // a TPS that lacks what segment headers acknowledge counts
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many threads put, one takes: the way between threads. Intrusive and lock-free; a message is in
-// one mailbox at a time and belongs to the taker once put. Messages of one sender arrive in order.
+// The channel between threads: many put, one takes. Intrusive and lock-free; a message is in one
+// mailbox at a time and belongs to the receiver once put. Messages of one sender arrive in order.
 #pragma once
 
 #include <atomic>

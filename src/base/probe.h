@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Static probes for bpftrace, perf and the like: a probe costs one no-op instruction until a tracer
-// is attached. Where <sys/sdt.h> (Debian's systemtap-sdt-dev) was missing at build time there are
+// is attached. If <sys/sdt.h> (Debian's systemtap-sdt-dev) was missing at build time there are
 // none. docs/operations.md lists them.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Another process: whether it is there, and in words, for messages that say who holds what.
+// Another process: whether it exists, and its description, for messages that say who holds what.
 #pragma once
 
 #include <sys/types.h>

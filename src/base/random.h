@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A seeded generator (xoshiro256**, Blackman and Vigna). The only source of chance in the engine;
-// real entropy enters once, where an engine is opened.
+// A seeded generator (xoshiro256**, Blackman and Vigna). The only source of randomness in the
+// engine; real entropy enters once, when an engine is opened.
 #pragma once
 
 #include <cstdint>

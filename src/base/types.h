@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine's units and its kinds of address. Each address is a type of its own, so that a
-// function that wants one can't be given another.
+// The engine's units and its kinds of address. Each address is a separate type, so that a function
+// that wants one can't be given another.
 #pragma once
 
 #include <compare>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every part of an open array needs to know of it: its layout, its identity, its drives.
+// What every part of an open array needs to know about it: its layout, its identity, its drives.
 // Constant while the array is open.
 #pragma once
 
@@ -21,7 +21,7 @@ struct ArrayContext {
     std::uint64_t epoch_key = 0;
     std::uint32_t shards = 1;
     std::vector<Device*> qlc;  // by drive number; null where the drive is missing
-    std::vector<Device*> scm;  // by index; all there
+    std::vector<Device*> scm;  // by index; all are present
 
     // A transfer of that page of the PMT; `block` is a block.
     Io pmt_io(IoKind kind, PageId page, std::byte* block,
@@ -36,7 +36,7 @@ struct ArrayContext {
         return io;
     }
 
-    // Reads a page of the PMT; false where it is damaged, another one, or says what can't be.
+    // Reads a page of the PMT; false if it is damaged, another page, or has impossible entries.
     // `generation`: the oldest sector's.
     bool decode_page(const std::byte* block, PageId page, PmtEntry* entries,
                      std::uint32_t& generation) const {

@@ -19,8 +19,8 @@ namespace qlcshape {
 struct Geometry {
     std::uint64_t capacity_bytes = 0;
     std::uint32_t block_bytes = 4096;        // unit of offset and length, 512 or 4096
-    std::uint32_t iu_bytes = 4096;           // indirection unit; 4096 where the drive tells none
-    std::uint64_t erase_unit_bytes = 0;      // 0 where the drive tells none
+    std::uint32_t iu_bytes = 4096;           // indirection unit; 4096 if the drive reports none
+    std::uint64_t erase_unit_bytes = 0;      // 0 if the drive reports none
     std::uint32_t atomic_write_bytes = 512;  // a write of this size, aligned to it, is never torn
     bool volatile_cache = true;              // writes are durable only after a flush
 };
@@ -38,7 +38,7 @@ class Device {
     const Geometry& geometry() const { return geometry_; }
     const std::string& medium() const { return medium_; }
 
-    // For QLC drives: from now on every write must be a whole strip at its unit's write position.
+    // For QLC drives: from now on every write must be a full strip at its unit's write position.
     // Before I/O by several threads.
     void guard_shape(std::uint64_t strip_bytes, std::uint64_t unit_bytes) {
         guard_ = std::make_unique<ShapeGuard>(geometry_.capacity_bytes, strip_bytes, unit_bytes);
@@ -51,7 +51,7 @@ class Device {
 
     FlushLog& flushes() { return flushes_; }
 
-    // Of one opened to be inspected: whether somebody had it open for writing then.
+    // Of one opened for inspection: whether a process had it open for writing at that time.
     bool held_elsewhere() const { return held_elsewhere_; }
     void set_held_elsewhere(bool held) { held_elsewhere_ = held; }
 
@@ -107,15 +107,15 @@ class Device {
 };
 
 enum class Access {
-    read_write,  // alone: a second opener gets Errc::busy
-    read_only,   // excludes writers; needs no permission to write
+    read_write,  // exclusive: a second opener gets Errc::busy
+    read_only,   // excludes writers; needs no write permission
     inspect,     // reads alongside a running engine; what it sees may be changing
 };
 
 // Opens `path`: a regular file, a block device, or "memory:NAME", which lives as long as the
 // process and is found again under its name. Read-only but for Access::read_write. `size_bytes` is
-// wanted for files and memory that don't exist yet: they are made at that size, sparse, if `make`
-// is set. 0: the size it has.
+// required for files and memory that don't exist yet: they are created sparse at that size if
+// `make` is set. 0: the size it has.
 Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64_t size_bytes,
                                             Access access, bool make);
 

@@ -9,7 +9,7 @@
 namespace qlcshape {
 
 // The last failed transfer of each drive that had one since it was opened: path, what, errno,
-// remedy. Without any, that it was none of these drives' transfers. Any thread.
+// remedy. If there was none, it says so. Any thread.
 std::string drive_failures(const ArrayContext& array);
 
 }  // namespace qlcshape

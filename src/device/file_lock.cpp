@@ -18,12 +18,13 @@ namespace qlcshape {
 namespace {
 
 constexpr int kDeadHolderTries = 500;
-// Who only looks at whether somebody has the file locks it for a moment.
+// An inspector that checks whether a process has the file locks it for a moment.
 constexpr int kLiveHolderTries = 10;
 constexpr int kUnknownHolderTries = 100;
 constexpr useconds_t kDeadHolderNapUs = 10'000;
 
-// Who holds a flock on the file, by /proc/locks; 0 for one who has ended, or has just let go.
+// The process that holds a flock on the file, by /proc/locks; 0 for one that has ended or just
+// released it.
 int lock_holder(int fd) {
     struct stat status {};
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> locks(std::fopen("/proc/locks", "re"),
@@ -88,8 +89,8 @@ Status lock_file(int fd, const std::string& path, Access access) {
                 describe_process(lock_holder(fd)));
 }
 
-// A holder without a process may be one that has just been killed, or one of another container,
-// which /proc/locks does not show: the first lets go soon.
+// A holder without a process may be one that has just been killed, or one in another container,
+// which /proc/locks does not show: the first releases it soon.
 bool is_locked_for_writing(int fd) {
     for (int i = 0; i < kUnknownHolderTries; ++i) {
         if (try_lock(fd, LOCK_SH) == 0) {

@@ -11,7 +11,7 @@ namespace qlcshape {
 // read_write locks out all but inspectors, read_only locks out writers, inspect locks nothing.
 Status lock_file(int fd, const std::string& path, Access access);
 
-// Whether somebody has the file locked for writing. Takes a lock itself, for a moment.
+// Whether a process has the file locked for writing. Takes a lock itself, for a moment.
 bool is_locked_for_writing(int fd);
 
 }  // namespace qlcshape

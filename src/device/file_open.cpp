@@ -109,7 +109,7 @@ Result<Opened> make_file(const std::string& path) {
     return opened;
 }
 
-// The name of a new file must last as long as the data that will be acknowledged in it.
+// The name of a new file must be as durable as the data that will be acknowledged in it.
 Status make_name_durable(const std::string& path) {
     std::error_code failing;  // then there is no folder to open either
     const std::filesystem::path folder = std::filesystem::absolute(path, failing).parent_path();
@@ -154,7 +154,7 @@ Result<std::uint64_t> settle_file_size(const Opened& opened, const std::string& 
     return present;
 }
 
-// Drives that keep their cache through a power cut say "write through" and need no flush.
+// Drives that keep their cache through a power cut report "write through" and need no flush.
 bool cache_is_volatile(int fd) {
     struct stat status {};
     if (::fstat(fd, &status) != 0) return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flushes of all threads on one drive. One that fails may have dropped from the drive's cache
-// what another thread wrote, too, and whose own flush then succeeds: whoever trusts a flush asks
+// The flushes of all threads on one drive. One that fails may also have dropped from the drive's
+// cache what another thread wrote, whose own flush then succeeds: whoever relies on a flush checks
 // here. Any thread.
 #pragma once
 
@@ -29,7 +29,7 @@ class FlushLog {
         std::lock_guard lock(mutex_);
         return next_;
     }
-    // Whether all before that number have ended, and failed() tells of each of them.
+    // Whether all before that number have ended, so that failed() includes them.
     bool ended_before(std::uint64_t number) const {
         std::lock_guard lock(mutex_);
         return in_flight_.empty() || in_flight_.front() >= number;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The queue of one thread: checks what is submitted, delivers what has finished, sleeps and is
-// woken. Everything is the owner's alone but wake_fd_ and sleep_state_, through which others wake
+// woken. Only the owner uses it, except for wake_fd_ and sleep_state_, through which others wake
 // it.
 //
 // sleep_state_ decides; the eventfd or the futex only ends a sleep. So a wake() costs a system call
@@ -183,7 +183,7 @@ void IoQueue::complete(Io& io, int error_number) {
         return delete static_cast<CopiedIo*>(&io);  // its owner was told long ago
     io.error_number = error_number;
     if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0);
-    // A drive may not know discards; nothing depends on them.
+    // A drive may not support discards; nothing depends on them.
     if (io.kind != IoKind::discard && !io.device->given_up()) note_outcome(io);
     finished_.push_back(io);
 }

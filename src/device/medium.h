@@ -9,7 +9,7 @@ struct stat;
 
 namespace qlcshape {
 
-// Empty: nothing is there, or it is no device. Nothing is opened.
+// Empty: nothing exists there, or it is not a device. Nothing is opened.
 std::string medium_of(const std::string& path);
 std::string medium_of(const struct stat& status);
 

@@ -2,8 +2,8 @@
 // A drive in RAM, for tests, demos and simulated journal devices. It lives as long as the process,
 // under its name, so that closing and reopening finds what was written.
 //
-// Any number of threads may transfer at once, as long as their ranges don't overlap. Nothing is
-// lost but by the end of the process, so there is no volatile cache. A discard is taken as advice,
+// Any number of threads may transfer at once, as long as their ranges don't overlap. Contents are
+// lost only when the process ends, so there is no volatile cache. A discard is treated as advice,
 // and leaves the bytes as they are.
 #pragma once
 

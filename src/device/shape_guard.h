@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Invariant 4, asserted where nothing can get past it: a QLC drive sees whole strips, in order,
+// Asserts the shape of writes where nothing can bypass it: a QLC drive sees full strips, in order,
 // each at the write position of its unit (a band's part of the drive, or a reserved unit for
 // superblocks), and a unit is discarded whole.
 //
@@ -19,7 +19,7 @@ class ShapeGuard {
 
     void set_position(std::uint64_t unit, std::uint32_t strips);
 
-    // Assert, and move the position on. Called in the order of submission.
+    // Assert, and advance the position. Called in the order of submission.
     void on_write(std::uint64_t offset, std::uint64_t bytes);
     void on_discard(std::uint64_t offset, std::uint64_t bytes);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where transfers go a slower way than through a thread's own io_uring, and why. The outcome is the
-// same; the log and status say it, since a limit of the system is easily raised.
+// Whether transfers take a slower way than a thread's own io_uring, and why. The result is the
+// same; log and status report it, because a limit of the system is easily raised.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ namespace qlcshape {
 enum class SlowIo : std::uint8_t {
     no_ring,            // blocking calls, one transfer at a time
     no_kernel_threads,  // blocking calls for transfers that the kernel gives to threads of its own
-    no_buffers,         // memory isn't registered, so the kernel pins it anew for each transfer
+    no_buffers,         // memory isn't registered, so the kernel pins it for each transfer
     count,
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work that is shared out: parts that run at the same time, each with an I/O queue of its own. The
+// Work that is divided: parts that run at the same time, each with an I/O queue of its own. The
 // engine has a thread for each; a simulator runs them one after the other.
 #pragma once
 
@@ -19,7 +19,7 @@ struct Team {
     std::function<void(const TeamJob& job)> run;
 };
 
-// The caller alone.
+// Only the caller.
 inline Team team_of_one(IoQueue& queue) {
     return {1, [&queue](const TeamJob& job) { job(0, queue); }};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A page of the band table on SCM: 64 bytes of header, then 84 records of 48 bytes. Each page has
-// two places, A and B, written in turn, and a copy of both on every scm drive: the newest whole one
-// counts.
+// two places, A and B, written in turn, and a copy of both on every scm drive: the newest complete
+// one counts.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,7 @@ struct BandRecord {
     std::uint8_t rough = 0;  // 1: valid may be some blocks off
     std::uint8_t reserved[9] = {};
 
-    // What it holds may be led to.
+    // Whether the table may point into it.
     bool counts() const { return state == BandState::open || state == BandState::closed; }
 };
 static_assert(sizeof(BandRecord) == kBandRecordBytes);
@@ -46,7 +46,7 @@ struct BandPageHeader {
     std::uint16_t records;
     Uuid array;
     std::uint64_t page;
-    std::uint64_t generation;  // rises with every writing of this page
+    std::uint64_t generation;  // rises each time this page is written
     std::uint8_t reserved[16];
 };
 static_assert(sizeof(BandPageHeader) == 64);
@@ -60,7 +60,7 @@ class BandPage {
     BandRecord* records() { return reinterpret_cast<BandRecord*>(block_ + sizeof(BandPageHeader)); }
     void seal(const Uuid& array, std::uint64_t page, std::uint64_t generation);
     bool valid(const Uuid& array, std::uint64_t page);
-    // Of a valid one: whether its records are ones that an array of this layout can have.
+    // Of a valid one: whether its records are possible in an array of this layout.
     bool fits(const ArrayLayout& layout);
 
   private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Little-endian fields at byte offsets. The engine runs on little-endian machines alone, so that
-// on-disk structs are read where they lie.
+// Little-endian fields at byte offsets. The engine runs on little-endian machines only, so on-disk
+// structs are read in place.
 #pragma once
 
 #include <bit>

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint32_t kSuperblockUnits = 2;
 constexpr std::uint32_t kVolumePagesSlack = 128;  // volumes are rounded up to whole PMT pages
-constexpr std::uint32_t kMinSpareBands = 4;       // garbage may hide in open bands: see below
+constexpr std::uint32_t kMinSpareBands = 4;       // open bands may contain garbage: see below
 // Of the 64 bits of an entry one is for the page's trailer, one for the kind, 16 for the CRC.
 constexpr std::uint32_t kMaxPbaBits = 46;
 
@@ -84,7 +84,7 @@ Status check_shape(const ArrayParameters& p) {
 }
 
 // Bands that volumes are never promised (rule 12): two streams with an open band and the next one
-// each, one for each GC thread to turn round in, and what recovery may need to commit a full TPS.
+// each, a working band for each GC thread, and what recovery may need to commit a full TPS.
 void set_reserve(ArrayLayout& l) {
     const std::uint64_t in_flight = std::uint64_t{kRamSegments} * l.p.max_shards +
                                     std::uint64_t{kGcTargets} * l.p.max_gc_threads;
@@ -93,7 +93,7 @@ void set_reserve(ArrayLayout& l) {
 }
 
 Status set_space(ArrayLayout& l) {
-    // Each open band may hide a band's worth of garbage, so the spare share must be larger than
+    // Each open band may contain a band's worth of garbage, so the spare share must be larger than
     // that.
     const double share = l.p.overprovision_ppm / 1e6;
     const auto spare_needed = static_cast<std::uint64_t>(kMinSpareBands / share) + 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sizes and places of everything in an array, derived from its few parameters. Both the writer
-// and the reader of any structure compute places here and nowhere else. docs/disk_format.md tells
-// the same in words.
+// The sizes and places of everything in an array, derived from its few parameters. Writers and
+// readers of every structure compute places here and nowhere else. docs/disk_format.md has the same
+// in words.
 //
 // A QLC drive:  [superblock unit 0][superblock unit 1][band 0][band 1]...   each one band_bytes
 // long An SCM drive: [superblock unit 0][superblock unit 1][band table][snapshots][TPS][PMT]
@@ -30,13 +30,14 @@ inline constexpr std::uint64_t kMinSegmentBytes = 128 * KiB;
 inline constexpr std::uint64_t kAtomicWriteBytes = 64 * KiB;
 // The blocks that one can touch: the first and the last may be covered in part.
 inline constexpr std::uint32_t kAtomicWriteBlocks = kAtomicWriteBytes / kBlockBytes + 1;
-// What doesn't fit in a segment must leave room in the next, or neither would take all of it into
-// one record. The smallest segment has one header block.
+// What doesn't fit in a segment must leave room in the next, so that all of it goes into one
+// record. The smallest segment has one header block.
 static_assert(kAtomicWriteBlocks < kMinSegmentBytes / kBlockBytes - 1);
 
-// A shard's limit on segments in RAM: one filling, the others on their way to the QLC drives.
+// A shard's limit on segments in RAM: one is being filled, the others are being written to the QLC
+// drives.
 inline constexpr std::uint32_t kRamSegments = 8;
-// And a collector's, of segments of the GC stream.
+// A collector's limit on segments of the GC stream.
 inline constexpr std::uint32_t kGcTargets = 4;
 
 // What an array is made from. Written into every superblock.
@@ -67,11 +68,11 @@ struct ArrayLayout {
     // Space.
     std::uint32_t recovery_bands = 0;  // of reserve_bands: kept free for recovery
     std::uint32_t reserve_bands = 0;
-    std::uint64_t writable_blocks = 0;  // what volumes may be promised in all
+    std::uint64_t writable_blocks = 0;  // what volumes can be promised in all
 
     // PMT entries.
     std::uint32_t pba_bits = 0;
-    std::uint32_t crc_bits = 0;  // of the block's CRC-32C, beside the PBA
+    std::uint32_t crc_bits = 0;  // of the block's CRC-32C, in addition to the PBA
     std::uint64_t pmt_pages = 0;
 
     // Places on a drive, bytes.
@@ -115,7 +116,7 @@ struct ArrayLayout {
         return static_cast<std::uint32_t>(pba.value % blocks_per_segment) - header_blocks;
     }
 
-    // PMT page p lies on scm drive p % scm_count.
+    // PMT page p is on scm drive p % scm_count.
     std::uint32_t pmt_drive(PageId page) const {
         return static_cast<std::uint32_t>(page.value % p.scm_count);
     }
@@ -147,7 +148,7 @@ struct ArrayLayout {
     static std::uint64_t min_tps_ring_bytes(std::uint64_t segment_bytes);
 };
 
-// Refuses parameters that can't work, and says what would.
+// Refuses parameters that can't work, and says which would.
 Result<ArrayLayout> make_layout(const ArrayParameters& parameters);
 
 }  // namespace qlcshape

@@ -2,8 +2,8 @@
 // A page of the PMT: 512 entries of 64 bits, in eight sectors of 64. Bit 63 of each entry belongs
 // to its sector: the 64 bits together are a trailer, a checksum and the page's generation.
 //
-// A sector proves itself, so that a page torn between two writings is as good as its older one: a
-// drive that writes 512 bytes whole needs no second copy of the page.
+// Each sector can be verified on its own, so a page torn between two versions is as good as the
+// older one: on a drive that never tears 512 bytes no second copy of the page is needed.
 //
 // An entry, mapped:   bit 62 set; bits 0..pba_bits-1 PBA; above it the low bits of the block's
 // CRC-32C. An entry, unmapped: bit 62 clear; bits 60..61 why; bits 0..47 the version of that trim
@@ -49,17 +49,17 @@ static_assert(sizeof(PmtEntry) == 8);
 
 inline constexpr std::uint32_t kPmtSectorEntries = kSectorBytes / sizeof(PmtEntry);
 
-// Writes 512 entries (bit 63 clear) as a page on media. `generation` rises with every writing.
+// Writes 512 entries (bit 63 clear) as a page on media. `generation` rises each time it is written.
 void encode_pmt_page(const PmtEntry* entries, PageId page, const Uuid& array,
                      std::uint32_t generation, std::byte* block);
 
-// Reads a page; false where a sector is damaged or of another page. Entries come without bit 63.
+// Reads a page; false if a sector is damaged or of another page. Entries come without bit 63.
 // `generation`: the oldest sector's.
 bool decode_pmt_page(const std::byte* block, PageId page, const Uuid& array, PmtEntry* entries,
                      std::uint32_t* generation = nullptr);
 
-// Whether each entry of a page is one that an array of this layout can have: a mapped one leads to
-// a slot.
+// Whether each entry of a page is possible in an array of this layout: a mapped one points to a
+// slot.
 bool pmt_entries_fit(const PmtEntry* entries, const ArrayLayout& layout);
 
 }  // namespace qlcshape

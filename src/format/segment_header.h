@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The header of a segment: the first block (or more: ArrayLayout::header_blocks) of every stripe's
-// data. It describes the other blocks, for GC, for recovery, and to prove a reconstruction.
+// data. It describes the other blocks, for GC, for recovery, and to verify a reconstruction.
 // Byte layout: docs/disk_format.md.
 #pragma once
 
@@ -66,9 +66,9 @@ class SegmentHeader {
     // Writer: all fields but magic, format, counts and CRC are set before; nothing changes after.
     void seal();
 
-    // Reader: whether these bytes are a whole header of this array at this place, and its entries
-    // ones that the array can have. The band's
-    // sequence is for the caller to compare: another one means an old life of the band.
+    // Reader: whether these bytes are a complete header of this array for this place, with entries
+    // that are possible in this array. The caller compares the band's sequence: another one means
+    // an old life of the band.
     bool valid(const Uuid& array, BandId band, std::uint32_t segment) const;
 
   private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A snapshot of the PMT: a point up to which the table on SCM is complete, so that recovery looks
-// at what came after it alone. The table itself is not copied; this record tells where "after"
-// begins. It has two places on every scm drive, written in turn: the newest whole one of the epoch
+// A snapshot of the PMT: a point up to which the table on SCM is complete, so that recovery reads
+// only what came after it. The table itself is not copied; this record marks where "after" begins.
+// It has two places on every scm drive, written in turn: the newest complete one of the epoch
 // counts. Byte layout: docs/disk_format.md.
 #pragma once
 
@@ -35,7 +35,7 @@ struct SnapshotFixed {
     std::uint64_t generation;
     std::uint64_t next_version;        // versions below were issued before the snapshot began
     std::uint64_t next_band_sequence;  // bands below were opened before it began
-    std::uint64_t used_blocks;         // mapped blocks, roughly
+    std::uint64_t used_blocks;         // mapped blocks, approximately
     std::uint32_t bands;
     std::uint8_t reserved[kSnapshotFixedBytes - 76];
 };
@@ -58,7 +58,7 @@ struct Snapshot {
 void encode_snapshot(const Snapshot& snapshot, const ArrayLayout& layout, const Uuid& array,
                      std::span<std::byte> record);
 
-// Nothing where it is damaged, or another array's, or names what the layout doesn't have.
+// Nothing if it is damaged, or another array's, or names what the layout doesn't have.
 std::optional<Snapshot> decode_snapshot(std::span<const std::byte> record,
                                         const ArrayLayout& layout, const Uuid& array);
 

@@ -30,7 +30,7 @@ struct Fixed {
     std::uint32_t crc;  // of this first block with this field zero
     std::uint16_t format;
     std::uint16_t fixed_bytes;
-    std::uint32_t body_crc;  // of the record behind its first block
+    std::uint32_t body_crc;  // of the record after its first block
     std::uint32_t record_bytes;
     std::uint64_t compatible;            // features an older program may ignore
     std::uint64_t read_only_compatible;  // ... may ignore while it only reads
@@ -114,8 +114,8 @@ Fixed load_fixed(std::span<const std::byte> record) {
     return f;
 }
 
-// The record passed its checksums; a value that this program would not have written is refused all
-// the same.
+// The record passed its checksums; a value that this program would not have written is refused
+// nevertheless.
 Status check_members(const Superblock& s) {
     std::set<Uuid> uuids;
     std::set<std::pair<DeviceRole, std::uint16_t>> places;

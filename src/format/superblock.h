@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The superblock: what an array is, who its members are, which volumes it has. A record of it is
-// appended to the reserved units of every device, each device's own identity in it; the newest
-// counts. Byte layout and the rules of generations: docs/disk_format.md.
+// The superblock: what an array is, who its members are, which volumes it has. A record of it, with
+// the device's own identity, is appended to the reserved units of every device; the newest counts.
+// Byte layout and the rules of generations: docs/disk_format.md.
 #pragma once
 
 #include <array>
@@ -29,7 +29,7 @@ enum class DeviceRole : std::uint8_t { qlc = 1, scm = 2, spare = 3 };
 const char* to_string(DeviceRole role);
 
 enum class ArrayState : std::uint8_t {
-    clean = 1,  // closed in order: PMT, band table and counters are complete
+    clean = 1,  // closed cleanly: PMT, band table and counters are complete
     open = 2,   // in use, or lost power while in use: recover
 };
 
@@ -72,7 +72,7 @@ struct Superblock {
     std::string name;
     ArrayParameters parameters;
 
-    std::uint64_t generation = 0;           // of this record; rises with every writing
+    std::uint64_t generation = 0;           // of this record; rises each time one is written
     std::uint64_t complete_generation = 0;  // newest generation known durable on every member
     std::uint64_t membership = 1;           // rises when the set of members changes
     std::uint64_t epoch = 0;                // rises with every open for writing
@@ -92,7 +92,7 @@ struct Superblock {
 void encode_superblock(const Superblock& superblock, const Uuid& device,
                        std::span<std::byte> record);
 
-// The first block of a record alone: enough to find the newest.
+// Only the first block of a record: enough to find the newest.
 struct SuperblockPeek {
     Uuid array;
     Uuid device;
@@ -105,8 +105,8 @@ std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_b
 // Whether these bytes carry the engine's magic at all, damaged or not.
 bool looks_like_superblock(std::span<const std::byte> first_block);
 
-// Decodes a whole record and checks all of it; `device` gets the identity of the device it lay on.
-// The error tells what is wrong, without the device's name.
+// Decodes a whole record and checks all of it; `device` gets the identity of the device it is on.
+// The error says what is wrong, without the device's name.
 Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* device);
 
 }  // namespace qlcshape

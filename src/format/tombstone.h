@@ -42,7 +42,7 @@ inline Tombstone load_tombstone(const std::byte* block, std::uint32_t index) {
     return t;
 }
 
-// 0 where the block is none: no magic, or an extent that crosses a page or has an impossible
+// 0 if the block is not one: no magic, or an extent that crosses a page or has an impossible
 // version.
 inline std::uint32_t tombstone_count(const std::byte* block) {
     const auto count = load<std::uint32_t>(block + 8);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A record of the TPS: a header of one or more blocks, then the blocks of its data entries in
-// order. It makes writes and trims durable at once, and applies whole or not at all. Byte layout:
-// docs/disk_format.md.
+// order. It makes writes and trims durable at once, and applies completely or not at all. Byte
+// layout: docs/disk_format.md.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,7 @@ struct TpsRecordFixed {
     std::uint16_t reserved0;
     Uuid array;
     std::uint64_t epoch;
-    std::uint64_t epoch_key;  // random for each epoch: no user data can pass for a record
+    std::uint64_t epoch_key;  // random for each epoch: user data can't be mistaken for a record
     std::uint32_t shard;
     std::uint32_t payload_blocks;
     std::uint64_t sequence;       // from 1 in each epoch, without gaps
@@ -40,8 +40,8 @@ static_assert(offsetof(TpsRecordFixed, sequence) == 56);
 static_assert(offsetof(TpsRecordFixed, frontier) == 100);
 
 inline constexpr std::uint64_t kTpsMagic = 0x3153505445504853;  // "SHPETPS1"
-inline constexpr std::uint32_t kTpsTrims = 256;  // tombstones in a record, at the most
-// Entries of a record, at the most: what is left of one segment, all of the next, and trims.
+inline constexpr std::uint32_t kTpsTrims = 256;                 // most tombstones in a record
+// Most entries of a record: what is left of one segment, all of the next, and trims.
 constexpr std::uint64_t tps_max_entries(const ArrayLayout& l) {
     return 2 * std::uint64_t{l.slots_per_segment} + kTpsTrims;
 }
@@ -54,7 +54,7 @@ constexpr std::uint32_t tps_header_blocks(std::uint64_t entries) {
 // A view over a record's header in memory.
 class TpsRecord {
   public:
-    // As many bytes as there are from the header on: more than the header may be given.
+    // All bytes from the header on; there may be more than the header needs.
     explicit TpsRecord(std::span<std::byte> bytes) : bytes_(bytes) {}
     TpsRecordFixed& fixed() { return *reinterpret_cast<TpsRecordFixed*>(bytes_.data()); }
     const TpsRecordFixed& fixed() const {
@@ -70,13 +70,13 @@ class TpsRecord {
     }
 
     void seal();
-    // Whether a record's header of this epoch lies here, whole, written at this place of this ring.
+    // Whether a complete record header of this epoch is here, written for this place of this ring.
     bool valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key, std::uint32_t shard,
                std::uint64_t position) const;
-    // Of a valid one: whether all of it lies here, and its entries are ones that an array of this
-    // layout can have.
+    // Of a valid one: whether all of it is here, and its entries are possible in an array of this
+    // layout.
     bool fits(const ArrayLayout& layout) const;
-    // Of one that fits: whether every block of its payload is as its entry says.
+    // Of one that fits: whether every block of its payload matches its entry.
     bool payload_whole() const;
 
   private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Questions and changes that GC sends to the shard that owns the pages: "does the table still say
-// this?" and "if it does, let it say that". The shard alone touches its pages, so an answer is
-// never stale in between: a user's write that came first wins.
+// Messages that GC sends to the shard that owns the pages: "does the table still have this entry?"
+// and "if it does, replace it by that". Only the shard touches its pages, so no answer is stale: a
+// user's write that came first wins.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ struct MapBatch {
     IoQueue* reply_queue = nullptr;  // of the thread that takes the reply
     void* context = nullptr;         // the sender's
 
-    // The shard's, once for each answer. The last gives the batch back: from then on its sender
-    // fills it anew, items and all.
+    // The shard's, once for each answer. The last returns the batch: from then on its sender
+    // refills it, items and all.
     void answered() {
         if (--unanswered != 0) return;
         IoQueue* queue = reply_queue;
@@ -54,7 +54,7 @@ struct MapBatch {
     }
 };
 
-// Where a shard takes batches.
+// Where a shard receives batches.
 struct MapPort {
     Mailbox<MapBatch> mailbox;
     IoQueue* queue = nullptr;  // of the shard's thread

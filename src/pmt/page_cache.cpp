@@ -86,7 +86,7 @@ CachedPage* PageCache::resident(PageId page) {
     return &way->cached;
 }
 
-// From the patches alone. All ways are empty or clean.
+// Only from the patches. All ways are empty or clean.
 CachedPage* PageCache::fill(PageId page) {
     Way* way = claim_way(set_of(page));
     QS_ASSERT(way != nullptr);
@@ -99,7 +99,7 @@ CachedPage* PageCache::fill(PageId page) {
     return &way->cached;
 }
 
-// False where it has to wait for a way or a transfer.
+// False if it has to wait for a way or a transfer.
 bool PageCache::start_load(Way* set, PageWaiter& waiter) {
     if (idle_transfers_.empty()) return false;
     Way* way = claim_way(set);
@@ -109,8 +109,8 @@ bool PageCache::start_load(Way* set, PageWaiter& waiter) {
     return true;
 }
 
-// An empty way, or the least recently used clean one. Where all are dirty the oldest is written
-// back, and its way is free when that is done.
+// An empty way, or the least recently used clean one. If all are dirty the oldest is written back,
+// and its way is free when that is done.
 PageCache::Way* PageCache::claim_way(Way* set) {
     Way* clean = nullptr;
     Way* dirty = nullptr;
@@ -201,7 +201,7 @@ void PageCache::patch(Way& way) {
     }
 }
 
-// True if anything was asked for.
+// True if anything was submitted.
 bool PageCache::fetch_patched() {
     bool any = false;
     for (Fetch& fetch : fetches_) {
@@ -239,8 +239,8 @@ void PageCache::serve(Way& way, CachedPage* cached) {
     way.serving = serving_ = false;
 }
 
-// Tries each stalled waiter in order. One that can't go on stays, and with it all later ones of its
-// page, since nothing that they need comes free in between.
+// Tries each stalled waiter in order. One that can't continue stays, and with it all later ones of
+// its page, because nothing that they need becomes free in between.
 bool PageCache::retry_stalled() {
     Fifo<PageWaiter> waiting = stalled_.take();
     bool any = false;
@@ -272,7 +272,7 @@ bool PageCache::poll() {
     return retry_stalled();
 }
 
-// First the dirty ones, then once more around, until none of those writes is under way.
+// First the dirty ones, then once more around, until none of those writes is in flight.
 bool PageCache::sweep() {
     constexpr std::uint64_t kWaysAtOnce = 4096;
     const std::uint64_t end =
@@ -280,7 +280,7 @@ bool PageCache::sweep() {
     for (; sweep_cursor_ < end; ++sweep_cursor_) {
         Way& way = ways_[sweep_cursor_ % ways_.size()];
         if (way.writing) {
-            // On the way already. If it was changed since, it has to go once more.
+            // Already in flight. If it was changed since, it must be written once more.
             if (sweep_cursor_ >= ways_.size() || way.cached.dirty) return false;
         } else if (sweep_cursor_ < ways_.size() && way.state == State::resident &&
                    way.cached.dirty) {

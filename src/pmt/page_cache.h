@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of the PMT's page cache that one shard owns: 8-way set-associative, write-back.
 //
-// Runs on the shard's thread alone; GC reaches it by messages to the shard. Nobody pins a page:
-// whoever gets one uses it at once and lets go, so the cache works with a single set. Waiters for
+// Runs only on the shard's thread; GC reaches it by messages to the shard. Pages are never pinned:
+// who gets one uses it at once and releases it, so the cache works with a single set. Waiters for
 // the same page are served in the order in which they asked; publication depends on it.
 #pragma once
 
@@ -30,7 +30,7 @@ struct CachedPage {
 struct PageWaiter {
     PageId page;
     // From IoQueue::poll() or PageCache::poll(); must not call get(), which could overtake others.
-    // `cached` is null where the page is damaged or can't be read.
+    // `cached` is null if the page is damaged or can't be read.
     void (*ready)(PageWaiter&, CachedPage* cached) = nullptr;
     PageWaiter* next = nullptr;
 };
@@ -45,14 +45,14 @@ class PageCache {
     PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& queue, Counters& counters);
     ~PageCache();
 
-    // The page, if it is there; else null, and `waiter` is called when it is. A waiter belongs to
-    // the cache until then.
+    // The page, if it is in DRAM; otherwise null, and `waiter` is called when it is. A waiter
+    // belongs to the cache until then.
     CachedPage* get(PageId page, PageWaiter& waiter);
 
-    // The page, if it is there; else null, and nothing is asked for.
+    // The page, if it is in DRAM; otherwise null, and nothing is fetched.
     CachedPage* resident(PageId page);
 
-    // The entry will be asked for soon: brings it near, if its page is there.
+    // The entry will be needed soon: prefetches it, if its page is in DRAM.
     void prefetch(Lba lba) const {
         const std::uint64_t first = first_way(page_of(lba));
         for (std::uint64_t i = first; i < first + kWays; ++i) {
@@ -69,8 +69,8 @@ class PageCache {
     // Writes back dirty pages; false while there are any left. Then the drives still need a flush.
     bool flushed();
 
-    // Set-up. What is to be entered into pages when they are first read; and the reading of pages
-    // that nobody asks for, some at a time. While any is left no snapshot can be taken.
+    // Set-up. What must be entered into pages when they are first read; and the reading of pages
+    // that no request needs, some at a time. While any are left no snapshot can be taken.
     void set_patches(std::vector<Patch> patches) { patches_ = PagePatches(std::move(patches)); }
     // Of an array that is open read-only: they are entered each time that a page is read, and never
     // written. `whole`: they are all of the table, and what is on SCM does not count.
@@ -82,16 +82,16 @@ class PageCache {
     bool fetch_patched();
     std::uint64_t patches_left() const { return patches_.pages_left(); }
 
-    // For a snapshot, beside everything else: each page that is dirty now is written back. Call
+    // For a snapshot, alongside everything else: each page that is dirty now is written back. Call
     // sweep() again and again until it is true; then the drives still need a flush.
     void begin_sweep() { sweep_cursor_ = 0; }
     bool sweep();
 
     // A write-back failed: the table on SCM is no longer complete, and must be rebuilt at the next
-    // open.
+    // opening.
     bool failed() const { return failed_; }
 
-    // A page was not what it should be, or could not be read.
+    // A page was damaged, or could not be read.
     bool met_damage() const { return met_damage_; }
 
     std::uint64_t memory_bytes() const;
@@ -142,7 +142,8 @@ class PageCache {
     IoQueue& queue_;
     Counters& counters_;
     std::uint64_t sets_;
-    // By page: what was last written here, 0 if nothing was. A drive that lost the write is seen.
+    // By page: what was last written here, 0 if nothing was. A drive that lost the write is
+    // detected.
     std::vector<std::uint8_t> written_;
     Buffer entries_;
     Buffer blocks_;

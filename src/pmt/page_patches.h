@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What recovery found to be newer than the table on SCM, and leaves to be entered when its page is
-// read for the first time: so opening waits for no page, and a request for its own alone. Belongs
-// to one shard.
+// What recovery found to be newer than the table on SCM, to be entered when its page is first read:
+// so opening waits for no page, and a request only for its own. Belongs to one shard.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +25,7 @@ class PagePatches {
     // In the order of LBAs, one for each.
     explicit PagePatches(std::vector<Patch> patches);
 
-    // The patches of the page, the first time it is asked for; else none.
+    // The patches of the page, the first time it is requested; otherwise none.
     std::span<const Patch> take(PageId page);
     // The same, each time; for a cache that writes nothing back.
     std::span<const Patch> of(PageId page) const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each strip of a stripe lies. Parity rotates from stripe to stripe so that every drive holds
-// data and parity alike. Role r of a stripe: 0..k-1 data, k is P, k+1 is Q.
+// Where each strip of a stripe is. Parity rotates from stripe to stripe so that every drive holds
+// the same share of data and parity. Role r of a stripe: 0..k-1 data, k is P, k+1 is Q.
 #pragma once
 
 #include <cstdint>

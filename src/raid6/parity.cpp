@@ -32,8 +32,8 @@ Survivors choose_survivors(std::uint32_t k, std::span<const std::uint32_t> lost)
     return chosen;
 }
 
-// Row r says how strip r is the sum of the data strips; turned round, how each data strip is the
-// sum of the survivors; and from both, how each lost strip is.
+// Row r gives strip r as a sum of the data strips; inverted, each data strip as a sum of the
+// survivors; and both together, each lost strip as such a sum.
 void rows_of_lost(std::uint32_t k, std::span<const std::uint32_t> lost, const Survivors& survivors,
                   Bytes* rows) {
     Bytes encode[kMaxRoles * kMaxDataStrips];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each canary (src/base/canary.h) is woken in turn, and the simulator must notice within a number
-// of seeds. Each seed runs in a child process, so that an assertion counts as noticing, too.
+// Each canary (src/base/canary.h) is enabled in turn, and the simulator must catch it within a
+// number of seeds. Each seed runs in a child process, so that an assertion counts, too.
 #include "base/canary.h"
 
 #include <fmt/format.h>
@@ -19,7 +19,7 @@ namespace {
 
 constexpr unsigned kHangSeconds = 60;
 
-// What was noticed in one seed; empty: nothing.
+// What was caught in one seed; empty: nothing.
 std::string noticed(Canary awake, std::uint64_t seed, sim::Profile profile) {
     int ends[2];
     if (::pipe(ends) != 0) return "no pipe";
@@ -45,7 +45,7 @@ std::string noticed(Canary awake, std::uint64_t seed, sim::Profile profile) {
     return "";
 }
 
-// QLCSHAPE_CANARY_SEEDS: look at as many seeds, and tell of each.
+// QLCSHAPE_CANARY_SEEDS: run as many seeds, and report each.
 void must_notice(Canary awake, const char* name, std::uint64_t most,
                  sim::Profile profile = sim::Profile::cuts) {
     const char* all = std::getenv("QLCSHAPE_CANARY_SEEDS");
@@ -60,7 +60,7 @@ void must_notice(Canary awake, const char* name, std::uint64_t most,
         if (all == nullptr) break;
     }
     if (all != nullptr) fmt::print("{}: noticed in {} of {} seeds\n", name, times, most);
-    INFO("canary " << name << " sang, and nobody noticed in " << most << " seeds");
+    INFO("canary " << name << " was not caught in " << most << " seeds");
     CHECK(times != 0);
 }
 

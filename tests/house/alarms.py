@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Proves that the house checks ring: each is shown a small project that is in order, and then the
-same project with one thing wrong. Usage: alarms.py COMPILER [FLAG...]
+"""Tests the house checks: each must accept a small project that is right, and reject the same project
+with one thing wrong. Usage: alarms.py COMPILER [FLAG...]
 """
 
 import subprocess
@@ -59,7 +59,7 @@ for file in GOOD:
 
 RUN_ECHO = "<!-- run -->\n```sh\necho took 12 us\n```\n<!-- output -->\n```\n"
 
-# check, file, its broken text, words of the alarm
+# check, file, its broken text, words of the message
 BREAKS = [
     ("include_direction", "src/base/a.h", '#include "left/l.h"\n', "base does not depend on left"),
     ("include_direction", "src/left/l.h", '#  include <right/r.h>\n', "left does not depend on right"),
@@ -114,6 +114,9 @@ BREAKS = [
     ("facts", "docs/command.md", "## The array file\n| `shards` | threads | 4 |\n", "differs in ['path']"),
     ("facts", "examples/tour.cpp", "int tour() {\n    return 1;\n}\n", "not in examples/tour.cpp"),
     ("facts", "docs/more.md", "[gone](gone.md)\n", "leads to gone.md"),
+    ("facts", "docs/more.md", "It was closed in order.\n", "write closed cleanly"),
+    ("facts", "src/left/l.cpp", 'const char* text = "opened for reading alone";\n', "write read-only"),
+    ("facts", "src/left/l.cpp", "// opened for reading alone\n", None),
     ("facts", "docs/more.md", "[gone](faults.md#gone)\n", "has no such heading"),
     ("docs_commands", "README.md", "nothing\n", "no block marked"),
     ("docs_commands", "README.md", "<!-- run -->\n```sh\nfalse\ntrue\n```\n", "README.md:2: exit 1"),
@@ -147,15 +150,15 @@ def main():
 
     for name in sorted({b[0] for b in BREAKS}):
         run = check(name, {})
-        expect(run.returncode == 0, f"{name}: rings though all is well", run.stdout)
+        expect(run.returncode == 0, f"{name}: rejects a project that is right", run.stdout)
     for name, path, text, words in BREAKS:
         run = check(name, {path: text})
         if words is None:  # the build proves this one, or there is nothing wrong
-            expect(run.returncode == 0, f"{name}: rings at {path}: {text}", run.stdout)
+            expect(run.returncode == 0, f"{name}: rejects {path}: {text}", run.stdout)
         else:
             expect(run.returncode == 1 and words in run.stdout,
-                   f"{name}: silent, or says something else, at {path}: {text}", run.stdout)
-    print(f"{failures} of {len(BREAKS)} alarms failed")
+                   f"{name}: accepts, or says something else of, {path}: {text}", run.stdout)
+    print(f"{failures} of {len(BREAKS)} checks failed")
     raise SystemExit(1 if failures else 0)
 
 

@@ -4,13 +4,14 @@
 Usage: facts.py ROOT [BUILD]; with a build, also that the tests named in docs/evidence.md exist.
 
 - "27 canaries", "31 persistence points", "10 fuzzers", "list has 239 mutants" in any page.
-- Rows `| what | 1024 | `kMaxRequests` |` of docs/limits.md: the constant has that value.
+- Rows `| what | 1024 | `engine.h: kMaxRequests` |` of any page: the constant has that value.
 - Keys of the array file in docs/command.md: all are there, with the defaults of Options.
 - Each canary is in docs/faults.md and has a test.
 - Rows `| `shard.txt` | 43 | 40 |` of docs/hacking.md: each list of mutants has one, with its number of mutants,
   and no more of them are caught.
 - ```cpp blocks of docs/library.md are in examples/tour.cpp.
 - Links lead to pages and headings that exist.
+- Wordings that readers stumble over are in no page, no manual and no message.
 """
 
 import fnmatch
@@ -78,14 +79,15 @@ def limits():
             if number is not None and unit:
                 number *= {"Ms": 1000, "Seconds": 1000000}[unit[1]]
             constants.setdefault(f"{path.name}: {name}", number)
-    rows = re.findall(r"^\| [^|]* \| ([^|]*) \| `(\w+\.\w+: k\w+)` \|$", text("docs/limits.md"), re.MULTILINE)
+    rows = [(page, *row) for page in pages() for row in
+            re.findall(r"^\| [^|]* \| ([^|]*) \| `(\w+\.\w+: k\w+)` \|$", page.read_text(), re.MULTILINE)]
     if not rows:
-        yield "docs/limits.md: no limits with their constants"
-    for said, name in rows:
+        yield "docs: no limits with their constants"
+    for page, said, name in rows:
         if constants.get(name) is None:
-            yield f"docs/limits.md: there is no {name}"
+            yield f"{page}: there is no {name}"
         elif value(said) != constants[name]:
-            yield f"docs/limits.md: says {said} for {name}, and it is {constants[name]}"
+            yield f"{page}: says {said} for {name}, and it is {constants[name]}"
 
 
 def keys():
@@ -157,6 +159,30 @@ def links():
                 yield f"{page}: leads to {target}, which has no such heading"
 
 
+WORDS = {  # wording: what to write
+    r"for reading alone": "read-only",
+    r"closed in order": "closed cleanly",
+    r"\bbeside\b": "next to, in addition to, alongside",
+    r"\btells? of\b": "reports, names",
+    r"\banew\b": "again",
+    r"\b(?:by and by|at the most)\b": "gradually; at most",
+    r"\bbehind the end\b": "past the end",
+    r"\bthe judge\b|\bwould ring\b": "check; would fail",
+    r"\bthere is none of\b": "there is no",
+}
+
+
+def words():
+    literal = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+    texts = [(path, path.read_text()) for path in [*pages(), *sorted((ROOT / "man").glob("*"))]]
+    texts += [(path, " ".join(literal.findall(path.read_text())))
+              for folder in ("src", "tools", "plugins", "examples") for path in sorted((ROOT / folder).rglob("*.cpp"))]
+    for path, written in texts:
+        for wording, better in WORDS.items():
+            for found in re.findall(wording, written):
+                yield f"{path}: \"{found}\": write {better}"
+
+
 def tests(build):
     run = subprocess.run(["ctest", "--test-dir", build, "--show-only=json-v1"], capture_output=True, text=True)
     names = [test["name"] for test in json.loads(run.stdout)["tests"]]
@@ -168,7 +194,7 @@ def tests(build):
 
 
 def main():
-    checks = [counts(), limits(), keys(), canaries(), scores(), examples(), links()]
+    checks = [counts(), limits(), keys(), canaries(), scores(), examples(), links(), words()]
     if len(sys.argv) > 2:
         checks.append(tests(sys.argv[2]))
     finish([problem for check in checks for problem in check], f"{len(pages())} pages")

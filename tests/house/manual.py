@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The manual knows every verb and option of the command and every key of the array file, groff has
-nothing against the pages, and completion offers each verb and option. Usage: manual.py ROOT BUILD
+"""The manual has every verb and option of the command and every key of the array file, groff accepts
+the pages, and completion offers each verb and option. Usage: manual.py ROOT BUILD
 """
 
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which files the house rules speak about."""
+"""The files that the house rules apply to."""
 
 from pathlib import Path
 
