@@ -88,7 +88,7 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
     if (const auto retries = now.errors.commit_retries - before.errors.commit_retries;
         retries != 0) {
         log(options, LogLevel::warning,
-            "array {}: {} segments are written anew in other bands, since a drive did not take "
+            "array {}: {} segments are written again in other bands because a drive did not take "
             "them",
             now.array_name, retries);
     }

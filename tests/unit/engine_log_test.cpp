@@ -94,7 +94,7 @@ TEST_CASE("log: what a look finds") {
     now.cause = "after a drive failed";
     log_changes(options, before, now);
     CHECK(log.lines.size() == 6);
-    CHECK(log.has(LogLevel::warning, "6 segments are written anew"));
+    CHECK(log.has(LogLevel::warning, "6 segments are written again"));
     CHECK(log.has(LogLevel::error, "drive p0 (u0): 2 transfers failed, the last: p0: write of"));
     CHECK(log.has(LogLevel::warning,
                   "5 blocks failed their checksum; of p0 5, the last at offset 8192; 4"));
