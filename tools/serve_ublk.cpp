@@ -87,9 +87,10 @@ class Server {
         for (const std::string& name : names) {
             const auto info = std::ranges::find(stats.volumes, name, &VolumeInfo::name);
             if (info == stats.volumes.end()) {
-                return fail(Errc::not_found,
-                            "volume {}: there is none of that name; see `qlcshape volume list`",
-                            name);
+                return fail(
+                    Errc::not_found,
+                    "volume {}: there is no volume with this name; see `qlcshape volume list`",
+                    name);
             }
             QS_TRY(add_device(stats, *info));
         }
