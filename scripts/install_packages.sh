@@ -7,7 +7,7 @@ packages=(
     g++ cmake ninja-build pkg-config git python3 clang-format ccache
     liburing-dev libisal-dev libboost-dev libfmt-dev libtomlplusplus-dev
     catch2 libbenchmark-dev libcli11-dev nlohmann-json3-dev
-    dpkg-dev nbdkit nbdkit-plugin-dev libnbd-bin python3-libnbd fio qemu-utils
+    dpkg-dev nbdkit nbdkit-plugin-dev libnbd-bin python3-libnbd fio qemu-utils strace
     e2fsprogs xfsprogs mount procps
     qemu-system-x86 busybox-static kmod cpio nvme-cli nbd-client
     redis-tools python3-redis man-db

@@ -37,7 +37,10 @@ Json device_json(const DeviceStatus& device) {
 }
 
 Json volume_json(const VolumeInfo& volume) {
-    return {{"name", volume.name}, {"uuid", volume.uuid}, {"bytes", volume.bytes}};
+    return {{"name", volume.name},
+            {"uuid", volume.uuid},
+            {"bytes", volume.bytes},
+            {"device", volume.device}};
 }
 
 Json bytes_json(const Stats::Bytes& bytes) {

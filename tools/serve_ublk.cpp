@@ -182,6 +182,7 @@ class Server {
                       engine_->read_only()};
         auto device = Device::serve(control_, wish, *volume, print_now_and_then);
         if (!device) return fail(device.error());
+        volume->set_device((*device)->path());
         if ((*device)->recovered()) {
             fmt::print(stderr, "qlcshape serve: {}: goes on with volume {}\n", (*device)->path(),
                        info.name);

@@ -94,9 +94,10 @@ void print_tables(const Stats& s) {
         fmt::print("\n  no volumes\n");
         return;
     }
-    Table volumes({"volume", "size", "uuid"});
+    Table volumes({"volume", "size", "device", "uuid"});
     for (const VolumeInfo& volume : s.volumes) {
-        volumes.add({volume.name, size_text(volume.bytes), volume.uuid});
+        volumes.add({volume.name, size_text(volume.bytes),
+                     volume.device.empty() ? "-" : volume.device, volume.uuid});
     }
     fmt::print("\n{}", volumes.text());
 }

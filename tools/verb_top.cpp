@@ -95,6 +95,10 @@ std::string screen(const View& v) {
     std::string text = state_text(s);
     text += fmt::format("space     {} used of {} writable\n", size_text(s.space.used_bytes),
                         size_text(s.space.writable_bytes));
+    for (const VolumeInfo& volume : s.volumes) {
+        if (!volume.device.empty())
+            text += fmt::format("device    {}: volume {}\n", volume.device, volume.name);
+    }
     text += user_line(v, "write", d.bytes.user_written, d.latency.write.count, s.latency.write);
     text += user_line(v, "read", d.bytes.user_read, d.latency.read.count, s.latency.read);
     text += fmt::format("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n",

@@ -38,6 +38,9 @@ struct VolumeInfo {
     std::string name;
     std::string uuid;
     std::uint64_t bytes = 0;
+    // The block device that the program which has the array open offers it as:
+    // Volume::set_device().
+    std::string device;
 };
 
 struct Stats {

@@ -48,6 +48,10 @@ class QLCSHAPE_API Volume {
     // absent after a crash, at any offset that is a multiple of 512; so are such write_zeroes.
     std::uint64_t atomic_write_max() const;
 
+    // For a program that offers the volume as a block device: its path, which status and metrics
+    // show until the array is closed; empty: none.
+    void set_device(const std::string& path) const;
+
     // Blocking. `lba` counts blocks of 4096 bytes; the buffer is any multiple of 512 bytes long.
     Status read(std::uint64_t lba, std::span<std::byte> buffer) const;
     Status write(std::uint64_t lba, std::span<const std::byte> buffer) const;

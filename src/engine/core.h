@@ -126,6 +126,7 @@ class Core {
     Status finish_resize(const Resize& resize, const Status& trimmed);
     Result<std::shared_ptr<VolumeState>> volume(const std::string& name);
     std::vector<VolumeInfo> volumes() const;
+    void set_device(VolumeState& volume, const std::string& path);
 
     // Begins a snapshot of the PMT as soon as none is under way, whatever was written.
     void ask_snapshot() {

@@ -63,7 +63,8 @@ void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
     s.array_uuid = superblock.array.to_string();
     s.epoch = superblock.epoch;
     for (const VolumeRecord& v : superblock.volumes) {
-        if (v.state != kVolumeDeleted) s.volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
+        if (v.state != kVolumeDeleted)
+            s.volumes.push_back({v.name, v.uuid.to_string(), v.bytes, ""});
     }
 }
 
@@ -186,6 +187,10 @@ Stats Core::stats() const {
         std::lock_guard lock(control_mutex_);
         fill_counters(s, [this](Counter c) { return total(c); });
         fill_space(s, superblock_, array_.layout);
+        for (VolumeInfo& v : s.volumes) {
+            if (const auto it = volumes_.find(v.name); it != volumes_.end())
+                v.device = it->second->device;
+        }
         fill_devices(s, superblock_, members_, options_.devices);
     }
     const BandCounts counts = bands_->counts();

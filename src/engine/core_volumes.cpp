@@ -154,9 +154,14 @@ std::vector<VolumeInfo> Core::volumes() const {
     std::lock_guard lock(control_mutex_);
     std::vector<VolumeInfo> list;
     for (const auto& [name, state] : volumes_) {
-        list.push_back({name, state->uuid.to_string(), state->bytes()});
+        list.push_back({name, state->uuid.to_string(), state->bytes(), state->device});
     }
     return list;
+}
+
+void Core::set_device(VolumeState& volume, const std::string& path) {
+    std::lock_guard lock(control_mutex_);
+    volume.device = path;
 }
 
 }  // namespace qlcshape

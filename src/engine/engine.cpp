@@ -435,7 +435,7 @@ Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
     if (auto bands = load_band_table(array->array, queue); !bands) return fail(bands.error());
     std::vector<VolumeInfo> volumes;
     for (const VolumeRecord& v : array->discovery.superblock.volumes) {
-        if (v.state != kVolumeDeleted) volumes.push_back({v.name, v.uuid.to_string(), v.bytes});
+        if (v.state != kVolumeDeleted) volumes.push_back({v.name, v.uuid.to_string(), v.bytes, ""});
     }
     return volumes;
 }
@@ -452,6 +452,10 @@ std::uint64_t Volume::atomic_write_max() const { return kAtomicWriteBytes; }
 Status Volume::check_handle() const {
     if (state_ != nullptr) return {};
     return fail(Errc::closed, "this handle refers to no volume: it was moved from");
+}
+
+void Volume::set_device(const std::string& path) const {
+    if (check_handle()) state_->core.set_device(*state_, path);
 }
 
 Status Volume::submit(Request request) const {

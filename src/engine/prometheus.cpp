@@ -165,6 +165,16 @@ void write_devices(Writer& out, const Stats& s) {
         .sample(s.endurance.open_seconds);
 }
 
+void write_volumes(Writer& out, const Stats& s) {
+    out.gauge("volume_bytes", "The volume's size.");
+    for (const VolumeInfo& v : s.volumes) out.sample(v.bytes, label("volume", v.name));
+    out.gauge("volume_block_device", "1 for the block device that the volume is served as.");
+    for (const VolumeInfo& v : s.volumes) {
+        if (!v.device.empty())
+            out.sample(1, label("volume", v.name) + "," + label("device", escaped(v.device)));
+    }
+}
+
 }  // namespace
 
 std::string to_prometheus(const Stats& stats) {
@@ -174,6 +184,7 @@ std::string to_prometheus(const Stats& stats) {
     write_space(out, stats);
     write_work(out, stats);
     write_devices(out, stats);
+    write_volumes(out, stats);
     return out.take();
 }
 

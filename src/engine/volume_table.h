@@ -78,6 +78,7 @@ class VolumeState {
     const Uuid uuid;
     std::atomic<bool> deleted{false};
     bool changing = false;
+    std::string device;  // a block device that it is offered as
 
   private:
     std::atomic<std::uint64_t> bytes_;

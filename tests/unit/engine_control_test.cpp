@@ -94,6 +94,11 @@ TEST_CASE("engine control: statistics are those of now") {
         CHECK(inspected->live);
         CHECK(inspected->bytes.user_written == MiB);
     });
+    // Of an older or newer version: what only one side knows has its default.
+    const auto older = stats_from_json(R"({"array_uuid": "u", "epoch": 7, "new": 1})");
+    REQUIRE(older);
+    CHECK(older->epoch == 7);
+    CHECK(older->volumes.empty());
     CHECK_FALSE(stats_from_json("{}"));
     CHECK_FALSE(stats_from_json("done"));
     const auto closed = Engine::inspect(array.options);

@@ -28,6 +28,23 @@ void check(const Status& refused, Errc code, const std::string& names = "") {
 
 }  // namespace
 
+TEST_CASE("engine volumes: the block device that one is offered as is shown while it is open") {
+    const TestArray array("engine_volumes_device");
+    array.use([](Engine& e) {
+        REQUIRE(e.create_volume("v", MiB));
+        REQUIRE(e.create_volume("w", MiB));
+        e.open_volume("v")->set_device("/dev/ublkb3");
+        CHECK(e.stats().volumes.at(0).device == "/dev/ublkb3");
+        CHECK(e.stats().volumes.at(1).device.empty());
+        CHECK(e.volumes().at(0).device == "/dev/ublkb3");
+        const std::string metrics = to_prometheus(e.stats());
+        CHECK(metrics.find("volume_block_device{array=\"engine_volumes_device\",volume=\"v\","
+                           "device=\"/dev/ublkb3\"} 1") != std::string::npos);
+        CHECK(metrics.find("volume=\"w\",device") == std::string::npos);
+    });
+    CHECK(Engine::inspect(array.options)->volumes.at(0).device.empty());
+}
+
 TEST_CASE("engine volumes: each has its own blocks") {
     const TestArray array("engine_volumes");
     array.use([](Engine& e) {

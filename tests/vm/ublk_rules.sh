@@ -11,6 +11,15 @@ serve --volume disk --id 7
 [ "$(sysfs size)" = $((300 * 2048)) ] || fail "size"
 [ "$(ls /sys/block/ublkb7/mq | wc -l)" = "$(nproc)" ] || fail "queues"
 refused 2 "serves it" qlcshape ublk delete 7
+# Who asks the array is told the device.
+qlcshape status a/array.toml | grep -q 'disk .* /dev/ublkb7' || fail "status"
+qlcshape status a/array.toml --json | grep -q '"device": *"/dev/ublkb7"' || fail "status --json"
+qlcshape top a/array.toml | grep -q '/dev/ublkb7: volume disk' || fail "top"
+for try in $(seq 100); do
+    ! grep -q 'device="/dev/ublkb7"' a/metrics 2>/dev/null || break
+    sleep 0.1
+done
+grep -q 'volume="disk",device="/dev/ublkb7"' a/metrics || fail "metrics"
 refused 2 "in use by process" qlcshape serve a/array.toml --ublk --volume v1
 # A size that the kernel can't change in use is told.
 qlcshape volume resize a/array.toml disk --size 304MiB >/dev/null
