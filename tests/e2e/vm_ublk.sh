@@ -17,8 +17,11 @@ bash "$E2E/../vm/image.sh" guest linux-image-6.12-cloud-amd64 \
 parts="ublk_kill ublk_xfs ublk_rules ublk_fio ublk_nvmf"
 mkdir job
 { echo "kills=${QLCSHAPE_UBLK_KILLS:-4} parts='$parts'"; cat "$E2E/../vm/ublk_job.sh"; } >job/job
-sed -n '/^<!-- run by tests\/e2e\/vm_ublk.sh -->$/,/^```$/p' "$ROOT/docs/ublk.md" | sed '1,2d;$d' >job/lines
+# The three lines of README, which docs/ublk.md has too.
+lines_of() { sed -n '/^<!-- run by tests\/e2e\/vm_ublk.sh -->$/,/^```$/p' "$ROOT/$1" | sed '1,2d;$d'; }
+lines_of README.md >job/lines
 [[ $(wc -l <job/lines) == 3 ]] || fail "not three lines: $(cat job/lines)"
+[[ $(lines_of docs/ublk.md) == "$(cat job/lines)" ]] || fail "docs/ublk.md has other lines"
 for part in $parts; do cp "$E2E/../vm/$part.sh" job/; done
 (cd job && find . -type f | cpio --quiet -o -H newc) >job.cpio
 cat guest/initrd job.cpio >initrd # both padded to 512 bytes

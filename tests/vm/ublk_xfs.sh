@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# XFS on a device, by the lines of docs/ublk.md. Its server is killed, ended and replaced while the file
+# XFS on a device, by the lines of README. Its server is killed, ended and replaced while the file
 # system is written to.
 ln -s /mnt a/mnt
 ln -s /proc/self/fd /dev/fd
