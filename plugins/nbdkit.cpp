@@ -13,6 +13,7 @@
 #include <qlcshape/engine.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <exception>
@@ -45,6 +46,7 @@ std::uint64_t memory_bytes = 0;  // of each volume to make on memory devices; 0:
 Options options;
 std::unique_ptr<Engine> engine;
 std::unique_ptr<Farewell> farewell;
+std::atomic<const Engine*> serving{nullptr};  // once it is open
 bool close_failed = false;
 CommandWords words [[gnu::init_priority(200)]];
 
@@ -175,11 +177,19 @@ int after_fork() {
         }
     } files;
     farewell = std::make_unique<Farewell>(
-        [] { return engine != nullptr && engine->stats().state == "failed"; },
+        [] {
+            const Engine* const open = serving;
+            return open != nullptr && open->stats().state == "failed";
+        },
         2 * std::chrono::milliseconds(options.io_timeout_ms));
     const int outcome = open_engine();
     files.wanted = outcome == 0;
-    if (outcome != 0) engine.reset();
+    if (outcome == 0) {
+        serving = engine.get();
+    } else {
+        farewell.reset();
+        engine.reset();
+    }
     return outcome;
 }
 

@@ -177,6 +177,7 @@ class Run {
         }
         line("clean closes, each verified by check", s.judged);
         line("stops because of faults, by design", s.stops);
+        line("of them, a drive did not answer", s.halts);
         line("operations", s.operations);
         line("  of them reads that use no shard's thread", s.reads_here);
         line("volumes created", s.volumes_made);
@@ -238,6 +239,7 @@ class Run {
         object["clean_closes"] = s.clean_closes;
         object["judged"] = s.judged;
         object["stops"] = s.stops;
+        object["halts"] = s.halts;
         object["operations"] = s.operations;
         object["reads_here"] = s.reads_here;
         object["device_events"] = s.events;

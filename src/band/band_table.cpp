@@ -136,10 +136,13 @@ void BandTable::write_failed(const Placement& p) {
 }
 
 void BandTable::left(const Placement& p) {
-    std::lock_guard lock(mutex_);
-    Band& band = at(p.band);
-    --band.in_flight;
-    close_if_done(band);
+    {
+        std::lock_guard lock(mutex_);
+        Band& band = at(p.band);
+        --band.in_flight;
+        close_if_done(band);
+    }
+    ring();  // its stream wants another
 }
 
 bool BandTable::void_place(const Placement& p) const {

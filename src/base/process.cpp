@@ -40,9 +40,14 @@ bool has_ended(pid_t pid) {
     if (::kill(pid, 0) != 0) return errno == ESRCH;
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stat(
         std::fopen(fmt::format("/proc/{}/stat", pid).c_str(), "re"), &std::fclose);
+    // The kernel's PF_EXITING, and PF_POSTCOREDUMP, which a thread has before the kernel waits for
+    // what is left of its transfers.
+    constexpr unsigned kExiting = 4 | 8;
     char state = 0;
-    return stat != nullptr && std::fscanf(stat.get(), "%*d (%*[^)]) %c", &state) == 1 &&
-           state == 'Z';
+    unsigned flags = 0;
+    return stat != nullptr &&
+           std::fscanf(stat.get(), "%*d (%*[^)]) %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 &&
+           (state == 'Z' || (flags & kExiting) != 0);
 }
 
 std::string describe_process(pid_t pid) {

@@ -14,6 +14,10 @@ struct CopiedIo : Io {
     Io* original;  // null once its owner was told
 
     explicit CopiedIo(Io& io);
+    // False where there is no memory for it.
+    bool good() const {
+        return memory_ != nullptr || (kind != IoKind::read && kind != IoKind::write);
+    }
     // Brings what was read, and the outcome, to the original.
     void bring_back();
 

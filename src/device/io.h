@@ -67,6 +67,8 @@ class IoQueue {
     // Any thread. Whether no transfer is in flight, and a number that grows with each that ends.
     bool quiet() const { return begun_.empty(); }
     std::uint64_t ended() const { return ended_.load(std::memory_order_relaxed); }
+    // Whether the owner is inside the call that begins a transfer, which may be a blocking one.
+    bool starting() const { return starting_.load(std::memory_order_relaxed); }
 
     // The owner's thread. As poll(), but nobody is told of what completed.
     void drop();
@@ -108,6 +110,8 @@ class IoQueue {
     void leave_ring();
     void end_late();
     void deliver(Io& io);
+    void submit_copy(Io& io);
+    void start(Io& io);
 
     std::vector<std::span<std::byte>> memory_;
     std::unique_ptr<Ring> ring_;
@@ -120,6 +124,7 @@ class IoQueue {
     InFlight begun_;
     Fifo<Io> finished_;
     std::atomic<std::uint64_t> ended_{0};
+    std::atomic<bool> starting_{false};
     unsigned in_flight_ = 0;
     int wake_fd_ = -1;  // of a queue that has had a ring
     std::atomic<std::uint32_t> sleep_state_{0};

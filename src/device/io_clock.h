@@ -21,8 +21,9 @@ class IoClock {
     void look() {
         constexpr std::uint64_t kMostNs = 1'000'000'000;
         const std::uint64_t now = clock_.now_ns();
-        const std::uint64_t before = seen_.exchange(now, std::memory_order_relaxed);
-        if (now > before) now_.fetch_add(std::min(now - before, kMostNs));
+        std::uint64_t before = seen_.load(std::memory_order_relaxed);
+        if (now > before && seen_.compare_exchange_strong(before, now))
+            now_.fetch_add(std::min(now - before, kMostNs));
     }
     std::uint64_t now() const { return now_.load(std::memory_order_relaxed); }
     std::uint64_t limit_ns() const { return limit_ns_; }

@@ -90,13 +90,26 @@ void IoQueue::submit(Io& io) {
     io.next = nullptr;
     if (io.empties_cache()) io.flush_number = io.device->flushes().begin();
     ++in_flight_;
-    // A copy belongs to the queue until it has ended, which may be never.
-    Io& own = late_ == Late::ended ? *new CopiedIo(io) : io;
-    begun_.add(own, clock_ == nullptr ? 0 : clock_->now());
-    if (io.device->given_up())
-        complete(own, ETIMEDOUT);
+    if (late_ == Late::ended) return submit_copy(io);
+    begun_.add(io, clock_ == nullptr ? 0 : clock_->now());
+    start(io);
+}
+
+// It belongs to the queue until it has ended, which may be never.
+void IoQueue::submit_copy(Io& io) {
+    auto* const copy = new CopiedIo(io);
+    begun_.add(*copy, clock_->now());
+    if (copy->good())
+        start(*copy);
     else
-        io.device->start(own, *this);
+        complete(*copy, ENOMEM);
+}
+
+void IoQueue::start(Io& io) {
+    if (io.device->given_up()) return complete(io, ETIMEDOUT);
+    starting_.store(true, std::memory_order_relaxed);
+    io.device->start(io, *this);
+    starting_.store(false, std::memory_order_relaxed);
 }
 
 unsigned IoQueue::poll() {

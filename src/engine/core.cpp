@@ -406,7 +406,7 @@ void Core::wake_workers() {
 }
 
 Status Core::finish_close() {
-    if (read_only_) return {};
+    if (read_only_ && !halted()) return {};
     if (failed()) {
         return fail(Errc::io_error,
                     "array {}: it could not be closed cleanly {}; everything acknowledged is safe, "
@@ -426,7 +426,7 @@ Status Core::finish_close() {
 
 void Core::release() {
     QS_ASSERT(stopped_);  // who still comes counts himself in flight, and is refused
-    QS_ASSERT(!must_stay());
+    QS_ASSERT(!halted());
     readers_.clear();
     deleted_.clear();
     volumes_.clear();

@@ -83,12 +83,11 @@ class Core {
     // ended get an error, and their memory is touched no more. New ones are refused. What the drive
     // may still write to stays where it is.
     void watch();
+    // Then it must not go: drives may still use its memory.
     bool halted() const { return phase() == Phase::halted; }
     // A worker or a reader is held fast inside the kernel, by a call that does not end: closing
     // can't wait for it.
     bool held_fast() const;
-    // Transfers that were halted have not ended: it must not go.
-    bool must_stay() const;
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
@@ -169,7 +168,7 @@ class Core {
     Status write_volumes(const Superblock& before);
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
     void halt(std::string why, const Io& by);
-    bool stands_still();
+    bool stands_still(bool all_polled);
     bool all_reached(Phase phase) const;
     std::unique_ptr<IoQueue> make_queue(std::vector<std::span<std::byte>> memory,
                                         IoQueue::Late late);

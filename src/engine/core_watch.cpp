@@ -19,18 +19,25 @@ void Core::watch() {
     if (around_.io_clock == nullptr) return;
     around_.io_clock->look();
     if (halted()) {
-        if (all_reached(Phase::halted)) requests_->end_all();
+        if (all_reached(Phase::halted)) requests_->end_all(halted_why_);
         return;
     }
+    polls_.resize(workers_.size());
     std::optional<Io> late = readers_.overdue();
-    for (const auto& w : workers_) {
-        if (!late) late = w->queue().overdue();
+    bool all_polled = true;
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        Worker& w = *workers_[i];
+        // One that doesn't poll, since a request's `done` takes so long or it gets no processor,
+        // may not have seen that the drive has answered.
+        const bool polled = w.polls() != std::exchange(polls_[i], w.polls());
+        if (!late && (polled || w.queue().starting())) late = w.queue().overdue();
+        all_polled &= polled;
     }
     if (late) {
         late->device->give_up(*late);
         return halt("since a drive does not answer: " + describe_failure(*late).message, *late);
     }
-    if (stands_still()) {
+    if (stands_still(all_polled)) {
         halt(fmt::format("since nothing has moved for {} s: a request waits, and no drive has "
                          "anything to do; that is a fault of this program: report it",
                          around_.io_clock->limit_ns() / 1'000'000'000),
@@ -48,20 +55,17 @@ void Core::halt(std::string why, const Io& by) {
 
 // Requests wait, or closing does, no transfer is under way, and workers look and find nothing to do
 // for as long as a transfer may take.
-bool Core::stands_still() {
-    std::uint64_t motion = bands_->changes();
-    bool quiet = true, polled = true;
-    polls_.resize(workers_.size());
-    for (std::size_t i = 0; i < workers_.size(); ++i) {
-        Worker& w = *workers_[i];
-        motion += w.queue().ended();
-        quiet &= w.queue().quiet();
-        polled &= w.polls() != std::exchange(polls_[i], w.polls());
+bool Core::stands_still(bool all_polled) {
+    std::uint64_t motion = 1 + bands_->changes();
+    bool quiet = true;
+    for (const auto& w : workers_) {
+        motion += w->queue().ended() + (w->shard() == nullptr ? 0 : w->shard()->ended());
+        quiet &= w->queue().quiet();
     }
     const bool waits = requests_->any() || (phase() != Phase::running && !all_reached(phase()));
-    const bool still = waits && quiet && polled && motion == std::exchange(motion_, motion);
+    const bool still = waits && quiet && all_polled && motion == std::exchange(motion_, motion);
     if (!still) moved_at_ = around_.io_clock->now();
-    return around_.io_clock->too_long_since(moved_at_);
+    return still && around_.io_clock->too_long_since(moved_at_);
 }
 
 bool Core::all_reached(Phase phase) const {
@@ -69,10 +73,5 @@ bool Core::all_reached(Phase phase) const {
 }
 
 bool Core::held_fast() const { return halted() && around_.io_clock->too_long_since(halted_at_); }
-
-bool Core::must_stay() const {
-    return !readers_.quiet() ||
-           std::ranges::any_of(workers_, [](const auto& w) { return !w->queue().quiet(); });
-}
 
 }  // namespace qlcshape

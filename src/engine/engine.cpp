@@ -205,14 +205,16 @@ Status Engine::Impl::close_now() {
     if (reclaimer_) reclaimer_->stop();
     const std::string name = core_->stats().array_name;
     while (!core_->advance_close() || calls_ != 0) {
-        if (core_->held_fast()) {
-            abandoned_ = true;
-            return fail(Errc::io_error,
-                        "array {}: it can't be closed {}; a thread is held inside the kernel: end "
-                        "the process, and the next open recovers the array",
-                        name, core_->cause());
-        }
+        if (core_->held_fast()) break;
         nap();
+    }
+    if (core_->halted()) {
+        // A thread whose transfer the kernel has not ended can't end either: none is waited for.
+        // Nothing calls the program any more but for requests that are still held.
+        abandoned_ = true;
+        monitor_.reset();
+        log(options_, LogLevel::error, "array {}: not closed cleanly", name);
+        return core_->finish_close();
     }
     control_.reset();
     reclaimer_.reset();
@@ -222,7 +224,7 @@ Status Engine::Impl::close_now() {
     core_->wake_workers();
     for (std::thread& thread : threads_) thread.join();
     Status closed = core_->finish_close();
-    core_->must_stay() ? keep(core_) : core_->release();
+    core_->release();
     if (closed) {
         log(options_, LogLevel::info, "array {}: closed", name);
     } else {
@@ -428,8 +430,9 @@ Result<CheckReport> Engine::check(const Options& options) {
 Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
     QS_TRY(check_cache(options));
     QS_TRY(check_cores(options));
-    IoQueue queue;
-    queue.use_blocking_calls();
+    QS_TRY(check_io_timeout(options));
+    OfflineQueue offline(options);
+    IoQueue& queue = offline.queue();
     auto array = look(options, access_of(options), queue);
     if (!array) return fail(array.error());
     if (auto bands = load_band_table(array->array, queue); !bands) return fail(bands.error());

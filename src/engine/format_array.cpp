@@ -135,9 +135,14 @@ Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) 
     io.point = PersistencePoint::create;
     io.device = m.device.get();
     if (m.record.role == DeviceRole::qlc) {
+        // In pieces, each of which is soon done.
         io.kind = IoKind::discard;
-        io.bytes = round_down(l.p.qlc_bytes, l.p.band_bytes);
-        QS_TRY(run(queue, io));
+        const std::uint64_t end = round_down(l.p.qlc_bytes, l.p.band_bytes);
+        const std::uint64_t piece = std::max(l.p.band_bytes, round_down(GiB, l.p.band_bytes));
+        for (; io.offset < end; io.offset += io.bytes) {
+            io.bytes = std::min(piece, end - io.offset);
+            QS_TRY(run(queue, io));
+        }
     }
     const Buffer zeroes(l.p.strip_bytes);
     io.kind = IoKind::write;

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
+#include <semaphore>
 
 #include <algorithm>
 #include <mutex>
@@ -92,16 +93,22 @@ void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)
             thrown = std::current_exception();
         }
     };
-    std::vector<std::thread> threads;
-    threads.reserve(parts);
+    // Not joined: a thread whose transfer was given up ends when the kernel has ended that.
+    std::counting_semaphore<> done(0);
     std::uint32_t started = 1;
     try {
-        for (; started < parts; ++started) threads.emplace_back(guarded, started);
+        for (; started < parts; ++started) {
+            std::thread([&guarded, &done, started] {
+                guarded(started);
+                done.release();
+            }).detach();
+        }
     } catch (const std::system_error&) {
     }
+    const std::uint32_t threads = started - 1;
     guarded(0);
     for (; started < parts; ++started) guarded(started);
-    for (std::thread& thread : threads) thread.join();
+    for (std::uint32_t i = 0; i < threads; ++i) done.acquire();
     if (thrown) std::rethrow_exception(thrown);
 }
 

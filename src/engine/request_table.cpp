@@ -285,48 +285,49 @@ bool RequestTable::any() const {
 }
 
 // Their places are not used again: pieces of theirs may lie in a shard.
-void RequestTable::end_all() {
+void RequestTable::end_all(const std::string& why) {
     for (Active& a : requests_) {
         if (!a.live.exchange(false)) continue;
-        a.failed = true;
-        a.error = Errc::io_error;
-        a.bad_offset = a.request.offset_bytes;
-        answer(a, false);
+        answer(a,
+               fail(Errc::io_error, "volume {}: {} at byte {}: the array stopped {}",
+                    a.volume->name, to_string(a.request.op), a.request.offset_bytes, why),
+               false);
     }
 }
 
 void RequestTable::end(Active& a) {
-    if (a.live.exchange(false)) answer(a, true);
+    if (a.live.exchange(false)) answer(a, outcome_of(a), true);
 }
 
-void RequestTable::answer(Active& a, bool reuse) {
+Status RequestTable::outcome_of(const Active& a) const {
+    const Op op = a.request.op;
+    if (!a.failed) return {};
+    if (a.error == Errc::media_error) {
+        return fail(a.error,
+                    "volume {}: {} at byte {}: the block can't be read, and parity could not "
+                    "reconstruct it; close the array and open it again, which may repair it; "
+                    "otherwise overwrite or trim it, and run `qlcshape check`",
+                    a.volume->name, to_string(op), a.bad_offset);
+    }
+    if (a.error == Errc::no_space) {
+        return fail(
+            a.error,
+            "volume {}: {} at byte {}: bands that can't be read or erased take the space, and "
+            "nothing more is acknowledged; copy what can be read, and run `qlcshape check`",
+            a.volume->name, to_string(op), a.bad_offset);
+    }
+    return fail(a.error,
+                "volume {}: {} at byte {}: a drive of the array failed ({}), and nothing more is "
+                "acknowledged; close the array, and open it again when the drive works",
+                a.volume->name, to_string(op), a.bad_offset, drive_failures(array_));
+}
+
+void RequestTable::answer(Active& a, Status status, bool reuse) {
     const Op op = a.request.op;
     const std::uint64_t took = clock_.elapsed_ns(a.begun_ns);
     QS_PROBE(request_done, static_cast<int>(op), a.request.bytes, took);
     if (op == Op::read) reads_.add(took);
     if (op == Op::write) writes_.add(took);
-    Status status;
-    if (a.failed) {
-        if (a.error == Errc::media_error) {
-            status = fail(a.error,
-                          "volume {}: {} at byte {}: the block can't be read, and parity could not "
-                          "reconstruct it; close the array and open it again, which may repair it; "
-                          "otherwise overwrite or trim it, and run `qlcshape check`",
-                          a.volume->name, to_string(op), a.bad_offset);
-        } else if (a.error == Errc::no_space) {
-            status = fail(
-                a.error,
-                "volume {}: {} at byte {}: bands that can't be read or erased take the space, and "
-                "nothing more is acknowledged; copy what can be read, and run `qlcshape check`",
-                a.volume->name, to_string(op), a.bad_offset);
-        } else {
-            status = fail(
-                a.error,
-                "volume {}: {} at byte {}: a drive of the array failed ({}), and nothing more is "
-                "acknowledged; close the array, and open it again when the drive works",
-                a.volume->name, to_string(op), a.bad_offset, drive_failures(array_));
-        }
-    }
     auto done = std::move(a.request.done);
     VolumeState* volume = a.volume;
     const std::uint32_t side = a.side;

@@ -28,9 +28,9 @@ class RequestTable {
     // `in_flight`; once it is taken its end takes it off there, as the last thing.
     Status begin(VolumeState& volume, Request request);
 
-    // Ends all that are in flight with an error. Nobody may move their pieces any more, now or
-    // later; any thread may still begin some, which the next call ends.
-    void end_all();
+    // Ends all that are in flight with an error that tells why. Nobody may move their pieces any
+    // more, now or later; any thread may still begin some, which the next call ends.
+    void end_all(const std::string& why);
     bool any() const;
 
     // A small read, made by the caller's thread through its own queue; see Shard::read_here().
@@ -77,7 +77,8 @@ class RequestTable {
     void make_range(Active& active, PageOp& op, OpKind kind, std::uint64_t from, std::uint64_t to);
     void piece_done(PageOp& op);
     void end(Active& active);
-    void answer(Active& active, bool reuse);
+    void answer(Active& active, Status status, bool reuse);
+    Status outcome_of(const Active& active) const;
     Shard& shard_of(const PageOp& op) { return *shards_[array_.shard_of(page_of(op.first))]; }
 
     const ArrayContext& array_;

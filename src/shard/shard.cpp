@@ -108,7 +108,8 @@ bool Shard::busy() const {
 // What it has appended is published, or waits for a place. Users may read meanwhile.
 bool Shard::rests() const {
     return committer_.rests() && tps_.idle() && publishing_ == 0 && trims_applying_ == 0 &&
-           published_sequence_ == durable_sequence_ && map_port_.mailbox.empty();
+           published_sequence_ == durable_sequence_ && !has_mail() && !trim_waiting_ &&
+           merges_pending_ == 0;
 }
 
 bool Shard::take_mail() {
@@ -145,6 +146,7 @@ void Shard::dispatch(PageOp& op) {
 
 void Shard::finish(PageOp& op) {
     if (op.kind == OpKind::write || op.kind == OpKind::trim) --in_flight_[op.flush_phase];
+    ended_.store(ended() + 1, std::memory_order_relaxed);
     op.done(op);
 }
 

@@ -70,6 +70,8 @@ class Shard {
     MapPort& map_port() { return map_port_; }
     const Counters& counters() const { return counters_; }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }
+    // Goes up with each piece of a request that ends.
+    std::uint64_t ended() const { return ended_.load(std::memory_order_relaxed); }
     std::uint64_t blocks_used_now() const { return counters_.get(Counter::used_blocks); }
     // A page of the table is not what it should be.
     bool table_damaged() const { return table_damaged_.load(std::memory_order_relaxed); }
@@ -262,6 +264,7 @@ class Shard {
     std::atomic<std::uint64_t> sweeps_done_{0};
     std::uint64_t sweeping_ = 0;  // the sweep under way; 0: none
 
+    std::atomic<std::uint64_t> ended_{0};
     std::atomic<bool> failed_{false};
     std::atomic<bool> table_damaged_{false};
     std::atomic<bool> patched_{true};

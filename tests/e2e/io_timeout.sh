@@ -110,5 +110,12 @@ for name in qlc scm; do
     start_server
     verify || fail "a write that was acknowledged is not there"
     stop_server
+    # A drive that hangs before the array is opened.
+    kill -STOP "${backs[$name]}"
+    code=0
+    timeout -k 5 120 "$QLCSHAPE" serve array.toml --socket "$SOCKET" >out 2>err || code=$?
+    ((code == 1 || code == 2)) || fail "serve of a drive that hangs: exit $code"
+    says "$path" "doesn't answer"
+    kill -CONT "${backs[$name]}"
 done
 expect 0 "$QLCSHAPE" check array.toml

@@ -39,6 +39,7 @@ void History::forget_opening() {
     result_.verify_failed += after.errors.verify_failed - before_.errors.verify_failed;
     result_.reconstructed += after.errors.reconstructed - before_.errors.reconstructed;
     result_.commit_retries += after.errors.commit_retries - before_.errors.commit_retries;
+    result_.halts += core_->halted() ? 1 : 0;
     for (const auto& v : volumes_) v->state.reset();
     core_.reset();
     changes_.clear();

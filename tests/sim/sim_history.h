@@ -152,10 +152,12 @@ class History {
     void place_unaligned(SimOp& op);
     void check_flush(const SimOp& flush);
     void submit(SimOp& op, Op kind);
-    bool reads_here() const { return opened_ % 2 == 0; }
+    // Not of a drive that does not answer: the thread would be inside the kernel as long.
+    bool reads_here() const { return opened_ % 2 == 0 && !world_.silenced(); }
     bool read_here(SimVolume& volume, const Request& request);
     void done(SimOp& op, const Status& status);
     void wait_for_requests();
+    void silence_one();
 
     // sim_sequence.cpp
     void shape_for_sequences();
@@ -174,6 +176,7 @@ class History {
     void judge();
     RunResult finish();
 
+    static constexpr std::uint64_t kIoLimitNs = 3'000'000'000;
     static constexpr std::uint64_t kLargest = 1 * MiB;
     static constexpr std::uint64_t kLargestHere = 64 * KiB;
 
@@ -183,6 +186,7 @@ class History {
     std::uint32_t max_shards_ = 1;
     std::uint64_t counted_pages_ = 0;
     std::uint64_t kept_findings_ = 0;
+    IoClock io_clock_{world_, kIoLimitNs};
     std::uint64_t version_gap_ = 0;
     std::vector<Media*> media_;
     std::set<std::size_t> weak_qlc_;
@@ -210,6 +214,7 @@ class History {
     std::vector<Older> images_;
     ArrayContext images_array_;  // then
     Random images_random_;
+    Random silence_random_;  // which drive does not answer; drawn apart, too
 
     // After random damage: what it excuses, so far.
     Harm harm_;

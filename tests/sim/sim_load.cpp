@@ -150,9 +150,12 @@ void History::load(bool to_be_cut) {
     drives_away_ = false;
     const bool away = beyond() && !first && rng_.chance(1, 4);
     const std::uint64_t away_at = away ? rng_.below(steps) : steps;
+    const bool silent = world_.faults().drive_faults() && silence_random_.chance(1, 12);
+    const std::uint64_t silent_at = silent ? silence_random_.below(steps) : steps;
     for (std::uint64_t i = 0; i < steps && result_.violation.empty() && !world_.dead(); ++i) {
         if (i == older_at) choose_older();
         if (i == away_at) take_drives_away();
+        if (i == silent_at) silence_one();
         if (rng_.chance(1, 8)) submit_one();
         if (volume_changes_ && rng_.chance(1, 1000)) {
             const std::uint64_t change = rng_.below(3);
@@ -166,6 +169,12 @@ void History::load(bool to_be_cut) {
     if (!may_stop()) return void(violate("the engine failed without a drive failing"));
     ++result_.stops;
     wait_for_requests();
+}
+
+// Any drive. What is asked of it from now on ends in errors, in the end.
+void History::silence_one() {
+    world_.faults().note_may_stop();
+    world_.silence(*media_[silence_random_.below(media_.size())]);
 }
 
 // Nothing waits for ever when the engine stops.
@@ -341,7 +350,9 @@ void History::submit(SimOp& op, Op kind) {
     if (kind == Op::read && read_here(*op.volume, request)) return done(op, {});
     request.done = [this, &op](Status status) { done(op, status); };
     const Status taken = core_->submit(*op.volume->state, std::move(request));
-    if (!taken) violate("submit: " + taken.error().message);
+    if (taken) return;
+    if (!core_->halted()) return void(violate("submit: " + taken.error().message));
+    done(op, taken);
 }
 
 // In every other opening a thread that wants a small read makes it; meanwhile all else goes on.

@@ -39,7 +39,9 @@ std::vector<std::unique_ptr<Device>> History::devices() {
 
 std::unique_ptr<IoQueue> History::queue() {
     auto q = std::make_unique<IoQueue>();
-    q->set_idle([this] { world_.step(); });
+    q->set_idle([this] {
+        if (!world_.step()) world_.pass(kIoLimitNs / 30);
+    });
     return q;
 }
 
@@ -56,7 +58,8 @@ Result<std::unique_ptr<Core>> History::try_open() {
                         1 + rng_.below(40),
                         counted_pages_,
                         kept_findings_,
-                        version_gap_};
+                        version_gap_,
+                        &io_clock_};
     return Core::open(options_, devices(), "", std::move(around));
 }
 

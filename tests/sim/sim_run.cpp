@@ -11,7 +11,10 @@
 namespace qlcshape::sim {
 
 History::History(std::uint64_t seed, Profile profile)
-    : world_(seed, profile), rng_(world_.random()), images_random_(~seed) {
+    : world_(seed, profile),
+      rng_(world_.random()),
+      images_random_(~seed),
+      silence_random_(seed ^ 0x5113) {
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     version_gap_ = seed % 3;  // so small that versions which come again are seen
@@ -107,6 +110,10 @@ void History::poll_something() {
     } else {
         workers[rng_.below(workers.size())]->poll(core_->phase());
     }
+    if (world_.silenced()) {
+        world_.pass(kIoLimitNs / 300);
+        core_->watch();
+    }
     // Where the newest band table is lost nobody knows how far a zone was written.
     if (!world_.broken_rule().empty() && !harm_.band_page_lost)
         violate("zones: " + world_.broken_rule());
@@ -192,6 +199,7 @@ void RunCounts::add(const RunCounts& o) {
     refused += o.refused;
     drives_away += o.drives_away;
     stops += o.stops;
+    halts += o.halts;
     operations += o.operations;
     reads_here += o.reads_here;
     volumes_made += o.volumes_made;

@@ -50,6 +50,7 @@ void World::start(Io& io, IoQueue& queue, Media& media) {
         if (error != 0) return queue.complete(io, error);
     }
     p.ready = events_ + delay;
+    if (&media == silent_) return kept_.push_back(p);
     (delay == 0 ? pending_ : delayed_).push_back(p);
 }
 
@@ -258,7 +259,7 @@ int World::discard(const Pending& p) {
 // Of all drives, or of one; in the order in which they were submitted.
 std::vector<World::Pending> World::take_in_flight(const Media* media) {
     std::vector<Pending> taken;
-    for (auto* list : {&pending_, &delayed_}) {
+    for (auto* list : {&pending_, &delayed_, &kept_}) {
         std::erase_if(*list, [&](const Pending& p) {
             if (media != nullptr && p.media != media) return false;
             taken.push_back(p);
@@ -324,8 +325,15 @@ void World::kill() {
     for (auto& m : media_) m->zones_at_rest();
 }
 
+void World::silence(Media& media) {
+    std::vector<Pending> kept = take_in_flight(&media);
+    kept_.insert(kept_.end(), kept.begin(), kept.end());
+    silent_ = &media;
+}
+
 void World::power_on() {
     dead_ = false;
+    silent_ = nullptr;
     for (auto& media : media_) media->gone = false;
 }
 

@@ -30,6 +30,7 @@ class World : public Clock {
     Injector& faults() { return faults_; }
     const Injector& faults() const { return faults_; }
     std::uint64_t now_ns() override { return ++now_; }
+    void pass(std::uint64_t ns) { now_ += ns; }
 
     // Completes one transfer in flight, chosen by chance. False if there is none.
     bool step();
@@ -54,6 +55,9 @@ class World : public Clock {
         media.gone = true;
         cut_off(&media);
     }
+    // From now on the drive keeps all transfers, those in flight too, until the power goes.
+    void silence(Media& media);
+    bool silenced() const { return silent_ != nullptr; }
     // Drives that were gone are back, too.
     void power_on();
 
@@ -95,6 +99,8 @@ class World : public Clock {
     std::vector<std::unique_ptr<Media>> media_;
     std::vector<Pending> pending_;
     std::vector<Pending> delayed_;
+    std::vector<Pending> kept_;  // by the drive that is silent
+    const Media* silent_ = nullptr;
     std::uint64_t order_ = 0;
     std::uint64_t now_ = 0;
     std::uint64_t cut_after_ = 0;
