@@ -11,6 +11,7 @@
 // Writes are durable when they are acknowledged, so FUA costs nothing and a flush waits for writes
 // in flight only.
 #include <qlcshape/engine.h>
+#include <csignal>
 
 #include <algorithm>
 #include <atomic>
@@ -169,6 +170,8 @@ int open_engine() {
 }
 
 int after_fork() {
+    // A limit on the size of files is then an error of the write, which names it.
+    std::signal(SIGXFSZ, SIG_IGN);
     // In the background nobody else would, for who started it has heard that all was well.
     struct Files {
         bool wanted = false;

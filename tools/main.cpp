@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <new>
 #include <string>
@@ -33,6 +34,8 @@ std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // A limit on the size of files is then an error of the write, which names it.
+    std::signal(SIGXFSZ, SIG_IGN);
     CLI::App app("Write shaping for arrays of QLC flash", "qlcshape");
     app.set_version_flag("--version", "qlcshape " QLCSHAPE_VERSION_STRING);
     app.require_subcommand(1);

@@ -139,6 +139,7 @@ Status run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is an error of the write
     CLI::App app("A key-value store for Redis clients, in a volume of an array", "kv_store");
     Arguments arguments;
     app.add_option("array", arguments.array_file, "array file")->required();

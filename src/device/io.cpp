@@ -24,6 +24,9 @@ const char* remedy(int error_number) {
         case ENXIO:
         case ENOLINK:
             return "the drive is gone: reconnect it, or continue without it";
+        case EFBIG:
+            return "raise the limit on the size of files (ulimit -f, LimitFSIZE= of a systemd "
+                   "unit)";
         case ENOSPC:
         case EDQUOT:
             return "free space on the file system that holds it";

@@ -81,9 +81,7 @@ Engine::Impl::Impl(const Options& options)
     : options_(options), random_(entropy()), io_clock_(clock_, io_limit_ns(options)) {}
 
 Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
-    QS_TRY(check_cache(options));
-    QS_TRY(check_cores(options));
-    QS_TRY(check_io_timeout(options));
+    QS_TRY(check_engine_options(options));
     // More shards than any array can have are refused when it is known how many this one may have.
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
                            std::min(options.gc_threads, kMaxShards) + 2 +
@@ -368,9 +366,7 @@ Engine::~Engine() {
 Status Engine::create(const Options& options, bool force) {
     return within_limits("array " + options.name, [&]() -> Status {
         QS_TRY(check_plan(options));
-        QS_TRY(check_cache(options));
-        QS_TRY(check_cores(options));
-        QS_TRY(check_io_timeout(options));
+        QS_TRY(check_engine_options(options));
         MadeFiles made;
         auto devices = make_devices(options, made);
         if (!devices) return fail(devices.error());
@@ -428,9 +424,7 @@ Result<CheckReport> Engine::check(const Options& options) {
 }
 
 Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
-    QS_TRY(check_cache(options));
-    QS_TRY(check_cores(options));
-    QS_TRY(check_io_timeout(options));
+    QS_TRY(check_engine_options(options));
     OfflineQueue offline(options);
     IoQueue& queue = offline.queue();
     auto array = look(options, access_of(options), queue);

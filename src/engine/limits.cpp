@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/limits.h"
 
+#include "engine/offline_queue.h"
+
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
+#include <filesystem>
+#include <fstream>
 #include <semaphore>
+#include <string_view>
 
 #include <algorithm>
 #include <mutex>
@@ -59,6 +64,34 @@ Status check_cache(const Options& options) {
                     size_text(bytes), size_text(space.rlim_cur));
     }
     return {};
+}
+
+Status check_metrics(const Options& options) {
+    const std::string& path = options.metrics_path;
+    std::error_code failed;
+    const auto status = std::filesystem::symlink_status(path, failed);
+    if (path.empty() || !std::filesystem::exists(status)) return {};
+    std::string begin(std::string_view("# HELP ").size(), ' ');
+    std::ifstream file(path, std::ios::binary);
+    const bool empty = std::filesystem::is_regular_file(status) &&
+                       std::filesystem::file_size(path, failed) == 0 && !failed;
+    const bool of_ours = file.read(begin.data(), static_cast<std::streamsize>(begin.size())) &&
+                         begin == "# HELP " && std::filesystem::is_regular_file(status);
+    const bool drive = std::ranges::any_of(options.devices, [&](const DeviceOptions& device) {
+        return std::filesystem::equivalent(path, device.path, failed);
+    });
+    if ((of_ours || empty) && !drive) return {};
+    return fail(Errc::invalid_argument,
+                "metrics is {}: that file is there and holds something else, which would be "
+                "overwritten; name one that does not exist",
+                path);
+}
+
+Status check_engine_options(const Options& options) {
+    QS_TRY(check_cache(options));
+    QS_TRY(check_cores(options));
+    QS_TRY(check_metrics(options));
+    return check_io_timeout(options);
 }
 
 Status check_cores(const Options& options) {

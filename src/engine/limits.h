@@ -43,6 +43,13 @@ Status check_cache(const Options& options);
 // Refuses cores that this machine has not, and two shards on one.
 Status check_cores(const Options& options);
 
+// Refuses a metrics file that is there and is none: each second it would be replaced, and in the
+// end removed.
+Status check_metrics(const Options& options);
+
+// All of these, and the rest of what no opening could take.
+Status check_engine_options(const Options& options);
+
 // Parts 1 and up on threads of their own, part 0 on the caller's; where there are no more threads
 // the caller does the rest. What one throws is thrown here when all have ended.
 void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job);

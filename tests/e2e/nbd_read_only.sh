@@ -83,9 +83,14 @@ if [[ $(id -u) == 0 ]]; then
     cp "$PLUGIN" plugin.so
     chmod 755 "$WORK"
     chown -R 65533:65533 .
-    # shellcheck disable=SC2016
-    expect 0 setpriv --reuid 65533 --regid 65533 --clear-groups bash -c 'ulimit -u 3
-        exec nbdkit --pidfile="$1/pid" -U nbd.sock ./plugin.so array=array.toml volume=v0' _ "$WORK"
+    # How many threads the kernel itself takes differs: the first limit at which nbdkit goes into the background is
+    # too low for the engine.
+    for limit in {3..12}; do
+        # shellcheck disable=SC2016
+        ! timeout 60 setpriv --reuid 65533 --regid 65533 --clear-groups bash -c 'ulimit -u $2
+            exec nbdkit --pidfile="$1/pid" -U nbd.sock ./plugin.so array=array.toml volume=v0' _ "$WORK" $limit \
+            >out 2>err || break
+    done
     for _ in {1..600}; do
         [[ -e pid || -e nbd.sock ]] || break
         sleep 0.1

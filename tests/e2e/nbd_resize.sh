@@ -27,7 +27,7 @@ with open("image", "rb") as image:
 PYTHON
 kill -KILL "$(pgrep -P "$server" nbdkit)"
 ended "$server" || true
-expect 0 "$QLCSHAPE" volume resize array.toml v0 --size 9MiB # recovers the array
+expect 0 "$QLCSHAPE" volume resize array.toml v0 --size 9MiB --yes # recovers the array
 space 13 9
 expect 0 "$QLCSHAPE" volume resize array.toml v0 --size 40MiB
 space 44 9

@@ -92,7 +92,7 @@ void History::judge() {
         const bool expected =
             (spoilt && (problem.ends_with("it can be rebuilt") ||
                         problem.ends_with("of the table is damaged"))) ||
-            (blocks_lost_ && problem.ends_with("more is damaged than P and Q can bring back"));
+            (blocks_lost_ && problem.ends_with("more is damaged than P and Q can reconstruct"));
         if (!expected) return void(violate("check: " + problem));
     }
 }
