@@ -110,7 +110,8 @@ TEST_CASE("tps scan: every record tells how far a band was durable") {
     }
 }
 
-TEST_CASE("tps scan: what can't be read on one mirror the other has; on both it may be a loss") {
+TEST_CASE(
+    "tps scan: what can't be read on one mirror the other has, and on both it may be a loss") {
     MirroredRing ring;
     bool both = false;
     ring.power.fails = [&](const Io& io) {
