@@ -11,11 +11,11 @@
 // Writes are durable when they are acknowledged, so FUA costs nothing and a flush waits for writes
 // in flight only.
 #include <qlcshape/engine.h>
-#include <csignal>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <memory>

@@ -3,7 +3,6 @@
 // first needed. Any thread.
 #pragma once
 
-#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -53,10 +52,6 @@ class DirectReaders {
             if (auto late = reader->queue.overdue()) return late;
         }
         return std::nullopt;
-    }
-    bool quiet() const {
-        std::lock_guard lock(mutex_);
-        return std::ranges::all_of(readers_, [](const auto& r) { return r->queue.quiet(); });
     }
     // No read is under way.
     void clear() {

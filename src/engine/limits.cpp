@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/limits.h"
 
-#include "engine/offline_queue.h"
-
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
-#include <filesystem>
-#include <fstream>
-#include <semaphore>
-#include <string_view>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <memory>
 #include <mutex>
+#include <semaphore>
 #include <set>
+#include <string_view>
 
 #include "base/size_text.h"
+#include "engine/offline_queue.h"
 #include "pmt/page_cache.h"
 
 namespace qlcshape {
@@ -127,13 +127,13 @@ void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)
         }
     };
     // Not joined: a thread whose transfer was given up ends when the kernel has ended that.
-    std::counting_semaphore<> done(0);
+    const auto done = std::make_shared<std::counting_semaphore<>>(0);
     std::uint32_t started = 1;
     try {
         for (; started < parts; ++started) {
-            std::thread([&guarded, &done, started] {
+            std::thread([&guarded, done, started] {
                 guarded(started);
-                done.release();
+                done->release();
             }).detach();
         }
     } catch (const std::system_error&) {
@@ -141,7 +141,7 @@ void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)
     const std::uint32_t threads = started - 1;
     guarded(0);
     for (; started < parts; ++started) guarded(started);
-    for (std::uint32_t i = 0; i < threads; ++i) done.acquire();
+    for (std::uint32_t i = 0; i < threads; ++i) done->acquire();
     if (thrown) std::rethrow_exception(thrown);
 }
 

@@ -25,15 +25,19 @@ void open_with_volume(CoreArray& a) {
     REQUIRE(a.core->create_volume("v", 4 * MiB));
 }
 
-}  // namespace
-
-TEST_CASE("causes: a transfer that failed once is counted, and no reason for alarm") {
-    CoreArray a;
+void write_while_one_transfer_fails(CoreArray& a) {
     open_with_volume(a);
     Bytes data(512 * KiB, std::byte{1});
     fail_some(a, 1,
               [](const Io& io) { return io.kind == IoKind::write && io.device->path() == "qlc1"; });
     REQUIRE(request(a, Op::write, 0, data));
+}
+
+}  // namespace
+
+TEST_CASE("causes: a transfer that failed once is counted, and no reason for alarm") {
+    CoreArray a;
+    write_while_one_transfer_fails(a);
     for (int i = 0; i < 10'000; ++i) a.poll();
     const Stats s = a.core->stats();
     CHECK(s.health == "ok");
@@ -57,11 +61,7 @@ TEST_CASE("causes: a drive whose last transfers all failed is failing until one 
 
 TEST_CASE("causes: what ended writing is named, not what failed before") {
     CoreArray a;
-    open_with_volume(a);
-    Bytes data(512 * KiB, std::byte{1});
-    fail_some(a, 1,
-              [](const Io& io) { return io.kind == IoKind::write && io.device->path() == "qlc1"; });
-    REQUIRE(request(a, Op::write, 0, data));
+    write_while_one_transfer_fails(a);
     fail_some(a, 1000,
               [](const Io& io) { return io.kind == IoKind::write && io.device->path() == "scm5"; });
     Bytes small(kBlockBytes, std::byte{2});

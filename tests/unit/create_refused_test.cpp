@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can't become an array is refused with the key or the drive named, and leaves files as they
 // were.
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,7 +13,7 @@
 #include <string>
 
 #include "base/types.h"
-#include "qlcshape/engine.h"
+#include "test_array.h"
 
 using namespace qlcshape;
 namespace fs = std::filesystem;
@@ -23,15 +26,7 @@ struct Plan {
 
     Plan() {
         REQUIRE(::mkdtemp(folder.data()) != nullptr);
-        options.data_strips = 2;
-        options.strip_bytes = 64 * KiB;
-        options.band_bytes = 512 * KiB;
-        options.pmt_cache_bytes = MiB;
-        for (int i = 0; i < 6; ++i) {
-            options.devices.push_back({i < 4 ? Role::qlc : Role::scm,
-                                       folder + "/" + std::to_string(i),
-                                       i < 4 ? 40 * MiB : 16 * MiB});
-        }
+        options = small_array(folder + "/");
     }
     ~Plan() { fs::remove_all(folder); }
 
@@ -147,4 +142,17 @@ TEST_CASE("open: cores that are not there are refused") {
     CHECK(opened.error().message.find("core 4000000000") != std::string::npos);
     plan.options.cores = {0};
     CHECK(Engine::open(plan.options));
+}
+
+TEST_CASE("create: a limit on the size of files is an error, and leaves no file behind") {
+    const Plan plan;
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const rlimit low{MiB, before.rlim_max};
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);  // as the programs do
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &low) == 0);
+    plan.refuses(plan.folder + "/0");
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    CHECK(plan.files().empty());
 }

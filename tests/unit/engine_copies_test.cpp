@@ -27,16 +27,7 @@ struct Folder {
 
 Options on_files(const fs::path& folder) {
     fs::create_directories(folder);
-    Options options;
-    options.data_strips = 2;
-    options.strip_bytes = 64 * KiB;
-    options.band_bytes = 512 * KiB;
-    options.pmt_cache_bytes = MiB;
-    for (int i = 0; i < 6; ++i) {
-        options.devices.push_back({i < 4 ? Role::qlc : Role::scm,
-                                   folder / ("d" + std::to_string(i)), (i < 4 ? 40 : 16) * MiB});
-    }
-    return options;
+    return small_array((folder / "d").string());
 }
 
 std::unique_ptr<Engine> open_or_fail(const Options& options) {

@@ -6,38 +6,13 @@
 #include <memory>
 #include <vector>
 
-#include "core_array.h"
+#include "two_mirrors.h"
 
 using namespace qlcshape;
 
 namespace {
 
-struct Mirrors {
-    ArrayContext array;
-    Power power;
-    Bytes media[2];
-    std::vector<std::unique_ptr<CoreDrive>> drives;
-    IoQueue queue;
-
-    Mirrors() {
-        ArrayParameters p;
-        p.data_strips = 2;
-        p.qlc_count = 4;
-        p.scm_count = 2;
-        p.strip_bytes = 64 * KiB;
-        p.band_bytes = 256 * KiB;
-        p.qlc_bytes = 64 * MiB;
-        p.scm_bytes = 32 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        array.layout = *l;
-        for (Bytes& bytes : media) {
-            bytes.resize(p.scm_bytes);
-            drives.push_back(
-                std::make_unique<CoreDrive>(&bytes == media ? "scm0" : "scm1", bytes, power));
-            array.scm.push_back(drives.back().get());
-        }
-    }
+struct Mirrors : TwoMirrors {
     void write(std::initializer_list<int> mirrors, std::uint64_t epoch, std::uint64_t generation,
                bool table_damaged = false) {
         Snapshot s;

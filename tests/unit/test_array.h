@@ -15,20 +15,26 @@
 
 namespace qlcshape {
 
+// Two data strips, on files or memory whose names begin with `prefix`.
+inline Options small_array(const std::string& prefix) {
+    Options options;
+    options.data_strips = 2;
+    options.strip_bytes = 64 * KiB;
+    options.band_bytes = 512 * KiB;
+    options.pmt_cache_bytes = MiB;
+    for (int i = 0; i < 6; ++i) {
+        options.devices.push_back({i < 4 ? Role::qlc : Role::scm, prefix + std::to_string(i),
+                                   i < 4 ? 40 * MiB : 16 * MiB});
+    }
+    return options;
+}
+
 struct TestArray {
     Options options;
 
-    explicit TestArray(const std::string& name, const std::string& where = "memory:") {
+    explicit TestArray(const std::string& name, const std::string& where = "memory:")
+        : options(small_array(where + name + "_test_")) {
         options.name = name;
-        options.data_strips = 2;
-        options.strip_bytes = 64 * KiB;
-        options.band_bytes = 512 * KiB;
-        options.pmt_cache_bytes = MiB;
-        for (int i = 0; i < 6; ++i) {
-            options.devices.push_back({i < 4 ? Role::qlc : Role::scm,
-                                       where + name + "_test_" + std::to_string(i),
-                                       i < 4 ? 40 * MiB : 16 * MiB});
-        }
         const Status created = Engine::create(options);
         if (!created) FAIL(created.error().message);
     }

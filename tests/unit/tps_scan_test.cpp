@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/crc32c.h"
-#include "core_array.h"
 #include "format/tps_record.h"
+#include "two_mirrors.h"
 
 using namespace qlcshape;
 
@@ -23,32 +23,11 @@ constexpr std::uint64_t kAcked = 5;                      // as the newest record
 constexpr std::uint64_t kTail = 2;
 
 // A ring on two mirrors.
-struct MirroredRing {
-    ArrayContext array;
-    Power power;
-    Bytes media[2];
-    std::vector<std::unique_ptr<CoreDrive>> drives;
-    IoQueue queue;
-
+struct MirroredRing : TwoMirrors {
     MirroredRing() {
-        ArrayParameters p;
-        p.data_strips = 2;
-        p.qlc_count = 4;
-        p.scm_count = 2;
-        p.strip_bytes = 64 * KiB;
-        p.band_bytes = 256 * KiB;
-        p.qlc_bytes = 64 * MiB;
-        p.scm_bytes = 32 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        array.layout = *l;
         array.epoch = 3;
         array.epoch_key = 77;
         for (Bytes& bytes : media) {
-            bytes.resize(p.scm_bytes);
-            const char* name = &bytes == media ? "scm0" : "scm1";
-            drives.push_back(std::make_unique<CoreDrive>(name, bytes, power));
-            array.scm.push_back(drives.back().get());
             for (std::uint64_t sequence = 1; sequence <= kRecords; ++sequence)
                 write(bytes, sequence);
         }
