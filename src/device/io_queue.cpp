@@ -77,6 +77,11 @@ IoQueue::IoQueue(std::vector<std::span<std::byte>> memory) : memory_(std::move(m
 IoQueue::~IoQueue() {
     QS_ASSERT(in_flight_ == 0);
     leave_ring();
+    while (begun_.oldest() != nullptr) {  // a drive that was given up may still use their memory
+        auto* const copy = static_cast<CopiedIo*>(begun_.oldest());
+        begun_.remove(*copy);
+        keep(std::shared_ptr<const CopiedIo>(copy));
+    }
     if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -73,7 +74,7 @@ int Control::send(Command command, const DeviceInfo& info, void* payload, std::s
     const std::string path = by_path ? character_path(info.dev_id) : "";
     const std::size_t front = by_path ? path.size() + 1 : 0;
     std::vector<char> buffer(front + bytes);
-    std::memcpy(buffer.data(), path.c_str(), front);
+    std::copy_n(path.c_str(), front, buffer.begin());
     if (bytes != 0) std::memcpy(buffer.data() + front, payload, bytes);
     ControlWords words;
     words.device = info.dev_id;
