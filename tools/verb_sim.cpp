@@ -179,7 +179,7 @@ class Run {
         line("stops because of faults, by design", s.stops);
         line("of them, a drive did not answer", s.halts);
         line("operations", s.operations);
-        line("  of them reads that use no shard's thread", s.reads_here);
+        line("  of them reads that use no shard's thread", s.reads_inline);
         line("volumes created", s.volumes_made);
         line("volumes deleted", s.volumes_deleted);
         line("volumes resized", s.volumes_resized);
@@ -241,7 +241,7 @@ class Run {
         object["stops"] = s.stops;
         object["halts"] = s.halts;
         object["operations"] = s.operations;
-        object["reads_here"] = s.reads_here;
+        object["reads_inline"] = s.reads_inline;
         object["device_events"] = s.events;
         object["bands_moved"] = s.bands_moved;
         object["snapshots"] = s.snapshots;

@@ -22,7 +22,7 @@ void BandTable::restore(BandId id, const BandRecord& record) {
     band.frontier = band.submitted = band.published_frontier = record.segments;
     band.valid = record.valid;
     band.tombstones = record.tombstones;
-    band.rough = record.rough != 0;
+    band.valid_is_estimate = record.valid_is_estimate != 0;
     if (record.state == BandState::free) {
         free_list_.push_back(id);
         free_.fetch_add(1);
@@ -60,9 +60,10 @@ void BandTable::resume(BandId id) {
     if (s.current && s.next && at(*s.current).next == 0) std::swap(s.current, s.next);
 }
 
-void BandTable::set_counts(BandId id, std::uint32_t valid, std::uint32_t tombstones, bool rough) {
+void BandTable::set_counts(BandId id, std::uint32_t valid, std::uint32_t tombstones,
+                           bool valid_is_estimate) {
     std::lock_guard lock(mutex_);
-    at(id).rough = rough;
+    at(id).valid_is_estimate = valid_is_estimate;
     at(id).valid = valid;
     at(id).tombstones = tombstones;
 }
@@ -178,7 +179,7 @@ void BandTable::candidates(const std::function<void(const Candidate&)>& see) con
         const Band& band = bands_[i];
         if (band.state != BandState::closed || band.moving) continue;
         see(Candidate{BandId(i), band.sequence, band.valid.load(std::memory_order_relaxed),
-                      band.tombstones, band.rough});
+                      band.tombstones, band.valid_is_estimate});
     }
 }
 
@@ -255,7 +256,7 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
     band.sequence = next_sequence_++;
     band.epoch = epoch;
     band.next = band.in_flight = band.tombstones = band.segments = 0;
-    band.decided = band.rough = false;
+    band.decided = band.valid_is_estimate = false;
     band.window = band.published_window = 0;
     band.frontier = band.submitted = band.published_frontier = 0;
     band.failed_from = UINT32_MAX;
@@ -313,7 +314,7 @@ BandRecord BandTable::record_of(BandId id) const {
     r.segments = band.state == BandState::closed ? band.segments : band.frontier.load();
     r.valid = band.valid.load();
     r.tombstones = band.tombstones;
-    r.rough = band.rough ? 1 : 0;
+    r.valid_is_estimate = band.valid_is_estimate ? 1 : 0;
     return r;
 }
 

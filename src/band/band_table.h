@@ -41,7 +41,7 @@ struct Candidate {
     std::uint64_t sequence = 0;
     std::uint32_t valid = 0;
     std::uint32_t tombstones = 0;
-    bool rough = false;  // valid may be some blocks off
+    bool valid_is_estimate = false;  // valid may be some blocks off
 };
 
 struct BandCounts {
@@ -61,7 +61,8 @@ class BandTable {
     // Makes a restored open band the stream's again; its segments 0..record.segments-1 are written.
     void resume(BandId band);
     // Its counts by a rebuilt table.
-    void set_counts(BandId band, std::uint32_t valid, std::uint32_t tombstones, bool rough);
+    void set_counts(BandId band, std::uint32_t valid, std::uint32_t tombstones,
+                    bool valid_is_estimate);
     void set_next_sequence(std::uint64_t sequence) { next_sequence_ = sequence; }
     std::uint64_t next_sequence() const { return next_sequence_; }
 
@@ -162,8 +163,8 @@ class BandTable {
         Stream stream = Stream::user;
         bool moving = false;
         bool opening = false;
-        bool rough = false;    // valid may be some blocks off
-        bool decided = false;  // by a recovery whose epoch has not begun
+        bool valid_is_estimate = false;  // valid may be some blocks off
+        bool decided = false;            // by a recovery whose epoch has not begun
         std::uint32_t media_segments = 0;
         std::uint64_t sequence = 0;
         std::uint64_t epoch = 0;

@@ -13,8 +13,8 @@ namespace qlcshape {
 
 Result<std::unique_ptr<Core>> Core::open(const Options& options,
                                          std::vector<std::unique_ptr<Device>> devices,
-                                         const std::string& absent, Surroundings surroundings) {
-    std::unique_ptr<Core> core(new Core(options, std::move(surroundings)));
+                                         const std::string& absent, Environment environment) {
+    std::unique_ptr<Core> core(new Core(options, std::move(environment)));
     QS_TRY(core->start(std::move(devices), absent));
     return core;
 }
@@ -22,9 +22,9 @@ Result<std::unique_ptr<Core>> Core::open(const Options& options,
 Core::~Core() = default;
 
 Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent) {
-    const std::uint64_t begun = around_.clock.now_ns();
+    const std::uint64_t begun = environment_.clock.now_ns();
     control_ = make_queue({}, IoQueue::Late::ended);
-    readers_.set_clock(around_.io_clock);
+    readers_.set_clock(environment_.io_clock);
     auto discovery = discover(std::move(devices), absent, *control_);
     if (!discovery) return fail(discovery.error());
     const std::uint32_t most = discovery->superblock.parameters.max_shards;
@@ -46,8 +46,8 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     read_only_ = options_.read_only || discovery->missing_qlc != 0;
     set_array(std::move(*discovery));
     QS_TRY(bring_up());
-    recovery_seconds_ = static_cast<double>(around_.clock.elapsed_ns(begun)) / 1e9;
-    opened_ns_ = around_.clock.now_ns();
+    recovery_seconds_ = static_cast<double>(environment_.clock.elapsed_ns(begun)) / 1e9;
+    opened_ns_ = environment_.clock.now_ns();
     return {};
 }
 
@@ -56,7 +56,7 @@ void Core::set_array(Discovery d) {
     superblock_ = std::move(d.superblock);
     members_ = std::move(d.members);
     array_.epoch = superblock_.epoch + 1;
-    array_.epoch_key = around_.random.next();
+    array_.epoch_key = environment_.random.next();
     array_.shards = options_.shards;
 }
 
@@ -110,9 +110,9 @@ Status Core::bring_up() {
                         *loaded,
                         std::move(snapshot.snapshot),
                         read_only_,
-                        around_.counted_pages,
-                        around_.kept_findings,
-                        around_.version_gap,
+                        environment_.counted_pages,
+                        environment_.kept_findings,
+                        environment_.version_gap,
                         *bands_,
                         keeper,
                         *gate_,
@@ -155,7 +155,7 @@ Status Core::bring_up() {
 Team Core::recovery_team() {
     const std::uint32_t parts = options_.shards + options_.gc_threads;
     return {parts, [this, parts](const TeamJob& job) {
-                around_.in_parallel(parts, [&](std::uint32_t part) {
+                environment_.in_parallel(parts, [&](std::uint32_t part) {
                     const auto queue = make_queue({}, IoQueue::Late::ended);
                     job(part, *queue);
                 });
@@ -215,13 +215,13 @@ void Core::make_workers(LoadedBands loaded) {
         bands_->set_alarm([this] { wake_workers(); });
     }
     requests_ = std::make_unique<RequestTable>(array_, std::move(shards), kMaxRequests,
-                                               around_.clock, in_flight_);
+                                               environment_.clock, in_flight_);
 }
 
 // Each writes back at most the dirty pages of the cache. Sixteen times as many bytes in segments,
 // and at least as many in records of the TPS, come to a few percent.
 std::uint64_t Core::snapshot_interval() const {
-    if (around_.snapshot_interval != 0) return around_.snapshot_interval;
+    if (environment_.snapshot_interval != 0) return environment_.snapshot_interval;
     constexpr std::uint64_t kTimes = 16, kLeast = 32, kMostBytes = 32 * GiB;
     const std::uint64_t pages =
         std::min(options_.pmt_cache_bytes, array_.layout.pmt_pages * kBlockBytes);
@@ -347,20 +347,20 @@ Status Core::take(VolumeState& volume, Request request) {
     return requests_->begin(volume, std::move(request));
 }
 
-bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
-                     IoQueue& queue, DirectRead& direct) {
+bool Core::read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
+                       IoQueue& queue, DirectRead& direct) {
     in_flight_.fetch_add(1);
-    const bool done =
-        !stopped_ && !halted() && requests_->read_here(volume, offset, bytes, data, queue, direct);
+    const bool done = !stopped_ && !halted() &&
+                      requests_->read_inline(volume, offset, bytes, data, queue, direct);
     in_flight_.fetch_sub(1);
     return done;
 }
 
-bool Core::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data) {
+bool Core::read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data) {
     in_flight_.fetch_add(1);
     bool done = false;
     if (DirectReaders::Reader* const reader = stopped_ || halted() ? nullptr : readers_.take()) {
-        done = requests_->read_here(volume, offset, bytes, data, reader->queue, reader->direct);
+        done = requests_->read_inline(volume, offset, bytes, data, reader->queue, reader->direct);
         readers_.give_back(reader);
     }
     in_flight_.fetch_sub(1);
@@ -444,7 +444,7 @@ void Core::release() {
 std::uint64_t Core::total(Counter counter) const {
     std::uint64_t sum = superblock_.counters[static_cast<std::size_t>(counter)];
     if (counter == Counter::open_milliseconds && !read_only_) {
-        sum += around_.clock.elapsed_ns(opened_ns_) / 1'000'000;
+        sum += environment_.clock.elapsed_ns(opened_ns_) / 1'000'000;
     }
     sum += requests_->counted_here(counter);
     for (const auto& w : workers_) {

@@ -28,7 +28,7 @@
 namespace qlcshape {
 
 // What an open array takes from outside.
-struct Surroundings {
+struct Environment {
     Clock& clock;
     Random& random;
     // Makes a queue; a simulator sets what the queue does instead of sleeping.
@@ -59,18 +59,18 @@ class Core {
     // `devices`: those that are there. `absent` names the others, for messages.
     static Result<std::unique_ptr<Core>> open(const Options& options,
                                               std::vector<std::unique_ptr<Device>> devices,
-                                              const std::string& absent, Surroundings surroundings);
+                                              const std::string& absent, Environment environment);
     ~Core();
 
     // --- the data plane ---
     const std::vector<std::unique_ptr<Worker>>& workers() const { return workers_; }
     Phase phase() const { return static_cast<Phase>(phase_.load(std::memory_order_acquire)); }
     Status submit(VolumeState& volume, Request request);
-    // See RequestTable::read_here().
-    bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
-                   IoQueue& queue, DirectRead& direct);
+    // See RequestTable::read_inline().
+    bool read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
+                     IoQueue& queue, DirectRead& direct);
     // The same with a queue of its own.
-    bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data);
+    bool read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data);
     bool read_only() const { return read_only_; }
     bool failed() const;
     // Why it stopped, for messages: "after a drive failed (which, what, errno)". Where failed().
@@ -97,7 +97,7 @@ class Core {
     void wake_workers();
     Status finish_close();
     // After it: devices, memory and everything else go. What stays answers that it is closed, for
-    // handles that outlive the engine. No call but submit() and read_here() may be under way.
+    // handles that outlive the engine. No call but submit() and read_inline() may be under way.
     void release();
 
     // --- volumes ---
@@ -142,8 +142,8 @@ class Core {
     BandTable& bands() { return *bands_; }
 
   private:
-    Core(const Options& options, Surroundings surroundings)
-        : options_(options), around_(std::move(surroundings)) {}
+    Core(const Options& options, Environment environment)
+        : options_(options), environment_(std::move(environment)) {}
     Status start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent);
     Status take(VolumeState& volume, Request request);
     void set_array(Discovery discovery);
@@ -174,7 +174,7 @@ class Core {
                                         IoQueue::Late late);
 
     Options options_;
-    Surroundings around_;
+    Environment environment_;
     std::unique_ptr<IoQueue> control_;  // superblocks, set-up, closing: under control_mutex_
     mutable std::mutex control_mutex_;
     Superblock superblock_;

@@ -26,7 +26,7 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     std::lock_guard lock(control_mutex_);
     if (read_only_) return fail_read_only(name);
     const Superblock before = superblock_;
-    QS_TRY(add_volume(superblock_, array_.layout, name, bytes, Uuid::random(around_.random)));
+    QS_TRY(add_volume(superblock_, array_.layout, name, bytes, Uuid::random(environment_.random)));
     QS_TRY(write_volumes(before));
     volumes_[name] = make_state(*find_volume(superblock_, name));
     return {};

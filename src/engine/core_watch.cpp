@@ -10,14 +10,14 @@ namespace qlcshape {
 
 std::unique_ptr<IoQueue> Core::make_queue(std::vector<std::span<std::byte>> memory,
                                           IoQueue::Late late) {
-    auto queue = around_.make_queue(std::move(memory));
-    if (around_.io_clock != nullptr) queue->set_clock(*around_.io_clock, late);
+    auto queue = environment_.make_queue(std::move(memory));
+    if (environment_.io_clock != nullptr) queue->set_clock(*environment_.io_clock, late);
     return queue;
 }
 
 void Core::watch() {
-    if (around_.io_clock == nullptr) return;
-    around_.io_clock->look();
+    if (environment_.io_clock == nullptr) return;
+    environment_.io_clock->look();
     if (halted()) {
         if (all_reached(Phase::halted)) requests_->end_all(halted_why_);
         return;
@@ -40,14 +40,14 @@ void Core::watch() {
     if (stands_still(all_polled)) {
         halt(fmt::format("since nothing has moved for {} s: a request waits, and no drive has "
                          "anything to do; that is a fault of this program: report it",
-                         around_.io_clock->limit_ns() / 1'000'000'000),
+                         environment_.io_clock->limit_ns() / 1'000'000'000),
              {});
     }
 }
 
 void Core::halt(std::string why, const Io& by) {
     halted_why_ = std::move(why);
-    halted_at_ = around_.io_clock->now();
+    halted_at_ = environment_.io_clock->now();
     gate_->fail(by);
     phase_.store(static_cast<int>(Phase::halted));
     wake_workers();
@@ -64,14 +64,16 @@ bool Core::stands_still(bool all_polled) {
     }
     const bool waits = requests_->any() || (phase() != Phase::running && !all_reached(phase()));
     const bool still = waits && quiet && all_polled && motion == std::exchange(motion_, motion);
-    if (!still) moved_at_ = around_.io_clock->now();
-    return still && around_.io_clock->too_long_since(moved_at_);
+    if (!still) moved_at_ = environment_.io_clock->now();
+    return still && environment_.io_clock->too_long_since(moved_at_);
 }
 
 bool Core::all_reached(Phase phase) const {
     return std::ranges::all_of(workers_, [&](const auto& w) { return w->reached() >= phase; });
 }
 
-bool Core::held_fast() const { return halted() && around_.io_clock->too_long_since(halted_at_); }
+bool Core::held_fast() const {
+    return halted() && environment_.io_clock->too_long_since(halted_at_);
+}
 
 }  // namespace qlcshape

@@ -90,13 +90,13 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     auto devices = open_devices(options, access_of(options), &absent);
     if (!devices) return fail(devices.error());
     std::unique_ptr<Impl> impl(new Impl(options));
-    Surroundings around{impl->clock_, impl->random_,
-                        [](std::vector<std::span<std::byte>> memory) {
-                            return std::make_unique<IoQueue>(std::move(memory));
-                        },
-                        run_in_threads};
-    around.io_clock = &impl->io_clock_;
-    auto core = Core::open(options, std::move(*devices), absent, std::move(around));
+    Environment environment{impl->clock_, impl->random_,
+                            [](std::vector<std::span<std::byte>> memory) {
+                                return std::make_unique<IoQueue>(std::move(memory));
+                            },
+                            run_in_threads};
+    environment.io_clock = &impl->io_clock_;
+    auto core = Core::open(options, std::move(*devices), absent, std::move(environment));
     if (!core) return fail(core.error());
     impl->core_ = std::move(*core);
     std::uint32_t index = 0;
@@ -463,7 +463,7 @@ Status Volume::submit(Request request) const {
 Status Volume::run(Op op, std::uint64_t offset_bytes, std::uint64_t bytes, void* data) const {
     QS_TRY(check_handle());
     QS_TRY(refuse_in_callback("a blocking request"));
-    if (op == Op::read && state_->core.read_here(*state_, offset_bytes, bytes, data)) return {};
+    if (op == Op::read && state_->core.read_inline(*state_, offset_bytes, bytes, data)) return {};
     return submit_and_wait(state_->core, *state_, op, offset_bytes, bytes, data);
 }
 

@@ -112,8 +112,8 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
     return {};
 }
 
-bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes,
-                             void* data, IoQueue& queue, DirectRead& direct) {
+bool RequestTable::read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes,
+                               void* data, IoQueue& queue, DirectRead& direct) {
     if (bytes == 0 || pages_in(offset, offset + bytes) != 1) return false;
     const std::uint32_t side = volume.enter();
     const std::uint64_t begun_ns = clock_.now_ns();
@@ -122,7 +122,7 @@ bool RequestTable::read_here(VolumeState& volume, std::uint64_t offset, std::uin
         PageOp op;
         set_range(volume, op, offset, offset + bytes);
         op.data = static_cast<std::byte*>(data);
-        good = shard_of(op).read_here(op, queue, direct);
+        good = shard_of(op).read_inline(op, queue, direct);
         if (!good) {
             verify_failed_here_.fetch_add(direct.wrong_blocks, std::memory_order_relaxed);
             io_errors_here_.fetch_add(direct.io_failed ? 1 : 0, std::memory_order_relaxed);

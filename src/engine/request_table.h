@@ -33,10 +33,10 @@ class RequestTable {
     void end_all(const std::string& why);
     bool any() const;
 
-    // A small read, made by the caller's thread through its own queue; see Shard::read_here().
+    // A small read, made by the caller's thread through its own queue; see Shard::read_inline().
     // False: it has to be submitted.
-    bool read_here(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
-                   IoQueue& queue, DirectRead& direct);
+    bool read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes, void* data,
+                     IoQueue& queue, DirectRead& direct);
     // What such reads add to a counter.
     std::uint64_t counted_here(Counter counter) const;
 

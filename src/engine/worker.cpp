@@ -16,10 +16,10 @@ bool Worker::poll(Phase phase) {
         reached_.store(static_cast<int>(phase), std::memory_order_release);
         return false;
     }
-    std::unique_lock<std::mutex> door;
+    std::unique_lock<std::mutex> lock;
     if (shard_) {
-        door = shard_->door().enter();
-        if (!door) {
+        lock = shard_->lock().for_polling();
+        if (!lock) {
             std::this_thread::yield();
             return true;
         }

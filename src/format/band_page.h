@@ -31,7 +31,7 @@ struct BandRecord {
     std::uint32_t tombstones = 0;  // tombstone blocks in it, as of a clean close
     BandState state = BandState::free;
     std::uint8_t stream = 0;
-    std::uint8_t rough = 0;  // 1: valid may be some blocks off
+    std::uint8_t valid_is_estimate = 0;  // 1: valid may be some blocks off
     std::uint8_t reserved[9] = {};
 
     // Whether the table may point into it.

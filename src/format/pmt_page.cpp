@@ -73,8 +73,8 @@ bool pmt_entries_fit(const PmtEntry* entries, const ArrayLayout& l) {
             if ((e.bits & ~used) != 0 || pba >= pbas ||
                 pba % l.blocks_per_segment < l.header_blocks)
                 return false;
-        } else if (e.why() > Unmapped::poisoned ||
-                   e != PmtEntry::make_unmapped(e.why(), e.version())) {
+        } else if (e.reason() > Unmapped::poisoned ||
+                   e != PmtEntry::make_unmapped(e.reason(), e.version())) {
             return false;
         }
     }

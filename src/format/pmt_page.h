@@ -34,7 +34,7 @@ struct PmtEntry {
     bool crc_matches(const ArrayLayout& l, std::uint32_t crc) const {
         return ((bits >> l.pba_bits ^ crc) & ((std::uint64_t{1} << l.crc_bits) - 1)) == 0;
     }
-    Unmapped why() const { return static_cast<Unmapped>(bits >> 60 & 3); }
+    Unmapped reason() const { return static_cast<Unmapped>(bits >> 60 & 3); }
     Version version() const { return Version(bits & ((std::uint64_t{1} << kVersionBits) - 1)); }
 
     static PmtEntry make_mapped(const ArrayLayout& l, Pba pba, std::uint32_t crc) {

@@ -16,7 +16,7 @@ namespace qlcshape {
 //
 // Counts are hints. Where they say that every band is full they are wrong, for there is space that
 // volumes may not use: then the oldest is moved, and counted anew with that. That space may be gone
-// where bands are out of use: then only a rough count can be wrong.
+// where bands are out of use: then only a valid_is_estimate count can be wrong.
 class GreedyPolicy {
   public:
     // `newest_sequence`: of the band opened last.
@@ -31,7 +31,7 @@ class GreedyPolicy {
     void see(const Candidate& c) {
         const std::uint32_t cost =
             std::min(slots_, c.valid + (c.sequence < old_before_ ? 0 : c.tombstones));
-        if (out_of_use_ && cost == slots_ && !c.rough) return;
+        if (out_of_use_ && cost == slots_ && !c.valid_is_estimate) return;
         if (!best_ || cost < best_cost_ || (cost == best_cost_ && c.sequence < best_sequence_)) {
             best_ = c.band;
             best_cost_ = cost;

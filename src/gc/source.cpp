@@ -143,7 +143,7 @@ void Collector::looked_up(Source& s) {
     for (const MapBatch& b : s.batches) {
         for (const MapItem& item : b.items) {
             if (item.failed) victim_damaged_ = true;
-            if (item.yes) s.wanted[item.slot] = 1;
+            if (item.matched) s.wanted[item.slot] = 1;
         }
     }
     if (victim_damaged_) {
@@ -240,7 +240,7 @@ void Collector::trims_looked_up(Source& s) {
         if (b.kind != MapKind::tombstone) continue;
         for (const MapItem& item : b.items) {
             if (item.failed) victim_damaged_ = true;
-            if (item.yes && !canary(Canary::forget_trim))
+            if (item.matched && !canary(Canary::forget_trim))
                 s.trims.push_back({item.lba, item.blocks, item.expected.version()});
         }
     }

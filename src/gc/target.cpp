@@ -49,7 +49,7 @@ void Collector::target_settled(Target& t) {
     std::uint64_t lost = 0;
     for (const MapBatch& b : t.batches) {
         for (const MapItem& item : b.items) {
-            if (!item.yes) ++lost;
+            if (!item.matched) ++lost;
         }
     }
     clear(t.batches, MapKind::exchange);

@@ -30,7 +30,7 @@ struct MapItem : PageWaiter {
     PmtEntry expected;  // tombstone: make_unmapped(trimmed, version)
     PmtEntry desired;
     std::uint32_t slot = 0;  // the sender's
-    bool yes = false;        // the answer
+    bool matched = false;    // the answer
     bool failed = false;     // the page is damaged: no answer
 };
 

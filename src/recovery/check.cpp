@@ -146,14 +146,14 @@ class Check {
     // sum over all bands is exact.
     void compare_counts(const TableTotals& totals) {
         std::uint64_t expected = 0, have = 0;
-        bool rough = false;
+        bool valid_is_estimate = false;
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             expected += totals.valid[i];
             const bool counts = records_[i].counts();
             have += counts ? records_[i].valid : 0;
-            rough |= counts && records_[i].rough != 0;
+            valid_is_estimate |= counts && records_[i].valid_is_estimate != 0;
         }
-        if (expected != have && !rough) {
+        if (expected != have && !valid_is_estimate) {
             problem("band table: it counts {} valid blocks, by the headers there are {}", have,
                     expected);
         }

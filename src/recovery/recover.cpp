@@ -28,7 +28,7 @@ class Recovery {
           begun_with_(in.superblock.next_version) {}
 
     Result<Recovered> after_clean_close() {
-        if (void_unfinished_recovery() && !in_.read_only) QS_TRY(in_.stay());
+        if (void_unfinished_recovery() && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
         for (std::uint32_t i = 0; i < l_.bands; ++i)
             in_.bands.restore(BandId(i), in_.loaded.records[i]);
         if (!in_.read_only) {
@@ -40,7 +40,7 @@ class Recovery {
         out_.report.kind = "clean";
         out_.next_version = in_.superblock.next_version;
         out_.used_blocks = in_.superblock.counters[static_cast<std::size_t>(Counter::used_blocks)];
-        if (!in_.read_only) QS_TRY(in_.decided(out_.next_version));
+        if (!in_.read_only) QS_TRY(in_.begin_epoch(out_.next_version));
         return std::move(out_);
     }
 
@@ -57,7 +57,7 @@ class Recovery {
         QS_TRY(decide_open_bands());
         QS_TRY(refuse_older_tps(in_.array, tps_.newest, acked_));
         if (!in_.read_only) QS_TRY(mend_newest_segments());
-        if (unfinished && !in_.read_only) QS_TRY(in_.stay());
+        if (unfinished && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
         QS_TRY(drop_what_is_committed());
         if (in_.read_only) {
             keep_in_memory();
@@ -65,10 +65,10 @@ class Recovery {
             QS_TRY(replay());
             // What was in flight replaces older blocks in the table. Were it still to be decided
             // then, a drive less in the next recovery might lose it, and those with it.
-            if (!canary(Canary::decide_late)) QS_TRY(in_.decided(next_version()));
+            if (!canary(Canary::decide_late)) QS_TRY(in_.begin_epoch(next_version()));
         }
         QS_TRY(bring_table_up_to_date());
-        if (canary(Canary::decide_late) && !in_.read_only) QS_TRY(in_.decided(next_version()));
+        if (canary(Canary::decide_late) && !in_.read_only) QS_TRY(in_.begin_epoch(next_version()));
         out_.next_version = next_version();
         return std::move(out_);
     }
@@ -423,11 +423,12 @@ class Recovery {
         return {};
     }
 
-    void take_counts(const TableTotals& totals, bool rough) {
+    void take_counts(const TableTotals& totals, bool valid_is_estimate) {
         out_.report.segments_scanned += totals.scanned.segments;
         max_version_ = std::max(max_version_, totals.scanned.max_version);
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
-            in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i], rough);
+            in_.bands.set_counts(BandId(i), totals.valid[i], totals.tombstones[i],
+                                 valid_is_estimate);
         }
         out_.used_blocks = totals.used_blocks;
     }
@@ -438,7 +439,7 @@ class Recovery {
         const std::uint64_t most = std::max(kTableBuildBytes, in_.memory_bytes) / sizeof(Patch);
         for (std::uint32_t i = 0; i < kPageEntries; ++i) {
             const PmtEntry entry = entries[i];
-            if (!entry.mapped() && entry.why() != Unmapped::poisoned) continue;  // zeroes
+            if (!entry.mapped() && entry.reason() != Unmapped::poisoned) continue;  // zeroes
             if (out_.patches.size() == most) return table_too_large();
             out_.patches.push_back({Lba(id.value * kPageEntries + i), entry});
         }

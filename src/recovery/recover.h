@@ -7,7 +7,7 @@
 //   3 open bands           how many segments of each count: below the durable frontier all must be
 //                          there, beyond it those that can be proved whole
 //   4 replay               what only the TPS holds is committed, and what was proved beyond the
-//                          frontier but lacks strips; for reading alone, kept in memory
+//                          frontier but lacks strips; read-only, kept in memory
 //   5 decided              the caller makes the new epoch durable: from there on the TPS's old
 //                          contents are void
 //   6 table                brought up to date from the newest snapshot, or built from headers
@@ -38,7 +38,7 @@ struct RecoveryReport {
     std::uint64_t tps_records = 0;
     std::uint64_t blocks_replayed = 0;
     std::uint64_t segments_discarded = 0;
-    std::uint64_t segments_unread = 0;  // for reading alone: see Stats::Recovery
+    std::uint64_t segments_unread = 0;  // read-only: see Stats::Recovery
     std::vector<std::string> warnings;  // for the log
 };
 
@@ -74,11 +74,11 @@ struct RecoveryInput {
     Counters& counters;
     const Progress& progress;
     // Called before anything of an epoch that did not begin is given up: makes durable that the
-    // epoch is still the one that `superblock` names. For reading alone: not called.
-    std::function<Status()> stay;
+    // epoch is still the one that `superblock` names. Read-only: not called.
+    std::function<Status()> reaffirm_epoch;
     // Called when all that recovery keeps is in segments of the new epoch, and before the table is
-    // touched: makes that decision durable, and the epoch begin. For reading alone: not called.
-    std::function<Status(std::uint64_t next_version)> decided;
+    // touched: makes that decision durable, and the epoch begin. Read-only: not called.
+    std::function<Status(std::uint64_t next_version)> begin_epoch;
 };
 
 Result<Recovered> recover(RecoveryInput& input);

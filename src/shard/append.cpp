@@ -86,7 +86,7 @@ void Shard::look_before_trim(PageOp& op, const CachedPage* cached) {
         const Lba lba(op.first.value + i);
         const PmtEntry entry = cached->entries[lba.value % kPageEntries];
         op.needed =
-            entry.mapped() || entry.why() == Unmapped::poisoned || overlay_.find(lba) != nullptr;
+            entry.mapped() || entry.reason() == Unmapped::poisoned || overlay_.find(lba) != nullptr;
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A read in the thread that wants it. The shard is looked into for a moment, behind its door; the
+// A read in the thread that wants it. The shard is looked into for a moment, under its lock; the
 // transfers and the proofs need nothing of it, for bands with readers aren't erased.
 #include <bit>
 #include <span>
@@ -9,7 +9,7 @@
 
 namespace qlcshape {
 
-bool Shard::read_here(PageOp& op, IoQueue& queue, DirectRead& direct) {
+bool Shard::read_inline(PageOp& op, IoQueue& queue, DirectRead& direct) {
     direct.used = direct.wrong_blocks = 0;
     direct.io_failed = false;
     const bool found = look(op, direct);
@@ -29,7 +29,7 @@ bool Shard::read_here(PageOp& op, IoQueue& queue, DirectRead& direct) {
 // Delivers what is in RAM, and finds what drives have. Bands that are found have a reader more.
 bool Shard::look(PageOp& op, DirectRead& direct) {
     if (op.blocks > DirectRead::kMostBlocks) return false;
-    const auto inside = door_.knock();
+    const auto inside = lock_.for_looking();
     if (!inside) return false;
     const CachedPage* cached = cache_.resident(page_of(op.first));
     if (cached == nullptr) return false;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a thread that reads a few blocks itself (Shard::read_here()) needs, and how it gets at the
+// What a thread that reads a few blocks itself (Shard::read_inline()) needs, and how it gets at the
 // shard. Kept from read to read.
 #pragma once
 
@@ -15,16 +15,16 @@ namespace qlcshape {
 
 // Held by whoever polls a shard, and by threads that look into it in between. The former goes
 // first.
-class Door {
+class ShardLock {
   public:
     // Who polls. Without the lock: somebody is looking, and soon done.
-    std::unique_lock<std::mutex> enter() {
+    std::unique_lock<std::mutex> for_polling() {
         std::unique_lock lock(mutex_, std::try_to_lock);
         wanted_.store(!lock.owns_lock(), std::memory_order_relaxed);
         return lock;
     }
     // Who wants to look. Without the lock: the shard had better be asked.
-    std::unique_lock<std::mutex> knock() {
+    std::unique_lock<std::mutex> for_looking() {
         constexpr int kTries = 32;  // who polls may be about to leave
         std::unique_lock lock(mutex_, std::defer_lock);
         for (int i = 0; i < kTries && !wanted_.load(std::memory_order_relaxed); ++i) {
@@ -36,7 +36,7 @@ class Door {
 
   private:
     std::mutex mutex_;
-    std::atomic<bool> wanted_{false};  // who polls found it shut
+    std::atomic<bool> wanted_{false};  // who polls found it taken
 };
 
 struct DirectRead {

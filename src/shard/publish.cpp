@@ -152,19 +152,19 @@ bool Shard::take_batches() {
 
 void Shard::answer(MapItem& item, CachedPage* cached) {
     const ArrayLayout& l = array_.layout;
-    item.yes = false;
+    item.matched = false;
     item.failed = cached == nullptr;
     if (cached == nullptr) {
         damaged_page();
     } else if (item.batch->kind == MapKind::tombstone) {
         for (std::uint32_t i = 0; i < item.blocks; ++i) {
-            item.yes |= cached->entries[(item.lba.value + i) % kPageEntries] == item.expected;
+            item.matched |= cached->entries[(item.lba.value + i) % kPageEntries] == item.expected;
         }
     } else {
         PmtEntry& entry = cached->entries[item.lba.value % kPageEntries];
-        item.yes = entry == item.expected ||
-                   (canary(Canary::exchange_always) && item.batch->kind == MapKind::exchange);
-        if (item.yes && item.batch->kind == MapKind::exchange) {
+        item.matched = entry == item.expected ||
+                       (canary(Canary::exchange_always) && item.batch->kind == MapKind::exchange);
+        if (item.matched && item.batch->kind == MapKind::exchange) {
             if (entry.mapped()) bands_.drop_valid(l.band_of(entry.pba(l)));
             if (item.desired.mapped()) bands_.add_valid(l.band_of(item.desired.pba(l)));
             if (entry.mapped() && !item.desired.mapped())

@@ -21,7 +21,7 @@ void Shard::tell_mapped(PageOp& op, const CachedPage* cached) {
     for (std::uint32_t i = 0; i < op.blocks; ++i) {
         const Lba lba(op.first.value + i);
         const PmtEntry entry = cached->entries[lba.value % kPageEntries];
-        bool mapped = entry.mapped() || entry.why() == Unmapped::poisoned;
+        bool mapped = entry.mapped() || entry.reason() == Unmapped::poisoned;
         if (recovered_ != nullptr) {
             if (auto it = recovered_->find(lba.value); it != recovered_->end())
                 mapped = it->second.kind != EntryKind::tombstones;
@@ -97,7 +97,7 @@ bool Shard::read_without_drive(PageOp& op, const PmtEntry* entries) {
         }
     }
     const PmtEntry entry = entries == nullptr ? PmtEntry{} : entries[lba.value % kPageEntries];
-    if (entries == nullptr || (!entry.mapped() && entry.why() == Unmapped::poisoned)) {
+    if (entries == nullptr || (!entry.mapped() && entry.reason() == Unmapped::poisoned)) {
         note_failure(op, Errc::media_error, lba);
         ++op.progress;
         return true;

@@ -9,7 +9,7 @@
 // RAM are free. docs/write_path.md names what a crash leaves between any two steps.
 //
 // Everything advances from poll(), on the shard's thread. A thread that waits for a small read may
-// look into the table itself (read_here()), while nobody polls.
+// look into the table itself (read_inline()), while nobody polls.
 #pragma once
 
 #include <atomic>
@@ -64,9 +64,9 @@ class Shard {
     // A read of at most DirectRead::kMostBlocks blocks, made by the caller's thread through its own
     // queue while the shard's sleeps or does other things. False: something isn't at hand, or isn't
     // right, and the shard has to be asked; the op's data may have been written.
-    bool read_here(PageOp& op, IoQueue& queue, DirectRead& direct);
+    bool read_inline(PageOp& op, IoQueue& queue, DirectRead& direct);
     // Whoever polls the shard holds it.
-    Door& door() { return door_; }
+    ShardLock& lock() { return lock_; }
     MapPort& map_port() { return map_port_; }
     const Counters& counters() const { return counters_; }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }
@@ -208,7 +208,7 @@ class Shard {
     RamSegment& open() { return segment(open_sequence_); }
     const RamSegment& open() const { return *segments_[open_sequence_ % kRamSegments]; }
 
-    Door door_;
+    ShardLock lock_;
     const ArrayContext& array_;
     const std::uint32_t index_;
     BandTable& bands_;

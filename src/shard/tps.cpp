@@ -44,7 +44,7 @@ bool Tps::ring_has_room(const Contents& c) const {
     const std::uint64_t bytes = record_bytes(c);
     std::uint64_t spare = c.entries() == 0 ? 0 : kBlockBytes;
     if (c.entries() != 0 && !c.awaited) spare += 2 * largest_record_;
-    return start_of(bytes) + bytes + spare - told_tail_ <= ring_bytes_ ||
+    return start_of(bytes) + bytes + spare - durable_tail_ <= ring_bytes_ ||
            canary(Canary::reuse_tps_early);
 }
 
@@ -143,7 +143,7 @@ bool Tps::poll() {
         failed_ |= r.failed;  // recovery would end the log here: nothing behind it counts
         if (!failed_) {
             acked_through_ = r.sequence;
-            told_tail_ = r.tail;
+            durable_tail_ = r.tail;
         }
         acked(r.ops.take(), !failed_);
         any = true;

@@ -44,7 +44,7 @@ class Tps {
 
     bool record_free() const;
     // There is space that a record without entries would bring back, by telling of it.
-    bool space_to_tell() const { return tail_ != told_tail_ && idle(); }
+    bool space_to_tell() const { return tail_ != durable_tail_ && idle(); }
     bool ring_has_room(const Contents& contents) const;
     // Writes a record; `ops` are handed to `acked` when it is durable. Returns its sequence.
     std::uint64_t write(const Contents& contents, OpFifo ops);
@@ -99,7 +99,7 @@ class Tps {
     std::uint64_t acked_through_ = 0;
     std::uint64_t head_ = 0;  // bytes ever used; modulo ring_bytes_ the place of the next record
     std::uint64_t tail_ = 0;  // nothing before is needed
-    std::uint64_t told_tail_ = 0;  // and a durable record says so of this
+    std::uint64_t durable_tail_ = 0;  // and a durable record says so of this
     std::uint64_t tail_sequence_ = 1;
     std::array<Use, kRamSegments + 2> uses_;
     std::size_t uses_begin_ = 0, uses_count_ = 0;

@@ -34,8 +34,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             QS_ASSERT(e == PmtEntry::make_mapped(l, pba,
                                                  static_cast<std::uint32_t>(e.bits >> l.pba_bits)));
         } else {
-            QS_ASSERT(e.why() <= Unmapped::poisoned);
-            QS_ASSERT(e == PmtEntry::make_unmapped(e.why(), e.version()));
+            QS_ASSERT(e.reason() <= Unmapped::poisoned);
+            QS_ASSERT(e == PmtEntry::make_unmapped(e.reason(), e.version()));
         }
     }
     return 0;

@@ -153,8 +153,8 @@ class History {
     void check_flush(const SimOp& flush);
     void submit(SimOp& op, Op kind);
     // Not of a drive that does not answer: the thread would be inside the kernel as long.
-    bool reads_here() const { return opened_ % 2 == 0 && !world_.silenced(); }
-    bool read_here(SimVolume& volume, const Request& request);
+    bool reads_inline() const { return opened_ % 2 == 0 && !world_.silenced(); }
+    bool read_inline(SimVolume& volume, const Request& request);
     void done(SimOp& op, const Status& status);
     void wait_for_requests();
     void silence_one();

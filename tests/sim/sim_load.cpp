@@ -347,7 +347,7 @@ void History::submit(SimOp& op, Op kind) {
         case Op::mapped:  // changes nothing, and is not drawn
             break;
     }
-    if (kind == Op::read && read_here(*op.volume, request)) return done(op, {});
+    if (kind == Op::read && read_inline(*op.volume, request)) return done(op, {});
     request.done = [this, &op](Status status) { done(op, status); };
     const Status taken = core_->submit(*op.volume->state, std::move(request));
     if (taken) return;
@@ -356,11 +356,11 @@ void History::submit(SimOp& op, Op kind) {
 }
 
 // In every other opening a thread that wants a small read makes it; meanwhile all else goes on.
-bool History::read_here(SimVolume& volume, const Request& request) {
-    if (!reads_here() || !core_->read_here(*volume.state, request.offset_bytes, request.bytes,
-                                           request.data, *here_, direct_))
+bool History::read_inline(SimVolume& volume, const Request& request) {
+    if (!reads_inline() || !core_->read_inline(*volume.state, request.offset_bytes, request.bytes,
+                                               request.data, *here_, direct_))
         return false;
-    ++result_.reads_here;
+    ++result_.reads_inline;
     return true;
 }
 

@@ -49,18 +49,18 @@ std::unique_ptr<IoQueue> History::queue() {
 Result<std::unique_ptr<Core>> History::try_open() {
     options_.shards = static_cast<std::uint32_t>(1 + rng_.below(max_shards_));
     options_.pmt_cache_bytes = options_.shards * PageCache::kSetBytes * (1 + rng_.below(2));
-    Surroundings around{world_,
-                        rng_,
-                        [this](std::vector<std::span<std::byte>>) { return queue(); },
-                        [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
-                            for (std::uint32_t part = 0; part < parts; ++part) job(part);
-                        },
-                        1 + rng_.below(40),
-                        counted_pages_,
-                        kept_findings_,
-                        version_gap_,
-                        &io_clock_};
-    return Core::open(options_, devices(), "", std::move(around));
+    Environment environment{world_,
+                            rng_,
+                            [this](std::vector<std::span<std::byte>>) { return queue(); },
+                            [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+                                for (std::uint32_t part = 0; part < parts; ++part) job(part);
+                            },
+                            1 + rng_.below(40),
+                            counted_pages_,
+                            kept_findings_,
+                            version_gap_,
+                            &io_clock_};
+    return Core::open(options_, devices(), "", std::move(environment));
 }
 
 bool History::open(bool quiet) {
@@ -219,7 +219,7 @@ History::Look History::compare(SimVolume& volume, bool settle) {
     std::vector<std::uint64_t> seen(volume.sectors);
     const Buffer& buffer = ops_[0].data;
     for (std::uint64_t s = 0; s < volume.sectors;) {
-        const std::uint64_t most = reads_here() ? kLargestHere : kLargest;
+        const std::uint64_t most = reads_inline() ? kLargestHere : kLargest;
         std::uint64_t n = std::min(most / kSectorBytes, volume.sectors - s);
         Status outcome = read_now(volume, s, n);
         if (!outcome && !world_.dead() && volume.oracle.may_be_lost(s, n)) {
@@ -260,7 +260,7 @@ Status History::read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t 
                         read_outcome_ = std::move(status);
                         read_finished_ = true;
                     }};
-    if (read_here(volume, request)) return {};
+    if (read_inline(volume, request)) return {};
     const Status taken = core_->submit(*volume.state, std::move(request));
     if (!taken) {
         violate("read after open was not taken: " + taken.error().message);

@@ -201,7 +201,7 @@ void RunCounts::add(const RunCounts& o) {
     stops += o.stops;
     halts += o.halts;
     operations += o.operations;
-    reads_here += o.reads_here;
+    reads_inline += o.reads_inline;
     volumes_made += o.volumes_made;
     volumes_deleted += o.volumes_deleted;
     volumes_resized += o.volumes_resized;

@@ -30,7 +30,7 @@ struct RunCounts {
     std::uint64_t stops = 0;        // openings that a fault ended, by design
     std::uint64_t halts = 0;        // of them, those that ended since a drive did not answer
     std::uint64_t operations = 0;
-    std::uint64_t reads_here = 0;  // of them, reads that asked no shard's thread
+    std::uint64_t reads_inline = 0;  // of them, reads that asked no shard's thread
     std::uint64_t volumes_made = 0, volumes_deleted = 0, volumes_resized = 0;
     std::uint64_t bands_moved = 0;
     std::uint64_t snapshots = 0, snapshot_recoveries = 0, full_recoveries = 0;

@@ -17,7 +17,7 @@ void run_seeds(Profile profile, std::uint64_t first, std::uint64_t last, std::ui
     }
     CHECK(result.failures.empty());
     const RunCounts& sum = result.sum;
-    if (profile != Profile::sequences && profile != Profile::loop) CHECK(sum.reads_here > 0);
+    if (profile != Profile::sequences && profile != Profile::loop) CHECK(sum.reads_inline > 0);
     if (profile == Profile::drives || profile == Profile::all) CHECK(sum.halts > 0);
     fmt::print(
         "sim {}: {} seeds, {} operations, {} device events, {} cuts, {} of them while recovering, "

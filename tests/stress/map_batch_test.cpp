@@ -33,7 +33,7 @@ TEST_CASE("stress: a batch is the sender's again with its last answer") {
             for (MapItem& item : taken->items) item.batch = taken;
             MapItem* const items = taken->items.data();
             for (std::uint32_t left = taken->unanswered, i = 0; i < left; ++i) {
-                items[i].yes = true;
+                items[i].matched = true;
                 items[i].batch->answered();
             }
         }
@@ -44,7 +44,7 @@ TEST_CASE("stress: a batch is the sender's again with its last answer") {
         batch.items.resize(2);
         port.send(batch);
         while (replies.take_all() == nullptr) asking.wait(1000);
-        for (const MapItem& item : batch.items) answers += item.yes ? 1 : 0;
+        for (const MapItem& item : batch.items) answers += item.matched ? 1 : 0;
     }
     shard.join();
     CHECK(answers == 2 * kRounds);

@@ -148,7 +148,7 @@ TEST_CASE("pmt entry: unmapped with reason and version") {
             const PmtEntry e = PmtEntry::make_unmapped(why, Version(version));
             CHECK_FALSE(e.mapped());
             CHECK((e.bits & PmtEntry::kTrailer) == 0);
-            CHECK(e.why() == why);
+            CHECK(e.reason() == why);
             CHECK(e.version() == Version(version));
         }
     }

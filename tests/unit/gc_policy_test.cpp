@@ -81,7 +81,7 @@ TEST_CASE("greedy policy: with bands out of use one that is full gives nothing")
         {"all full", 100, {band(1, 12, kSlots), band(2, 11, kSlots + 7)}, std::nullopt},
         {"but one", 100, {band(1, 12, kSlots), band(2, 13, kSlots - 1)}, BandId(2)},
         {"full with tombstones that are young", 100, {band(1, 98, 500, 500)}, std::nullopt},
-        {"a rough count may be wrong",
+        {"an estimated count may be wrong",
          100,
          {band(1, 12, kSlots), {BandId(2), 13, kSlots, 0, true}},
          BandId(2)},
