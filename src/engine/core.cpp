@@ -60,7 +60,8 @@ void Core::set_array(Discovery d) {
     array_.shards = options_.shards;
 }
 
-// Where writing goes on, on every QLC drive. Bands that are not free or open take no writes.
+// Where writing goes on, on every QLC drive. Bands that are not free or open take no writes; nor
+// does an open band after a crash, which recovery closes: strips beyond its frontier may be torn.
 void Core::place_guards(const LoadedBands& loaded) {
     const ArrayLayout& l = array_.layout;
     const auto strips = static_cast<std::uint32_t>(l.superblock_record_bytes / l.p.strip_bytes);
@@ -229,7 +230,7 @@ std::uint64_t Core::snapshot_interval() const {
 }
 
 // Waits until a keeper on the control queue has nothing left to do, or does nothing any more since
-// a drive failed.
+// a drive failed. Afterwards no page of the band table is being written, so the caller may.
 Status Core::settle(BandKeeper& keeper) {
     while ((!keeper.idle() && !keeper.failed()) || control_->in_flight() != 0) {
         const bool any = keeper.poll();
@@ -258,8 +259,10 @@ Status Core::write_first_snapshot() {
     return write_snapshot(array_, s, *control_);
 }
 
-// Above the generation of a superblock of the next epoch, if there is one on a drive or two that
-// could not be read aright.
+// RecoveryInput::reaffirm_epoch. A recovery that was cut off may have written a superblock of the
+// next epoch to a drive or two that could not be read correctly this time. That one has the next
+// generation. So this append skips a number: write_superblock() takes the one after it, and the
+// record of the present epoch is the newest on any drive.
 Status Core::stay_in_epoch() {
     ++superblock_.generation;
     QS_TRY(write_superblock());
@@ -267,8 +270,17 @@ Status Core::stay_in_epoch() {
     return {};
 }
 
-// All that is kept is in segments; from here on the new epoch counts. Until its first snapshot is
-// there the newest of an earlier epoch does for the table.
+// RecoveryInput::begin_epoch. All that is kept is in segments; from here on the new epoch counts.
+// Until its first snapshot is there the newest of an earlier epoch does for the table.
+//
+//   settle()        the keeper rests: no page of the band table is being written
+//   superblock      E + 1 counts from its first whole copy on; the TPS of E is void
+//   epoch_begun()   from here on band records say what recovery decided on open bands
+//   band table      ... and all of these decisions are made durable
+//
+// The decisions must not come before the superblock. A band would then be closed before segments
+// that were committed again in bands of E + 1; after a cut those bands are void, and what the
+// segments held would be lost. recover.h has a picture of an epoch across crashes.
 Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before) {
     QS_TRY(settle(keeper));
     superblock_.state = ArrayState::open;
@@ -285,7 +297,8 @@ Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArraySt
 }
 
 // The table is as it must be. The second superblock says of the first that every member has it: a
-// member left behind is then seen at the next opening.
+// member left behind is then detected at the next opening. The snapshot comes first: a cut between
+// the two only leaves a superblock that promises less than there is.
 Status Core::complete_epoch() {
     QS_TRY(write_first_snapshot());
     superblock_.next_version = recovered_.next_version;

@@ -11,6 +11,8 @@ namespace qlcshape {
 bool Worker::poll(Phase phase) {
     polls_.store(polls() + 1, std::memory_order_relaxed);
     if (phase == Phase::halted) {
+        // Completions are taken, and nobody is told: what they would go on with may belong to
+        // requests that have ended with an error.
         queue_->drop();
         failed_.store(true, std::memory_order_relaxed);
         reached_.store(static_cast<int>(phase), std::memory_order_release);
@@ -30,6 +32,7 @@ bool Worker::poll(Phase phase) {
         if (snapshotter_ != nullptr) snapshotter_->begin_close();
     }
     if (phase >= Phase::erasing && keeper_ != nullptr) keeper_->begin_close();
+    // Completions first: they are what the actors wait for.
     bool any = queue_->poll() != 0;
     if (shard_) any |= shard_->poll();
     if (collector_) any |= collector_->poll();
@@ -41,6 +44,7 @@ bool Worker::poll(Phase phase) {
         (keeper_ != nullptr && keeper_->failed())) {
         failed_.store(true, std::memory_order_relaxed);
     }
+    // Only after a poll in which nothing happened: one actor's last step may be another's work.
     if (phase != Phase::running && reached() < phase && !any && done_with(phase)) {
         reached_.store(static_cast<int>(phase), std::memory_order_release);
         any = true;

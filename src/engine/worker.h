@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One thread's work: its I/O queue, and a shard or a collector (the first collector's thread also
 // has the keeper and the snapshotter). An engine runs each worker on a thread; a simulator polls
-// them in any order it likes.
+// them in any order it likes. None of them blocks or has a thread of its own: docs/architecture.md,
+// Actors and poll().
 #pragma once
 
 #include <atomic>
@@ -15,7 +16,13 @@
 
 namespace qlcshape {
 
-// Closing goes in steps; each is begun when every worker has reached the one before.
+// Closing goes in steps; each is begun when every worker has reached the one before:
+//
+// - draining before erasing: what is in RAM needs bands, which only the keeper opens. So it must
+//   not begin to close before shards and collectors have committed everything.
+// - draining before flushing: publishing makes pages of the table dirty.
+// - erasing before the end: Core::finish_close() writes the band table itself, and two writers of
+//   it would give one generation of a page to two contents.
 enum class Phase : int {
     running = 0,
     draining = 1,  // shards commit what is in RAM, collectors finish what they began
@@ -36,7 +43,8 @@ class Worker {
         snapshotter_ = snapshotter;
     }
 
-    // The worker's thread. True if anything happened.
+    // The worker's thread. True if anything happened, or if the shard's lock was taken: the thread
+    // must not go to sleep then.
     bool poll(Phase phase);
     bool has_mail() const {
         return (shard_ && shard_->has_mail()) || (collector_ && collector_->has_mail());

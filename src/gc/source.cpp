@@ -1,5 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// One segment of the victim: header, lookup, read, append.
+// One segment of the victim: header, lookup, read, append. On the collector's thread.
+//
+//   idle -> header -> lookup -> read -> trims -> append -> idle
+//              |        ^                 ^  |
+//              v        |                 +--+  one block of tombstones at a time
+//           rebuild ----+
+//
+// Nothing is changed up to `append`, in the table or on media: it only asks and reads. So a source
+// can be dropped at any step: where a header or a block of tombstones can't be read or rebuilt, or
+// a page of the table is damaged, it is not known what the segment still holds that is needed. Then
+// victim_damaged_ is set, and the band keeps its place and its contents.
+//
+// What is asked may be outdated when the answer arrives. Either way it is right: a block that a
+// user overwrites in between is moved in vain, and loses the exchange (target.cpp). A block that
+// the table does not lead to now will never be led to again, since each place is published once.
 #include <cstring>
 
 #include "base/assert.h"
@@ -51,6 +65,7 @@ bool Collector::step(Source& s) {
                     std::memcpy(s.memory, rebuild_.header().bytes().data(),
                                 rebuild_.header().bytes().size());
                 good = good && header_of(s).fixed().band_sequence == victim_->sequence;
+                // Without the header nothing says which blocks lie here: the whole band stays.
                 if (good) {
                     counters_.add(Counter::reconstructed, array_.layout.header_blocks);
                     send_lookups(s);
@@ -82,6 +97,8 @@ bool Collector::step(Source& s) {
     return false;
 }
 
+// A header of an older life of the band may be whole: the drive kept old bytes through a discard
+// and then lost a write. To believe it would lose what the segment really holds.
 void Collector::header_read(Source& s) {
     const bool good = s.header_io.error_number == 0 &&
                       header_of(s).valid(array_.array, victim_->band, s.segment) &&
@@ -108,6 +125,7 @@ void Collector::clear(std::vector<MapBatch>& batches, MapKind kind) {
     }
 }
 
+// From here on a batch is the shard's, items and all, until take_replies() has it back.
 void Collector::send(std::vector<MapBatch>& batches, std::uint32_t& pending) {
     QS_ASSERT(pending == 0);
     for (MapBatch& b : batches) pending += b.items.empty() ? 0 : 1;
@@ -116,6 +134,9 @@ void Collector::send(std::vector<MapBatch>& batches, std::uint32_t& pending) {
     }
 }
 
+// Asks of each slot whether the table has exactly the entry that led here: place and checksum. A
+// poisoned slot has no place in the table: there the version is what identifies it. It is carried,
+// too, for otherwise a rebuilt table would find an older version and pass it for the newest.
 void Collector::send_lookups(Source& s) {
     const ArrayLayout& l = array_.layout;
     clear(s.batches, MapKind::lookup);
@@ -154,7 +175,8 @@ void Collector::looked_up(Source& s) {
 }
 
 // Reads what is wanted, and every block of tombstones, in runs; a few obsolete blocks in between
-// are read along.
+// are read along: with kBridge = 7, wanted slots 0 and 8 of a strip are one transfer of 36 KiB,
+// 0 and 9 are two. What a block of tombstones covers stands in the block, so each has to be read.
 void Collector::start_reads(Source& s) {
     const ArrayLayout& l = array_.layout;
     const SegmentHeader header = header_of(s);
@@ -187,6 +209,7 @@ void Collector::start_reads(Source& s) {
         read.context = &s;
         read.done = [](BlockRead& done) {
             auto& source = *static_cast<Source*>(done.context);
+            // Obsolete ones that were read along may be damaged, too: nobody asks for them.
             const std::uint32_t at = source.owner->array_.layout.slot_of(done.first);
             for (std::uint32_t i = 0; i < done.blocks; ++i) {
                 if ((done.bad >> i & 1) != 0) source.damaged[at + i] = 1;
@@ -199,7 +222,9 @@ void Collector::start_reads(Source& s) {
     for (std::uint32_t i = 0; i < used; ++i) reader_.read(s.reads[i]);
 }
 
-// Tombstones that still stand are carried. One block of them at a time.
+// Tombstones that still stand are carried: while an entry of the extent says "trimmed at this
+// version", an older version of that LBA may lie in any band, and a table built from headers would
+// bring it back. One block of them at a time, since a batch has room for the extents of one.
 bool Collector::next_trims(Source& s) {
     const ArrayLayout& l = array_.layout;
     trims_looked_up(s);
@@ -247,7 +272,15 @@ void Collector::trims_looked_up(Source& s) {
     clear(s.batches, MapKind::tombstone);
 }
 
-// False where no target has room.
+// False where no target has room; goes on from next_slot and next_trim when one has.
+//
+// Each block keeps its version, so that it never wins over a newer write, and its source's CRC, so
+// that what memory or a bus damages on the way fails verification in the new place. A block that
+// can't be read even with parity becomes a poisoned entry of the same version: an error for its
+// readers, never old or wrong contents.
+//
+// last_target: sequences of targets only rise, so when all up to that one are settled, everything
+// of the victim is durable elsewhere and in the table. The band may be freed then, not before.
 bool Collector::append(Source& s) {
     const SegmentHeader header = header_of(s);
     const ArrayLayout& l = array_.layout;

@@ -11,6 +11,36 @@
 //   5 decided              the caller makes the new epoch durable: from there on the TPS's old
 //                          contents are void
 //   6 table                brought up to date from the newest snapshot, or built from headers
+//
+// An epoch across crashes. E is the epoch of the newest superblock, whose generation is g. Recovery
+// writes everything under E + 1, which does not exist before a superblock names it:
+//
+//   on media, in order of time               a crash here, and what the next opening does
+//   --------------------------------------   -----------------------------------------------------
+//   g: superblock E, open; its TPS
+//                                            recovers E again: nothing was written
+//   bands of epoch E + 1 (replay)
+//                                            finds bands above E: void, what they hold is also in
+//                                            the TPS or beyond frontiers. reaffirm_epoch appends E
+//                                            as g + 2; then they are erased and replay begins again
+//   g + 1: superblock E + 1 (begin_epoch)
+//      ... on some drives                    reads it anywhere: as below. On none (the drive can't
+//                                            be read now): as above, and g + 2 outranks it for good
+//      ... on all                            recovers E + 1: replayed bands count, the TPS of E is
+//                                            void, old open bands are decided again from the same
+//                                            strips, the table is brought up from a snapshot of E
+//   band table: old open bands are closed
+//                                            the same, but for the bands that are closed by now
+//   table on SCM, then a snapshot of E + 1
+//                                            begins at that snapshot
+//   g + 2: superblock E + 1, g + 1 complete
+//                                            a member without g + 1 is refused as older
+//
+// So an interrupted recovery leaves nothing that the next one builds on, and any number of crashes
+// in a row has the same result. The order is: replay durable, epoch durable, decisions durable,
+// table. Decisions before the epoch would close bands before segments whose copies are in void
+// bands. The table before the epoch would forget an older block for one that was in flight, which
+// the next recovery, with a drive less, may be unable to prove: then both are lost.
 #pragma once
 
 #include <cstdint>

@@ -35,6 +35,7 @@ Status SegmentScan::headers(BandId band, std::uint64_t sequence, std::uint32_t f
         std::vector<Io> ios;
         for (std::uint32_t i = 0; i < n; ++i) {
             Device* drive = array_.qlc[geometry_.drive_of(l.stripe_number(band, start + i), 0)];
+            // Zeroes are no header. What the last batch left here might be one.
             std::memset(batch_.data() + i * bytes, 0, bytes);
             if (drive == nullptr) continue;
             Io io;
@@ -45,7 +46,8 @@ Status SegmentScan::headers(BandId band, std::uint64_t sequence, std::uint32_t f
             io.data = batch_.data() + i * bytes;
             ios.push_back(io);
         }
-        // A header that can't be read is no header here; whoever needs it rebuilds it.
+        // A header that can't be read is no header here; whoever needs it rebuilds it. One of an
+        // older life of the band may be whole: a drive may keep old bytes through a discard.
         static_cast<void>(run(queue_, ios));
         for (std::uint32_t i = 0; i < n; ++i) {
             const SegmentHeader header(l, batch_.data() + i * bytes);
@@ -126,6 +128,9 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
     return outcome;
 }
 
+// In the order of trust: the header proves itself, its checksums prove the blocks, and blocks that
+// are right prove P and Q. Whatever is wrong is made right in memory; `mendable` says that it isn't
+// on the drives.
 Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     wrong_drives_.clear();
@@ -149,7 +154,8 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
         name_wrong_drives(stripe, wrong);
         return Proof::unproved;
     }
-    // Now the data is right: P and Q must be what it gives.
+    // Now the data is right: P and Q must be what it gives. Compared with all bytes, not with the
+    // checksums in the header, which leave out the part that covers the header.
     std::byte* strips[kMaxDataStrips + 2];
     for (std::uint32_t r = 0; r < l.p.data_strips; ++r)
         strips[r] = stripe_.data() + r * l.p.strip_bytes;
@@ -172,7 +178,8 @@ void SegmentScan::name_wrong_drives(std::uint64_t stripe, const std::vector<bool
     }
 }
 
-// Rebuilds every block that is wrong, into the stripe in memory.
+// Rebuilds every block that is wrong, into the stripe in memory. Block by block, for a torn segment
+// may lack other strips at each offset. Slots that hold nothing are zeroes by definition.
 bool SegmentScan::mend(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     SegmentHeader h = header();

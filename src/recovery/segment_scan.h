@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads segments for recovery and for check: headers by the batch, and whole stripes to be proved.
-// Every call blocks.
+// Every call blocks. Belongs to one thread: a team has a SegmentScan for each part.
+//
+// How prove() decides, and why it takes its time: recovery discards an unproved segment beyond the
+// frontier, and that is right only if the power tore it. A controller that resets, and takes three
+// drives away for a second, must not look like that.
+//
+//   first attempt ---- whole, mendable ------------------------------> whole, mendable
+//        | unproved
+//   more than two drives silent? ---- yes ---------------------------> unread
+//        | no
+//   second attempt --- whole, mendable ------------------------------> whole, mendable
+//        | unproved
+//   more than two drives silent? ---- yes ---------------------------> unread
+//        | no
+//        +-----------------------------------------------------------> unproved
 #pragma once
 
 #include <cstdint>
@@ -19,7 +33,7 @@ namespace qlcshape {
 enum class Proof : std::uint8_t {
     whole,     // every block's checksum, P and Q are right
     mendable,  // what is wrong can be rebuilt, and was: blocks() are right
-    unproved,  // not this segment, or more is wrong than P and Q can tell
+    unproved,  // not this segment, or more is wrong than P and Q can rebuild
     unread,    // not proved, and more than two drives don't answer
 };
 
@@ -43,7 +57,7 @@ class SegmentScan {
         return stripe_.data() + std::size_t{array_.layout.header_blocks + slot} * kBlockBytes;
     }
     // Drive numbers whose strip was wrong or missing at the last prove(). Of a segment that was not
-    // proved: those of which the header tells, if there is one.
+    // proved: those with blocks that the header's checksums show to be wrong, if there is a header.
     const std::vector<std::uint32_t>& wrong_drives() const { return wrong_drives_; }
     // Whether every strip could be read then, right or wrong.
     bool all_read() const { return all_read_; }

@@ -44,6 +44,7 @@ void BlockReader::read(BlockRead& read) {
     read.to_rebuild = 0;
     Io& io = read.io;
     io = transfer_of(read);
+    // Not rebuilt here: `done` comes from poll(), never from read().
     if (io.device == nullptr) {
         read.to_rebuild = all_of(read);
         waiting_.push_back(read);
@@ -102,6 +103,7 @@ void BlockReader::direct_done(BlockRead& read) {
         waiting_.push_back(read);
 }
 
+// One read at a time, for there is one Rebuild. Others wait in order; reads that need none pass.
 bool BlockReader::poll() {
     if (rebuilding_ != nullptr || waiting_.empty()) return false;
     rebuilding_ = &waiting_.pop_front();
@@ -118,11 +120,13 @@ void BlockReader::rebuild_or_finish(BlockRead& read) {
     read.to_rebuild &= read.to_rebuild - 1;
     const Pba pba(read.first.value + i);
     const ArrayLayout& l = array_.layout;
+    // The band's sequence is still that of the entry: a band with a reader is not erased, nor is a
+    // victim while its collector reads it.
     rebuild_.block({l.band_of(pba), bands_.sequence_of(l.band_of(pba)), l.segment_of(pba),
                     l.slot_of(pba), read.lbas[i]},
                    [this, &read, i](bool good) {
-                       // Proved by the header; and it must be what the table expects, or the header
-                       // is of another life.
+                       // Proved by the header; and it must be what the table expects, otherwise
+                       // the header is not the one that the entry was made from.
                        good = good && read.expected[i].crc_matches(
                                           array_.layout, crc32c({rebuild_.result(), kBlockBytes}));
                        if (good) {

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads blocks from the array, verified: every byte that leaves here matched a checksum. Where a
 // drive is missing, fails, or returns something else than was written, the block is rebuilt from
-// the other strips and proved by the CRC-32C in the segment's header. One BlockReader a thread.
+// the other strips and proved by the CRC-32C in the segment's header. One BlockReader per thread.
+//
+//   read() --> one transfer --> CRC of each block against the bits of it in the table
+//     |                            |  all fit                    | some don't, or an I/O error
+//     |  drive missing             v                             v
+//     |                      done(), bad == 0        waiting_, one read at a time:
+//     +--------------------------------------------> Rebuild, block by block --> done(), bad
+//
+// The table's entry has only crc_bits of the CRC: 32 in small arrays, at least 16 in the largest.
+// So what a drive returns by mistake is taken for right with a probability of 2^-16 or less. A
+// rebuilt block is proved by all 32 bits, and the entry's bits must fit, too.
 #pragma once
 
 #include <array>
@@ -28,7 +38,7 @@ struct BlockRead {
     std::byte* data = nullptr;                    // aligned to a block
     std::array<PmtEntry, kMaxBlocks> expected{};  // the table's entries: the CRC's low bits count
     std::array<Lba, kMaxBlocks> lbas{};           // whose they are
-    std::uint32_t bad = 0;                        // result: bit i set: block i can't be had
+    std::uint32_t bad = 0;                        // result: bit i set: block i is lost
     void (*done)(BlockRead&) = nullptr;           // from poll()
     void* context = nullptr;
 
@@ -49,7 +59,7 @@ class BlockReader {
     bool poll();
     bool idle() const { return busy_ == 0; }
 
-    // --- any thread ---
+    // --- any thread: for reads that don't go through this queue (Shard::read_inline()) ---
     // How many of `blocks` blocks from `pba` lie in one strip and fit in one read.
     std::uint32_t run_length(Pba pba, std::uint32_t blocks) const;
     // The transfer from the drive that has the run; without a device where that is missing.

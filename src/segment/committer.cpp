@@ -74,8 +74,8 @@ bool Committer::step(SegmentBuffer& segment) {
             if (failed_) return false;
             auto placement = bands_.place(stream_);
             if (!placement) {
-                // Bands go as fast as they are tried: a drive fails for good. What is left is for
-                // recovery.
+                // Bands go as fast as they are tried: a drive fails for good. The free bands that
+                // are left are for recovery, which may have to commit all that is in RAM now.
                 if (segment.attempts > 0 && bands_.free_bands() <= array_.layout.recovery_bands) {
                     failed_ = true;
                 }
@@ -87,6 +87,8 @@ bool Committer::step(SegmentBuffer& segment) {
             return true;
         }
         case Step::turn:
+            // A void place passes the turn on, too: later ones wait for it to find out that they
+            // are void.
             if (!bands_.my_turn(segment.placement)) return false;
             if (bands_.void_place(segment.placement)) {
                 bands_.submitted(segment.placement);
@@ -100,6 +102,8 @@ bool Committer::step(SegmentBuffer& segment) {
             written(segment);
             return true;
         case Step::settling:
+            // All its strips are durable, but one before it in the band failed, perhaps another
+            // thread's: the frontier will never reach this one, so recovery need not keep it.
             if (!bands_.void_place(segment.placement)) return false;
             replace(segment);
             return true;
@@ -149,7 +153,15 @@ void Committer::encode(SegmentBuffer& segment) {
     f.max_version = segment.max_version().value;
     f.tps_acked = segment.tps_acked;
 
-    // P and Q cover the header, so their checksums in it leave out the part that covers it.
+    // P and Q cover the header, so their checksums in it leave out the part that covers it:
+    //
+    //   bytes of a strip   0 ... header_bytes               ... strip_bytes
+    //   data strip 0       the header                        slots
+    //   other data strips  slots                             slots
+    //   P and Q            depend on the header:             their checksums are
+    //                      computed last, in no checksum     in the header
+    //
+    // So: the right part of P and Q, the header with its own checksum, then the left part.
     std::byte* strips[kMaxDataStrips + 2];
     std::byte* behind_header[kMaxDataStrips + 2];
     const std::uint64_t header_bytes = l.header_blocks * kBlockBytes;
@@ -169,6 +181,8 @@ void Committer::write(SegmentBuffer& segment) {
     const std::uint64_t stripe = l.stripe_number(p.band, p.segment);
     segment.writes_pending = geometry_.width();
     segment.write_failed = false;
+    // Noted before the first strip can reach a cache: a flush that fails from now on, of any
+    // thread, may have dropped one.
     segment.failed_flushes = failed_flushes();
     for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
         Io& io = segment.ios()[role];
@@ -194,6 +208,8 @@ void Committer::write(SegmentBuffer& segment) {
 void Committer::written(SegmentBuffer& segment) {
     if (segment.write_failed) {
         counters_.add(Counter::io_errors, 1);
+        // First the band ends before this segment: otherwise the frontier would wait for it for
+        // ever, and so would later segments of the band, which only settle behind it.
         bands_.write_failed(segment.placement);
         replace(segment);
     } else if (must_flush_ && !canary(Canary::publish_unflushed)) {
@@ -204,15 +220,17 @@ void Committer::written(SegmentBuffer& segment) {
     }
 }
 
-// One round of flushes covers every segment that was written before it began.
+// One round of flushes covers every segment that was written before it began; what is written
+// meanwhile waits for the next, since a flush promises nothing about writes that completed after it
+// was submitted. So several segments share a round.
 bool Committer::start_flush() {
     if (flushes_pending_ != 0) return false;
     bool any = false;
     for (SegmentBuffer* segment : active_) {
         if (segment->step != Step::flushing) continue;
         // The round that covered it has ended. A failed flush is never tried again as if it were
-        // clean: the segment is written anew, elsewhere. Also where another's flush failed, which
-        // may have dropped this segment's strips.
+        // clean: the drive may report success and have dropped the strips. The segment is written
+        // again, elsewhere; also if another thread's flush failed, for the same reason.
         if (segment->failed_flushes != failed_flushes()) {
             bands_.write_failed(segment->placement);
             replace(*segment);
@@ -237,6 +255,7 @@ bool Committer::start_flush() {
         io.point = flush_point_;
         io.device = array_.qlc[i];
         io.context = this;
+        // Its outcome is in the drive's log of flushes, with those of all other threads.
         io.done = [](Io& done) { --static_cast<Committer*>(done.context)->flushes_pending_; };
         ++flushes_pending_;
     }
@@ -252,6 +271,8 @@ std::uint64_t Committer::failed_flushes() const {
     return failed;
 }
 
+// Data strips stay as they are in RAM; header, P and Q are made again for the new place. What was
+// written to the old one may count after a crash in addition: same versions, same contents.
 void Committer::replace(SegmentBuffer& segment) {
     counters_.add(Counter::commit_retries, 1);
     bands_.left(segment.placement);

@@ -4,7 +4,19 @@
 // whose write failed goes to another band. One Committer a thread; bands are shared.
 //
 // A crash between any two steps leaves a segment that recovery proves whole or discards:
-// docs/write_path.md.
+// docs/write_path.md, Commit. The steps (SegmentBuffer::Step):
+//
+//   commit() -> placing -> turn -> writing -> written -> flushing -> settling -> durable()
+//                  ^         |        |                     |           |
+//                  +---------+--------+---------------------+-----------+   replace()
+//
+// `written` and `flushing` are for drives with a volatile cache; others go on to `settling`.
+// replace(): a strip of this segment, or of one before it in the band, could not be written or
+// flushed. The band ends there; the segment gets a place in another one.
+//
+// Whoever has a place owes the band its turn: it submits, or passes on a place that became void.
+// Places are in the order of segment numbers and QLC drives take strips at the write position
+// only, so a place that is never submitted would stop everyone behind it, on all threads.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +44,8 @@ class Committer {
 
     bool poll();
     bool idle() const { return active_.empty(); }
-    // Nothing is on the way: segments wait for a place, or for others in their band.
+    // Nothing is on the way: segments wait for a place, or for others in their band. For
+    // SpaceGate::standstill(): those others are someone's who doesn't rest.
     bool rests() const;
     // A segment could not be written anywhere: the drives fail faster than bands can be found.
     bool failed() const { return failed_; }
@@ -47,7 +60,9 @@ class Committer {
     void replace(SegmentBuffer& segment);
     void count(const SegmentBuffer& segment);
     bool start_flush();
-    std::uint64_t failed_flushes() const;  // on all drives
+    // On all drives, of all threads. A drive whose flush failed may have dropped anything that was
+    // in its cache, whoever wrote it.
+    std::uint64_t failed_flushes() const;
 
     const ArrayContext& array_;
     BandTable& bands_;

@@ -82,6 +82,8 @@ void Rebuild::solve_header() {
     if (!good) return finish(false);
     std::memcpy(header_.data(), result_, row_capacity_);
     if (header_only_) return finish(true);
+    // Another LBA: the table leads to a wrong place. Poisoned: the block was lost before, and the
+    // zeroes in its slot must not be returned as its contents.
     const Entry entry = header().entry(id_.slot);
     const bool hers = entry.kind == EntryKind::tombstones ||
                       (entry.kind == EntryKind::data && entry.lba == id_.lba);
@@ -101,7 +103,8 @@ void Rebuild::solve_block() {
     }));
 }
 
-// As read; then without that strip; then without that strip and one more.
+// As read; then without that strip; then without that strip and one more. The first attempt is not
+// wasted: the header was not read before, and a drive that failed a moment ago may answer now.
 bool Rebuild::solve(std::uint32_t role, const Proof& proof) {
     if (there_[role] && proof(row(role))) {
         result_ = row(role);
@@ -114,6 +117,7 @@ bool Rebuild::solve(std::uint32_t role, const Proof& proof) {
         ++missing;
         other = r;
     }
+    // Three of a row are more than P and Q replace; with one gone the pair is known.
     if (missing > 1) return false;
     if (missing == 1) return attempt(role, other, proof);
     for (std::uint32_t second = 0; second < geometry_.width(); ++second) {
@@ -128,6 +132,7 @@ std::byte* Rebuild::scratch(std::uint32_t which) const {
     return rows_.data() + (geometry_.width() + which) * row_capacity_;
 }
 
+// Solves into scratch rows: what was read stays for the next attempt, for it may be right.
 bool Rebuild::attempt(std::uint32_t role, std::uint32_t second, const Proof& proof) {
     std::byte* strips[kMaxDataStrips + 2];
     for (std::uint32_t r = 0; r < geometry_.width(); ++r) strips[r] = row(r);
@@ -140,6 +145,7 @@ bool Rebuild::attempt(std::uint32_t role, std::uint32_t second, const Proof& pro
     return true;
 }
 
+// `done` is moved out first: it may begin the next rebuild, which sets another.
 void Rebuild::finish(bool good) {
     busy_ = false;
     auto done = std::move(done_);

@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rebuilds a part of one strip from the same part of the others, and proves it. Tries the drive in
-// question alone first, then together with each other one, since a second strip may lie silently.
-// One rebuild at a time; slow, and rare while all drives are there.
+// question alone first, then together with each other one, since a second strip may be wrong
+// without an error. One rebuild at a time; slow, and rare while all drives are there.
+//
+// P and Q are computed for each byte offset on its own, so a block needs only the blocks at the
+// same offset of the other strips. Two of these k + 2 can be computed from the others, but parity
+// doesn't say which two are wrong. The checksum does, so pairs are tried until it fits:
+//
+//   k = 8, role 3 wrong         attempts
+//   all ten drives answer       as read; without 3; without 3 and 0, 3 and 1, ..., 3 and 9
+//   5 missing or unreadable     as read; without 3 and 5
+//   5 and 9 missing             as read; then it is lost
+//
+// A wrong guess passes the checksum with a probability of 2^-32.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +26,10 @@
 
 namespace qlcshape {
 
-// What a block must be, as a segment header tells it.
+// What a block must be, by the segment's header.
 struct BlockIdentity {
     BandId band;
-    std::uint64_t sequence = 0;  // the band's: a header of another life of the band is none
+    std::uint64_t sequence = 0;  // the band's: a header of another life of the band is void
     std::uint32_t segment = 0;
     std::uint32_t slot = 0;
     Lba lba;
@@ -29,9 +40,10 @@ class Rebuild {
     Rebuild(const ArrayContext& array, IoQueue& queue);
 
     // Gets the block, whatever drive it lies on: first the segment's header (read, or itself
-    // rebuilt), then the block. `done(good)` from IoQueue::poll(); the block is then at result().
+    // rebuilt), which has the checksum that proves the block; then the block. `done(good)` from
+    // IoQueue::poll(), and may begin the next rebuild; until then the block is at result().
     void block(const BlockIdentity& id, std::function<void(bool good)> done);
-    // Gets the header blocks of a segment alone, at header().
+    // Gets only the header blocks of a segment, at header().
     void header_of(BandId band, std::uint64_t sequence, std::uint32_t segment,
                    std::function<void(bool good)> done);
 
