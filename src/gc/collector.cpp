@@ -61,6 +61,8 @@ std::uint64_t Collector::buffer_bytes(const ArrayLayout& layout) {
     return kSources * layout.segment_bytes + kTargets * SegmentBuffer::bytes_needed(layout);
 }
 
+// `changes` is read before the work: if a band changes meanwhile, this collector does not count as
+// resting with the bands as they are (SpaceGate::standstill()).
 bool Collector::poll() {
     const std::uint64_t changes = bands_.changes();
     rest_.store(SpaceGate::kRestless, std::memory_order_release);
@@ -76,6 +78,7 @@ bool Collector::work() {
     if (gate_.failed()) return any;
     any |= committer_.poll();
     any |= reader_.poll();
+    // Not open, no longer with the committer, all answers there: its exchange has ended.
     for (auto& t : targets_) {
         if (t->in_use && t.get() != open_ && t->step == SegmentBuffer::Step::idle &&
             t->batches_pending == 0) {
@@ -120,7 +123,7 @@ bool Collector::sources_idle() const {
     return true;
 }
 
-// Every batch carries where its sender counts.
+// Every batch carries where its sender counts: a source's or a target's batches_pending.
 bool Collector::take_replies() {
     MapBatch* batch = replies_.take_all();
     const bool any = batch != nullptr;
@@ -149,7 +152,8 @@ bool Collector::pick() {
 bool Collector::end_victim() {
     if (!victim_ || !sources_idle()) return false;
     if (victim_damaged_) {
-        // What can't be read keeps its place: the band stays as it is and is not chosen again.
+        // What can't be read keeps its place: the band stays as it is and is not chosen again
+        // before the next opening. What was moved out of it stays moved.
         bands_.put_out_of_use(victim_->band);
         victim_.reset();
         return true;
@@ -160,6 +164,7 @@ bool Collector::end_victim() {
         victim_.reset();
         return true;
     }
+    // A band that a failed write closed early has segments that were never written: all gain.
     const std::uint32_t untouched = array_.layout.segments_per_band - victim_->segments;
     gate_.reclaimed(untouched * array_.layout.slots_per_segment, 0);
     awaiting_.push_back(*victim_);
@@ -169,6 +174,8 @@ bool Collector::end_victim() {
     return true;
 }
 
+// No new reader can come once everything is settled, for no entry leads here any more, and a shard
+// counts itself a reader when it reads the entry. So it is enough to wait for those that are there.
 bool Collector::give_back() {
     bool any = false;
     const std::uint64_t unsettled = oldest_unsettled();
@@ -186,7 +193,8 @@ bool Collector::give_back() {
     return any;
 }
 
-// Bands wait for a target that nothing is left to fill: commit it as it is.
+// Bands wait for a target that nothing is left to fill: commit it as it is, at closing or if bands
+// are short. Otherwise the next victim fills it.
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
     const bool wanted = closing_ || (gate_.gc_wanted() && !awaiting_.empty() && committer_.idle());

@@ -6,6 +6,20 @@
 // the GC stream. When that is durable, ask the shards to exchange the old place for the new one: a
 // user's write that came in between wins. A band is given back when every slot of it was looked up,
 // every move is settled, and no reader is in it.
+//
+//   candidates -> victim_ --------------> awaiting_ --------------> erasing (keeper) -> free
+//    (policy.h)   at most 1;              at most kAwaiting; all     durable state first,
+//                 kSources of its         was appended, targets      then discarded
+//                 segments at once        are not settled yet
+//                   |  append                ^
+//                   v                        |  settled: durable, and exchanged
+//                 targets_, at most kTargets, each filled from any source of any victim
+//
+// Several victims share a target, so a band waits until that target is full: an early seal would
+// be padding on QLC. seal_if_stuck() makes the exception.
+//
+// Source and target state belong to this thread. A MapBatch is the shard's from send() until it is
+// back in replies_. The band table and the space gate are shared.
 #pragma once
 
 #include <atomic>

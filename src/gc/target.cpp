@@ -1,5 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Segments of the GC stream: filled from several sources, committed, then made known to the table.
+// On the collector's thread; the table's pages are the shards'.
+//
+// GC's exchange against a racing write. Block L lies at place A with version 5; GC copies it to B.
+// Only the shard that owns L's page changes its entry, so one of these orders it is:
+//
+//   write published first          write in RAM at that moment      exchange first
+//   ---------------------------    -----------------------------    ---------------------------
+//   lookup: entry is A, wanted     lookup: entry is A, wanted       lookup: entry is A, wanted
+//   B durable, version 5           B durable, version 5             B durable, version 5
+//   user writes 9: overlay         user writes 9: overlay           exchange: is it A? entry := B
+//   9 durable at C: entry := C     exchange: is it A? entry := B    user writes 9: overlay
+//   exchange: is it A? no          9 durable at C: entry := C       9 durable at C: entry := C
+//   B is garbage (gc_races_lost)   B is obsolete                    B is obsolete
+//
+// In each the entry ends at C. It never leads to RAM: until 9 is durable it leads to a durable 5. A
+// trim is like a write: its tombstone has a version. Comparing the entry is enough, since A can't
+// hold another block by then: its band is freed only after the answer.
+//
+// A crash may leave A, B and C to recovery. Version 9 wins; of A and B, which have one version and
+// one content, either will do. Before A's band is erased, B is durable.
 #include "base/assert.h"
 #include "gc/collector.h"
 
@@ -27,7 +47,8 @@ void Collector::seal_target() {
     open_ = nullptr;
 }
 
-// Durable in its new place: let the table say so, where it still says the old one.
+// Durable in its new place, and settled: let the table say so, where it still says the old one. Not
+// before: a page may be written back at any moment, and must not lead to what a crash discards.
 void Collector::target_durable(Target& t) {
     const ArrayLayout& l = array_.layout;
     clear(t.batches, MapKind::exchange);
@@ -45,6 +66,8 @@ void Collector::target_durable(Target& t) {
     send(t.batches, t.batches_pending);
 }
 
+// All answers are there. Only now does the segment count as published: a snapshot promises that
+// what is published is in the table, and recovery does not read it again.
 void Collector::target_settled(Target& t) {
     std::uint64_t lost = 0;
     for (const MapBatch& b : t.batches) {
