@@ -153,6 +153,24 @@ class BandTable {
     void set_alarm(std::function<void()> alarm) { alarm_ = std::move(alarm); }
 
   private:
+    // An open band's segments, and the cursors over their numbers:
+    //
+    //   0        published_frontier      frontier           submitted          next       the end
+    //   | all are in   | settled: durable   | some are durable  | placed, wait    | room    |
+    //   | the table    | and all before     | before others     | for their turn  |         |
+    //                  |<------------ at most kWindow segments ---------------->|
+    //   bits:            published_window:    window:
+    //                    1 is in the table    1 is durable
+    //
+    // Segments become durable and published in any order, since several shards share the band: so
+    // bits beyond a cursor. place() gives no place where they would not fit; who wants one waits
+    // until the oldest is published. kWindow is all RAM segments of 8 shards.
+    //
+    // A strip that could not be written sets failed_from: the band ends there, the frontier never
+    // passes it, and whoever has a place from there on leaves it for one in another band.
+    //
+    // Open at once are two bands of each stream (in use, and next), and those that are full and
+    // have segments in flight: at most ArrayLayout::snapshot_bands().
     struct Band {
         std::atomic<std::uint32_t> valid{0};
         std::atomic<std::uint32_t> readers{0};

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A segment in RAM while it is filled and committed: k data strips and room for P and Q, one after
-// the other. Belongs to the thread that fills it.
+// the other. Belongs to the thread that fills it; the memory is the owner's.
+//
+//   | header blocks: | slots 0 .. fill_ - 1: | room() slots | tombstone blocks: | P and Q, when |
+//   | an entry a slot| data ->               |              |     <- ..., 1, 0  | it is placed  |
+//   |<-- strip 0 -->|<-- strip 1 -->|   ...        |<----- strip k - 1 ------->|<- k ->|<-k+1->|
+//
+// Data and tombstones grow towards each other, so either may take all of it.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The write path up to the acknowledgement: into the open segment, into the TPS, sealed for commit.
+// On the shard's thread, which alone orders the writes to its blocks. docs/write_path.md: Write,
+// Bypass, An atomic write over two segments, Write of part of a block, Trim.
 #include <algorithm>
 
 #include "base/assert.h"
@@ -11,6 +13,8 @@ namespace qlcshape {
 
 bool Shard::pump_writes() {
     bool any = false;
+    // Only the front: a write that has to wait holds up all behind it. Their order is that of the
+    // versions, and between a merge's reading and its append nothing else may be appended.
     while (!writes_.empty() && !failed_) {
         PageOp& op = writes_.front();
         if (!prepare(op)) {
@@ -79,7 +83,8 @@ bool Shard::merges_unjournaled(const PageOp& op) const {
            (op.tail_partial() && unjournaled(Lba(op.first.value + op.blocks - 1)));
 }
 
-// A tombstone is wanted only where something is mapped, or about to be.
+// A tombstone is wanted only where something is mapped, or about to be. The others would take slots
+// for ever: GC carries each as long as an entry has its version.
 void Shard::look_before_trim(PageOp& op, const CachedPage* cached) {
     if (cached == nullptr) return damaged_page();
     for (std::uint32_t i = 0; i < op.blocks && !op.needed; ++i) {
@@ -108,6 +113,7 @@ void Shard::start_merge(PageOp& op) {
         read.done = [](PageOp& done) {
             auto& write = *static_cast<PageOp*>(done.context);
             Shard& shard = *write.shard;
+            // Old contents that are lost: to write zeroes for them would make the loss silent.
             if (done.failed) {
                 shard.merge_failed_ = true;
                 write.bad_lba = done.first;
@@ -150,7 +156,8 @@ bool Shard::append(PageOp& op) {
     if (!open().sealed && open().room() == 0) seal();  // tombstones took the last slot
     if (!open_has_room_or_next()) return false;
     if (op.progress == 0) {
-        // All of an atomic write goes into one record or one segment.
+        // All of an atomic write goes into one record or one segment. So its space is asked for as
+        // a whole, before the first block: halfway it could not wait.
         const std::uint32_t whole = op.atomic() ? op.blocks : 1;
         if (open().room() < whole && !can_open_next()) return false;
         if (op.atomic() && !gate_.admit(op.blocks)) return false;
@@ -186,6 +193,8 @@ void Shard::append_block(PageOp& op, std::uint32_t index) {
     const std::uint32_t slot = s.fill();
     std::byte* to = s.slot_data(slot);
     const Lba lba(op.first.value + index);
+    // Each checksum is of the copy, not of the caller's memory: if the caller changes that
+    // meanwhile, the two still agree.
     const bool head = index == 0 && op.head_partial();
     const bool tail = index == op.blocks - 1 && op.tail_partial();
     std::uint32_t crc;
@@ -207,6 +216,7 @@ void Shard::append_block(PageOp& op, std::uint32_t index) {
         crc = copy_block_crc32c(to, op.data + std::uint64_t{index} * kBlockBytes - op.head_skip);
     }
     s.append(Entry{EntryKind::data, lba, op.version, crc});
+    // From here on reads see it. The table's entry stays: it leads to what is durable.
     overlay_.set(lba,
                  RamPlace{op.version, static_cast<std::uint32_t>(s.sequence % kRamSegments), slot});
 }
@@ -233,7 +243,14 @@ bool Shard::append_trim(PageOp& op) {
 
 // `op` has filled the open segment. Its own blocks bypass the TPS: they are acknowledged when the
 // segment is committed. What other writes have there up to slot `end` in no record yet goes into
-// one first, and so do all blocks of an atomic write that goes on in the next segment.
+// one first, and so do all blocks of an atomic write that goes on in the next segment. With ten
+// slots, of which 0 to 5 are journaled and 6 and 7 are a small write's:
+//
+//   a large op takes 8, 9, and goes on      span [6, 8): the small write. 8 and 9 bypass; the
+//                                           segment is committed once the record is durable
+//   an atomic op takes 8, 9, and goes on    span [6, 10), and the rest from the next segment: one
+//                                           record. Without it a commit of 8 and 9 alone, and a
+//                                           cut, would leave half of the atomic write
 void Shard::seal_full(PageOp& op, std::uint32_t end) {
     RamSegment& s = open();
     const bool spans = op.atomic() && op.progress < op.blocks;
@@ -259,7 +276,8 @@ void Shard::seal() {
 }
 
 // Group commit: everything appended since the last record goes into one. Where a segment was filled
-// in between, what is left of that one first.
+// in between, what is left of that one first. The record is written from the segments' memory, so
+// a segment keeps it until last_record is acknowledged (advance_durable()).
 bool Shard::journal() {
     if (pending_.empty() || !tps_.record_free() || failed_) return false;
     RamSegment& s = open();
@@ -286,8 +304,9 @@ bool Shard::journal() {
     return true;
 }
 
-// Commits bring back space, and a record must tell of it. A write that needn't go into a record
-// needn't wait for that.
+// Commits bring back space, and a record must name the new tail before it is used. Where no such
+// record helps now, the open segment is committed as it is: what waits bypasses the TPS, at the
+// price of padding, rather than wait for a tail that perhaps only its own commit can move.
 bool Shard::make_ring_room(const Placement& frontier) {
     if (tps_.space_to_tell()) {
         Tps::Contents nothing;
@@ -316,6 +335,8 @@ void Shard::record_acked(OpFifo ops, bool good) {
     }
 }
 
+// In the order of sequence. A segment that shares an atomic write with the next one never precedes
+// their record: were it durable first, and the record torn, half of the write would be there.
 bool Shard::start_commits() {
     bool any = false;
     while (commit_cursor_ < open_sequence_ || (commit_cursor_ == open_sequence_ && open().sealed)) {

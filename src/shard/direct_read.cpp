@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A read in the thread that wants it. The shard is looked into for a moment, under its lock; the
 // transfers and the proofs need nothing of it, for bands with readers aren't erased.
+//
+//   under the lock      overlay: copied; the table's page: entries, and a reader more of each band
+//   without it          transfers through the caller's queue, checksums, delivery
+//
+// The moment under the lock is when the read takes place: a write that comes later goes to other
+// places. It never decides that something is damaged: what is not right is left to the shard, which
+// rebuilds it and counts it.
 #include <bit>
 #include <span>
 

@@ -14,7 +14,8 @@
 namespace qlcshape {
 
 // Held by whoever polls a shard, and by threads that look into it in between. The former goes
-// first.
+// first: a thread that polls acknowledges writes for everyone, one that looks reads for itself, and
+// has another way (Shard::submit()). Neither ever sleeps for the lock.
 class ShardLock {
   public:
     // Who polls. Without the lock: somebody is looking, and soon done.

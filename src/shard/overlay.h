@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which blocks of the shard are newest in RAM: LBA -> slot of a RAM segment. Beside the PMT, not in
-// it: the table keeps what is durable. Bounded by the slots of the RAM segments, so it never grows.
+// Which blocks of the shard are newest in RAM: LBA -> slot of a RAM segment. In addition to the
+// PMT, not in it: the table keeps what is durable. If the table led to RAM instead, the durable
+// version beneath would look like garbage, GC would erase it, and a power cut would lose both. Nor
+// could a page be written back or leave the cache while one of its blocks is in RAM.
+//
+// Bounded by the slots of the RAM segments, so it never grows. Open addressing with linear probing,
+// at most half full. The shard's thread, or a thread that holds its lock.
 #pragma once
 
 #include <bit>
@@ -44,7 +49,8 @@ class Overlay {
             hole = (hole + 1) & mask_;
         }
         --used_;
-        // Close the gap: move back whatever would no longer be found.
+        // Close the gap: move back whatever would no longer be found, since a search ends at the
+        // first unused cell. Whose home is after the hole stays.
         for (std::size_t i = (hole + 1) & mask_; cells_[i].used; i = (i + 1) & mask_) {
             const std::size_t wanted = home(cells_[i].lba);
             if (((i - wanted) & mask_) >= ((i - hole) & mask_)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of durable segments: their blocks enter the table of mappings. And GC's questions
-// about it, which only this shard may answer.
+// What becomes of durable segments: their blocks enter the mapping table. And GC's questions about
+// it, which only this shard may answer. On the shard's thread: nobody else touches its pages, so
+// there is no lock, and no entry changes between GC's question and the answer (gc/target.cpp).
 #include "base/assert.h"
 #include "base/canary.h"
 #include "shard/shard.h"
@@ -32,7 +33,9 @@ bool Shard::advance_durable() {
     return true;
 }
 
-// One segment at a time, slots in order; up to kPublishItems pages are fetched at once.
+// One segment at a time, slots in order; up to kPublishItems pages are fetched at once. The cache
+// serves waiters of a page in the order in which they asked: so of two slots with one LBA the later
+// one is published last, and a trim that asked before finds the page before them.
 bool Shard::publish() {
     bool any = false;
     while (published_sequence_ < durable_sequence_) {
@@ -65,7 +68,8 @@ void Shard::publish_slot(RamSegment& s, std::uint32_t slot, CachedPage* cached) 
     const Entry e = s.entry(slot);
     PmtEntry& entry = cached->entries[e.lba.value % kPageEntries];
     const ArrayLayout& l = array_.layout;
-    // A trim that came after this write may have been applied before it.
+    // A trim that came after this write may have been applied before it: its record was durable
+    // before this segment was. Mapped entries have no version; there the order decides.
     const bool newer = entry.mapped() || entry.version() < e.version;
     if (newer) {
         if (entry.mapped())
@@ -76,11 +80,14 @@ void Shard::publish_slot(RamSegment& s, std::uint32_t slot, CachedPage* cached) 
         bands_.add_valid(s.placement.band);
         cached->dirty = true;
     }
+    // A newer write of this block in RAM keeps its place in the overlay. Beneath it the table leads
+    // to this version now: the newest durable one, which GC must not take for garbage.
     const RamPlace* ram = overlay_.find(e.lba);
     if (ram != nullptr && ram->segment == s.sequence % kRamSegments && ram->slot == slot)
         overlay_.erase(e.lba);
 }
 
+// The segment's RAM is free. Where all are sealed there is one to open again.
 void Shard::publish_done() {
     RamSegment& s = segment(published_sequence_ + 1);
     bands_.published(s.placement, s.tombstone_blocks());
@@ -129,6 +136,8 @@ void Shard::trim_page(PageOp& op, CachedPage* cached) {
     finish(op);
 }
 
+// The batch counts as one answer more than it has items until all were asked for, for the cache may
+// answer at once: otherwise the last answer could give it back to GC in the middle of this loop.
 bool Shard::take_batches() {
     MapBatch* batch = map_port_.mailbox.take_all();
     const bool any = batch != nullptr;
@@ -150,6 +159,8 @@ bool Shard::take_batches() {
     return any;
 }
 
+// Of an exchange: compare and set, in one step of this thread. The page gets dirty only where it
+// matched; valid counts move with the entry.
 void Shard::answer(MapItem& item, CachedPage* cached) {
     const ArrayLayout& l = array_.layout;
     item.matched = false;

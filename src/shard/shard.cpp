@@ -71,6 +71,12 @@ void Shard::memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t&
     overlay += overlay_.memory_bytes();
 }
 
+// The oldest work first: what ends frees what newer work waits for. A record or a commit that has
+// completed makes segments durable (TPS space), those are published (RAM segments), and only then
+// writes are appended. pump_writes() comes before journal(), so that all that arrived together goes
+// into one record. The order is for speed: each step checks by itself what it needs.
+//
+// `changes` is read before all of it: see SpaceGate::standstill().
 bool Shard::poll() {
     const std::uint64_t changes = bands_.changes();
     rest_.store(SpaceGate::kRestless, std::memory_order_release);
@@ -164,6 +170,7 @@ void Shard::finish_failed(PageOp& op, Errc error, Lba lba) {
 // A drive of the TPS or the table failed, or no place could be found for a segment: what was
 // acknowledged is safe on media, and nothing more is acknowledged.
 void Shard::fail_everything() {
+    // What the TPS has comes back by record_acked(), what reads from drives by its completion.
     for (OpFifo* list : {&writes_, &pending_, &in_commit_}) {
         if (list == &writes_ && merges_pending_ != 0)
             continue;  // the front still waits for its reads
@@ -177,7 +184,11 @@ void Shard::fail_everything() {
 }
 
 // Flushes wait for the writes that were in flight when they came, no others: writes are counted by
-// the phase in which they came, and each round of flushes begins a new phase.
+// the phase in which they came, and each round of flushes begins a new phase. A flush needs no I/O,
+// since what is acknowledged is durable; with a stream of writes it must not wait for ever.
+//
+//   phase 0: writes a, b     flush 1 -> phase 1, waits for in_flight_[0] == 0
+//   phase 1: writes c, d     flush 2 comes: the next round, when flush 1 has ended
 bool Shard::pump_flushes() {
     bool any = false;
     if (flushing_ != nullptr && in_flight_[phase_ ^ 1] == 0) {

@@ -4,9 +4,17 @@
 // mailboxes.
 //
 // A write: append to the open RAM segment -> TPS record (or, for what completes a segment, its
-// commit)
-// -> acknowledged. A full segment: commit -> published (the PMT leads to it) -> its TPS space and
-// RAM are free. docs/write_path.md names what a crash leaves between any two steps.
+// commit) -> acknowledged. A full segment: commit -> its TPS space is free -> published (the PMT
+// leads to it) -> its RAM is free. docs/write_path.md names what a crash leaves between any two
+// steps.
+//
+// A request's way through the lists; each PageOp is in one of them, or in a TPS record's:
+//
+//   writes_ --append--> pending_ --journal--> Tps::Record::ops --acked--> done
+//               |                                                 |  a part of it bypassed the TPS
+//               +------ all of it bypasses the TPS ------> in_commit_ --advance_durable--> done
+//
+// A trim has one more step before `done`: its page is fetched and forgets the blocks.
 //
 // Everything advances from poll(), on the shard's thread. A thread that waits for a small read may
 // look into the table itself (read_inline()), while nobody polls.
@@ -113,6 +121,13 @@ class Shard {
     void memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t& overlay) const;
 
   private:
+    // A segment's slots while it is open (tombstones are packed from the end):
+    //
+    //   0            journaled        fill                 slots - tombstone blocks
+    //   |  in a record  |  in pending_  |       room          |  tombstones   |
+    //
+    // Sealed, `journaled` stands still: what is between it and `fill` bypasses the TPS, or is in
+    // the span, which goes into the next record.
     struct RamSegment : SegmentBuffer {
         using SegmentBuffer::SegmentBuffer;
         std::uint32_t journaled = 0;  // slots that are in a TPS record, or were when it was sealed
@@ -226,14 +241,28 @@ class Shard {
     Overlay overlay_;
     Buffer memory_;  // RAM segments, then read chunks
 
-    // Segments by sequence: published_ < durable, committing, sealed < open_sequence_.
+    // Segments by sequence s, which lies at segments_[s % kRamSegments]. The cursors only rise:
+    //
+    //   sequence   ... 40 | 41  42 | 43  44  45 | 46  | 47
+    //   state        free | (1)    | (2)        | (3) | being filled
+    //
+    //   published_sequence_ == 40    (1) durable: publish() enters them into the PMT's pages
+    //   durable_sequence_ == 42      (2) with the committer, or committed before an earlier one
+    //   commit_cursor_ == 46         (3) sealed, waits for a record that it must not precede
+    //   open_sequence_ == 47
+    //
+    // published <= durable < commit_cursor <= open + 1, and open - published <= kRamSegments: the
+    // RAM of 40 is what 48 will get. The committer ends segments in any order, but they become
+    // durable here in the order of sequence, since TPS space is freed from the oldest on, and are
+    // published in that order: an entry has no version, so of two writes the last one published
+    // stays.
     std::vector<std::unique_ptr<RamSegment>> segments_;
     std::uint64_t open_sequence_ = 1;
     std::uint64_t durable_sequence_ = 0;
     std::uint64_t published_sequence_ = 0;
     std::uint64_t commit_cursor_ = 1;  // next to be handed to the committer
 
-    OpFifo writes_;     // not yet appended, in order
+    OpFifo writes_;     // not yet appended, in order; trims, too
     OpFifo pending_;    // appended, the newest blocks in no record yet
     OpFifo in_commit_;  // wait for durable_sequence_
     Span span_;
@@ -257,13 +286,14 @@ class Shard {
 
     OpFifo flushes_;
     PageOp* flushing_ = nullptr;
-    std::uint64_t in_flight_[2] = {0, 0};
+    std::uint64_t in_flight_[2] = {0, 0};  // writes and trims, by the phase in which they came
     std::uint8_t phase_ = 0;
 
     std::atomic<std::uint64_t> sweeps_asked_{0};
     std::atomic<std::uint64_t> sweeps_done_{0};
     std::uint64_t sweeping_ = 0;  // the sweep under way; 0: none
 
+    // Written by the shard's thread, read by any.
     std::atomic<std::uint64_t> ended_{0};
     std::atomic<bool> failed_{false};
     std::atomic<bool> table_damaged_{false};

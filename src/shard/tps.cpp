@@ -32,15 +32,16 @@ std::uint64_t Tps::record_bytes(const Contents& c) const {
 }
 
 // A record doesn't wrap: where it wouldn't fit before the ring's end it starts at its beginning.
+// The rest before the end counts as used until the tail has passed it.
 std::uint64_t Tps::start_of(std::uint64_t bytes) const {
     const std::uint64_t place = head_ % ring_bytes_;
     return place + bytes <= ring_bytes_ ? head_ : head_ + (ring_bytes_ - place);
 }
 
 bool Tps::ring_has_room(const Contents& c) const {
-    // One block is always left for a record that only tells of the tail. And room for one that a
-    // sealed segment waits for, wherever it starts: if all records are of that segment, nothing
-    // else would ever bring back space.
+    // One block is always left for a record that only names the tail. And room for one that a
+    // sealed segment waits for: if all records are of that segment, nothing else would ever bring
+    // back space. Twice the largest: it may have to skip almost as much before the ring's end.
     const std::uint64_t bytes = record_bytes(c);
     std::uint64_t spare = c.entries() == 0 ? 0 : kBlockBytes;
     if (c.entries() != 0 && !c.awaited) spare += 2 * largest_record_;
@@ -58,6 +59,7 @@ std::uint64_t Tps::write(const Contents& c, OpFifo ops) {
     r.ops = ops;
     r.failed = false;
     r.tail = tail_;
+    // A record without entries is never needed: it is not noted, and the next tail passes it.
     if (c.entries() != 0) note_use(c.last_segment);
     std::byte* header = headers_.data() + r.sequence % kRecords * header_capacity_;
     TpsRecord view({header, header_capacity_});
@@ -134,13 +136,15 @@ void Tps::submit(Record& r, const Contents& c, std::byte* header, std::uint64_t 
     for (Io& io : r.ios) queue_.submit(io);
 }
 
+// In the order of sequence: recovery ends the log at the first gap, so a record counts only if all
+// before it are durable. After one that failed on a mirror nothing is acknowledged any more.
 bool Tps::poll() {
     bool any = false;
     while (oldest_ < next_ && record(oldest_).pending == 0) {
         Record& r = record(oldest_);
         ++oldest_;
         if (r.failed) counters_.add(Counter::io_errors, 1);
-        failed_ |= r.failed;  // recovery would end the log here: nothing behind it counts
+        failed_ |= r.failed;  // recovery may end the log here: nothing after it counts
         if (!failed_) {
             acked_through_ = r.sequence;
             durable_tail_ = r.tail;

@@ -1,8 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // A shard's part of the TPS: a ring of records on every scm drive, the same bytes on each. A record
 // is acknowledged when it is durable on all of them, in the order of sequence. Space comes back
-// when all segments that a record has blocks in are committed, and a durable record says so: else a
-// torn record could destroy one that recovery still asks for.
+// when all segments that a record has blocks in are committed, and a durable record says so. On the
+// shard's thread.
+//
+// Positions are bytes ever used; modulo ring_bytes_ they are places in the ring:
+//
+//        durable_tail_             tail_                    head_
+//   ----------+----------------------+------------------------+---------> bytes ever used
+//     free    |  superfluous: their  |  needed: some segment  |  free: the next record
+//             |  segments are durable|  is not durable yet    |  begins here
+//             |  but recovery may    |                        |
+//             |  still ask for them  |  head_ - durable_tail_ <= ring_bytes_
+//
+// Why durable_tail_: recovery takes the tail from the newest records, and demands every record from
+// there up to the highest acked_through. Say records 1 to 3 are of a segment that is durable now,
+// and record 4, which names tail 1, is the newest. If a cut came while 1 is overwritten, recovery
+// would find an acknowledged record torn, and refuse to open. Once record 5, which names tail 4, is
+// durable on every mirror, recovery asks for 4 and later ones only.
 #pragma once
 
 #include <array>
@@ -43,7 +58,8 @@ class Tps {
     Tps(const ArrayContext& array, std::uint32_t shard, IoQueue& queue, Counters& counters);
 
     bool record_free() const;
-    // There is space that a record without entries would bring back, by telling of it.
+    // There is space that a record without entries would bring back: one that names the new tail.
+    // With one in flight it may bring back the same, so that is awaited first.
     bool space_to_tell() const { return tail_ != durable_tail_ && idle(); }
     bool ring_has_room(const Contents& contents) const;
     // Writes a record; `ops` are handed to `acked` when it is durable. Returns its sequence.
@@ -69,7 +85,9 @@ class Tps {
         std::array<iovec, 3> parts;  // the header and the pieces
         std::vector<Io> ios;         // one a mirror
     };
-    struct Use {  // the ring up to `end` serves segments up to `segment`
+    // The ring up to `end` serves segments up to `segment`; `sequence` is its last record there.
+    // One per newest segment, in order: release() finds the tail without looking at records.
+    struct Use {
         std::uint64_t segment = 0;
         std::uint64_t end = 0;
         std::uint64_t sequence = 0;
