@@ -14,7 +14,7 @@
 #include "base/buffer.h"
 #include "base/random.h"
 #include "base/types.h"
-#include "raid6/geometry.h"
+#include "placement/geometry.h"
 #include "raid6/parity.h"
 
 namespace qlcshape {
@@ -156,9 +156,9 @@ void InplaceRaid6::aim(Update& update) {
     update.role = static_cast<std::uint32_t>(random_.below(layout_.data_strips));
     update.fresh = memory_.data() + random_.below(kPoolBlocks) * kBlockBytes;
     const std::uint64_t stripe = update.row / rows_per_strip_;
-    update.drives = {geometry_.drive_of(stripe, update.role),
-                     geometry_.drive_of(stripe, layout_.data_strips),
-                     geometry_.drive_of(stripe, layout_.data_strips + 1)};
+    update.drives = {geometry_.column_of(stripe, update.role),
+                     geometry_.column_of(stripe, layout_.data_strips),
+                     geometry_.column_of(stripe, layout_.data_strips + 1)};
 }
 
 // Two updates of the same P and Q must not both start from the same old ones.
@@ -340,7 +340,7 @@ Status check_inplace_parity(std::span<Device* const> qlc, const InplaceLayout& l
     for (std::uint64_t stripe = 0; stripe < layout.bytes_per_drive / layout.strip_bytes; ++stripe) {
         for (std::uint32_t role = 0; role < k + 2; ++role) {
             ios[role] = {.kind = IoKind::read,
-                         .device = qlc[geometry.drive_of(stripe, role)],
+                         .device = qlc[geometry.column_of(stripe, role)],
                          .offset = layout.offset + stripe * layout.strip_bytes,
                          .bytes = layout.strip_bytes,
                          .data = strips[role]};

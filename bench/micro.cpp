@@ -10,8 +10,8 @@
 #include "base/crc32c.h"
 #include "base/random.h"
 #include "base/types.h"
-#include "device/array_context.h"
 #include "format/segment_header.h"
+#include "placement/array_context.h"
 #include "pmt/page_cache.h"
 #include "raid6/parity.h"
 

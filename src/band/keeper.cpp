@@ -18,7 +18,8 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
       generations_(std::move(generations)),
       blocks_(std::size_t{kErasesPerRound + kStreams} * kBlockBytes) {
     const std::size_t pages = kErasesPerRound + kStreams;
-    ios_.resize(std::max(pages * array.scm.size(), kErasesPerRound * array.qlc.size()));
+    ios_.resize(
+        std::max(pages * array.scm.size(), std::size_t{kErasesPerRound} * array.layout.width()));
     opening_.reserve(kStreams);
     erasing_.reserve(kErasesPerRound);
     pages_.reserve(pages);
@@ -99,8 +100,9 @@ void BandKeeper::discard() {
     used_ios_ = 0;
     not_erased_.assign(erasing_.size(), false);
     for (BandId band : erasing_) {
-        for (Device* qlc : array_.qlc) {
-            next_io(IoKind::discard, qlc, array_.layout.band_offset(band),
+        for (std::uint32_t column = 0; column < array_.layout.width(); ++column) {
+            const Location place = locate_column(array_.layout, band, column);
+            next_io(IoKind::discard, array_.qlc[place.drive], place.offset,
                     array_.layout.p.band_bytes, nullptr);
         }
     }
@@ -149,7 +151,7 @@ void BandKeeper::io_done(const Io& io) {
     counters_.add(Counter::io_errors, 1);
     if (io.kind == IoKind::discard) {
         const auto place = static_cast<std::size_t>(&io - ios_.data());  // as discard() made them
-        not_erased_[place / array_.qlc.size()] = true;
+        not_erased_[place / array_.layout.width()] = true;
     } else {
         failed_ = true;
         gate_.fail(queue_);

@@ -11,7 +11,7 @@
 #include "band/space_gate.h"
 #include "base/buffer.h"
 #include "base/counters.h"
-#include "device/array_context.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 

@@ -5,8 +5,8 @@
 
 #include "base/assert.h"
 #include "base/size_text.h"
-#include "device/failures.h"
 #include "engine/monitor.h"
+#include "placement/failures.h"
 #include "recovery/snapshot_store.h"
 
 namespace qlcshape {

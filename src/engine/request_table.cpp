@@ -5,7 +5,7 @@
 
 #include "base/callback.h"
 #include "base/probe.h"
-#include "device/failures.h"
+#include "placement/failures.h"
 
 namespace qlcshape {
 

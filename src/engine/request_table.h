@@ -12,8 +12,8 @@
 
 #include "base/clock.h"
 #include "base/histogram.h"
-#include "device/array_context.h"
 #include "engine/volume_table.h"
+#include "placement/array_context.h"
 #include "qlcshape/volume.h"
 #include "shard/shard.h"
 

@@ -164,7 +164,7 @@ Result<ArrayLayout> make_layout(const ArrayParameters& parameters) {
     l.segment_bytes = l.p.data_strips * l.p.strip_bytes;
     l.blocks_per_segment = static_cast<std::uint32_t>(l.segment_bytes / kBlockBytes);
     l.header_blocks = header_blocks_for(l.blocks_per_segment);
-    if (l.header_blocks * kBlockBytes > l.p.strip_bytes) {
+    if (l.header_bytes() > l.p.strip_bytes) {
         return fail(Errc::invalid_argument,
                     "the header of a segment of {} blocks doesn't fit in a strip",
                     l.blocks_per_segment);

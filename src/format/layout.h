@@ -90,9 +90,6 @@ struct ArrayLayout {
     std::uint64_t band_offset(BandId band) const {
         return 2 * qlc_superblock_unit_bytes + std::uint64_t{band.value} * p.band_bytes;
     }
-    std::uint64_t strip_offset(BandId band, std::uint32_t segment) const {
-        return band_offset(band) + std::uint64_t{segment} * p.strip_bytes;
-    }
     std::uint64_t stripe_number(BandId band, std::uint32_t segment) const {
         return std::uint64_t{band.value} * segments_per_band + segment;
     }
@@ -100,6 +97,12 @@ struct ArrayLayout {
         return static_cast<std::uint32_t>(p.strip_bytes / kBlockBytes);
     }
     std::uint32_t slots_per_band() const { return slots_per_segment * segments_per_band; }
+    std::uint32_t width() const { return p.data_strips + 2; }  // strips of a stripe
+    // Where the header ends in a segment, and where a slot begins: bytes.
+    std::uint64_t header_bytes() const { return std::uint64_t{header_blocks} * kBlockBytes; }
+    std::uint64_t slot_byte(std::uint32_t slot) const {
+        return std::uint64_t{header_blocks + slot} * kBlockBytes;
+    }
 
     // A slot is an index into the segment's header.
     Pba pba(BandId band, std::uint32_t segment, std::uint32_t slot) const {

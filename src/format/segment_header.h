@@ -61,7 +61,7 @@ class SegmentHeader {
     }
     Entry entry(std::uint32_t slot) const { return load_entry(at(slot)); }
     void set_entry(std::uint32_t slot, const Entry& entry) { store_entry(at(slot), entry); }
-    std::span<std::byte> bytes() const { return {bytes_, layout_->header_blocks * kBlockBytes}; }
+    std::span<std::byte> bytes() const { return {bytes_, layout_->header_bytes()}; }
 
     // Writer: all fields but magic, format, counts and CRC are set before; nothing changes after.
     void seal();

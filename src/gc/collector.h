@@ -129,7 +129,7 @@ class Collector {
         return SegmentHeader(array_.layout, source.memory);
     }
     std::byte* slot_data(const Source& source, std::uint32_t slot) const {
-        return source.memory + std::size_t{array_.layout.header_blocks + slot} * kBlockBytes;
+        return source.memory + array_.layout.slot_byte(slot);
     }
 
     // target.cpp

@@ -35,13 +35,8 @@ bool Collector::start_source() {
         s.next_trim = 0;
         const ArrayLayout& l = array_.layout;
         Io& io = s.header_io;
-        io = Io{};
-        io.kind = IoKind::read;
-        const std::uint64_t stripe = l.stripe_number(victim_->band, s.segment);
-        io.device = array_.qlc[StripeGeometry{l.p.data_strips}.drive_of(stripe, 0)];
-        io.offset = l.strip_offset(victim_->band, s.segment);
-        io.bytes = std::uint64_t{l.header_blocks} * kBlockBytes;
-        io.data = s.memory;
+        io = array_.segment_io(IoKind::read, victim_->band, s.segment, 0, l.header_bytes(),
+                               s.memory);
         io.context = &s;
         s.reads_pending = 1;
         io.done = [](Io& done) { static_cast<Source*>(done.context)->reads_pending = 0; };

@@ -15,8 +15,8 @@
 #include "base/buffer.h"
 #include "base/counters.h"
 #include "base/fifo.h"
-#include "device/array_context.h"
 #include "format/pmt_page.h"
+#include "placement/array_context.h"
 #include "pmt/page_patches.h"
 
 namespace qlcshape {

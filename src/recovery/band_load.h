@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "device/array_context.h"
 #include "format/band_page.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 

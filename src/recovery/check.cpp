@@ -74,12 +74,12 @@ class Check {
                     segment);
             return;
         }
-        for (const std::uint32_t drive : scan_.wrong_drives()) {
+        for (const auto& [drive, offset] : scan_.wrong_strips()) {
             if (array_.qlc[drive] == nullptr) continue;  // named once
             problem(
                 "{} at offset {}: the strip of band {} segment {} is not what was written; it can "
                 "be rebuilt",
-                array_.qlc[drive]->path(), l_.strip_offset(band, segment), band.value, segment);
+                array_.qlc[drive]->path(), offset, band.value, segment);
         }
         const SegmentHeader header = scan_.header();
         for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {

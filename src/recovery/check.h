@@ -3,8 +3,8 @@
 // blocks.
 #pragma once
 
-#include "device/array_context.h"
 #include "format/superblock.h"
+#include "placement/array_context.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 

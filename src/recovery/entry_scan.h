@@ -11,9 +11,9 @@
 
 #include "base/canary.h"
 #include "base/error.h"
-#include "device/array_context.h"
 #include "device/team.h"
 #include "format/pmt_page.h"
+#include "placement/array_context.h"
 #include "recovery/segment_scan.h"
 
 namespace qlcshape {

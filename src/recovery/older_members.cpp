@@ -6,7 +6,6 @@
 #include "base/buffer.h"
 #include "base/canary.h"
 #include "format/segment_header.h"
-#include "raid6/geometry.h"
 
 namespace qlcshape {
 
@@ -30,7 +29,7 @@ class LivesReader {
           l_(array.layout),
           queue_(queue),
           per_band_(std::min(kHeaders, l_.segments_per_band)),
-          bytes_(l_.header_blocks * kBlockBytes),
+          bytes_(l_.header_bytes()),
           memory_(std::size_t{kBandsAtOnce} * per_band_ * bytes_) {}
 
     // Of the bands [first, first + n).
@@ -54,13 +53,8 @@ class LivesReader {
     void add(std::vector<Io>& ios, std::uint32_t first, std::uint32_t i) {
         const BandId band(first + i / per_band_);
         const std::uint32_t segment = i % per_band_;
-        const StripeGeometry geometry{l_.p.data_strips};
-        Io io;
-        io.kind = IoKind::read;
-        io.device = array_.qlc[geometry.drive_of(l_.stripe_number(band, segment), 0)];
-        io.offset = l_.strip_offset(band, segment);
-        io.bytes = bytes_;
-        io.data = memory_.data() + i * bytes_;
+        const Io io =
+            array_.segment_io(IoKind::read, band, segment, 0, bytes_, memory_.data() + i * bytes_);
         if (io.device != nullptr) ios.push_back(io);
     }
 
@@ -160,7 +154,7 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
                 const Proof proof = scan.prove(band, r.sequence, --segment);
                 mendable &= proof == Proof::whole || proof == Proof::mendable;
                 if (!scan.all_read()) continue;  // a drive that can't read is no older for that
-                for (const std::uint32_t drive : scan.wrong_drives())
+                for (const auto& [drive, offset] : scan.wrong_strips())
                     in_a_row[drive] += in_a_row[drive] == seen ? 1 : 0;
                 if (mendable && proof == Proof::mendable) anew[band.value] = segment;
             }

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "device/array_context.h"
 #include "format/band_page.h"
+#include "placement/array_context.h"
 #include "recovery/segment_scan.h"
 
 namespace qlcshape {

@@ -6,8 +6,8 @@
 #include <unordered_map>
 
 #include "base/canary.h"
-#include "device/failures.h"
 #include "format/tombstone.h"
+#include "placement/failures.h"
 #include "recovery/older_members.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "device/failures.h"
+#include "placement/failures.h"
 
 namespace qlcshape {
 

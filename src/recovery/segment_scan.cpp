@@ -19,9 +19,8 @@ SegmentScan::SegmentScan(const ArrayContext& array, IoQueue& queue)
     : array_(array),
       queue_(queue),
       rebuild_(array, queue),
-      geometry_{array.layout.p.data_strips},
-      batch_(std::size_t{kBatch} * array.layout.header_blocks * kBlockBytes),
-      stripe_(array.layout.p.strip_bytes * array.layout.p.qlc_count),
+      batch_(kBatch * array.layout.header_bytes()),
+      stripe_(array.layout.p.strip_bytes * array.layout.width()),
       parity_(2 * array.layout.p.strip_bytes),
       block_(kBlockBytes),
       rebuilt_(array.layout, nullptr) {}
@@ -29,22 +28,16 @@ SegmentScan::SegmentScan(const ArrayContext& array, IoQueue& queue)
 Status SegmentScan::headers(BandId band, std::uint64_t sequence, std::uint32_t from,
                             std::uint32_t to, const See& see) {
     const ArrayLayout& l = array_.layout;
-    const std::uint64_t bytes = std::uint64_t{l.header_blocks} * kBlockBytes;
+    const std::uint64_t bytes = l.header_bytes();
     for (std::uint32_t start = from; start < to; start += kBatch) {
         const std::uint32_t n = std::min(kBatch, to - start);
         std::vector<Io> ios;
         for (std::uint32_t i = 0; i < n; ++i) {
-            Device* drive = array_.qlc[geometry_.drive_of(l.stripe_number(band, start + i), 0)];
+            std::byte* header = batch_.data() + i * bytes;
             // Zeroes are no header. What the last batch left here might be one.
-            std::memset(batch_.data() + i * bytes, 0, bytes);
-            if (drive == nullptr) continue;
-            Io io;
-            io.kind = IoKind::read;
-            io.device = drive;
-            io.offset = l.strip_offset(band, start + i);
-            io.bytes = bytes;
-            io.data = batch_.data() + i * bytes;
-            ios.push_back(io);
+            std::memset(header, 0, bytes);
+            const Io io = array_.segment_io(IoKind::read, band, start + i, 0, bytes, header);
+            if (io.device != nullptr) ios.push_back(io);
         }
         // A header that can't be read is no header here; whoever needs it rebuilds it. One of an
         // older life of the band may be whole: a drive may keep old bytes through a discard.
@@ -83,22 +76,15 @@ bool SegmentScan::rebuild_block(const BlockIdentity& id) {
 
 void SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
-    const std::uint64_t stripe = l.stripe_number(band, segment);
     ios_.clear();
     all_read_ = true;
-    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
-        Device* drive = array_.qlc[geometry_.drive_of(stripe, role)];
-        std::byte* to = stripe_.data() + role * l.p.strip_bytes;
+    for (std::uint32_t role = 0; role < array_.layout.width(); ++role) {
+        const std::uint64_t at = role * l.p.strip_bytes;
+        std::byte* to = stripe_.data() + at;
         std::memset(to, 0, l.p.strip_bytes);
-        all_read_ &= drive != nullptr;
-        if (drive == nullptr) continue;
-        Io io;
-        io.kind = IoKind::read;
-        io.device = drive;
-        io.offset = l.strip_offset(band, segment);
-        io.bytes = l.p.strip_bytes;
-        io.data = to;
-        ios_.push_back(io);
+        const Io io = array_.segment_io(IoKind::read, band, segment, at, l.p.strip_bytes, to);
+        all_read_ &= io.device != nullptr;
+        if (io.device != nullptr) ios_.push_back(io);
     }
     all_read_ &= run(queue_, ios_).has_value();
 }
@@ -133,11 +119,10 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
 // on the drives.
 Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
-    wrong_drives_.clear();
+    wrong_strips_.clear();
     read_stripe(band, segment);
     SegmentHeader h = header();
-    const std::uint64_t stripe = l.stripe_number(band, segment);
-    std::vector<bool> wrong(geometry_.width());
+    std::vector<bool> wrong(array_.layout.width());
     if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
         const SegmentHeader* other = rebuilt_header(band, sequence, segment);
         if (other == nullptr) return Proof::unproved;
@@ -151,7 +136,7 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
         wrong[(l.header_blocks + slot) / strip_blocks] = any_wrong = true;
     }
     if (any_wrong && !mend(band, sequence, segment)) {
-        name_wrong_drives(stripe, wrong);
+        name_wrong_strips(band, segment, wrong);
         return Proof::unproved;
     }
     // Now the data is right: P and Q must be what it gives. Compared with all bytes, not with the
@@ -161,20 +146,21 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
         strips[r] = stripe_.data() + r * l.p.strip_bytes;
     strips[l.p.data_strips] = parity_.data();
     strips[l.p.data_strips + 1] = parity_.data() + l.p.strip_bytes;
-    compute_parity({strips, geometry_.width()}, l.p.strip_bytes);
+    compute_parity({strips, array_.layout.width()}, l.p.strip_bytes);
     for (std::uint32_t i = 0; i < 2; ++i) {
         const std::byte* read = stripe_.data() + (l.p.data_strips + i) * l.p.strip_bytes;
         if (std::memcmp(read, parity_.data() + i * l.p.strip_bytes, l.p.strip_bytes) != 0) {
             wrong[l.p.data_strips + i] = true;
         }
     }
-    name_wrong_drives(stripe, wrong);
-    return wrong_drives_.empty() ? Proof::whole : Proof::mendable;
+    name_wrong_strips(band, segment, wrong);
+    return wrong_strips_.empty() ? Proof::whole : Proof::mendable;
 }
 
-void SegmentScan::name_wrong_drives(std::uint64_t stripe, const std::vector<bool>& wrong) {
-    for (std::uint32_t r = 0; r < geometry_.width(); ++r) {
-        if (wrong[r]) wrong_drives_.push_back(geometry_.drive_of(stripe, r));
+void SegmentScan::name_wrong_strips(BandId band, std::uint32_t segment,
+                                    const std::vector<bool>& wrong) {
+    for (std::uint32_t r = 0; r < array_.layout.width(); ++r) {
+        if (wrong[r]) wrong_strips_.push_back(locate(array_.layout, band, segment, r));
     }
 }
 
@@ -199,15 +185,8 @@ bool SegmentScan::mend(BandId band, std::uint64_t sequence, std::uint32_t segmen
 
 const std::byte* SegmentScan::read_block(BandId band, std::uint64_t sequence, std::uint32_t segment,
                                          std::uint32_t slot, const Entry& entry) {
-    const ArrayLayout& l = array_.layout;
-    const std::uint64_t in_segment = std::uint64_t{l.header_blocks + slot} * kBlockBytes;
-    const auto role = static_cast<std::uint32_t>(in_segment / l.p.strip_bytes);
-    Io io;
-    io.kind = IoKind::read;
-    io.device = array_.qlc[geometry_.drive_of(l.stripe_number(band, segment), role)];
-    io.offset = l.strip_offset(band, segment) + in_segment % l.p.strip_bytes;
-    io.bytes = kBlockBytes;
-    io.data = block_.data();
+    const Io io = array_.segment_io(IoKind::read, band, segment, array_.layout.slot_byte(slot),
+                                    kBlockBytes, block_.data());
     if (io.device != nullptr && run(queue_, io) &&
         crc32c({block_.data(), kBlockBytes}) == entry.crc) {
         return block_.data();

@@ -23,9 +23,9 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "device/array_context.h"
 #include "format/band_page.h"
 #include "format/segment_header.h"
+#include "placement/array_context.h"
 #include "segment/rebuild.h"
 
 namespace qlcshape {
@@ -54,11 +54,11 @@ class SegmentScan {
     Proof prove(BandId band, std::uint64_t sequence, std::uint32_t segment);
     SegmentHeader header() { return SegmentHeader(array_.layout, stripe_.data()); }
     const std::byte* block(std::uint32_t slot) const {
-        return stripe_.data() + std::size_t{array_.layout.header_blocks + slot} * kBlockBytes;
+        return stripe_.data() + array_.layout.slot_byte(slot);
     }
-    // Drive numbers whose strip was wrong or missing at the last prove(). Of a segment that was not
-    // proved: those with blocks that the header's checksums show to be wrong, if there is a header.
-    const std::vector<std::uint32_t>& wrong_drives() const { return wrong_drives_; }
+    // The strips that were wrong or missing at the last prove(). Of a segment that was not proved:
+    // those with blocks that the header's checksums show to be wrong, if there is a header.
+    const std::vector<Location>& wrong_strips() const { return wrong_strips_; }
     // Whether every strip could be read then, right or wrong.
     bool all_read() const { return all_read_; }
     // Those that are missing, or did not answer, when it was `unread`.
@@ -74,20 +74,20 @@ class SegmentScan {
     void read_stripe(BandId band, std::uint32_t segment);
     void find_silent_drives();
     bool mend(BandId band, std::uint64_t sequence, std::uint32_t segment);
-    void name_wrong_drives(std::uint64_t stripe, const std::vector<bool>& wrong);
+    void name_wrong_strips(BandId band, std::uint32_t segment, const std::vector<bool>& wrong);
     bool rebuild_block(const BlockIdentity& id);
 
     const ArrayContext& array_;
     IoQueue& queue_;
     Rebuild rebuild_;
-    StripeGeometry geometry_;
     Buffer batch_;
     Buffer stripe_;  // data strips, P, Q as read
     Buffer parity_;  // P and Q as computed
     Buffer block_;
     std::vector<Io> ios_;
     SegmentHeader rebuilt_;
-    std::vector<std::uint32_t> wrong_drives_, silent_drives_;
+    std::vector<Location> wrong_strips_;
+    std::vector<std::uint32_t> silent_drives_;
     bool all_read_ = false;
 };
 

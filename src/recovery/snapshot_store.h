@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "device/array_context.h"
 #include "format/snapshot_record.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 

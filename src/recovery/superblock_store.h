@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "device/array_context.h"
 #include "device/device.h"
 #include "format/superblock.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 

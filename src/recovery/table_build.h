@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/error.h"
-#include "device/array_context.h"
 #include "device/team.h"
 #include "format/pmt_page.h"
+#include "placement/array_context.h"
 #include "qlcshape/options.h"
 #include "recovery/entry_scan.h"
 

@@ -313,7 +313,7 @@ class Update {
 
     const SegmentHeader* read_header(BandId band, std::uint32_t segment) {
         const std::uint64_t sequence = in_.bands[band.value].sequence;
-        header_bytes_.resize(l_.header_blocks * kBlockBytes);
+        header_bytes_.resize(l_.header_bytes());
         bool good = false;
         static_cast<void>(in_.scan.headers(
             band, sequence, segment, segment + 1, [&](std::uint32_t, const SegmentHeader* seen) {

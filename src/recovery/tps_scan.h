@@ -8,8 +8,8 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "device/array_context.h"
 #include "format/entry.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 

@@ -22,12 +22,7 @@ std::uint32_t all_of(const BlockRead& read) {
 
 BlockReader::BlockReader(const ArrayContext& array, const BandTable& bands, IoQueue& queue,
                          Counters& counters)
-    : array_(array),
-      bands_(bands),
-      queue_(queue),
-      counters_(counters),
-      geometry_{array.layout.p.data_strips},
-      rebuild_(array, queue) {}
+    : array_(array), bands_(bands), queue_(queue), counters_(counters), rebuild_(array, queue) {}
 
 std::uint32_t BlockReader::run_length(Pba pba, std::uint32_t blocks) const {
     const std::uint32_t strip_blocks = array_.layout.strip_blocks();
@@ -60,18 +55,9 @@ void BlockReader::read(BlockRead& read) {
 
 Io BlockReader::transfer_of(const BlockRead& read) const {
     const ArrayLayout& l = array_.layout;
-    const BandId band = l.band_of(read.first);
-    const std::uint32_t segment = l.segment_of(read.first);
-    const auto in_segment = static_cast<std::uint32_t>(read.first.value % l.blocks_per_segment);
-    const std::uint32_t role = in_segment / l.strip_blocks();
-    Io io;
-    io.kind = IoKind::read;
-    io.device = array_.qlc[geometry_.drive_of(l.stripe_number(band, segment), role)];
-    io.offset =
-        l.strip_offset(band, segment) + std::uint64_t{in_segment % l.strip_blocks()} * kBlockBytes;
-    io.bytes = std::uint64_t{read.blocks} * kBlockBytes;
-    io.data = read.data;
-    return io;
+    return array_.segment_io(IoKind::read, l.band_of(read.first), l.segment_of(read.first),
+                             l.slot_byte(l.slot_of(read.first)),
+                             std::uint64_t{read.blocks} * kBlockBytes, read.data);
 }
 
 std::uint32_t BlockReader::unproved(const BlockRead& read) const {

@@ -21,10 +21,10 @@
 
 #include "band/band_table.h"
 #include "base/counters.h"
-#include "device/array_context.h"
 #include "format/entry.h"
 #include "format/pmt_page.h"
-#include "raid6/geometry.h"
+#include "placement/array_context.h"
+#include "placement/geometry.h"
 #include "segment/rebuild.h"
 
 namespace qlcshape {
@@ -77,7 +77,6 @@ class BlockReader {
     const BandTable& bands_;
     IoQueue& queue_;
     Counters& counters_;
-    StripeGeometry geometry_;
     Rebuild rebuild_;
     Fifo<BlockRead> waiting_;  // for the rebuild
     BlockRead* rebuilding_ = nullptr;

@@ -21,7 +21,6 @@ Committer::Committer(const ArrayContext& array, BandTable& bands, Stream stream,
       writer_(writer),
       queue_(queue),
       counters_(counters),
-      geometry_{array.layout.p.data_strips},
       write_point_(stream == Stream::gc ? PersistencePoint::gc_strip_write
                    : writer == kNoShard ? PersistencePoint::replay_strip_write
                                         : PersistencePoint::strip_write),
@@ -164,35 +163,29 @@ void Committer::encode(SegmentBuffer& segment) {
     // So: the right part of P and Q, the header with its own checksum, then the left part.
     std::byte* strips[kMaxDataStrips + 2];
     std::byte* behind_header[kMaxDataStrips + 2];
-    const std::uint64_t header_bytes = l.header_blocks * kBlockBytes;
-    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+    for (std::uint32_t role = 0; role < l.width(); ++role) {
         strips[role] = segment.strip(role);
-        behind_header[role] = strips[role] + header_bytes;
+        behind_header[role] = strips[role] + l.header_bytes();
     }
-    parity_with_crcs({behind_header, geometry_.width()}, l.p.strip_bytes - header_bytes, f.p_crc,
+    parity_with_crcs({behind_header, l.width()}, l.p.strip_bytes - l.header_bytes(), f.p_crc,
                      f.q_crc);
     header.seal();
-    compute_parity({strips, geometry_.width()}, header_bytes);
+    compute_parity({strips, l.width()}, l.header_bytes());
 }
 
 void Committer::write(SegmentBuffer& segment) {
     const ArrayLayout& l = array_.layout;
     const Placement& p = segment.placement;
-    const std::uint64_t stripe = l.stripe_number(p.band, p.segment);
-    segment.writes_pending = geometry_.width();
+    segment.writes_pending = l.width();
     segment.write_failed = false;
     // Noted before the first strip can reach a cache: a flush that fails from now on, of any
     // thread, may have dropped one.
     segment.failed_flushes = failed_flushes();
-    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+    for (std::uint32_t role = 0; role < l.width(); ++role) {
         Io& io = segment.ios()[role];
-        io = Io{};
-        io.kind = IoKind::write;
+        io = array_.segment_io(IoKind::write, p.band, p.segment, role * l.p.strip_bytes,
+                               l.p.strip_bytes, segment.strip(role));
         io.point = write_point_;
-        io.device = array_.qlc[geometry_.drive_of(stripe, role)];
-        io.offset = l.strip_offset(p.band, p.segment);
-        io.bytes = l.p.strip_bytes;
-        io.data = segment.strip(role);
         io.context = &segment;
         io.done = [](Io& done) {
             auto& s = *static_cast<SegmentBuffer*>(done.context);

@@ -26,7 +26,7 @@
 #include "band/band_table.h"
 #include "base/counters.h"
 #include "base/fifo.h"
-#include "raid6/geometry.h"
+#include "placement/geometry.h"
 #include "segment/segment_buffer.h"
 
 namespace qlcshape {
@@ -70,7 +70,6 @@ class Committer {
     const std::uint8_t writer_;
     IoQueue& queue_;
     Counters& counters_;
-    StripeGeometry geometry_;
     const PersistencePoint write_point_;
     const PersistencePoint flush_point_;
     bool must_flush_ = false;

@@ -12,12 +12,12 @@ namespace qlcshape {
 Rebuild::Rebuild(const ArrayContext& array, IoQueue& queue)
     : array_(array),
       queue_(queue),
-      geometry_{array.layout.p.data_strips},
-      row_capacity_(std::uint64_t{array.layout.header_blocks} * kBlockBytes),
-      rows_((geometry_.width() + 2) * row_capacity_),
+      width_(array.layout.width()),
+      row_capacity_(array.layout.header_bytes()),
+      rows_((width_ + 2) * row_capacity_),
       header_(row_capacity_),
-      ios_(geometry_.width()),
-      there_(geometry_.width()) {}
+      ios_(width_),
+      there_(width_) {}
 
 void Rebuild::block(const BlockIdentity& id, std::function<void(bool)> done) {
     QS_ASSERT(!busy_);
@@ -39,35 +39,30 @@ void Rebuild::header_of(BandId band, std::uint64_t sequence, std::uint32_t segme
 }
 
 void Rebuild::read_rows(std::uint64_t offset, std::uint64_t bytes, void (Rebuild::*then)()) {
-    const std::uint64_t stripe = array_.layout.stripe_number(id_.band, id_.segment);
+    const std::uint64_t strip_bytes = array_.layout.p.strip_bytes;
     then_ = then;
     bytes_ = bytes;
     pending_ = 0;
-    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
-        Device* drive = array_.qlc[geometry_.drive_of(stripe, role)];
-        there_[role] = drive != nullptr;
-        if (drive == nullptr) continue;
-        ++pending_;
+    for (std::uint32_t role = 0; role < width_; ++role) {
         Io& io = ios_[role];
-        io = Io{};
-        io.kind = IoKind::read;
-        io.device = drive;
-        io.offset = array_.layout.strip_offset(id_.band, id_.segment) + offset;
-        io.bytes = bytes;
-        io.data = row(role);
+        io = array_.segment_io(IoKind::read, id_.band, id_.segment, role * strip_bytes + offset,
+                               bytes, row(role));
+        there_[role] = io.device != nullptr;
+        if (!there_[role]) continue;
+        ++pending_;
         io.context = this;
         io.done = [](Io& done) {
             auto& self = *static_cast<Rebuild*>(done.context);
             if (--self.pending_ == 0) self.rows_read();
         };
     }
-    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+    for (std::uint32_t role = 0; role < width_; ++role) {
         if (there_[role]) queue_.submit(ios_[role]);
     }
 }
 
 void Rebuild::rows_read() {
-    for (std::uint32_t role = 0; role < geometry_.width(); ++role) {
+    for (std::uint32_t role = 0; role < width_; ++role) {
         if (there_[role] && ios_[role].error_number != 0) there_[role] = false;
     }
     (this->*then_)();
@@ -88,15 +83,13 @@ void Rebuild::solve_header() {
     const bool hers = entry.kind == EntryKind::tombstones ||
                       (entry.kind == EntryKind::data && entry.lba == id_.lba);
     if (!hers) return finish(false);
-    const std::uint64_t in_segment =
-        std::uint64_t{array_.layout.header_blocks + id_.slot} * kBlockBytes;
-    read_rows(in_segment % array_.layout.p.strip_bytes, kBlockBytes, &Rebuild::solve_block);
+    read_rows(array_.layout.slot_byte(id_.slot) % array_.layout.p.strip_bytes, kBlockBytes,
+              &Rebuild::solve_block);
 }
 
 void Rebuild::solve_block() {
-    const std::uint64_t in_segment =
-        std::uint64_t{array_.layout.header_blocks + id_.slot} * kBlockBytes;
-    const auto role = static_cast<std::uint32_t>(in_segment / array_.layout.p.strip_bytes);
+    const ArrayLayout& l = array_.layout;
+    const auto role = static_cast<std::uint32_t>(l.slot_byte(id_.slot) / l.p.strip_bytes);
     const std::uint32_t crc = header().entry(id_.slot).crc;
     finish(solve(role, [crc](const std::byte* bytes) {
         return crc32c({bytes, kBlockBytes}) == crc;
@@ -112,7 +105,7 @@ bool Rebuild::solve(std::uint32_t role, const Proof& proof) {
     }
     std::uint32_t missing = 0;
     std::uint32_t other = role;
-    for (std::uint32_t r = 0; r < geometry_.width(); ++r) {
+    for (std::uint32_t r = 0; r < width_; ++r) {
         if (r == role || there_[r]) continue;
         ++missing;
         other = r;
@@ -120,7 +113,7 @@ bool Rebuild::solve(std::uint32_t role, const Proof& proof) {
     // Three of a row are more than P and Q replace; with one gone the pair is known.
     if (missing > 1) return false;
     if (missing == 1) return attempt(role, other, proof);
-    for (std::uint32_t second = 0; second < geometry_.width(); ++second) {
+    for (std::uint32_t second = 0; second < width_; ++second) {
         // second == role: that strip alone.
         const std::uint32_t r = second == 0 ? role : second <= role ? second - 1 : second;
         if (attempt(role, r, proof)) return true;
@@ -129,17 +122,17 @@ bool Rebuild::solve(std::uint32_t role, const Proof& proof) {
 }
 
 std::byte* Rebuild::scratch(std::uint32_t which) const {
-    return rows_.data() + (geometry_.width() + which) * row_capacity_;
+    return rows_.data() + (width_ + which) * row_capacity_;
 }
 
 // Solves into scratch rows: what was read stays for the next attempt, for it may be right.
 bool Rebuild::attempt(std::uint32_t role, std::uint32_t second, const Proof& proof) {
     std::byte* strips[kMaxDataStrips + 2];
-    for (std::uint32_t r = 0; r < geometry_.width(); ++r) strips[r] = row(r);
+    for (std::uint32_t r = 0; r < width_; ++r) strips[r] = row(r);
     strips[role] = scratch(0);
     std::uint32_t lost[2] = {role, second};
     if (second != role) strips[second] = scratch(1);
-    reconstruct({strips, geometry_.width()}, bytes_, {lost, second == role ? 1u : 2u});
+    reconstruct({strips, width_}, bytes_, {lost, second == role ? 1u : 2u});
     if (!proof(scratch(0))) return false;
     result_ = scratch(0);
     return true;

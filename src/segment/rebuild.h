@@ -20,9 +20,9 @@
 #include <vector>
 
 #include "base/buffer.h"
-#include "device/array_context.h"
 #include "format/segment_header.h"
-#include "raid6/geometry.h"
+#include "placement/array_context.h"
+#include "placement/geometry.h"
 
 namespace qlcshape {
 
@@ -67,7 +67,7 @@ class Rebuild {
 
     const ArrayContext& array_;
     IoQueue& queue_;
-    StripeGeometry geometry_;
+    std::uint32_t width_;
     std::uint64_t row_capacity_;
     Buffer rows_;  // width rows as read, then two rows to solve into
     Buffer header_;

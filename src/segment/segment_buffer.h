@@ -15,9 +15,9 @@
 
 #include "band/band_table.h"
 #include "base/buffer.h"
-#include "device/array_context.h"
 #include "format/segment_header.h"
 #include "format/tombstone.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 
@@ -26,18 +26,16 @@ class SegmentBuffer {
     SegmentBuffer(const ArrayLayout& layout, std::span<std::byte> memory)
         : layout_(layout), memory_(memory), header_(layout, memory.data()) {
         QS_ASSERT(memory.size() == bytes_needed(layout));
-        ios_.resize(layout.p.qlc_count);
+        ios_.resize(layout.width());
     }
-    static std::uint64_t bytes_needed(const ArrayLayout& l) {
-        return l.p.strip_bytes * l.p.qlc_count;
-    }
+    static std::uint64_t bytes_needed(const ArrayLayout& l) { return l.p.strip_bytes * l.width(); }
 
     // --- filling ---
     void reset() {
         fill_ = tombstones_ = tombstone_blocks_ = 0;
         min_version_ = UINT64_MAX;
         max_version_ = 0;
-        std::memset(memory_.data(), 0, layout_.header_blocks * kBlockBytes);
+        std::memset(memory_.data(), 0, layout_.header_bytes());
     }
     std::uint32_t fill() const { return fill_; }
     bool empty() const { return fill_ == 0 && tombstones_ == 0; }
@@ -47,7 +45,7 @@ class SegmentBuffer {
         return tombstones_ < tombstone_blocks_ * kTombstonesPerBlock || room() > 0;
     }
     std::byte* slot_data(std::uint32_t slot) const {
-        return memory_.data() + std::size_t{layout_.header_blocks + slot} * kBlockBytes;
+        return memory_.data() + layout_.slot_byte(slot);
     }
     Entry entry(std::uint32_t slot) const { return header_.entry(slot); }
 

@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "format/band_page.h"
 #include "format/segment_header.h"
-#include "raid6/geometry.h"
+#include "placement/geometry.h"
 #include "recovery/band_load.h"
 #include "sim_history.h"
 
@@ -187,7 +187,6 @@ std::vector<Damage::Place> Damage::pmt_places() const {
 // other chosen drives, from which they would be rebuilt.
 std::vector<Damage::Place> Damage::stripe_places(bool tombstones) const {
     const ArrayLayout& l = array_.layout;
-    const StripeGeometry geometry{l.p.data_strips};
     const auto loaded = load_band_table(array_, *queue_);
     std::vector<Place> places;
     for (std::uint32_t i = 0; loaded && i < l.bands * l.segments_per_band; ++i) {
@@ -195,8 +194,8 @@ std::vector<Damage::Place> Damage::stripe_places(bool tombstones) const {
         const std::uint32_t segment = i % l.segments_per_band;
         const BandRecord& r = loaded->records[band.value];
         const std::uint64_t stripe = l.stripe_number(band, segment);
-        const std::uint64_t offset = l.strip_offset(band, segment);
-        const SegmentHeader header(l, qlc_[geometry.drive_of(stripe, 0)]->bytes.get() + offset);
+        const auto [first, offset] = locate(l, band, segment, 0);
+        const SegmentHeader header(l, qlc_[first]->bytes.get() + offset);
         if (!r.counts() || !header.valid(array_.array, band, segment) ||
             header.fixed().band_sequence != r.sequence)
             continue;

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "device/array_context.h"
+#include "placement/array_context.h"
 #include "recovery/superblock_store.h"
 #include "sim_world.h"
 #include "tps_truth.h"

@@ -11,7 +11,7 @@
 
 #include "format/band_page.h"
 #include "format/segment_header.h"
-#include "raid6/geometry.h"
+#include "placement/geometry.h"
 #include "recovery/band_load.h"
 #include "sim_history.h"
 #include "tps_truth.h"
@@ -93,16 +93,13 @@ void History::lose_blocks(Closed& closed) {
 // they are gone the table can't be rebuilt, and damage_test.cpp has that.
 void History::lose_row(Closed& closed, BandId band, std::uint32_t segment) {
     const ArrayLayout& l = closed.array.layout;
-    const StripeGeometry geometry{l.p.data_strips};
-    const std::uint64_t stripe = l.stripe_number(band, segment);
-    const auto drive = [&](std::uint32_t role) {
-        return closed.qlc[geometry.drive_of(stripe, role)];
-    };
-    const SegmentHeader header(l, drive(0)->bytes.get() + l.strip_offset(band, segment));
+    const auto place = [&](std::uint32_t role) { return locate(l, band, segment, role); };
+    const auto drive = [&](std::uint32_t role) { return closed.qlc[place(role).drive]; };
+    const SegmentHeader header(l, drive(0)->bytes.get() + place(0).offset);
     if (!header.valid(closed.array.array, band, segment)) return;
     const std::uint32_t row = static_cast<std::uint32_t>(rng_.below(l.strip_blocks()));
-    const std::uint64_t offset = l.strip_offset(band, segment) + row * kBlockBytes;
-    std::vector<std::uint32_t> roles(geometry.width());
+    const auto offset = [&](std::uint32_t role) { return place(role).offset + row * kBlockBytes; };
+    std::vector<std::uint32_t> roles(l.width());
     std::iota(roles.begin(), roles.end(), 0);
     std::erase_if(roles, [&](std::uint32_t role) {
         if (role >= l.p.data_strips) return false;
@@ -115,13 +112,14 @@ void History::lose_row(Closed& closed, BandId band, std::uint32_t segment) {
         std::swap(roles[i], roles[i + rng_.below(roles.size() - i)]);
     roles.resize(3 + rng_.below(roles.size() - 2));
     for (const std::uint32_t role : roles) {
-        if (drive(role)->damaged(offset, kBlockBytes)) return;
+        if (drive(role)->damaged(offset(role), kBlockBytes)) return;
     }
     blocks_lost_ = true;
     SimVolume& volume = *volumes_[0];
     for (const std::uint32_t role : roles) {
-        drive(role)->rot(offset, rng_);
-        drive(role)->note_damage(offset, kBlockBytes, Fault::bit_rot, world_.faults().counts());
+        drive(role)->rot(offset(role), rng_);
+        drive(role)->note_damage(offset(role), kBlockBytes, Fault::bit_rot,
+                                 world_.faults().counts());
         ++result_.blocks_damaged;
         if (role >= l.p.data_strips) continue;
         const Entry e = header.entry(role * l.strip_blocks() + row - l.header_blocks);

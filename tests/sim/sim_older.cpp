@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "format/segment_header.h"
-#include "raid6/geometry.h"
+#include "placement/geometry.h"
 #include "sim_history.h"
 #include "tps_truth.h"
 
@@ -47,15 +47,15 @@ void History::choose_older() {
 bool History::traced() {
     const ArrayContext& array = images_array_;
     const ArrayLayout& l = array.layout;
-    const StripeGeometry geometry{l.p.data_strips};
     const TpsTruth tps = look_at_tps(
         array, {media_.begin() + static_cast<std::ptrdiff_t>(l.p.qlc_count), media_.end()});
     Buffer bytes(std::uint64_t{l.header_blocks} * kBlockBytes);
     for (std::uint32_t i = 0; i < l.bands * l.segments_per_band; ++i) {
         const BandId band(i / l.segments_per_band);
         const std::uint32_t segment = i % l.segments_per_band;
-        Media& m = *media_[geometry.drive_of(l.stripe_number(band, segment), 0)];
-        m.read(l.strip_offset(band, segment), bytes.data(), bytes.size(), world_.faults().counts());
+        const Location place = locate(l, band, segment, 0);
+        media_[place.drive]->read(place.offset, bytes.data(), bytes.size(),
+                                  world_.faults().counts());
         const SegmentHeader header(l, bytes.data());
         const SegmentHeaderFixed& f = header.fixed();
         if (!header.valid(array.array, band, segment) || f.epoch != array.epoch ||

@@ -10,7 +10,7 @@
 #include <map>
 #include <vector>
 
-#include "device/array_context.h"
+#include "placement/array_context.h"
 #include "sim_media.h"
 
 namespace qlcshape::sim {

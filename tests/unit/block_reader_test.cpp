@@ -40,13 +40,12 @@ struct Array {
     std::vector<std::unique_ptr<Drive>> drives;
     IoQueue queue;
     Counters counters;
-    StripeGeometry geometry;
     Buffer truth;  // the segment's strips as they were written
     Placement placement;
     std::vector<Lba> lbas;
     std::unique_ptr<BandTable> table;
 
-    explicit Array(std::uint32_t k = 3, std::uint64_t strip = 64 * KiB) : geometry{k} {
+    explicit Array(std::uint32_t k = 3, std::uint64_t strip = 64 * KiB) {
         ArrayParameters p;
         p.data_strips = k;
         p.qlc_count = k + 2;
@@ -96,7 +95,7 @@ struct Array {
         placement = segment.placement;
     }
     const std::byte* slot_truth(std::uint32_t slot) const {
-        return truth.data() + std::size_t{context.layout.header_blocks + slot} * kBlockBytes;
+        return truth.data() + context.layout.slot_byte(slot);
     }
     std::uint32_t role_of_slot(std::uint32_t slot) const {
         return (context.layout.header_blocks + slot) / context.layout.strip_blocks();
@@ -105,8 +104,7 @@ struct Array {
         return (context.layout.header_blocks + slot) % context.layout.strip_blocks();
     }
     std::uint32_t drive_of(std::uint32_t role) const {
-        return geometry.drive_of(context.layout.stripe_number(placement.band, placement.segment),
-                                 role);
+        return locate(context.layout, placement.band, placement.segment, role).drive;
     }
     // Spoils block `row` of a strip on its drive.
     void spoil(std::uint32_t role, std::uint32_t row) {
@@ -115,7 +113,7 @@ struct Array {
         Io io;
         io.kind = IoKind::write;
         io.device = &drives[drive_of(role)]->memory();
-        io.offset = context.layout.strip_offset(placement.band, placement.segment) +
+        io.offset = locate(context.layout, placement.band, placement.segment, role).offset +
                     std::uint64_t{row} * kBlockBytes;
         io.bytes = kBlockBytes;
         io.data = noise.data();
@@ -345,7 +343,7 @@ TEST_CASE("rebuild: the header of a segment, whatever two strips are worth") {
     SECTION("on a drive that is gone") { array.lose(0); }
     SECTION("on one of two drives that are gone") {
         array.lose(0);
-        array.lose(array.geometry.data_strips);
+        array.lose(array.context.layout.p.data_strips);
     }
     SECTION("on a drive that is gone beside a spoiled strip") {
         array.lose(0);
@@ -387,12 +385,13 @@ TEST_CASE("segment scan: a segment is whole with every strip right, and wrong dr
             const Placement& p = array.placement;
             SegmentScan scan(array.context, array.queue);
             REQUIRE(scan.prove(p.band, p.sequence, p.segment) == Proof::whole);
-            CHECK(scan.wrong_drives().empty());
+            CHECK(scan.wrong_strips().empty());
             CHECK(scan.prove(p.band, p.sequence + 1, p.segment) == Proof::unproved);
             array.spoil(first, first % 3);
             if (second != first) array.spoil(second, 5);
             REQUIRE(scan.prove(p.band, p.sequence, p.segment) == Proof::mendable);
-            std::vector<std::uint32_t> named = scan.wrong_drives();
+            std::vector<std::uint32_t> named;
+            for (const Location& strip : scan.wrong_strips()) named.push_back(strip.drive);
             std::vector<std::uint32_t> wrong{array.drive_of(first)};
             if (second != first) wrong.push_back(array.drive_of(second));
             std::ranges::sort(named);

@@ -6,7 +6,7 @@
 
 #include "core_array.h"
 #include "format/segment_header.h"
-#include "raid6/geometry.h"
+#include "placement/geometry.h"
 
 using namespace qlcshape;
 
@@ -40,23 +40,32 @@ struct Poisoned : CoreArray {
         return done && std::all_of(data.data(), data.data() + kBlockBytes,
                                    [&](std::byte b) { return b == static_cast<std::byte>(value); });
     }
-    std::uint64_t stripe_at(std::uint64_t offset) const {
+    struct Strip {
+        BandId band;
+        std::uint32_t segment;
+    };
+    Strip strip_at(std::uint64_t offset) const {
         const ArrayLayout& l = core->layout();
         const std::uint64_t in_bands = offset - l.band_offset(BandId(0));
-        return l.stripe_number(
-            BandId(static_cast<std::uint32_t>(in_bands / l.p.band_bytes)),
-            static_cast<std::uint32_t>(in_bands % l.p.band_bytes / l.p.strip_bytes));
+        return {BandId(static_cast<std::uint32_t>(in_bands / l.p.band_bytes)),
+                static_cast<std::uint32_t>(in_bands % l.p.band_bytes / l.p.strip_bytes)};
+    }
+    std::uint32_t role_of(const Place& p) const {
+        const ArrayLayout& l = core->layout();
+        const Strip s = strip_at(p.offset);
+        for (std::uint32_t role = 0;; ++role) {
+            if (locate(l, s.band, s.segment, role).drive == p.drive) return role;
+        }
     }
     // Where on QLC drives a block of data full of `value` lies.
     std::vector<Place> find(int value) const {
         std::vector<Place> places;
         const std::vector<std::byte> block(kBlockBytes, static_cast<std::byte>(value));
         const ArrayLayout& l = core->layout();
-        const StripeGeometry geometry{l.p.data_strips};
         for (std::uint32_t d = 0; d < l.p.qlc_count; ++d) {
             for (std::uint64_t at = l.band_offset(BandId(0)); at < media[d].size();
                  at += kBlockBytes) {
-                if (geometry.role_of(stripe_at(at), d) < l.p.data_strips &&
+                if (role_of({d, at}) < l.p.data_strips &&
                     std::memcmp(media[d].data() + at, block.data(), kBlockBytes) == 0)
                     places.push_back({d, at});
             }
@@ -66,10 +75,9 @@ struct Poisoned : CoreArray {
     // The block, and P and Q of its row, each at another byte: of equal errors of P and Q one of
     // the two data strips can still be proved.
     void spoil(const Place& p) {
-        const StripeGeometry geometry{core->layout().p.data_strips};
-        const std::uint64_t stripe = stripe_at(p.offset);
-        for (std::uint32_t d = 0; d < geometry.width(); ++d) {
-            if (d == p.drive || geometry.role_of(stripe, d) >= geometry.data_strips)
+        const ArrayLayout& l = core->layout();
+        for (std::uint32_t d = 0; d < l.width(); ++d) {
+            if (d == p.drive || role_of({d, p.offset}) >= l.p.data_strips)
                 media[d][p.offset + 77 + (d == p.drive ? 0 : 1 + d)] ^= std::byte{0x40};
         }
     }
@@ -82,11 +90,8 @@ struct Poisoned : CoreArray {
     bool has_poisoned(const Place& p) {
         const ArrayLayout& l = core->layout();
         const SegmentHeader header(l, media[p.drive].data() + p.offset);
-        const std::uint64_t stripe = stripe_at(p.offset);
-        if (!header.valid(core->array().array,
-                          BandId(static_cast<std::uint32_t>(stripe / l.segments_per_band)),
-                          static_cast<std::uint32_t>(stripe % l.segments_per_band)))
-            return false;
+        const Strip s = strip_at(p.offset);
+        if (!header.valid(core->array().array, s.band, s.segment)) return false;
         for (std::uint32_t slot = 0; slot < l.slots_per_segment; ++slot) {
             if (header.entry(slot).kind == EntryKind::poisoned) return true;
         }
@@ -97,7 +102,8 @@ struct Poisoned : CoreArray {
         std::vector<Place> places;
         for (std::uint64_t at = l.band_offset(BandId(0)); at < l.band_offset(BandId(l.bands));
              at += l.p.strip_bytes) {
-            const Place p{StripeGeometry{l.p.data_strips}.drive_of(stripe_at(at), 0), at};
+            const Strip s = strip_at(at);
+            const Place p{locate(l, s.band, s.segment, 0).drive, at};
             if (has_poisoned(p)) places.push_back(p);
         }
         return places;

@@ -115,15 +115,14 @@ struct Array {
     // What lies on the drives must be what the segment has in RAM.
     bool on_drives(SegmentBuffer& s) {
         const ArrayLayout& l = context.layout;
-        const StripeGeometry geometry{l.p.data_strips};
-        const std::uint64_t stripe = l.stripe_number(s.placement.band, s.placement.segment);
         const Buffer strip(l.p.strip_bytes);
         bool same = true;
-        for (std::uint32_t role = 0; role < geometry.width(); ++role) {
+        for (std::uint32_t role = 0; role < l.width(); ++role) {
             Io io;
             io.kind = IoKind::read;
-            io.device = drives[geometry.drive_of(stripe, role)].get();
-            io.offset = l.strip_offset(s.placement.band, s.placement.segment);
+            const auto [drive, offset] = locate(l, s.placement.band, s.placement.segment, role);
+            io.device = drives[drive].get();
+            io.offset = offset;
             io.bytes = strip.size();
             io.data = strip.data();
             REQUIRE(run(queue, io));

@@ -45,7 +45,8 @@ TEST_CASE("shard: at a standstill a segment waits for a place, and later ones fo
     for (std::uint32_t i = 0; i < l.segments_per_band - 1; ++i) write_segment();
     rig.opens_bands = false;
     // One in the last place of the first band is on its way; all others of the next band arrive.
-    const std::uint64_t last = l.strip_offset(bands.user_frontier().band, l.segments_per_band - 1);
+    const std::uint64_t last =
+        locate(l, bands.user_frontier().band, l.segments_per_band - 1, 0).offset;
     rig.qlc[0]->hold = [=](const Io& io) { return io.kind == IoKind::write && io.offset == last; };
     write_segment();
     REQUIRE(rig.qlc[0]->held() == 1);

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "device/array_context.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every part of an open array needs to know about it: its layout, its identity, its drives.
-// Constant while the array is open.
+// What every part of an open array needs to know about it: its layout, its identity, its drives,
+// and where each strip, band and page of the table lies on them. Constant while the array is open.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,20 @@
 #include "device/io.h"
 #include "format/layout.h"
 #include "format/pmt_page.h"
+#include "placement/geometry.h"
 
 namespace qlcshape {
+
+// A place on a QLC drive.
+struct Location {
+    std::uint32_t drive = 0;   // its number
+    std::uint64_t offset = 0;  // bytes
+};
+
+// Column `column` of a band: its part of one drive, band_bytes long.
+Location locate_column(const ArrayLayout& layout, BandId band, std::uint32_t column);
+// The strip of `role` in a stripe. Nothing else knows on which drive a strip lies.
+Location locate(const ArrayLayout& layout, BandId band, std::uint32_t segment, std::uint32_t role);
 
 struct ArrayContext {
     ArrayLayout layout;
@@ -23,18 +35,14 @@ struct ArrayContext {
     std::vector<Device*> qlc;  // by drive number; null where the drive is missing
     std::vector<Device*> scm;  // by index; all are present
 
+    // A transfer of a part of a segment that lies in one strip. `at` is a byte of the segment:
+    // those of its header and data, then P's, then Q's. The device is null where it is missing.
+    Io segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,
+                  std::uint64_t bytes, std::byte* data) const;
+
     // A transfer of that page of the PMT; `block` is a block.
     Io pmt_io(IoKind kind, PageId page, std::byte* block,
-              PersistencePoint point = PersistencePoint::none) const {
-        Io io;
-        io.kind = kind;
-        io.device = scm[layout.pmt_drive(page)];
-        io.offset = layout.pmt_page_offset(page);
-        io.bytes = kBlockBytes;
-        io.data = block;
-        io.point = point;
-        return io;
-    }
+              PersistencePoint point = PersistencePoint::none) const;
 
     // Reads a page of the PMT; false if it is damaged, another page, or has impossible entries.
     // `generation`: the oldest sector's.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "device/failures.h"
+#include "placement/failures.h"
 
 namespace qlcshape {
 

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "placement/array_context.h"
+
+#include "base/assert.h"
+
+namespace qlcshape {
+
+// Every band has a column on every drive, at the same offset.
+Location locate_column(const ArrayLayout& l, BandId band, std::uint32_t column) {
+    return {column, l.band_offset(band)};
+}
+
+Location locate(const ArrayLayout& l, BandId band, std::uint32_t segment, std::uint32_t role) {
+    const StripeGeometry geometry{l.p.data_strips};
+    Location place =
+        locate_column(l, band, geometry.column_of(l.stripe_number(band, segment), role));
+    place.offset += std::uint64_t{segment} * l.p.strip_bytes;
+    return place;
+}
+
+Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,
+                            std::uint64_t bytes, std::byte* data) const {
+    const std::uint64_t in_strip = at % layout.p.strip_bytes;
+    QS_ASSERT(in_strip + bytes <= layout.p.strip_bytes);
+    const auto role = static_cast<std::uint32_t>(at / layout.p.strip_bytes);
+    const Location place = locate(layout, band, segment, role);
+    Io io;
+    io.kind = kind;
+    io.device = qlc[place.drive];
+    io.offset = place.offset + in_strip;
+    io.bytes = bytes;
+    io.data = data;
+    return io;
+}
+
+Io ArrayContext::pmt_io(IoKind kind, PageId page, std::byte* block, PersistencePoint point) const {
+    Io io;
+    io.kind = kind;
+    io.device = scm[layout.pmt_drive(page)];
+    io.offset = layout.pmt_page_offset(page);
+    io.bytes = kBlockBytes;
+    io.data = block;
+    io.point = point;
+    return io;
+}
+
+}  // namespace qlcshape

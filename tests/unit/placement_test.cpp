@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where strips lie: each role of a stripe has a column of its own, parity is spread evenly, no two
+// strips share a byte, and a transfer of a part of a segment meets the right one.
+#include <catch2/catch.hpp>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "placement/array_context.h"
+
+using namespace qlcshape;
+
+TEST_CASE("placement: the roles of a stripe are in as many columns") {
+    const std::uint32_t k = GENERATE(2u, 3u, 8u, 32u);
+    const StripeGeometry geometry{k};
+    REQUIRE(geometry.width() == k + 2);
+    for (std::uint64_t stripe : {0ull, 1ull, 2ull, 9ull, 10ull, 12'345ull, (1ull << 40) + 3}) {
+        std::set<std::uint32_t> columns;
+        for (std::uint32_t role = 0; role < geometry.width(); ++role) {
+            const std::uint32_t column = geometry.column_of(stripe, role);
+            CHECK(column < geometry.width());
+            columns.insert(column);
+        }
+        CHECK(columns.size() == geometry.width());
+    }
+}
+
+TEST_CASE("placement: each column holds P and Q equally often") {
+    const std::uint32_t k = GENERATE(2u, 3u, 8u, 32u);
+    const StripeGeometry geometry{k};
+    constexpr unsigned kRounds = 3;
+    std::vector<unsigned> p(geometry.width());
+    std::vector<unsigned> q(geometry.width());
+    for (std::uint64_t stripe = 100; stripe < 100 + kRounds * geometry.width(); ++stripe) {
+        ++p[geometry.column_of(stripe, k)];
+        ++q[geometry.column_of(stripe, k + 1)];
+    }
+    for (std::uint32_t column = 0; column < geometry.width(); ++column) {
+        CHECK(p[column] == kRounds);
+        CHECK(q[column] == kRounds);
+    }
+}
+
+namespace {
+
+ArrayLayout small_layout() {
+    ArrayParameters p;
+    p.data_strips = 3;
+    p.qlc_count = 5;
+    p.strip_bytes = 64 * KiB;
+    p.band_bytes = 4 * p.strip_bytes;
+    p.qlc_bytes = 60 * p.band_bytes;
+    p.scm_bytes = 256 * MiB;
+    auto l = make_layout(p);
+    if (!l) FAIL(l.error().message);
+    return *l;
+}
+
+}  // namespace
+
+TEST_CASE("placement: strips lie in their band's columns, and no two at one place") {
+    const ArrayLayout l = small_layout();
+    std::set<std::pair<std::uint32_t, std::uint64_t>> places;
+    for (std::uint32_t b = 0; b < l.bands; ++b) {
+        std::map<std::uint32_t, std::uint64_t> columns;  // by drive
+        for (std::uint32_t c = 0; c < l.width(); ++c) {
+            const Location column = locate_column(l, BandId(b), c);
+            columns[column.drive] = column.offset;
+        }
+        REQUIRE(columns.size() == l.width());
+        for (std::uint32_t segment = 0; segment < l.segments_per_band; ++segment) {
+            std::set<std::uint32_t> drives;
+            for (std::uint32_t role = 0; role < l.width(); ++role) {
+                const Location strip = locate(l, BandId(b), segment, role);
+                drives.insert(strip.drive);
+                REQUIRE(strip.offset == columns.at(strip.drive) + segment * l.p.strip_bytes);
+                REQUIRE(places.insert({strip.drive, strip.offset}).second);
+            }
+            REQUIRE(drives.size() == l.width());  // of two drives' loss a stripe loses two strips
+        }
+    }
+}
+
+TEST_CASE("placement: a transfer of a part of a segment meets its strip") {
+    ArrayContext array;
+    array.layout = small_layout();
+    const ArrayLayout& l = array.layout;
+    std::vector<std::unique_ptr<Device>> drives;
+    for (std::uint32_t i = 0; i < l.p.qlc_count; ++i) {
+        drives.push_back(*open_device("memory:placement_" + std::to_string(i), l.p.qlc_bytes,
+                                      Access::read_write, true));
+        array.qlc.push_back(i == 1 ? nullptr : drives.back().get());
+    }
+    std::byte block{};
+    for (std::uint32_t role = 0; role < l.width(); ++role) {
+        const std::uint64_t in_strip = 5 * kBlockBytes;
+        const Io io = array.segment_io(IoKind::read, BandId(7), 2,
+                                       role * l.p.strip_bytes + in_strip, kBlockBytes, &block);
+        const Location strip = locate(l, BandId(7), 2, role);
+        CHECK(io.device == array.qlc[strip.drive]);  // null: the drive is missing
+        CHECK(io.offset == strip.offset + in_strip);
+        CHECK(io.bytes == kBlockBytes);
+        CHECK(io.data == &block);
+    }
+}
