@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads the band table: of each page the newest whole copy on any scm drive.
+// Reads the band table: of each page the newest whole copy on any scm drive. A page is written to
+// place A or B by its generation, so a torn write leaves the version before. That one will do, for
+// a band's opening or erasing is acted on only when its page is durable on every scm drive.
 #pragma once
 
 #include <vector>

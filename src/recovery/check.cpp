@@ -42,6 +42,7 @@ class Check {
             if (progress_) progress_("checking stripes", 100.0 * i / l_.bands);
             check_band(BandId(i), records_[i]);
         }
+        // A lost segment would make every entry that leads to it look wrong: named once is enough.
         if (report_.clean_close && !lost_segments_) QS_TRY(check_table());
         return report_;
     }

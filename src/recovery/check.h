@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The judge: reads all of a closed array and compares it with itself. Writes nothing. Every call
-// blocks.
+// `check`: reads all of a closed array and compares it with itself. Writes nothing. Every call
+// blocks. What is derived (table, counts, P and Q) is computed from the data and its headers, and
+// compared with what is on the drives. After a crash without the table, which recovery will change.
 #pragma once
 
 #include "format/superblock.h"

@@ -17,6 +17,7 @@ class EntryScan {
         : l_(array.layout), range_(range), scan_(scan), part_(part), see_(see), totals_(totals) {}
 
     Status run() {
+        // Headers by the batch first, since nearly all are whole. A rebuild reads all drives.
         std::vector<std::uint32_t> unread;
         QS_TRY(scan_.headers(range_.band, range_.sequence, range_.from, range_.to,
                              [&](std::uint32_t segment, const SegmentHeader* header) {
@@ -76,6 +77,7 @@ class EntryScan {
         }
     }
 
+    // Everything is checked before the first is reported: a block that is half right is damaged.
     Status see_trims(const TrimSlot& t) {
         const std::byte* block =
             scan_.read_block(range_.band, range_.sequence, t.segment, t.slot, t.entry);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Walks through segments and tells what each says of which LBA: data, poisoned, trimmed. From this
-// the table is rebuilt, or brought up to date after a snapshot. Every call blocks. The work is
-// shared out by ranges.
+// Walks through segments and reports what each says of which LBA: data, poisoned, trimmed. From
+// this the table is rebuilt, or brought up to date after a snapshot. Every call blocks. The work is
+// shared out by ranges; each thread has its own I/O queue and buffers.
+//
+// A header that can't be had ends the scan with an error. To leave it out would bring back whatever
+// it replaced, trimmed blocks too, and nobody would be told.
 #pragma once
 
 #include <algorithm>
@@ -36,8 +39,9 @@ struct Finding {
 };
 static_assert(sizeof(Finding) == 40);
 
-// The best finding for one LBA so far. The newest wins. Of GC's source and copy the source does,
-// as long as its band counts: then a copy that was cut off half way holds nothing that is needed.
+// The best finding for one LBA so far. The newest wins. GC's source and copy have one version, and
+// either will do; the band with the lower sequence wins, so that the result does not depend on the
+// order in which threads find them.
 struct Best {
     std::uint64_t version = 0;
     std::uint64_t sequence = 0;

@@ -6,6 +6,8 @@
 
 namespace qlcshape {
 
+// More room by steps, so that a thread that finds little leaves it to the others. Without any left
+// the list is sorted by place, in each place the newest first, and only that one stays.
 void Findings::make_room() {
     constexpr std::size_t kStep = 4096;
     std::size_t left = room_->load();
@@ -21,7 +23,7 @@ void Findings::make_room() {
     });
     const auto rest = std::ranges::unique(list_, {}, place);
     list_.erase(rest.begin(), rest.end());
-    // To sort again for every few more would take for ever.
+    // Where little was superseded, to sort again for every few more would take for ever.
     if (list_.size() > most_ / 8 * 7) too_many_ = true;
 }
 

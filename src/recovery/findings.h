@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one thread of recovery found that came after the snapshot. All threads together may keep so
 // much; where it is used up, what is superseded goes. Of what is in memory and what is in segments
-// each the newest stays, for the two are weighed against each other.
+// each the newest stays, for the two are weighed against each other. If that isn't enough the table
+// is built from all headers, which needs no more memory than a pass.
 #pragma once
 
 #include <atomic>

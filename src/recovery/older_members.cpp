@@ -11,7 +11,8 @@ namespace qlcshape {
 
 namespace {
 
-// Headers looked at in each band. They lie on as many drives, of which two may lie or be missing.
+// Headers looked at in each band. They are on as many drives (roles rotate), of which two may
+// return something wrong or be missing: one of three is right.
 constexpr std::uint32_t kHeaders = 3;
 constexpr std::uint32_t kBandsAtOnce = 64;
 
@@ -104,6 +105,7 @@ Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>
                                        "table was written (sequence {})",
                                        first + i, lives[i].newest, r.sequence)));
             }
+            // All three were read, and none is of this life: no two drives explain that.
             const bool erased = r.counts() && r.epoch <= epoch && r.segments >= kHeaders &&
                                 lives[i].read == kHeaders && !lives[i].this_one;
             if (erased) {
@@ -139,11 +141,20 @@ std::vector<BandId> bands_of(std::uint8_t stream, const std::vector<BandRecord>&
 Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
     const ArrayContext& array, const std::vector<BandRecord>& records, std::uint64_t epoch,
     SegmentScan& scan) {
-    std::map<std::uint32_t, std::uint32_t> anew;
+    std::map<std::uint32_t, std::uint32_t> anew;  // by band: from that segment on
     if (canary(Canary::older_qlc_taken)) return anew;
     const ArrayParameters& p = array.layout.p;
     const std::uint32_t most =
         kOlderSegments + std::max(kRamSegments * p.max_shards, kGcTargets * p.max_gc_threads);
+    // From the newest segment backwards, over band boundaries, for each stream:
+    //
+    //   newest  9  8  7  6  5 ...      in_a_row[drive]
+    //   drive A w  w  w  w  .          4: older, refused
+    //   drive B w  .  w  w  w          1: it has newer ones, so this is damage
+    //
+    // What the crash tore does not count any more, so what is wrong here was whole once. A drive
+    // that lacks fewer than four went back by less than four segments; but what was in flight at
+    // that moment it may lack, too, and `most` looks that much further.
     for (const std::uint8_t stream : {std::uint8_t{0}, std::uint8_t{1}}) {
         std::vector<std::uint32_t> in_a_row(p.qlc_count);
         std::uint32_t seen = 0;

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Members that went back in time: a drive that lost its write cache, a virtual disk that was rolled
 // back, an image copied back. Their superblocks may be as new as the others'; what lies on the
-// drives together tells. Blocks, on the caller's thread, and only reads.
+// drives together shows it. Blocks, on the caller's thread, and only reads.
+//
+// Each check rests on an order of writes to different drives: if the later one is there and the
+// earlier is not, a drive lost it.
+//
+//   durable first, on            durable later, on          if the second is there alone
+//   band opened: SCM             its strips: QLC            refuse_older_scm
+//   band erased: SCM             discard, new life: QLC     refuse_older_scm
+//   TPS record: SCM              segment naming it: QLC     refuse_older_tps
+//   strips of a segment: QLC     frontier beyond it         look_at_newest_segments
 #pragma once
 
 #include <cstdint>
@@ -25,7 +34,7 @@ Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>
 
 // A shard's segment says which of its TPS records were acknowledged before it, and a record is
 // never overwritten before a newer one is there. `newest`: by shard, the newest record that a
-// mirror has; `told`: what segments tell, of the shards that have any.
+// mirror has; `told`: what segments say, of the shards that have any.
 Status refuse_older_tps(const ArrayContext& array, const std::vector<std::uint64_t>& newest,
                         const std::map<std::uint32_t, std::uint64_t>& told);
 
@@ -33,7 +42,7 @@ Status refuse_older_tps(const ArrayContext& array, const std::vector<std::uint64
 // were under way then: those may be there or not. So the newest segments of each stream are proved,
 // four more than can be under way at once. A drive whose strip is wrong in each of the newest four
 // is refused as older than the others. Otherwise all that it may lack was looked at, and the result
-// tells of each band from which segment on it must be committed anew. `records`: by band, how many
+// says of each band from which segment on it must be committed again. `records`: by band, how many
 // segments count.
 Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
     const ArrayContext& array, const std::vector<BandRecord>& records, std::uint64_t epoch,

@@ -92,8 +92,8 @@ class Recovery {
     }
 
     // A recovery that was cut off wrote bands of an epoch that never began; all they hold is in the
-    // TPS, or in segments beyond frontiers. Or it did begin on a drive or two, which could not be
-    // read aright this time: before those bands go it is made sure that it never counts.
+    // TPS, or in segments beyond frontiers. Or it did begin, on a drive or two that could not be
+    // read correctly this time: reaffirm_epoch makes sure that it never counts before they go.
     bool void_unfinished_recovery() {
         bool any = false;
         for (BandRecord& r : records()) {
@@ -106,8 +106,8 @@ class Recovery {
     }
 
     // A few of the newest segments may lack a strip: they get their redundancy back by being
-    // committed anew, with all that came after them in their band. Where there is no room for that
-    // they stay as they are: everything can be read, and the log tells.
+    // committed again, with all that came after them in their band. Where there is no room for that
+    // they stay as they are: everything can be read, and the log says so.
     Status mend_newest_segments() {
         auto damaged = look_at_newest_segments(in_.array, records(), in_.superblock.epoch, scan_);
         if (!damaged) return fail(damaged.error());
@@ -189,8 +189,8 @@ class Recovery {
         QS_TRY(scan_.headers(band, r.sequence, 0, l_.segments_per_band, see));
         // Below the frontier damage is damage; the table's rebuilding meets it. Beyond it a segment
         // counts if it is proved, and all before it in the band count. From the first on that lacks
-        // strips they are committed anew, with full redundancy, and void here. Read-only
-        // nothing is decided: those beyond are served from memory.
+        // strips they are committed again, with full redundancy, and void here (recover.h has a
+        // picture). Read-only nothing is decided: those beyond are served from memory.
         if (canary(Canary::keep_unproved_tail)) frontier = std::max(frontier, seen_end);
         std::uint32_t kept = std::min(frontier, l_.segments_per_band);
         std::uint32_t proved = kept;
@@ -210,8 +210,8 @@ class Recovery {
         return {};
     }
 
-    // A segment that may be whole, and all that some writes were acknowledged by. For reading
-    // alone, which destroys nothing, what else there is may be had.
+    // A segment that may be whole, and the only copy of writes that it acknowledged. Read-only
+    // nothing is destroyed, so what else there is may be read.
     Status give_up(BandId band, std::uint32_t segment) {
         ++out_.report.segments_unread;
         if (in_.read_only) return {};
@@ -262,7 +262,7 @@ class Recovery {
         }
     }
 
-    // To be committed anew, or served from memory.
+    // To be committed again, or served from memory. Not where the TPS has a version as new.
     void take_blocks() {
         for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
             const Entry e = scan_.header().entry(slot);
@@ -357,7 +357,7 @@ class Recovery {
         return present;
     }
 
-    // From the newest snapshot if there is one and the table can be trusted, else from all headers.
+    // From the newest snapshot, if there is one and the table can be trusted; or from all headers.
     Status bring_table_up_to_date() {
         const std::optional<Snapshot>& snapshot = in_.snapshot;
         if (snapshot && !snapshot->table_damaged) {

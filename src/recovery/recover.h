@@ -12,6 +12,17 @@
 //                          contents are void
 //   6 table                brought up to date from the newest snapshot, or built from headers
 //
+// Step 3 for one open band: `x` whole, `m` mendable (a strip is wrong or missing), `.` torn:
+//
+//   segment   0 ... frontier - 1    | frontier:  x  x  | m  x      | .  x
+//             count; what is wrong  | proved whole:    | committed | discarded: not settled, so
+//             there is damage, not  | count in place   | again     | nothing was acknowledged by
+//             a torn tail           |                  | (step 4)  | them
+//
+// The frontier is the highest that the band table, a TPS record or a header of the band names. The
+// band is closed after the second x. Committing `m` again, and all after it, gives every segment
+// that is kept its full redundancy, without a write into the middle of a band.
+//
 // An epoch across crashes. E is the epoch of the newest superblock, whose generation is g. Recovery
 // writes everything under E + 1, which does not exist before a superblock names it:
 //
@@ -59,7 +70,8 @@
 namespace qlcshape {
 
 // More versions than can be in flight at a crash: versions that only a discarded segment held are
-// not given out again.
+// not given out again. Two contents of a block must never have one version, whatever a later
+// recovery is able to read.
 inline constexpr std::uint64_t kVersionGap = 1 << 20;
 
 struct RecoveryReport {

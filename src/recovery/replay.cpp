@@ -17,6 +17,8 @@ Replay::Replay(const ArrayContext& array, BandTable& bands, BandKeeper& keeper, 
       memory_(SegmentBuffer::bytes_needed(array.layout)),
       segment_(array.layout, memory_.span()) {
     segment_.reset();
+    // In no table yet, but counted as published, so that the band can close. The update of the
+    // table reads all of these bands, for their sequences are above any snapshot's.
     committer_.durable = [this](SegmentBuffer& done) {
         bands_.published(done.placement, done.tombstone_blocks());
         settled_ = true;
@@ -45,6 +47,8 @@ Status Replay::append(const Tombstone& tombstone) {
 
 Status Replay::finish() { return segment_.empty() ? Status{} : commit(); }
 
+// One segment at a time: nobody is served meanwhile. The keeper is polled here, too, for it makes
+// the bands ready.
 Status Replay::commit() {
     segment_.finish_filling();
     settled_ = false;

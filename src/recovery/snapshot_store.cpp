@@ -58,6 +58,8 @@ LoadedSnapshot load_snapshot(const ArrayContext& array, std::uint64_t epoch, IoQ
         if (newest && (!s || s->generation + 1 < newest->generation))
             loaded.behind.push_back(array.scm[i]);
     }
+    // Damage that any record reports counts, also if an older snapshot is in force: the page is as
+    // damaged for that one.
     if (oldest && newest->table_damaged) oldest->table_damaged = true;
     loaded.snapshot = std::move(oldest);
     return loaded;

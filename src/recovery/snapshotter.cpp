@@ -29,6 +29,7 @@ bool Snapshotter::poll() {
             begin();
             return true;
         case Step::sweeping:
+            // Nothing of it is on media yet, so it is just not taken.
             if (closing_ || parts_.gate.failed()) {
                 step_ = Step::idle;
                 return true;
@@ -66,6 +67,8 @@ bool Snapshotter::table_damaged() const {
     return std::ranges::any_of(parts_.shards, [](const Shard* s) { return s->table_damaged(); });
 }
 
+// While patches are left the table lacks what recovery found, and a snapshot would promise it.
+// Damage is reported even then, and while closing; once.
 bool Snapshotter::wanted() const {
     if (table_damaged()) return !told_damage_;
     if (closing_ || parts_.gate.failed()) return false;
@@ -80,7 +83,9 @@ void Snapshotter::begin() {
     asked_ = false;
     placed_before_ = parts_.bands.placed();
     // In this order: what is published now is in the shards' pages before they begin to sweep, and
-    // has a version below the one that is given out next.
+    // has a version below the one that is given out next. Recovery relies on both: it passes over
+    // segments below `published`, and lets a version of next_version or above win without a look
+    // at what the entry leads to.
     parts_.bands.published_now(snapshot_);
     snapshot_.next_version = parts_.next_version.load();
     snapshot_.used_blocks = parts_.used_before;
@@ -104,7 +109,7 @@ bool Snapshotter::swept() const {
 }
 
 // Pages lie on one drive each. A flush of another thread that fails may have dropped some from the
-// drive's cache before this one's succeeded, though it is heard of later.
+// drive's cache before this one's succeeded, though its failure is reported later.
 bool Snapshotter::others_ended() const {
     for (std::size_t i = 0; i < flushes_.size(); ++i) {
         if (!parts_.array.scm[i]->flushes().ended_before(flushes_[i])) return false;
@@ -168,8 +173,8 @@ void Snapshotter::end() {
     } else {
         taken_.fetch_add(1, std::memory_order_relaxed);
     }
-    // Also where reads alone met the damage: closed in order, the array would open on the same
-    // table again and again, for only a recovery looks at snapshots.
+    // Also where only reads met the damage: closed cleanly, the array would open on the same table
+    // again and again, for only a recovery looks at snapshots.
     if (told_damage_) parts_.gate.fail_for_table();
     step_ = Step::idle;
 }

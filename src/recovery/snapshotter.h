@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes snapshots of the PMT while the array is in use, so that recovery looks at what was written
-// since the last one alone. Nobody waits for it: it notes how far each band is in the table, asks
+// Takes snapshots of the PMT while the array is in use, so that recovery looks only at what was
+// written since the last one. Nobody waits for it: it notes how far each band is in the table, asks
 // the shards to write back what is dirty by now, flushes, and then says so on every scm drive.
+//
+// A snapshot is a promise about entries: each on SCM is as new as the snapshot's beginning, or
+// newer. So nothing is frozen or copied, and a page that changes meanwhile may be written in any
+// state:
+//
+//   begin()            published_now(), then next_version: what is noted is in the shards' pages
+//   sweeping           the shards write back each page that was dirty when they were asked
+//   flushing_table     those pages leave the drives' caches
+//   others_flushing    waits for flushes of other threads: one that fails may have dropped pages
+//   writing, flushing  the record, to the place that the one in force does not have
+//
+// A cut anywhere before the record is whole leaves the one before in force. It still tells the
+// truth: the table on SCM only gets newer.
 //
 // Runs as an actor on the keeper's thread. docs/write_path.md: Snapshot.
 #pragma once

@@ -19,7 +19,8 @@ struct Found {
     std::uint32_t unit = 0;
     std::uint32_t slot = 0;
     bool next_blank = false;  // nothing lies behind it in its unit
-    // What may be a newer record lies where one would be, and is damaged.
+    // What may be a newer record lies where one would be, and is damaged. So the drive is not
+    // taken for older than the others, which it would be by the whole ones alone.
     bool newer_damaged = false;
 };
 
@@ -64,7 +65,7 @@ bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uin
 }
 
 // Whether all records of the newest one's array are for the same device, and it is one of such
-// places. Else a block was written to the wrong drive, and this one must not pass for another.
+// places. Otherwise a block was written to the wrong drive, and this one must not pass for another.
 bool one_device(const std::vector<SuperblockPeek>& peeks, const Places& places) {
     const auto newest =
         std::max_element(peeks.begin(), peeks.end(),
@@ -75,8 +76,9 @@ bool one_device(const std::vector<SuperblockPeek>& peeks, const Places& places) 
     });
 }
 
-// The newest whole record of a device whose places are known. An error tells what is wrong with the
-// newest one where none is whole.
+// The newest whole record of a device whose places are known. Where none is whole, the error says
+// what is wrong with the newest one. First blocks are enough to sort by generation; then whole
+// records are read, newest first, until one passes all checks.
 Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue) {
     const std::uint32_t slots = places.slots();
     if (places.offset(2, 0) > device.geometry().capacity_bytes) {
@@ -128,6 +130,7 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
             return found;
         }
         if (n == 0) first = record.error();
+        // A newer program wrote it: not to be passed over for an older record that this one knows.
         if (record.error().code == Errc::unsupported) return fail(first);
     }
     if (!order.empty() || looks) return fail(first);
@@ -337,7 +340,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
                         devices[i]->path(), size_text(devices[i]->geometry().capacity_bytes),
                         devices[i]->geometry().capacity_bytes, needed);
         }
-        // Where an append may have been torn behind the newest record: go on in the other unit.
+        // Where an append may have been torn after the newest record: go on in the other unit.
         const bool clean = d.superblock.state == ArrayState::clean && f.next_blank &&
                            f.superblock.generation == d.superblock.generation;
         member.unit = clean ? f.unit : f.unit ^ 1;

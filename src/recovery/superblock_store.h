@@ -4,6 +4,15 @@
 // A device has two reserved units; records are appended to one until it is full, then the other is
 // discarded and used. QLC drives are written first, scm drives when those are durable, so that a
 // cut never leaves all devices in the middle of a change of units.
+//
+//   unit 0   | 33 | 34 | 35 | next |  ...  |      generations; the newest whole record counts
+//   unit 1   | 17 | 18 |    ...       | 32 |      discarded when it is used next, not before
+//
+// After a crash, or where anything lies after the newest record, the next one goes to the beginning
+// of the other unit: a torn append may have written there, and nothing is written over it.
+//
+// Because of the order, a generation on an scm drive proves that every QLC drive had it. One that
+// has not is older (is_older()).
 #pragma once
 
 #include <memory>
@@ -39,7 +48,7 @@ struct Discovery {
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
                            IoQueue& queue);
 
-// Of each device its newest whole superblock, and which member it says that it is. Judges nothing:
+// Of each device its newest whole superblock, and which member it says that it is. Refuses nothing:
 // for a look at arrays that may be damaged or open elsewhere.
 struct SeenSuperblock {
     Superblock superblock;
@@ -50,18 +59,19 @@ std::vector<Result<SeenSuperblock>> see_superblocks(
     const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
 
 // The newest of what members of one array say, at least one. That the array was closed cleanly
-// counts only if each of them says so: otherwise the power went in the middle of saying it, or a
-// member is as it was before, and the state is open.
+// counts only if each of them says so: otherwise the power went in the middle of that append, or a
+// member is as it was before, and the state is open. To recover without need costs time; to trust
+// a table, of which a part is older, would cost data.
 Superblock newest_superblock(const std::vector<const Superblock*>& seen);
 
 // Whether a member that has `generation` lacks what others have. `on_scm`: the newest generation of
 // an scm drive. Each record is durable on the QLC drives before it is written to the scm drives: a
-// QLC drive that is behind one of those lacks what it had, unless the record that would tell is
+// QLC drive that is behind one of those lacks what it had, unless the record that would show it is
 // damaged.
 bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generation,
               bool newer_damaged, std::uint64_t on_scm);
 
-// The array as the newest superblock tells of it. The devices stay the discovery's.
+// The array as the newest superblock describes it. The devices stay the discovery's.
 ArrayContext context_of(const Discovery& discovery);
 
 // Writes the superblock to every member that is there, with the next generation.

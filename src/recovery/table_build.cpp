@@ -43,7 +43,7 @@ class Pass {
     const ArrayContext& array_;
     std::uint64_t first_lba_;
     std::vector<Best> best_;
-    std::array<std::mutex, 1024> locks_;
+    std::array<std::mutex, 1024> locks_;  // by page: threads rarely meet
 };
 
 }  // namespace
@@ -62,6 +62,7 @@ Result<TableTotals> build_table(const ArrayContext& array, const std::vector<Seg
         Pass pass(array, first, n);
         const auto scanned = scan_entries(
             array, bands, team, [&](std::uint32_t, const Finding& c) { pass.consider(c); },
+            // Tombstones are counted by band, whatever LBAs they cover: once, not in each pass.
             first == 0 ? &totals.tombstones : nullptr,
             [&](double share) {
                 if (!progress) return;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds the PMT from segment headers alone: for each LBA the newest version that any counting
-// segment has, and of equal ones (GC's copies) either. In passes over ranges of LBAs, so that
+// segment has, and of equal ones (GC's copies) that of Best. In passes over ranges of LBAs, so that
 // memory stays bounded: each pass reads every header once, shared out by bands. Every call blocks.
+//
+// 256 MiB at 24 bytes an LBA are 11.2 million LBAs, or 43 GiB of the table's address space: a table
+// of 240 TiB would take some 5,800 passes over all headers, and with 64 GiB of DRAM 23.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the whole PMT on SCM and counts what it maps, with the patches in it. Blocks.
+//
+// Valid counts from a crash are as old as the band table. For a table of up to counted_pages this
+// makes them exact, and finds damaged pages before anything is served; for a larger one the
+// counts stay estimates, since opening must not take as long as reading all of it.
 #pragma once
 
 #include "pmt/page_patches.h"

@@ -1,4 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+// How a finding, the newest of its LBA, version v, is weighed against the table's entry. A mapped
+// entry has no version, so each rule tries to do without the header that it leads to:
+//
+//   the entry                                 the finding
+//   ---------------------------------------   ---------------------------------------------------
+//   is the same                               changes nothing
+//   is unmapped, since version u              wins if v > u
+//   leads to a segment that is read here,     wins: a newer version of the LBA in such a segment
+//   to an old life of a band, or nowhere      would be the finding itself
+//   leads to a segment that was published     wins if v >= next_version of the snapshot: versions
+//   before the snapshot                       in there are below that. Otherwise it is a question:
+//                                             the header there has u; wins if v > u, or if the
+//                                             header says that the slot is another LBA's
+//
+// With next_version 100: a finding of version 120 wins unseen. One of 80 may be a copy that GC made
+// after the snapshot (u is 80: the entry stays), or a write that was in RAM when the snapshot began
+// (u is 70: it wins).
+//
+// A page all of whose findings have v >= next_version need not be read at all: they become patches,
+// and win over whatever entry the page has when it is read later. One finding below that, and the
+// page's findings are weighed now.
+//
+// Read-only there are also blocks in memory, which could not be committed. They are weighed against
+// findings and entry alike: where the array has as new a version, memory's block is superseded.
 #include "recovery/table_update.h"
 
 #include <algorithm>
@@ -86,7 +110,7 @@ class Update {
         return std::size_t{r.to - r.from} * l_.slots_per_segment;
     }
 
-    // Each part of the team has findings of its own, and sorts them.
+    // Each part of the team has findings of its own, and sorts them by page; then they are merged.
     Status collect(std::uint64_t first_page, std::uint64_t pages, bool first_pass) {
         std::atomic<std::size_t> room{in_.kept_findings};
         std::vector<Findings> parts(in_.team.parts, Findings(room));
@@ -261,7 +285,8 @@ class Update {
         }
     }
 
-    // A band that is read from its begin is counted from zero.
+    // A band that is read from its beginning is counted from zero; the band table's count of
+    // others includes it.
     void count_present(BandId band) {
         if (counts_below_[band.value] == 0) ++out_.totals.valid[band.value];
     }
@@ -277,6 +302,8 @@ class Update {
     }
 
     // The table's entry carries no version: that is in the header of the segment it leads to.
+    // Sorted by segment, so each header is read once. Where one can't be had recovery ends: to
+    // guess could make an older version the newest for good.
     Status answer() {
         const auto segment = [&](const Question& q) {
             return q.entry.pba(l_).value / l_.blocks_per_segment;

@@ -18,6 +18,7 @@ using Candidates =
 constexpr std::uint64_t kChunk = 64 * KiB;
 
 // A part that can't be read comes as zeroes, and is marked in `unread`: another mirror may have it.
+// In chunks, so that one unreadable block does not take the whole ring with it.
 Buffer read_ring(const ArrayContext& array, std::uint32_t shard, Device* scm, IoQueue& queue,
                  std::vector<std::uint32_t>& unread) {
     Buffer ring(array.layout.tps_ring_bytes(array.shards));
@@ -66,6 +67,19 @@ void keep(TpsRecord& record, TpsContents& contents) {
     ++contents.records;
 }
 
+// Which records count. `x` whole, `h` only the header is, `-` nothing valid:
+//
+//   sequence   3   4   5   6   7   8   9
+//   mirror A   x   x   -   x   h   x   -       6 names tail 4; 8 names acked_through 6
+//   mirror B   -   h   x   h   x   -   -
+//
+// 3 is below the tail. From 4 on each counts that is whole somewhere: 4 of A, 5 of B, 6 of A, 7 of
+// B, 8 of A. Were 7 whole nowhere it would end the log, and 8 would be void: acknowledgements are
+// in order, so 8 was not acknowledged either. Were 6 whole nowhere it would be a loss, for 8 says
+// that it was acknowledged: then the array is not opened, rather than opened with older data.
+//
+// Tail, acked_through and frontiers are taken from every valid header, also of records that don't
+// count: what a header says was true before it was written.
 Status take_shard(const ArrayContext& array, std::uint32_t shard, Candidates& found,
                   TpsContents& contents) {
     std::uint64_t acked = 0, tail = 1;

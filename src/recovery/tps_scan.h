@@ -28,7 +28,7 @@ struct TpsContents {
     std::vector<TpsEntry> entries;
     std::vector<BandFrontier> frontiers;
     std::uint64_t records = 0;
-    std::uint64_t max_version = 0;      // of all records seen, also void ones
+    std::uint64_t max_version = 0;      // of all records seen, also void ones: none is given twice
     std::vector<std::uint64_t> newest;  // by shard: the highest sequence of a record seen
     std::vector<Buffer> memory;
 };
