@@ -2,6 +2,16 @@
 // An open array without its threads: every part wired together, and the workers that move it. The
 // engine runs the workers on threads; a simulator polls them in an order of its own. Opening,
 // closing and changes of volumes block, on the caller's thread.
+//
+//   what                                        who touches it
+//   workers_: shards, collectors, keeper        each worker its own thread; docs/architecture.md
+//   bands_, gate_, next_version_                all of them: a mutex and atomics of their own
+//   requests_                                   any thread begins, shards' threads end
+//   superblock_, members_, volumes_, control_   one caller at a time, under control_mutex_
+//   phase_, stopped_, in_flight_                any thread; how callers and closing meet
+//   recovered_, array_, options_                set while opening, constant afterwards
+//
+// While opening there are no other threads but recovery's team, so no lock is taken.
 #pragma once
 
 #include <atomic>
@@ -93,6 +103,7 @@ class Core {
     // worker any more ---
     // Takes no more requests, waits for those in flight, and begins each phase when all workers
     // have reached the one before. Never waits; true when they have reached the last one.
+    // worker.h says why the phases have this order.
     bool advance_close();
     void wake_workers();
     Status finish_close();
@@ -202,7 +213,8 @@ class Core {
     std::uint64_t motion_ = 0, moved_at_ = 0;
     std::vector<std::uint64_t> polls_;
     std::atomic<bool> stopped_{false};
-    // Counted before the look at stopped_: who stops waits afterwards until there is none.
+    // Counted before the look at stopped_: who stops waits afterwards until there is none. Both in
+    // one total order (seq_cst), so either the caller sees stopped_, or who stops sees the caller.
     std::atomic<std::uint32_t> in_flight_{0};
 };
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Volumes and statistics of an open array.
+// Volumes of an open array: each change is one superblock, so a crash finds all of it or nothing.
+// What has to be trimmed afterwards is VolumeChange's. All under control_mutex_; the data plane
+// reads a volume's size and extents without it (VolumeState).
 #include <algorithm>
 
 #include "engine/core.h"
@@ -38,6 +40,7 @@ Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, st
     const auto it = volumes_.find(name);
     if (it == volumes_.end())
         return fail(Errc::not_found, "volume {}: there is no volume with this name", name);
+    // The map has one reference; more are handles.
     const bool loses = bytes < it->second->bytes() && it->second.use_count() > 1;
     if (loses && loss == Loss::refused) {
         return fail(Errc::busy,
@@ -93,6 +96,8 @@ Status Core::write_volumes(const Superblock& before) {
 
 // A larger volume is there at once: its new pages are free ones, so nothing is mapped in them. From
 // a smaller one the end is taken away first, so that no new write comes to what is to be trimmed.
+// The smaller size is durable only after the trim: otherwise a crash in between would leave old
+// data in pages that the next volume may get.
 Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t bytes, Loss loss) {
     std::lock_guard lock(control_mutex_);
     auto changeable = to_change(name, bytes, loss);

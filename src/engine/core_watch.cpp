@@ -2,6 +2,19 @@
 // Drives that don't answer. A transfer under way can't be taken back: the drive may still write to
 // its memory, or read from it. So nothing of the engine that such memory belongs to may go on, or
 // go; and what users lent it is let go of before they are told.
+//
+//   watch(), on its own thread               workers                   requests
+//   a transfer takes too long, or nothing
+//   moves: gate_ fails, phase `halted`
+//                                            each sees the phase:      new ones are refused
+//                                            nothing moves any more,
+//                                            and `reached` says so
+//   all have reached it: end_all()                                     those in flight get an error;
+//                                                                      their memory is not touched
+//
+// The order matters in the last step: a shard that still polls might copy a block into a buffer
+// whose owner has got the error and freed it. A worker inside a call of the kernel that doesn't
+// return can't reach the phase; then held_fast() lets closing give up instead of waiting.
 #include <algorithm>
 
 #include "engine/core.h"
@@ -45,6 +58,7 @@ void Core::watch() {
     }
 }
 
+// The reason is in place before the phase tells other threads to look for it.
 void Core::halt(std::string why, const Io& by) {
     halted_why_ = std::move(why);
     halted_at_ = environment_.io_clock->now();
@@ -54,7 +68,9 @@ void Core::halt(std::string why, const Io& by) {
 }
 
 // Requests wait, or closing does, no transfer is under way, and workers look and find nothing to do
-// for as long as a transfer may take.
+// for as long as a transfer may take. That would be a bug of the engine's; an error that can be
+// reported is better than a hang. A slow drive doesn't look like it (a transfer is under way), nor
+// does a machine without processors to spare (workers don't poll).
 bool Core::stands_still(bool all_polled) {
     std::uint64_t motion = 1 + bands_->changes();
     bool quiet = true;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What threads need that read for themselves: one set for each read under way, made when it is
 // first needed. Any thread.
+//
+// Threads of the program come and go, so nothing is kept for a thread: it takes a set for one read.
+// A set has an IoQueue, which only one thread may use at a time, and 128 KiB of memory. Beyond
+// kMost the read goes to the shard like any other, so memory is bounded.
 #pragma once
 
 #include <memory>
@@ -53,7 +57,7 @@ class DirectReaders {
         }
         return std::nullopt;
     }
-    // No read is under way.
+    // To be called when no read is under way: a drive might still write to a set's memory.
     void clear() {
         std::lock_guard lock(mutex_);
         idle_.clear();

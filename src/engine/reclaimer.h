@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gives back the space of deleted volumes in the background, on a thread of its own: trims what a
 // volume had, then takes it out of the list of volumes. What is not finished when the array is
-// closed, or fails, goes on at the next opening.
+// closed, or fails, goes on at the next opening: a deletion is durable before it comes here, and
+// the trim can be done any number of times. One volume at a time.
 #pragma once
 
 #include <condition_variable>

@@ -104,6 +104,7 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
     active->begun_ns = clock_.now_ns();
     QS_PROBE(request_begin, static_cast<int>(active->request.op), active->request.offset_bytes,
              active->request.bytes);
+    // Nobody else has it before run_pieces(), which hands it to shards' threads by their mailboxes.
     active->next_piece.store(0, std::memory_order_relaxed);
     active->failed.store(false, std::memory_order_relaxed);
     cut(*active);
@@ -188,7 +189,8 @@ void RequestTable::cut(Active& a) {
     }
 }
 
-// Starts the first pieces; each piece that ends starts the next.
+// Starts the first pieces; each piece that ends starts the next. The loop counts as a piece, for
+// the first may have ended before the last has begun, and would end the request.
 void RequestTable::run_pieces(Active& a) {
     const auto at_once = static_cast<std::uint32_t>(std::min<std::uint64_t>(kAtOnce, a.pieces));
     a.running.store(at_once + 1, std::memory_order_relaxed);  // one for this loop
@@ -266,6 +268,7 @@ void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t 
     }
 }
 
+// The first failure is the one that is reported, by whoever ends the last piece.
 void RequestTable::piece_done(PageOp& op) {
     Active& a = *static_cast<Active*>(op.context);
     if (op.failed && !a.failed.exchange(true)) {
@@ -322,6 +325,9 @@ Status RequestTable::outcome_of(const Active& a) const {
                 a.volume->name, to_string(op), a.bad_offset, drive_failures(array_));
 }
 
+// The place is given back before `done` is called, which may submit the next request: so that one
+// with kMaxRequests in flight can go on. From then on it is another's, so all that is needed of it
+// was taken out. in_flight_ comes last: when it is 0 closing lets table and volumes go.
 void RequestTable::answer(Active& a, Status status, bool reuse) {
     const Op op = a.request.op;
     const std::uint64_t took = clock_.elapsed_ns(a.begun_ns);

@@ -2,6 +2,17 @@
 // Requests in flight: each is cut into pieces of one PMT page (one shard) and a few pieces are
 // under way at once, so a request of any length takes a fixed amount of memory. Any thread begins
 // requests; the shards' threads end their pieces.
+//
+//   read of [1 MiB, 11 MiB):   [1,2) [2,4) [4,6) [6,8) [8,10) [10,11)
+//                                0     1     2     3     4      5
+//   begun at once                x     x     x     x
+//   begun by the end of one                                x      x
+//
+// Whoever ends a piece begins the next one, on that shard's thread; whoever ends the last, ends the
+// request and calls `done`. After a piece that failed no more are begun.
+//
+//   write_zeroes of [2 KiB, 70 KiB): whole blocks [4, 68) trimmed; [2, 4) and [68, 70) written
+//   write_zeroes of [2 KiB, 60 KiB): one atomic write of zeroes, since 58 KiB are not too much
 #pragma once
 
 #include <array>
@@ -49,7 +60,7 @@ class RequestTable {
     struct Active {
         RequestTable* table = nullptr;
         VolumeState* volume = nullptr;
-        std::uint32_t side = 0;  // of the volume, on which it is counted
+        std::uint32_t side = 0;  // of the volume, on which it is counted; see VolumeState
         Request request;
         std::uint64_t begun_ns = 0;
         std::uint64_t pieces = 0;
@@ -58,7 +69,7 @@ class RequestTable {
         std::atomic<std::uint64_t> next_piece{0};
         std::atomic<std::uint32_t> running{0};
         std::atomic<bool> failed{false};
-        std::atomic<bool> live{false};  // begun, and nobody has ended it
+        std::atomic<bool> live{false};  // begun, and nobody has ended it: who clears it answers
         Errc error = Errc::io_error;
         std::uint64_t bad_offset = 0;
         std::array<PageOp, kAtOnce> ops;

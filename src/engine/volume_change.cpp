@@ -44,6 +44,9 @@ bool VolumeChange::step() {
     return true;
 }
 
+// Through a volume of its own (`trimming_`), with the blocks as they were: requests to what is
+// trimmed are refused by the other. pending_ is set before the request is submitted, for its answer
+// may be there before submit() returns.
 void VolumeChange::trim_next() {
     const std::uint64_t bytes = std::min(kTrimBytes, end_ - at_);
     pending_.store(true, std::memory_order_relaxed);

@@ -2,6 +2,14 @@
 // The rest of a change of a volume, after the core has begun it: waits for the requests that may
 // have met the volume as it was, trims what it loses, and makes the change final.
 //
+//   delete   durable: deleted      drain   trim all of it        durable: forgotten
+//   shrink   in DRAM: end refused  drain   trim what is cut off  durable: smaller
+//   grow     durable: larger       drain   nothing               nothing
+//
+// Drain before the trim: a write that was let in before might be appended after it, and lie in
+// pages that the next volume gets. After a crash the trim of a deletion begins again, and a volume
+// that was to shrink has its old size, with zeroes as far as the trim got.
+//
 // step() never waits for a request, so that the engine's threads and a simulator run the same code.
 // One thread at a time.
 #pragma once

@@ -65,7 +65,8 @@ Status check_promise(const Superblock& s, const ArrayLayout& layout, const std::
                 size_text(bytes), size_text(most), size_text(writable), most);
 }
 
-// Appends runs of free pages to `extents`, and joins those that follow each other.
+// Appends runs of free pages to `extents`, and joins those that follow each other. First fit: pages
+// are only numbers in the table, and where they lie makes no difference to reads.
 Status take_pages(const Superblock& s, const ArrayLayout& layout, const std::string& name,
                   std::uint64_t wanted, Extents& extents) {
     const std::size_t before = extents.size();

@@ -20,9 +20,21 @@ using Extents = std::vector<VolumeExtent>;
 // A volume in use: what a handle leads to. Requests enter and leave it on any thread; whoever
 // changes it holds the core's control mutex.
 //
-// After a change every new request meets the new state, and drained() tells when those that may
+// After a change every new request meets the new state, and drained() says when those that may
 // have met the old one have ended. For that they are counted on two sides, and a change turns new
 // ones to the other side. One change at a time, from turn() until drained().
+//
+//   change                        requests           side 0   side 1
+//                                 a, b enter         a b
+//   set_bytes(smaller)
+//                                 c enters           a b c             sees the new size already
+//   turn()
+//                                 d enters           a b c    d        sees the new size
+//   drained()? no                 a, b, c leave               d
+//   drained()? yes: no request can write past the new end any more. d is not waited for, so a
+//                   stream of requests can't keep a change from ending
+//
+// The state changes before the turn: in the other order d could see the old one.
 class VolumeState {
   public:
     VolumeState(class Core& owner, std::string volume_name, Uuid id, std::uint64_t size,
@@ -91,7 +103,7 @@ class VolumeState {
 // Adds a volume to the lists; on an error they are as before.
 Status add_volume(Superblock& superblock, const ArrayLayout& layout, const std::string& name,
                   std::uint64_t bytes, const Uuid& uuid);
-// Gives it another size: more extents behind those it has, or fewer.
+// Gives it another size: more extents after those it has, or fewer.
 Status resize_volume(Superblock& superblock, const ArrayLayout& layout, const std::string& name,
                      std::uint64_t bytes);
 Extents extents_of(const Superblock& superblock, const VolumeRecord& volume);
