@@ -75,7 +75,8 @@ const char* name_of(toml::node_type type) {
     }
 }
 
-// One table of the file, with what an error message needs to say where it is.
+// One table of the file, with what an error message needs to say where it is. Each read leaves the
+// default where the key is absent, so Options has all defaults and this file none.
 class Section {
   public:
     Section(const std::string& file, std::string title, const toml::table& table)
@@ -87,6 +88,7 @@ class Section {
     std::string here() const { return at(table_); }
     const toml::node* find(std::string_view key) const { return table_.get(key); }
 
+    // A key that is misspelt must not pass for one that was left out: its default would be taken.
     Status only(std::initializer_list<std::string_view> known) const {
         for (const auto& [key, node] : table_) {
             if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
@@ -125,6 +127,7 @@ class Section {
         return {};
     }
 
+    // Whole seconds with their unit, so that "30" is neither 30 s nor 30 ms by mistake.
     Status read_ms(std::string_view key, std::uint32_t& into) const {
         const toml::node* node = find(key);
         if (node == nullptr) return {};
@@ -222,6 +225,7 @@ Status read_engine(const Section& section, const std::filesystem::path& folder, 
     return {};
 }
 
+// Paths are relative to the array file's folder: it means the same drives wherever a command runs.
 Status read_device(const Section& section, const std::filesystem::path& folder, Options& options) {
     QS_TRY(section.only({"role", "path", "size"}));
     DeviceOptions device;
@@ -328,6 +332,7 @@ Result<Options> Options::from_file(const std::string& path) {
     return parse_array_file(text, path);
 }
 
+// The same array in DRAM, to try it out: sizes as on the drives, other places.
 Options Options::on_memory(const std::string& prefix) const {
     Options copy = *this;
     copy.metrics_path.clear();  // the file tells of the array itself

@@ -69,6 +69,7 @@ Control::~Control() {
     listeners_.front().end();  // wakes who accepts
     thread_.join();
     for (Connection& connection : connections_) {
+        // It may still send its answer, but waits for no request.
         if (!connection.done) ::shutdown(connection.client.fd(), SHUT_RD);
         if (connection.thread.joinable()) connection.thread.join();
     }
@@ -88,7 +89,8 @@ void Control::accept_some() {
 }
 
 // Each on a thread of its own, since a change may take long; where there is none to be had the
-// others wait.
+// others wait. Abstract sockets have no permissions, so any process may connect: one of another
+// user is closed without a word.
 void Control::accept_at(const Socket& listener) {
     Socket client(::accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
     if (client.fd() < 0 && errno != EAGAIN && !stop_)
@@ -110,6 +112,7 @@ void Control::accept_at(const Socket& listener) {
     }
 }
 
+// Only this thread touches the list; a connection's own thread only sets `done`, as its last act.
 void Control::drop_ended() {
     std::erase_if(connections_, [](Connection& connection) {
         if (!connection.done) return false;
@@ -128,7 +131,8 @@ void Control::serve(const Socket& client) {
     client.end();
 }
 
-// A drive that is missing may be named as well: it can't be told from any other.
+// A drive that is missing here may be named as well: it can't be told from any other. With drives
+// a, b, c and one missing, "a b x" is let in, since x may be that one; "a x y" is not.
 std::optional<std::string> Control::other_drive(const std::string& named) const {
     std::size_t unknown = 0;
     for (std::size_t at = 0, end; at < named.size(); at = end + 1) {
@@ -139,6 +143,8 @@ std::optional<std::string> Control::other_drive(const std::string& named) const 
     return std::nullopt;
 }
 
+// Statistics go straight to the core, without a call that closing waits for: `status` works while
+// the array is being closed, too.
 std::string Control::answer(const std::string& asked) {
     const std::size_t line = std::min(asked.find('\n'), asked.size() - 1);
     if (const auto other = other_drive(asked.substr(0, line))) return "other " + *other;
@@ -148,6 +154,7 @@ std::string Control::answer(const std::string& asked) {
     return answer ? "done\n" + *answer : error_text(answer.error());
 }
 
+// Split at each blank, so a name with one gives too many words and is refused: no volume has such.
 Result<std::string> Control::carry_out(const std::string& request) {
     std::vector<std::string> words(1);
     for (const char c : request) {

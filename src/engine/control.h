@@ -14,6 +14,13 @@
 //
 // A volume to which the program has a handle is not deleted, nor made smaller: who uses it would
 // lose what it uses.
+//
+//   qs-control    accepts at the sockets of all drives; others of this user only
+//   qs-asked      one per connection, at most 16: a resize may take minutes, `status` must not wait
+//                 for it. Each calls what any caller of the engine may; closing waits for them
+//
+// The drives are named in each request because a copy of an array has its UUID and its names: only
+// the medium says which of the two is open here.
 #pragma once
 
 #include <atomic>
@@ -33,7 +40,8 @@ class Control {
   public:
     // Both must outlive it. Where there can be no socket the log is told, and nobody can ask.
     Control(const Options& options, Engine::Impl& engine);
-    ~Control();  // when what has been asked is done
+    // When what has been asked is done. A client that has not sent all of its request is cut off.
+    ~Control();
 
   private:
     struct Connection {

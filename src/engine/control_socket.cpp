@@ -104,7 +104,8 @@ Result<Socket> listen_at(const std::string& medium) {
     Socket socket = new_socket(SOCK_NONBLOCK);
     if (socket.fd() < 0) return fail(no_socket());
     const Address address(medium);
-    // Who had the array open before may be gone, and its socket not yet.
+    // Who had the array open before may be gone, and its socket not yet: the kernel closes the
+    // files of a process one after the other, and those of the drives may come first.
     for (int tries = 1; ::bind(socket.fd(), address.get(), address.bytes) != 0; ++tries) {
         if (errno != EADDRINUSE || tries == kTries) {
             return fail(Errc::io_error, "bind of a Unix socket: {}", std::strerror(errno));

@@ -4,6 +4,14 @@
 // drive's medium_of(), so that a copy of an array is not taken for it, there is no path to agree
 // on, and it goes with the process. It has no mode: both sides look whose process the other one is.
 // A network namespace has abstract sockets of its own.
+//
+//   asker                                        holder of the array
+//   connect_to(): "\0qlcshape/" + medium   -->   accept
+//   same_user()? or it is told nothing           same_user()? or it is closed
+//   send(request), end of sending          -->   receive() until that end
+//   receive() until the end                <--   send(answer), end of sending
+//
+// No answer, or one without its end, is an error: the request may have been carried out or not.
 #pragma once
 
 #include <sys/types.h>

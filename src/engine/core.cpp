@@ -79,6 +79,10 @@ void Core::place_guards(const LoadedBands& loaded) {
     }
 }
 
+// In this order: band table -> recovery, which calls stay_in_epoch() and begin_epoch() where the
+// order of durable steps demands it -> workers, which go on from what recovery left (versions,
+// patches, generations of band pages) -> the new epoch's first snapshot. Whoever fails on the way
+// leaves an array that the next opening recovers.
 Status Core::bring_up() {
     auto loaded = load_band_table(array_, *control_);
     if (!loaded) return fail(loaded.error());
@@ -90,7 +94,7 @@ Status Core::bring_up() {
     gate_ = std::make_unique<SpaceGate>(array_.layout, *bands_);
 
     // Recovery uses a keeper of its own, on the control queue; the one that stays goes on from its
-    // pages.
+    // pages: each generation of a page goes to the place that the one before does not have.
     Counters counters;
     BandKeeper keeper(array_, *bands_, *gate_, loaded->generations, *control_, counters);
     ArrayContext crashed = array_;
@@ -152,7 +156,7 @@ Status Core::bring_up() {
     return {};
 }
 
-// As many threads as will run afterwards.
+// As many threads as will run afterwards. They end with the job: no shard or collector exists yet.
 Team Core::recovery_team() {
     const std::uint32_t parts = options_.shards + options_.gc_threads;
     return {parts, [this, parts](const TeamJob& job) {
@@ -163,6 +167,7 @@ Team Core::recovery_team() {
             }};
 }
 
+// To the shard that owns the page: it enters them when it first reads it. Order by LBA stays.
 void Core::hand_out_patches() {
     std::vector<std::vector<Patch>> of_shard(array_.shards);
     for (const Patch& p : recovered_.patches)
@@ -220,7 +225,8 @@ void Core::make_workers(LoadedBands loaded) {
 }
 
 // Each writes back at most the dirty pages of the cache. Sixteen times as many bytes in segments,
-// and at least as many in records of the TPS, come to a few percent.
+// and at least as many in records of the TPS, come to a few percent. With a cache of 256 MiB and
+// segments of 1 MiB: 4 GiB, 4096 segments. Recovery reads at most what two intervals placed.
 std::uint64_t Core::snapshot_interval() const {
     if (environment_.snapshot_interval != 0) return environment_.snapshot_interval;
     constexpr std::uint64_t kTimes = 16, kLeast = 32, kMostBytes = 32 * GiB;
@@ -244,7 +250,8 @@ Status Core::settle(BandKeeper& keeper) {
         superblock_.name, drive_failures(array_));
 }
 
-// The new epoch's first snapshot: the table is complete now, or the one before stays in force.
+// The new epoch's first snapshot: the table is complete now, or the one before stays in force, with
+// its contents under the new epoch, until the patches are in the table.
 Status Core::write_first_snapshot() {
     Snapshot s;
     if (recovered_.base) {
@@ -307,7 +314,8 @@ Status Core::complete_epoch() {
     return {};
 }
 
-// After one that failed it is not known where on each drive the next one goes: the engine stops.
+// Under control_mutex_, or while opening. After one that failed it is not known where on each drive
+// the next one goes: the engine stops.
 Status Core::write_superblock() {
     if (gate_->failed()) {
         return fail(Errc::io_error, "array {}: it stopped {}; close it and open it again",
@@ -342,6 +350,7 @@ Status Core::write_band_table(BandKeeper& keeper) {
     return flush_drives(array_.scm, *control_, PersistencePoint::band_table_flush);
 }
 
+// A request that is taken is counted until its end (RequestTable::answer()).
 Status Core::submit(VolumeState& volume, Request request) {
     in_flight_.fetch_add(1);
     Status taken = take(volume, std::move(request));
@@ -380,6 +389,7 @@ bool Core::read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t 
     return done;
 }
 
+// Any thread. A failure is never taken back: only a new opening is sure of what is on the drives.
 bool Core::failed() const {
     return halted() ||
            std::any_of(workers_.begin(), workers_.end(), [](const auto& w) { return w->failed(); });
@@ -401,6 +411,8 @@ std::string Core::cause() const {
            (known ? describe_failure(gate_->ended_by()).message : drive_failures(array_)) + ")";
 }
 
+// stopped_ first: requests that come later are refused, so the number in flight can reach 0. The
+// phase may become `halted` at any time, by another thread: it is never moved on from that.
 bool Core::advance_close() {
     stopped_ = true;
     const Phase now = phase();
@@ -418,6 +430,8 @@ void Core::wake_workers() {
     for (auto& w : workers_) w->wake();
 }
 
+// No worker runs any more. Band table before the superblock that says `clean`: from that one on an
+// opening believes the band table, without a look at the bands.
 Status Core::finish_close() {
     if (read_only_ && !halted()) return {};
     if (failed()) {
@@ -438,7 +452,7 @@ Status Core::finish_close() {
 }
 
 void Core::release() {
-    QS_ASSERT(stopped_);  // who still comes counts himself in flight, and is refused
+    QS_ASSERT(stopped_);  // callers that still come count themselves in flight, and are refused
     QS_ASSERT(!halted());
     readers_.clear();
     deleted_.clear();

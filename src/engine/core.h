@@ -37,7 +37,8 @@
 
 namespace qlcshape {
 
-// What an open array takes from outside.
+// What an open array takes from outside: so that under a simulator one seed decides all of it, and
+// gives the same history each time.
 struct Environment {
     Clock& clock;
     Random& random;
@@ -53,13 +54,14 @@ struct Environment {
     std::uint64_t counted_pages = 65536;
     // What segments say that recovery keeps at once: with more it makes several passes.
     std::uint64_t kept_findings = kTableBuildBytes / sizeof(Finding);
-    // Versions that a recovery passes over, above all that it saw.
+    // Versions that a recovery passes over, above all that it saw; see kVersionGap.
     std::uint64_t version_gap = kVersionGap;
     // How long a drive may keep a transfer. Null: as long as it likes.
     IoClock* io_clock = nullptr;
 };
 
-// Of a volume, or the end of one, to which there is a handle: refused is `busy`.
+// Of a volume, or the end of one, to which there is a handle: refused is `busy`. A program may take
+// from itself what it uses (its handles then get errors); another process may not.
 enum class Loss : std::uint8_t { allowed, refused };
 
 class Core {
@@ -108,7 +110,8 @@ class Core {
     void wake_workers();
     Status finish_close();
     // After it: devices, memory and everything else go. What stays answers that it is closed, for
-    // handles that outlive the engine. No call but submit() and read_inline() may be under way.
+    // handles that outlive the engine. No call but submit() and read_inline() may be under way:
+    // those look at stopped_ first, and touch nothing else then.
     void release();
 
     // --- volumes ---
@@ -116,13 +119,15 @@ class Core {
     // From here on the volume is gone, through any crash, but for its space. When none of its
     // requests is in flight any more trim it, then forget it: VolumeChange does.
     struct Deletion {
-        std::shared_ptr<VolumeState> refused;   // null after the array was opened anew
+        std::shared_ptr<VolumeState> refused;   // null after the array was opened again
         std::shared_ptr<VolumeState> trimming;  // the same blocks, for the trim
     };
     Result<Deletion> begin_delete(const std::string& name, Loss loss = Loss::allowed);
     // Of openings before; once, when the array is open.
     std::vector<Deletion> unfinished_deletions();
     Status forget_volume(const Uuid& uuid);
+    // VolumeChange's header has the steps of both, and why they are in that order.
+    //
     // Begins a change of size. When the volume has drained, trim what was cut off, from `bytes` to
     // `from`, by way of `trimming`; when that is idle finish with its outcome: VolumeChange does. A
     // crash in between leaves the old size, and zeroes in some of what was to go.

@@ -59,6 +59,7 @@ void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
     s.space.raw_bytes = std::uint64_t{l.bands} * l.p.band_bytes * l.p.qlc_count;
     s.space.writable_bytes = l.writable_blocks * kBlockBytes;
     s.space.promised_bytes = promised_bytes(superblock);
+    // What GC has to work with: slots outside the reserve that no volume can be promised.
     const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
     s.space.spare_bytes = (slots - l.writable_blocks) * kBlockBytes;
     s.bands.total = l.bands;
@@ -174,6 +175,8 @@ bool Core::wants_rings() const {
     });
 }
 
+// The slowest queue decides: with one worker that has no ring the method is "blocking". The reasons
+// are those that an operator can do something about.
 void Core::fill_io(Stats::Io& io) const {
     if (!wants_rings()) return;
     const auto reason = [this](SlowIo what) -> std::string {
@@ -192,6 +195,8 @@ void Core::fill_io(Stats::Io& io) const {
     io.unregistered = reason(SlowIo::no_buffers);
 }
 
+// Under the lock only as long as superblock and volumes are looked at. A change of a volume holds
+// it while its superblock is written, so statistics may wait for drives; requests never take it.
 Stats Core::stats() const {
     Stats s;
     {

@@ -3,14 +3,14 @@
 // its memory, or read from it. So nothing of the engine that such memory belongs to may go on, or
 // go; and what users lent it is let go of before they are told.
 //
-//   watch(), on its own thread               workers                   requests
+//   watch(), on its own thread              workers                  requests
 //   a transfer takes too long, or nothing
 //   moves: gate_ fails, phase `halted`
-//                                            each sees the phase:      new ones are refused
-//                                            nothing moves any more,
-//                                            and `reached` says so
-//   all have reached it: end_all()                                     those in flight get an error;
-//                                                                      their memory is not touched
+//                                           each sees the phase:     new ones are refused
+//                                           nothing moves any more,
+//                                           and `reached` says so
+//   all have reached it: end_all()                                   those in flight get an error;
+//                                                                    their memory is not touched
 //
 // The order matters in the last step: a shard that still polls might copy a block into a buffer
 // whose owner has got the error and freed it. A worker inside a call of the kernel that doesn't

@@ -124,7 +124,8 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     return impl;
 }
 
-// Rings before registered memory: the two share a limit.
+// On the worker's thread, which owns its ring. Rings before registered memory: the two share a
+// limit, and rings save more.
 void Engine::Impl::prepare(Worker& worker, Start& start) {
     const bool rings = core_->wants_rings();
     if (rings) worker.queue().ring();
@@ -168,6 +169,7 @@ void Engine::Impl::pin(std::thread& thread, const Worker& worker, std::uint32_t 
         worker.name(), std::strerror(refused));
 }
 
+// Counted first, then looked: see engine_impl.h.
 Engine::Impl::Call Engine::Impl::enter() {
     calls_.fetch_add(1);
     Call call(this);

@@ -1,5 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine behind the public handle: a core, and a thread for each of its workers.
+//
+//   qs-shardN, qs-gcN   run(): poll a worker, sleep when nothing happens
+//   qs-watch            looks whether drives answer and workers move (watch.h)
+//   qs-monitor          log and metrics, once a second (monitor.h)
+//   qs-reclaim          space of deleted volumes (reclaimer.h)
+//   qs-control          other processes (control.h)
+//
+// close() and calls from any thread: a call counts itself in calls_ and then looks at closing_;
+// close() sets closing_ and then waits for calls_ to be 0. So each call either is refused or ends
+// before anything that it uses goes. Requests have the same with Core's in_flight_.
+//
+// Where a thread is held inside the kernel by a drive, close() gives up: the Impl stays, with all
+// its memory, as long as the process (base/kept.h), since the drive may still write to it.
+//
+// Ends in this order: reclaimer (it submits requests), then the core's phases, then control,
+// reclaimer, monitor and watch, then workers' threads, then the last superblock.
 #pragma once
 
 #include <atomic>

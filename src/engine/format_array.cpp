@@ -31,7 +31,8 @@ DeviceRole role_of(Role role) {
     return DeviceRole::spare;
 }
 
-// 128 MiB, or less so that a small drive has a good number of bands; whole erase units where told.
+// 128 MiB, or less so that a small drive has a good number of bands; whole erase units where they
+// are known. A drive of 2 GiB: a hundredth, down to a power of two, 16 MiB, so 126 bands.
 std::uint64_t default_band_bytes(const ArrayParameters& p, std::uint64_t erase_unit) {
     std::uint64_t band = std::min<std::uint64_t>(
         128 * MiB, std::bit_floor(std::max<std::uint64_t>(p.qlc_bytes / 100, 1)));
@@ -39,6 +40,9 @@ std::uint64_t default_band_bytes(const ArrayParameters& p, std::uint64_t erase_u
     return erase_unit == 0 ? band : round_up(round_up(band, erase_unit), p.strip_bytes);
 }
 
+// All drives of a role are used alike: up to the size of the smallest, in strips that suit every
+// indirection unit and bands that suit the largest erase unit. `create` says how much of the larger
+// ones is left unused.
 Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geometry>& geometries) {
     if (!(o.overprovision >= 0 && o.overprovision < 1)) {
         return fail(Errc::invalid_argument, "overprovision is {}: it must be from 0.02 to 0.9",
@@ -84,6 +88,7 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
     return p;
 }
 
+// A partition table, a file system or an array has something within the first MiB.
 Status check_empty(Device& device, IoQueue& queue) {
     Buffer start(std::min(kLookBytes, device.geometry().capacity_bytes));
     Io io;
@@ -109,6 +114,7 @@ Status check_empty(Device& device, IoQueue& queue) {
     return {};
 }
 
+// Every page is written: a page that holds something else would be damage when it is first read.
 Status write_empty_table(const ArrayContext& array, const Progress& progress, IoQueue& queue) {
     constexpr std::size_t kBatch = 256;
     Buffer blocks(kBatch * kBlockBytes);
@@ -162,6 +168,7 @@ Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) 
     return run(queue, io);
 }
 
+// Generation 1, which is odd: place B. Place A may hold anything of another array.
 Status write_band_table(const ArrayContext& array, IoQueue& queue) {
     BandTable bands(array.layout);
     Buffer block(kBlockBytes);
@@ -247,6 +254,7 @@ Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options
     return devices;
 }
 
+// As far as the options alone tell, by the same code that format_array() uses with the real drives.
 Status check_plan(const Options& options) {
     QS_TRY(check_array_name(options.name));
     std::vector<Geometry> geometries;

@@ -35,7 +35,8 @@ class Assessment {
 
 std::string name_of(const DeviceStatus& d) { return fmt::format("{} drive {}", d.role, d.index); }
 
-// What is wrong with a drive; empty where nothing is.
+// What is wrong with a drive; empty where nothing is. One transfer that failed is no fault: it was
+// done again or its blocks rebuilt, and `failing` says that the drive goes on failing.
 std::string fault_of(const DeviceStatus& d) {
     if (d.state == "missing") {
         return fmt::format("{} is missing{}", name_of(d),
@@ -54,6 +55,7 @@ void assess_drives(const Stats& s, Assessment& out) {
         scm += d.role == "scm" ? 1 : 0;
         std::string fault = fault_of(d);
         if (fault.empty()) continue;
+        // The table is striped over the scm drives without redundancy.
         if (d.role == "scm" && gone) {
             out.add(failed, fault + "; the array opens only with all scm drives");
             continue;

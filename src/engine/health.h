@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is wrong with an array and what it means, in words for operators.
+// What is wrong with an array and what it means, in words for operators. The worst reason counts:
+//
+//   ok            nothing is wrong
+//   degraded      redundancy is used: a qlc drive is missing or fails, bands are out of use
+//   unprotected   one more failure may lose data: two qlc drives faulty, or a single scm drive
+//   failed        it takes no writes and needs someone: writing has ended, or it does not open
 #pragma once
 
 #include <string>

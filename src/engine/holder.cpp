@@ -13,8 +13,8 @@ namespace qlcshape {
 namespace {
 
 constexpr std::size_t kMostAnswerBytes = 16 << 20;
-constexpr int kPatience = 5;
-constexpr int kLongPatience = 600;
+constexpr int kPatience = 5;        // seconds, for what needs no drive
+constexpr int kLongPatience = 600;  // for what may have to trim a volume
 constexpr std::string_view kDone = "done\n";
 const std::string kOther = "other ";
 
@@ -35,6 +35,8 @@ Result<Holder> Holder::of(const Options& options) {
     return fail(error);
 }
 
+// "other " and a medium, or the error's number, a blank and its message; anything else, and nothing
+// at all, is an answer that was cut off.
 Error Holder::error_in(const std::string& answer) const {
     for (const Drive& drive : drives_) {
         if (answer != kOther + drive.medium) continue;
@@ -76,6 +78,8 @@ Result<std::string> Holder::ask(const std::string& request, int patience) const 
     return answer->substr(kDone.size());
 }
 
+// A process that is stopped or hangs would be waited for 10 minutes: so it is asked for something
+// quick first.
 Result<std::string> Holder::ask_at_length(const std::string& request) const {
     QS_TRY(stats());
     return ask(request, kLongPatience);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The process that has an array open, as another one asks it: see engine/control.h. It is found by
 // the drives themselves, and each request names them, so that it acts on this array and on no other
-// that has the same UUID.
+// that has the same UUID. Each call makes a connection of its own, so a Holder may outlive the
+// process that it names: the next call then says `closed`.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,9 @@ class Holder {
     // In words: "process 123 (nbdkit)".
     const std::string& process() const { return process_; }
 
-    // As the same functions of its Engine. Error closed: it has ended since. An io_error may also
-    // say that it ended, or did not answer in time, when it had been asked: done or not. A process
-    // that stands still is found after 5 s; one that works on it has 10 min. Error
+    // As the same functions of its Engine, run there. Error closed: it has ended since. An io_error
+    // may also say that it ended, or did not answer in time, when it had been asked: done or not. A
+    // process that stands still is found after 5 s; one that works on it has 10 min. Error
     // foreign_device: the options name drives that it has open, and others that are not the
     // array's.
     Result<Stats> stats() const;

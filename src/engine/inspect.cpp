@@ -18,6 +18,7 @@ namespace qlcshape {
 
 namespace {
 
+// Which array is meant, if a path leads to a drive of another one: most drives decide.
 std::string most_frequent_array(const std::vector<Result<SeenSuperblock>>& seen) {
     std::map<std::string, int> times;
     for (const auto& s : seen) {
@@ -34,7 +35,7 @@ Superblock newest(const Sight& sight) {
     return newest_superblock(seen);
 }
 
-// The members that can be read; the rest have no device.
+// The members that can be read; the rest have no device. By UUID, for paths may have been swapped.
 std::vector<MemberDevice> members_of(Sight& sight, const Superblock& superblock) {
     std::vector<MemberDevice> members;
     for (const MemberRecord& record : superblock.members) {
@@ -91,7 +92,8 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
     }
 }
 
-// Whether the array would open, as it is; the error says why not.
+// Whether the array would open, as it is; the error says why not. By discover(), as an opening does
+// it, so that both say the same.
 Status would_open(const Options& options, IoQueue& queue) {
     std::string absent;
     auto devices = open_devices(options, Access::inspect, &absent);
@@ -133,6 +135,8 @@ Result<Sight> see_array(const Options& options, IoQueue& queue) {
     return fail(Errc::foreign_device, "no device has a superblock of an array");
 }
 
+// From the process that has it open, whose figures are live; otherwise from the drives: counters of
+// the newest superblock, states of the band table.
 Result<Stats> Engine::inspect(const Options& options) {
     if (const auto holder = Holder::of(options)) {
         auto live = holder->stats();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The drives of an array as they are found without holding it: another process may have it open,
-// and some may be missing or unreadable.
+// and some may be missing or unreadable. Reads only, and holds no lock: what is read while another
+// process writes may be of different moments. For statistics, never for a decision.
 #pragma once
 
 #include <memory>
@@ -28,7 +29,7 @@ struct Sight {
     std::string array_uuid;
 };
 
-// An error where no drive tells of an array.
+// An error where no drive has a superblock of an array.
 Result<Sight> see_array(const Options& options, IoQueue& queue);
 
 }  // namespace qlcshape

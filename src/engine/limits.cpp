@@ -36,6 +36,8 @@ Error no_more_threads(const std::string& what, const std::string& cause) {
                         what, cause)};
 }
 
+// Linux grants memory that it does not have, and ends the process when it is used: so a cache that
+// can't fit is refused here, with numbers.
 Status check_cache(const Options& options) {
     const std::uint64_t bytes = options.pmt_cache_bytes;
     const std::uint64_t least = std::uint64_t{options.shards} * PageCache::kSetBytes;
@@ -66,6 +68,8 @@ Status check_cache(const Options& options) {
     return {};
 }
 
+// Only a file that begins like one of ours, or an empty one. A drive never: the array would be
+// overwritten by its own statistics.
 Status check_metrics(const Options& options) {
     const std::string& path = options.metrics_path;
     std::error_code failed;
@@ -115,6 +119,8 @@ Status check_cores(const Options& options) {
     return {};
 }
 
+// What a part throws must not leave its thread, which would end the process: it is kept and thrown
+// in the caller's.
 void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
     std::mutex mutex;
     std::exception_ptr thrown;
@@ -129,6 +135,7 @@ void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)
     // Not joined: a thread whose transfer was given up ends when the kernel has ended that.
     const auto done = std::make_shared<std::counting_semaphore<>>(0);
     std::uint32_t started = 1;
+    // Fewer threads make it slower, no more: recovery must not fail for want of one.
     try {
         for (; started < parts; ++started) {
             std::thread([&guarded, done, started] {
@@ -145,6 +152,7 @@ void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)
     if (thrown) std::rethrow_exception(thrown);
 }
 
+// All or none: those that were started before one is refused get an empty job and end.
 WaitingThreads::WaitingThreads(std::uint32_t count) {
     waiting_.reserve(count);
     try {

@@ -2,6 +2,10 @@
 // What the system may refuse while an array is made or opened: memory and threads. The library
 // throws nothing, so what the standard library throws then ends here, as an Error that names the
 // limit.
+//
+// Options that can't fit are refused before a device is opened, and an opening takes its threads
+// before anything is written (WaitingThreads). Where memory runs out later, the array is as after
+// a crash at that point, and the next opening recovers it.
 #pragma once
 
 #include <exception>

@@ -20,6 +20,8 @@ std::uint64_t file_bytes(const std::string& path) {
 
 }  // namespace
 
+// Looked at before and after: open_device() makes files, and makes shorter ones longer, perhaps
+// before it fails.
 Result<std::unique_ptr<Device>> MadeFiles::open(const DeviceOptions& device) {
     const bool there = !medium_of(device.path).empty();
     const std::uint64_t before = file_bytes(device.path);

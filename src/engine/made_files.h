@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files and memory that making an array makes, or makes larger: as they were before where it is
-// refused after all.
+// refused after all. So a create that fails leaves no files that a second attempt would find in its
+// way, and none that take space.
 #pragma once
 
 #include <cstdint>

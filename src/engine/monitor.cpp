@@ -81,6 +81,7 @@ void log_opened(const Options& options, const Stats& s) {
     log_slow_io(options, {}, s);
 }
 
+// Differences of counters, so each event is logged once, in the next look after it.
 void log_changes(const Options& options, const Stats& before, const Stats& now) {
     for (std::size_t i = 0; i < now.devices.size() && i < before.devices.size(); ++i) {
         log_drive(options, before.devices[i], now.devices[i]);
@@ -132,6 +133,8 @@ Monitor::Monitor(const Options& options, const Core& core, Stats opened, Waiting
     pthread_setname_np(thread_.native_handle(), "qs-monitor");
 }
 
+// The last look logs what came since the thread's. A metrics file that stayed would report a closed
+// array as open for ever.
 Monitor::~Monitor() {
     if (!thread_.joinable()) return;
     {
@@ -156,7 +159,8 @@ void Monitor::look() {
     write_metrics();
 }
 
-// A reader sees the file whole: it is put in place by its name. Metrics are no reason to stop.
+// A reader sees the file whole: it is written under another name, then renamed. That it can't be
+// written is logged once, and is no reason to stop.
 void Monitor::write_metrics() {
     if (options_.metrics_path.empty()) return;
     const std::string fresh = options_.metrics_path + ".new";

@@ -19,7 +19,8 @@ inline std::uint64_t io_limit_ns(const Options& options) {
 // Refuses an io_timeout out of range.
 Status check_io_timeout(const Options& options);
 
-// A transfer that takes too long ends in an error.
+// A transfer that takes too long ends in an error. There is no thread that watches: the queue that
+// waits looks at the clock itself.
 class OfflineQueue {
   public:
     explicit OfflineQueue(const Options& options) : io_clock_(clock_, io_limit_ns(options)) {

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Statistics in the text format of Prometheus. Names and units follow its conventions: base units,
-// counters end in _total.
+// Statistics in the text format of Prometheus. Names and units follow its conventions: base units
+// (seconds, bytes), counters end in _total. A state is one sample for each possible value, 0 or 1,
+// so that an alert can name the value: `qlcshape_array_health{health="ok"} == 0`.
+//
+// Counters are those of the array's life, kept in superblocks at a clean close. After a crash they
+// go back to the last one; counters_incomplete says so, and rate() takes it for a restart.
 #include <fmt/format.h>
 
 #include <cstddef>
@@ -12,6 +16,7 @@ namespace qlcshape {
 
 namespace {
 
+// A label's value. Its line ends with the sample, so a line break in a path becomes a blank.
 std::string escaped(const std::string& text) {
     std::string out;
     for (const char c : text) {

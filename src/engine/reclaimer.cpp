@@ -39,6 +39,8 @@ Status Reclaimer::wait() {
     return outcome_;
 }
 
+// The front of the list stays there until its space is free, so that wait() waits for it. After an
+// error the rest is still tried; wait() returns the error from then on.
 void Reclaimer::run() {
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -64,6 +66,8 @@ void Reclaimer::run() {
     }
 }
 
+// A request that is under way is waited for even when it has to stop: it refers to `change`. One
+// trim is of 16 GiB at most, so that closing waits for no more.
 Status Reclaimer::reclaim(const Core::Deletion& deletion) {
     VolumeChange change(core_, deletion);
     while (change.in_flight() || !stop_) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fills the public statistics from what an array keeps; for an open array and for a closed one
-// alike.
+// alike, so that a figure has one definition.
 #pragma once
 
 #include <functional>

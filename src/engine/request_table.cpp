@@ -63,6 +63,7 @@ Status RequestTable::check(const VolumeState& volume, const Request& r) const {
                     "volume {}: {} of {} bytes at {}: offset and length must be multiples of {}",
                     volume.name, to_string(r.op), r.bytes, r.offset_bytes, unit);
     }
+    // Not offset + bytes > end: that sum may overflow.
     if (r.offset_bytes > end || r.bytes > end - r.offset_bytes) {
         return fail(Errc::invalid_argument,
                     "volume {}: {} of {} bytes at {}: the range extends past the end of the "
@@ -113,6 +114,8 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
     return {};
 }
 
+// Takes no place in the table: the caller's thread does all of it. It does count on the volume's
+// side, so a change of the volume waits for it. Within one page, since one shard is looked into.
 bool RequestTable::read_inline(VolumeState& volume, std::uint64_t offset, std::uint64_t bytes,
                                void* data, IoQueue& queue, DirectRead& direct) {
     if (bytes == 0 || pages_in(offset, offset + bytes) != 1) return false;
@@ -163,6 +166,8 @@ bool RequestTable::has_tail(const Active& a) {
     return to > a.inner_end && to > a.inner_begin;
 }
 
+// Trims take whole blocks only, the inner ones: what is covered in part keeps its contents. Pieces
+// are counted here and made one by one in next(), so that their number takes no memory.
 void RequestTable::cut(Active& a) {
     const std::uint64_t from = a.request.offset_bytes;
     const std::uint64_t to = from + a.request.bytes;
@@ -202,6 +207,8 @@ void RequestTable::run_pieces(Active& a) {
     if (a.running.fetch_sub(1) == 1) end(a);
 }
 
+// Pieces may end on several shards' threads at once: each takes another number. Those past the last
+// find nothing, which ends their part.
 bool RequestTable::next(Active& a, PageOp& op) {
     const std::uint64_t piece = a.next_piece.fetch_add(1);
     if (piece >= a.pieces || a.failed.load(std::memory_order_relaxed)) return false;
@@ -256,6 +263,7 @@ void RequestTable::set_range(const VolumeState& volume, PageOp& op, std::uint64_
     op.blocks = static_cast<std::uint32_t>(div_up(to, kBlockBytes) - from / kBlockBytes);
 }
 
+// `mapped` has one byte a block in the caller's buffer, reads and writes one a byte.
 void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t from,
                               std::uint64_t to) {
     op.kind = kind;
@@ -302,6 +310,7 @@ void RequestTable::end(Active& a) {
     if (a.live.exchange(false)) answer(a, outcome_of(a), true);
 }
 
+// In words that name the volume and the place in it, since a program knows nothing of LBAs.
 Status RequestTable::outcome_of(const Active& a) const {
     const Op op = a.request.op;
     if (!a.failed) return {};

@@ -30,6 +30,8 @@
 
 namespace qlcshape {
 
+// All memory is taken at open. Where every place is taken begin() returns `busy`, and the caller
+// tries again when one of its requests has ended: nothing is queued without a limit.
 class RequestTable {
   public:
     RequestTable(const ArrayContext& array, std::vector<Shard*> shards, std::uint32_t most,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Statistics as JSON, for one process to tell another (engine/control.h).
+// Statistics as JSON, from one process to another (engine/control.h). The two may be of different
+// versions, since a server goes on while the command is upgraded: fields that one side doesn't know
+// are ignored, those that it lacks keep their defaults.
 #pragma once
 
 #include <string>

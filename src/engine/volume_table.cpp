@@ -9,7 +9,8 @@ namespace qlcshape {
 
 namespace {
 
-// The runs of PMT pages that no volume has, in order.
+// The runs of PMT pages that no volume has, in order. Volumes that are being deleted have theirs
+// still: until all is trimmed the pages hold old data.
 std::vector<VolumeExtent> free_runs(const Superblock& s, const ArrayLayout& layout) {
     std::vector<VolumeExtent> used = s.extents;
     std::sort(used.begin(), used.end(), [](const VolumeExtent& a, const VolumeExtent& b) {
@@ -53,7 +54,8 @@ Status check_size(const std::string& name, std::uint64_t bytes) {
                 bytes);
 }
 
-// Whether a volume that was promised `before` bytes may be promised `bytes`.
+// Whether a volume that was promised `before` bytes may be promised `bytes`. In bytes, not in
+// pages: the table has a spare page for each possible volume, for what is rounded up.
 Status check_promise(const Superblock& s, const ArrayLayout& layout, const std::string& name,
                      std::uint64_t before, std::uint64_t bytes) {
     const std::uint64_t writable = layout.writable_blocks * kBlockBytes;
@@ -66,7 +68,8 @@ Status check_promise(const Superblock& s, const ArrayLayout& layout, const std::
 }
 
 // Appends runs of free pages to `extents`, and joins those that follow each other. First fit: pages
-// are only numbers in the table, and where they lie makes no difference to reads.
+// are only numbers in the table, and where they lie makes no difference to reads. With a on pages
+// 0 to 2, c on 5 and 6, and b (3 and 4) deleted, a new volume of 4 pages gets {3, 2} and {7, 2}.
 Status take_pages(const Superblock& s, const ArrayLayout& layout, const std::string& name,
                   std::uint64_t wanted, Extents& extents) {
     const std::size_t before = extents.size();
@@ -85,7 +88,7 @@ Status take_pages(const Superblock& s, const ArrayLayout& layout, const std::str
                 name);
 }
 
-// Keeps the first pages of the list.
+// Keeps the first pages of the list: a volume shrinks from its end.
 void keep_pages(Extents& extents, std::uint64_t pages) {
     std::size_t kept = 0;
     for (; pages != 0; ++kept) {
@@ -162,6 +165,7 @@ Status resize_volume(Superblock& s, const ArrayLayout& layout, const std::string
     const auto first = s.extents.begin() + record.first_extent;
     s.extents.insert(s.extents.erase(first, first + record.extents), extents.begin(),
                      extents.end());
+    // Extents of all volumes are one list: those after this one's move up or down.
     for (VolumeRecord& v : s.volumes) {
         if (v.first_extent > record.first_extent)
             v.first_extent += static_cast<std::uint32_t>(extents.size()) - record.extents;

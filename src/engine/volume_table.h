@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The volumes of an array: names, sizes, and which LBAs belong to them. Pure bookkeeping on the
 // superblock's lists; making a change durable is the caller's.
+//
+//   volumes   a: first_extent 0, extents 1    b: first_extent 1, extents 2
+//   extents   {0, 3}                          {3, 2} {7, 2}                   page, pages
+//
+// Byte 10 MiB of b is in its sixth page of 2 MiB: past its four pages, so refused. Byte 5 MiB is in
+// the third: page 7, and LBA 7 x 512 + 256.
 #pragma once
 
 #include <array>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that looks, some times a second, whether drives answer.
+// The thread that looks, some times a second, whether drives answer. It is one of its own: every
+// other may be the one that is stuck, in a transfer or in a function of the program's. Its looks
+// also move the clock by which drives are measured (IoClock).
 #pragma once
 
 #include <condition_variable>
