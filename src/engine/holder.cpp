@@ -13,7 +13,7 @@ namespace qlcshape {
 namespace {
 
 constexpr std::size_t kMostAnswerBytes = 16 << 20;
-constexpr int kPatience = 5;        // seconds, for what needs no drive
+constexpr int kPatience = 5;        // seconds, for statistics
 constexpr int kLongPatience = 600;  // for what may have to trim a volume
 constexpr std::string_view kDone = "done\n";
 const std::string kOther = "other ";

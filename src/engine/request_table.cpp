@@ -263,7 +263,7 @@ void RequestTable::set_range(const VolumeState& volume, PageOp& op, std::uint64_
     op.blocks = static_cast<std::uint32_t>(div_up(to, kBlockBytes) - from / kBlockBytes);
 }
 
-// `mapped` has one byte a block in the caller's buffer, reads and writes one a byte.
+// In the caller's buffer `mapped` has one byte per block; reads and writes have their bytes.
 void RequestTable::make_range(Active& a, PageOp& op, OpKind kind, std::uint64_t from,
                               std::uint64_t to) {
     op.kind = kind;
