@@ -53,7 +53,7 @@ class IoQueue {
 
     // Before the first transfer. Without it drives may take as long as they like.
     //
-    // `reported`: overdue() tells of a transfer that takes too long; it stays in flight.
+    // `reported`: overdue() returns a transfer that takes too long; it stays in flight.
     // `ended`: transfers are made with memory of the queue's. One that takes too long ends in
     // ETIMEDOUT, and its drive is given up; the queue keeps that memory for the drive.
     enum class Late : std::uint8_t { reported, ended };

@@ -335,7 +335,7 @@ Result<Options> Options::from_file(const std::string& path) {
 // The same array in DRAM, to try it out: sizes as on the drives, other places.
 Options Options::on_memory(const std::string& prefix) const {
     Options copy = *this;
-    copy.metrics_path.clear();  // the file tells of the array itself
+    copy.metrics_path.clear();  // that file is for the array itself
     for (std::size_t i = 0; i < devices.size(); ++i) {
         DeviceOptions& device = copy.devices[i];
         if (device.size_bytes == 0) device.size_bytes = size_of(device.path);

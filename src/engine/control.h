@@ -8,7 +8,7 @@
 //   create NAME BYTES      done\n, or the error's number, a blank and its message
 //   resize NAME BYTES
 //   delete NAME
-//   holds NAME BYTES       done\n, and yes where the volume holds data behind that
+//   holds NAME BYTES       done\n, and yes where the volume holds data from there on
 //
 // Where a drive is not the array's nothing is done, and the answer is "other " and its medium.
 //

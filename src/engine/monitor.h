@@ -40,7 +40,7 @@ class Monitor {
     // Whether it needs a thread.
     static bool has_work(const Options& options);
 
-    // Both must outlive it. `opened`: what the log has been told of.
+    // Both must outlive it. `opened`: what is in the log already.
     Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& threads);
     ~Monitor();  // after a last look
 

@@ -211,7 +211,7 @@ class Recovery {
     }
 
     // A segment that may be whole, and the only copy of writes that it acknowledged. Read-only
-    // nothing is destroyed, so what else there is may be read.
+    // nothing is destroyed, so the rest may be read.
     Status give_up(BandId band, std::uint32_t segment) {
         ++out_.report.segments_unread;
         if (in_.read_only) return {};

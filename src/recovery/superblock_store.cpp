@@ -18,7 +18,7 @@ struct Found {
     Uuid device;
     std::uint32_t unit = 0;
     std::uint32_t slot = 0;
-    bool next_blank = false;  // nothing lies behind it in its unit
+    bool next_blank = false;  // nothing lies after it in its unit
     // What may be a newer record lies where one would be, and is damaged. So the drive is not
     // taken for older than the others, which it would be by the whole ones alone.
     bool newer_damaged = false;

@@ -86,7 +86,7 @@ class Update {
     };
 
     // Below counts_below_ a band's segments were in the table when the snapshot began; an entry
-    // that leads elsewhere is of an old life, or is told anew by a segment from there on.
+    // that leads elsewhere is of an old life, or a segment from there on says it again.
     void set_ranges() {
         std::vector<std::uint32_t> published(l_.bands, UINT32_MAX);
         for (const SnapshotBand& b : in_.snapshot.open) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The read path: from RAM where the block is newest there, else from the array, verified.
+// The read path: from RAM where the block is newest there, otherwise from the array, verified.
+// On the shard's thread; direct_read.cpp is the same on a caller's.
 #include <cstring>
 
 #include "base/assert.h"

@@ -121,7 +121,7 @@ void Tps::submit(Record& r, const Contents& c, std::byte* header, std::uint64_t 
         io.offset = ring_offset_ + position;
         io.bytes = bytes;
         io.parts = {r.parts.data(), parts};
-        // Not by a flush behind it, which takes a thread of the kernel's each time.
+        // Not by a flush after it, which takes a thread of the kernel's each time.
         io.durable = scm->geometry().volatile_cache && !canary(Canary::skip_tps_flush) &&
                      !(canary(Canary::one_mirror) && scm != array_.scm.front());
         io.context = &r;
