@@ -56,12 +56,10 @@ bool Collector::step(Source& s) {
             if (rebuild_.busy() || s.reads_pending == 0) return false;
             rebuild_.header_of(victim_->band, victim_->sequence, s.segment, [this, &s](bool good) {
                 s.reads_pending = 0;
-                if (good)
-                    std::memcpy(s.memory, rebuild_.header().bytes().data(),
-                                rebuild_.header().bytes().size());
-                good = good && header_of(s).fixed().band_sequence == victim_->sequence;
                 // Without the header nothing says which blocks lie here: the whole band stays.
                 if (good) {
+                    std::memcpy(s.memory, rebuild_.header().bytes().data(),
+                                rebuild_.header().bytes().size());
                     counters_.add(Counter::reconstructed, array_.layout.header_blocks);
                     send_lookups(s);
                 } else {

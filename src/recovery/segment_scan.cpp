@@ -61,7 +61,7 @@ const SegmentHeader* SegmentScan::rebuilt_header(BandId band, std::uint64_t sequ
     });
     wait_until(queue_, [&] { return done; });
     rebuilt_ = rebuild_.header();
-    return good && rebuilt_.fixed().band_sequence == sequence ? &rebuilt_ : nullptr;
+    return good ? &rebuilt_ : nullptr;
 }
 
 bool SegmentScan::rebuild_block(const BlockIdentity& id) {

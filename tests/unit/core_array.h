@@ -3,6 +3,7 @@
 // transfer. Drives outlive openings; nothing moves but by poll().
 #pragma once
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <cstring>
@@ -90,6 +91,7 @@ struct CoreArray {
     std::unique_ptr<IoClock> io_clock;  // none: drives may keep transfers
     Random random{1};
     std::uint64_t version_gap = kVersionGap;
+    std::uint64_t counted_pages = 65536;  // a table with more is not counted
     std::unique_ptr<Core> core;
 
     explicit CoreArray(std::uint32_t shards = 1) {
@@ -125,19 +127,18 @@ struct CoreArray {
         power.on = true;
         auto list = drives();
         list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(missing));
-        auto opened =
-            Core::open(options, std::move(list), "",
-                       {clock, random,
-                        [this](std::vector<std::span<std::byte>>) {
-                            auto queue = std::make_unique<IoQueue>();
-                            if (io_clock != nullptr)
-                                queue->set_idle([this] { clock.pass(100'000'000); });
-                            return queue;
-                        },
-                        [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
-                            for (std::uint32_t i = 0; i < parts; ++i) job(i);
-                        },
-                        0, 65536, kTableBuildBytes / sizeof(Finding), version_gap, io_clock.get()});
+        auto opened = Core::open(
+            options, std::move(list), "",
+            {clock, random,
+             [this](std::vector<std::span<std::byte>>) {
+                 auto queue = std::make_unique<IoQueue>();
+                 if (io_clock != nullptr) queue->set_idle([this] { clock.pass(100'000'000); });
+                 return queue;
+             },
+             [](std::uint32_t parts, const std::function<void(std::uint32_t)>& job) {
+                 for (std::uint32_t i = 0; i < parts; ++i) job(i);
+             },
+             0, counted_pages, kTableBuildBytes / sizeof(Finding), version_gap, io_clock.get()});
         if (!opened) return fail(opened.error());
         core = std::move(*opened);
         return {};
@@ -171,6 +172,20 @@ struct CoreArray {
         REQUIRE(core->submit(**volume, std::move(r)));
         while (!done) poll();
         return outcome;
+    }
+    // Of the volume v, full of `value`.
+    void write_blocks(std::uint64_t first, std::uint64_t count, int value) {
+        Bytes data(count * kBlockBytes, static_cast<std::byte>(value));
+        REQUIRE(request(Op::write, data.data(), data.size(), first * kBlockBytes));
+    }
+    void trim_blocks(std::uint64_t first, std::uint64_t count) {
+        REQUIRE(request(Op::trim, nullptr, count * kBlockBytes, first * kBlockBytes));
+    }
+    bool reads(std::uint64_t first, std::uint64_t count, int value) {
+        Bytes data(count * kBlockBytes, static_cast<std::byte>(~value));
+        return request(Op::read, data.data(), data.size(), first * kBlockBytes) &&
+               std::all_of(data.begin(), data.end(),
+                           [&](std::byte b) { return b == static_cast<std::byte>(value); });
     }
     // In the first block of a new volume.
     void open_and_write_sevens() {

@@ -389,8 +389,9 @@ TEST_CASE("page cache: a sweep writes a page once more that changed while it was
 }
 
 TEST_CASE("page cache: a sweep of many sets ends when the last write has") {
-    Table t(4096 / PageCache::kWays);  // as many ways as one call looks at
-    for (std::uint64_t i = 0; i < 100; ++i) t.ask(PageId(i));
+    Table t(4096 / PageCache::kWays);                // as many ways as one call looks at
+    const std::uint64_t pages = GENERATE(8u, 100u);  // all written at once, or not
+    for (std::uint64_t i = 0; i < pages; ++i) t.ask(PageId(i));
     t.finish_all();
     t.cache->begin_sweep();
     for (int i = 0; i < 5; ++i) CHECK_FALSE(t.cache->sweep());

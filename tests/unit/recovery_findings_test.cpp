@@ -66,6 +66,17 @@ TEST_CASE("findings: too many that nothing supersedes are told") {
     CHECK(findings.too_many());
 }
 
+TEST_CASE("findings: the newest is the best, and of GC's source and its copy the source") {
+    const bool source_first = GENERATE(true, false);
+    Best best;
+    best.consider(found(7, 100, 9));
+    best.consider(found(7, 300, source_first ? 4 : 6));
+    best.consider(found(7, 300, source_first ? 6 : 4));
+    best.consider(found(7, 200, 2));
+    CHECK(best.version == 300);
+    CHECK(best.sequence == 4);
+}
+
 // Else every further one would have all sorted again.
 TEST_CASE("findings: after too many nothing more is looked at") {
     std::atomic<std::size_t> room{32};

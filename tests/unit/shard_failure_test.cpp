@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "core_array.h"
+#include "shard_rig.h"
 
 using namespace qlcshape;
 
@@ -40,4 +41,40 @@ TEST_CASE("shard: after a record that one mirror did not take, no write is ackno
     CHECK((block[0] == std::byte{7} || block[0] == std::byte{8}));  // it was in flight
     CHECK(std::ranges::count(block, block[0]) == static_cast<std::ptrdiff_t>(kBlockBytes));
     array.cut();
+}
+
+TEST_CASE("shard: no write is acknowledged by a record behind one that failed") {
+    ShardRig rig;
+    rig.scm->hold = ShardRig::is_record;
+    const TestOp& first = rig.write_blocks(0, 1, 1);
+    rig.run();
+    const TestOp& second = rig.write_blocks(1, 1, 1);
+    rig.run();
+    REQUIRE(rig.scm->held() == 2);
+    int records = 0;
+    rig.scm->fails = [&](const Io& io) { return ShardRig::is_record(io) && ++records == 1; };
+    rig.scm->release();
+    rig.run();
+    for (const TestOp* op : {&first, &second}) {
+        REQUIRE(op->ended);
+        CHECK(op->failed);
+    }
+}
+
+// The read has to come to an end first: it goes into memory of the shard's for the write.
+TEST_CASE("shard: a write of part of a block does not fail while its old contents are read") {
+    ShardRig rig;
+    rig.write_blocks(0, rig.array.layout.slots_per_segment, 1);
+    rig.run();
+    for (auto& drive : rig.qlc) drive->hold = [](const Io& io) { return io.kind == IoKind::read; };
+    const TestOp& op = rig.submit(OpKind::write, kSectorBytes, kSectorBytes, 2);
+    rig.run();
+    rig.gate->fail_for_table();
+    rig.run();
+    CHECK(rig.shard->failed());
+    CHECK_FALSE(op.ended);
+    rig.release_strips();
+    rig.run();
+    REQUIRE(op.ended);
+    CHECK(op.failed);
 }

@@ -124,3 +124,54 @@ TEST_CASE("shard: where one end of a write can't be read, nothing of it is writt
     CHECK(next.good());  // the shard goes on
     CHECK(rig.reads(kFar + kBlockBytes, 15 * kBlockBytes, 0));
 }
+
+TEST_CASE(
+    "shard: a write of 64 KiB that finds no room for all of it waits, and none of it is taken") {
+    ShardRig rig;
+    const std::uint64_t slots = rig.array.layout.slots_per_segment;
+    rig.hold_strips();
+    for (std::uint64_t i = 1; i < kRamSegments; ++i) {
+        rig.write_blocks(0, slots, 1);
+        rig.run();
+    }
+    rig.write_blocks(0, slots - 5, 1);  // the last segment that memory has room for
+    rig.run();
+    const TestOp& op = rig.write_blocks(kFarBlock, 16, 2);
+    rig.run();
+    CHECK(parts(rig, op).empty());
+    CHECK(rig.reads(kFar, 64 * KiB, 0));
+    CHECK_FALSE(op.ended);
+    rig.release_strips();
+    rig.run();
+    CHECK(op.good());
+    CHECK(parts(rig, op) == std::vector<std::uint64_t>{16});
+    CHECK(rig.reads(kFar, 64 * KiB, 2));
+}
+
+// All records are in flight when the segment is closed early.
+TEST_CASE("shard: a write that is in no record ends when its own segment is durable") {
+    ShardRig rig;
+    rig.hold_strips();
+    const TestOp& before = rig.write_blocks(0, rig.array.layout.slots_per_segment, 1);
+    rig.run();
+    rig.scm->hold = ShardRig::is_record;
+    for (std::uint64_t i = 0; i < Tps::kRecords; ++i) {
+        rig.write_blocks(kFarBlock + i, 1, 2);
+        rig.run();
+    }
+    REQUIRE(rig.scm->held() == Tps::kRecords);
+    const TestOp& op = rig.write_blocks(kFarBlock + 100, 1, 3);
+    rig.run();
+    rig.shard->begin_close();
+    rig.run();
+    REQUIRE(rig.strips_held() == 2);
+    for (auto& drive : rig.qlc) drive->release_one();
+    rig.run();
+    CHECK(before.good());
+    CHECK_FALSE(op.ended);
+    for (auto& drive : rig.qlc) drive->release_one();
+    rig.scm->release();
+    rig.run();
+    CHECK(op.good());
+    CHECK(parts(rig, op).empty());
+}
