@@ -47,6 +47,11 @@ bool BandKeeper::poll() {
     return false;
 }
 
+// From there on no more bands are opened, and erasing continues.
+void BandKeeper::begin(Phase phase) { closing_ = phase >= Phase::erasing; }
+
+bool BandKeeper::done_with(Phase phase) { return phase != Phase::erasing || failed() || idle(); }
+
 bool BandKeeper::gather() {
     for (Stream s : {Stream::gc, Stream::user}) {
         if (closing_ || !bands_.wants_band(s)) continue;

@@ -9,25 +9,27 @@
 
 #include "band/band_table.h"
 #include "band/space_gate.h"
+#include "base/actor.h"
 #include "base/buffer.h"
 #include "base/counters.h"
 #include "placement/array_context.h"
 
 namespace qlcshape {
 
-class BandKeeper {
+class BandKeeper final : public Actor {
   public:
     // `generations`: of each page of the band table on media.
     BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
                std::vector<std::uint64_t> generations, IoQueue& queue, Counters& counters);
 
-    bool poll();
+    bool poll() override;
+    bool busy() const override { return !idle(); }
+    void begin(Phase phase) override;
+    bool done_with(Phase phase) override;
+    bool failed() const override { return failed_; }
     bool idle() const { return pending_ == 0 && step_ == Step::idle; }
-    bool failed() const { return failed_; }
     // Rewrites every page gradually, so that the counts on media are not far behind.
     void refresh() { refresh_ = 0; }
-    // No more bands are opened; erasing continues.
-    void begin_close() { closing_ = true; }
     const std::vector<std::uint64_t>& generations() const { return generations_; }
     void set_generations(std::vector<std::uint64_t> generations) {
         generations_ = std::move(generations);

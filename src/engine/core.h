@@ -28,6 +28,7 @@
 #include "engine/request_table.h"
 #include "engine/volume_table.h"
 #include "engine/worker.h"
+#include "gc/collector.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 #include "recovery/recover.h"
@@ -160,22 +161,31 @@ class Core {
   private:
     Core(const Options& options, Environment environment)
         : options_(options), environment_(std::move(environment)) {}
+
+    // core_open.cpp
     Status start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent);
-    Status take(VolumeState& volume, Request request);
+    Status check_options(const ArrayParameters& parameters) const;
     void set_array(Discovery discovery);
-    void place_guards(const LoadedBands& loaded);
     Status bring_up();
+    void prepare_drives(const LoadedBands& loaded);
+    void place_guards(const LoadedBands& loaded);
+    std::optional<Snapshot> newest_snapshot();
+    Status recover_contents(LoadedBands& loaded);
+    Team recovery_team();
     void make_workers(LoadedBands loaded);
+    void hand_out_patches();
+    std::uint64_t snapshot_interval() const;
+
+    // core_epoch.cpp
     Status settle(BandKeeper& keeper);
-    Status stay_in_epoch();
+    Status reaffirm_epoch();
     Status begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before);
     Status complete_epoch();
-    std::uint64_t snapshot_interval() const;
     Status write_first_snapshot();
-    Team recovery_team();
-    void hand_out_patches();
     Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
+
+    Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
     void fill_io(Stats::Io& io) const;
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
@@ -199,11 +209,14 @@ class Core {
     bool read_only_ = false;
     std::unique_ptr<BandTable> bands_;
     std::unique_ptr<SpaceGate> gate_;
-    std::unique_ptr<BandKeeper> keeper_;
-    std::unique_ptr<Snapshotter> snapshotter_;
     std::uint64_t snapshot_generation_ = 0;  // of the newest record of the epoch that ended
     std::atomic<std::uint64_t> next_version_{1};
     std::vector<std::unique_ptr<Worker>> workers_;
+    // Their actors, by kind. Of a read-only array: shards alone.
+    std::vector<Shard*> shards_;
+    std::vector<Collector*> collectors_;
+    BandKeeper* keeper_ = nullptr;
+    Snapshotter* snapshotter_ = nullptr;
     std::unique_ptr<RequestTable> requests_;
     std::map<std::string, std::shared_ptr<VolumeState>> volumes_;
     std::vector<std::shared_ptr<VolumeState>> deleted_;

@@ -229,11 +229,9 @@ Stats Core::stats() const {
     s.recovery.segments_unread = recovered_.report.segments_unread;
     s.memory.band_table = bands_->memory_bytes();
     s.memory.requests = requests_->memory_bytes() + readers_.memory_bytes();
-    for (const auto& w : workers_) {
-        if (w->shard() != nullptr)
-            w->shard()->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);
-        if (w->collector() != nullptr) s.memory.gc += w->collector()->memory_bytes();
-    }
+    for (const Shard* shard : shards_)
+        shard->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);
+    for (const Collector* collector : collectors_) s.memory.gc += collector->memory_bytes();
     s.latency.read = summarize(requests_->latency(Op::read));
     s.latency.write = summarize(requests_->latency(Op::write));
     fill_io(s.io);

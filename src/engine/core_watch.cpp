@@ -75,9 +75,10 @@ bool Core::stands_still(bool all_polled) {
     std::uint64_t motion = 1 + bands_->changes();
     bool quiet = true;
     for (const auto& w : workers_) {
-        motion += w->queue().ended() + (w->shard() == nullptr ? 0 : w->shard()->ended());
+        motion += w->queue().ended();
         quiet &= w->queue().quiet();
     }
+    for (const Shard* shard : shards_) motion += shard->ended();
     const bool waits = requests_->any() || (phase() != Phase::running && !all_reached(phase()));
     const bool still = waits && quiet && all_polled && motion == std::exchange(motion_, motion);
     if (!still) moved_at_ = environment_.io_clock->now();

@@ -1,58 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread's work: its I/O queue, and a shard or a collector (the first collector's thread also
-// has the keeper and the snapshotter). An engine runs each worker on a thread; a simulator polls
-// them in any order it likes. None of them blocks or has a thread of its own: docs/architecture.md,
-// Actors and poll().
+// One thread's work: its I/O queue and the actors that it moves, in the order in which they came.
+// An engine runs each worker on a thread; a simulator polls them in any order it likes.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "band/keeper.h"
-#include "gc/collector.h"
-#include "recovery/snapshotter.h"
-#include "shard/shard.h"
+#include "base/actor.h"
+#include "base/counters.h"
+#include "device/io.h"
+#include "shard/direct_read.h"
 
 namespace qlcshape {
-
-// Closing goes in steps; each is begun when every worker has reached the one before:
-//
-// - draining before erasing: what is in RAM needs bands, which only the keeper opens. So it must
-//   not begin to close before shards and collectors have committed everything.
-// - draining before flushing: publishing makes pages of the table dirty.
-// - erasing before the end: Core::finish_close() writes the band table itself, and two writers of
-//   it would give one generation of a page to two contents.
-enum class Phase : int {
-    running = 0,
-    draining = 1,  // shards commit what is in RAM, collectors finish what they began
-    erasing = 2,   // the keeper erases what was moved
-    flushing = 3,  // shards write the table back
-    halted = 4,    // instead of all others: nothing goes on (Core::watch())
-};
 
 class Worker {
   public:
     Worker(std::string name, std::unique_ptr<IoQueue> queue)
         : name_(std::move(name)), queue_(std::move(queue)) {}
 
-    void own(std::unique_ptr<Shard> shard) { shard_ = std::move(shard); }
-    void own(std::unique_ptr<Collector> collector) { collector_ = std::move(collector); }
-    void run_keeper(BandKeeper* keeper, Snapshotter* snapshotter) {
-        keeper_ = keeper;
-        snapshotter_ = snapshotter;
+    template <class A>
+    A& own(std::unique_ptr<A> actor) {
+        A& owned = *actor;
+        actors_.push_back(std::move(actor));
+        return owned;
     }
+    // Held in poll(), against threads that look into a shard. An actor's.
+    void hold_in_poll(ShardLock& lock) { lock_ = &lock; }
 
-    // The worker's thread. True if anything happened, or if the shard's lock was taken: the thread
-    // must not go to sleep then.
+    // The worker's thread. True if anything happened.
     bool poll(Phase phase);
-    bool has_mail() const {
-        return (shard_ && shard_->has_mail()) || (collector_ && collector_->has_mail());
-    }
-    bool busy() const {
-        return (shard_ && shard_->busy()) || (collector_ && collector_->busy()) ||
-               (keeper_ && (!keeper_->idle() || !snapshotter_->idle()));
-    }
+    bool busy() const;
 
     // Any thread.
     std::uint64_t polls() const { return polls_.load(std::memory_order_relaxed); }
@@ -63,19 +42,15 @@ class Worker {
     void wake() { queue_->wake(); }
     IoQueue& queue() { return *queue_; }
     Counters& counters() { return counters_; }
-    Shard* shard() { return shard_.get(); }
-    Collector* collector() { return collector_.get(); }
 
   private:
-    bool done_with(Phase phase);
+    bool done_with(Phase phase) const;
 
     std::string name_;
     std::unique_ptr<IoQueue> queue_;
     Counters counters_;
-    std::unique_ptr<Shard> shard_;
-    std::unique_ptr<Collector> collector_;
-    BandKeeper* keeper_ = nullptr;  // with a snapshotter, or neither
-    Snapshotter* snapshotter_ = nullptr;
+    std::vector<std::unique_ptr<Actor>> actors_;
+    ShardLock* lock_ = nullptr;
     std::atomic<std::uint64_t> polls_{0};
     std::atomic<int> reached_{0};
     std::atomic<bool> failed_{false};

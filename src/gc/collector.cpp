@@ -203,7 +203,13 @@ bool Collector::seal_if_stuck() {
     return true;
 }
 
-bool Collector::drained() const {
+void Collector::begin(Phase) {
+    closing_ = true;
+    gate_.set_closing();
+}
+
+bool Collector::done_with(Phase phase) {
+    if (phase != Phase::draining) return true;
     if (gate_.failed()) return closing_ && queue_.in_flight() == 0;
     if (!closing_ || victim_ || !sources_idle()) return false;
     for (const auto& t : targets_) {

@@ -30,6 +30,7 @@
 
 #include "band/band_table.h"
 #include "band/space_gate.h"
+#include "base/actor.h"
 #include "base/counters.h"
 #include "pmt/map_batch.h"
 #include "segment/block_reader.h"
@@ -37,22 +38,18 @@
 
 namespace qlcshape {
 
-class Collector {
+class Collector final : public Actor {
   public:
     Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
               std::vector<MapPort*> shards, IoQueue& queue, Counters& counters, Buffer memory);
     // To be registered with the queue.
     static std::uint64_t buffer_bytes(const ArrayLayout& layout);
 
-    bool poll();
-    bool has_mail() const { return !replies_.empty(); }
-    bool busy() const;
-    void begin_close() {
-        closing_ = true;
-        gate_.set_closing();
-    }
-    bool drained() const;
-    bool failed() const { return committer_.failed(); }
+    bool poll() override;
+    bool busy() const override;
+    void begin(Phase phase) override;
+    bool done_with(Phase phase) override;
+    bool failed() const override { return committer_.failed(); }
     std::uint64_t memory_bytes() const;
 
   private:

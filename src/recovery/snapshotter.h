@@ -29,7 +29,7 @@
 
 namespace qlcshape {
 
-class Snapshotter {
+class Snapshotter final : public Actor {
   public:
     struct Parts {
         const ArrayContext& array;
@@ -45,10 +45,12 @@ class Snapshotter {
 
     Snapshotter(Parts parts, IoQueue& queue, Counters& counters);
 
-    bool poll();
-    bool idle() const { return step_ == Step::idle; }
+    bool poll() override;
+    bool busy() const override { return step_ != Step::idle; }
     // No more are begun. One that is under way is given up as soon as no transfer of it is.
-    void begin_close() { closing_ = true; }
+    void begin(Phase) override { closing_ = true; }
+    bool done_with(Phase phase) override { return phase != Phase::erasing || !busy(); }
+    bool failed() const override { return false; }  // the table's snapshot before this one does
     // Any thread: take one now, whatever was written.
     void ask() { asked_.store(true, std::memory_order_relaxed); }
     std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }

@@ -2,6 +2,7 @@
 #include "shard/shard.h"
 
 #include "base/assert.h"
+#include "base/canary.h"
 
 namespace qlcshape {
 
@@ -208,6 +209,12 @@ bool Shard::pump_flushes() {
         any = true;
     }
     return any;
+}
+
+bool Shard::done_with(Phase phase) {
+    if (phase == Phase::draining) return drained();
+    if (phase != Phase::flushing) return true;
+    return failed() || canary(Canary::table_not_flushed) || cache_.flushed();
 }
 
 bool Shard::drained() const {

@@ -28,6 +28,7 @@
 
 #include "band/band_table.h"
 #include "band/space_gate.h"
+#include "base/actor.h"
 #include "base/counters.h"
 #include "base/mailbox.h"
 #include "format/entry.h"
@@ -49,7 +50,7 @@ struct RecoveredBlock {
 };
 using RecoveredBlocks = std::unordered_map<std::uint64_t, RecoveredBlock>;
 
-class Shard {
+class Shard final : public Actor {
   public:
     struct Shared {
         const ArrayContext& array;
@@ -77,7 +78,7 @@ class Shard {
     ShardLock& lock() { return lock_; }
     MapPort& map_port() { return map_port_; }
     const Counters& counters() const { return counters_; }
-    bool failed() const { return failed_.load(std::memory_order_relaxed); }
+    bool failed() const override { return failed_.load(std::memory_order_relaxed); }
     // Goes up with each piece of a request that ends.
     std::uint64_t ended() const { return ended_.load(std::memory_order_relaxed); }
     std::uint64_t blocks_used_now() const { return counters_.get(Counter::used_blocks); }
@@ -95,17 +96,11 @@ class Shard {
     std::uint64_t sweeps_done() const { return sweeps_done_.load(std::memory_order_acquire); }
 
     // --- the shard's thread ---
-    bool poll();
-    bool has_mail() const { return !mailbox_.empty() || !map_port_.mailbox.empty(); }
-    // Something is under way that a later poll may advance without mail or a completion.
-    bool busy() const;
-
-    // Closing: commit what is in RAM; then drained() becomes true once nothing is left to do.
-    void begin_close() { closing_ = true; }
-    bool drained() const;
-    // Then write the table back; true when done.
-    bool table_flushed() { return cache_.flushed(); }
-    bool table_failed() const { return cache_.failed(); }
+    bool poll() override;
+    bool busy() const override;
+    // Draining: what is in RAM is committed and published. Flushing: the table is written back.
+    void begin(Phase) override { closing_ = true; }
+    bool done_with(Phase phase) override;
 
     std::uint32_t index() const { return index_; }
 
@@ -166,6 +161,8 @@ class Shard {
     void fail_everything();
     bool pump_flushes();
     bool rests() const;
+    bool has_mail() const { return !mailbox_.empty() || !map_port_.mailbox.empty(); }
+    bool drained() const;
 
     // append.cpp
     bool pump_writes();

@@ -272,7 +272,7 @@ TEST_CASE("band keeper: closing finishes what is under way in each step, erases,
     if (steps >= 0) k.poll();
     for (int i = 0; i < steps; ++i) k.end_round(i < 2 ? k.scm : k.qlc);
     const auto open = k.bands->counts().open;
-    k.keeper->begin_close();
+    k.keeper->begin(Phase::erasing);
     k.move(moved[1]);
     k.keeper->refresh();
     for (int i = 0; i < 20; ++i) {

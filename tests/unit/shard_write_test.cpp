@@ -162,7 +162,7 @@ TEST_CASE("shard: a write that is in no record ends when its own segment is dura
     REQUIRE(rig.scm->held() == Tps::kRecords);
     const TestOp& op = rig.write_blocks(kFarBlock + 100, 1, 3);
     rig.run();
-    rig.shard->begin_close();
+    rig.shard->begin(Phase::draining);
     rig.run();
     REQUIRE(rig.strips_held() == 2);
     for (auto& drive : rig.qlc) drive->release_one();

@@ -102,11 +102,11 @@ TEST_CASE("snapshotter: a flush of another thread that failed ends the snapshot"
     f.poll();
     CHECK(f.drive.writes == 0);
     if (late) {
-        CHECK_FALSE(f.snapshotter->idle());
+        CHECK(f.snapshotter->busy());
         f.drive.end_flush(0, EIO);
         f.poll();
     }
-    CHECK(f.snapshotter->idle());
+    CHECK_FALSE(f.snapshotter->busy());
     CHECK(f.drive.writes == 0);
     CHECK(f.snapshotter->taken() == 0);
 }
@@ -126,7 +126,7 @@ TEST_CASE("snapshotter: it waits for no flush that began after its own had ended
     CHECK(f.drive.writes == 1);
     f.drive.end_flush(3, 0);
     f.poll();
-    CHECK(f.snapshotter->idle());
+    CHECK_FALSE(f.snapshotter->busy());
     CHECK(f.snapshotter->taken() == 1);
     f.drive.end_flush(2, 0);
     f.poll();
@@ -141,7 +141,7 @@ void take_one(Fixture& f) {
         f.drive.end_flushes();
     }
     f.poll();
-    REQUIRE(f.snapshotter->idle());
+    REQUIRE_FALSE(f.snapshotter->busy());
 }
 
 }  // namespace
@@ -181,7 +181,7 @@ TEST_CASE("snapshotter: its own flush of the table that fails ends it before its
     REQUIRE(f.drive.begun() == 1);
     f.drive.end_flush(0, EIO);
     f.poll();
-    CHECK(f.snapshotter->idle());
+    CHECK_FALSE(f.snapshotter->busy());
     CHECK(f.drive.writes == 0);
     CHECK(f.snapshotter->taken() == 0);
 }
@@ -194,16 +194,16 @@ TEST_CASE("snapshotter: closing, and a gate that failed, begin none, and end wit
     if (begun) {
         f.snapshotter->ask();
         f.poll();
-        CHECK_FALSE(f.snapshotter->idle());
+        CHECK(f.snapshotter->busy());
     }
-    failed ? f.gate->fail_for_table() : f.snapshotter->begin_close();
+    failed ? f.gate->fail_for_table() : f.snapshotter->begin(Phase::draining);
     f.snapshotter->ask();
     for (int i = 0; i < 5; ++i) {
         f.poll();
         f.drive.end_flushes();
     }
     f.poll();
-    CHECK(f.snapshotter->idle());
+    CHECK_FALSE(f.snapshotter->busy());
     CHECK(f.drive.writes == (begun ? 1 : 0));
     const std::size_t flushes = f.drive.begun();
     f.poll();

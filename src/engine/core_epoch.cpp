@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What makes an epoch begin: superblocks, the band table and the first snapshot, in their order.
+#include "engine/core.h"
+#include "placement/failures.h"
+#include "recovery/snapshot_store.h"
+
+namespace qlcshape {
+
+// Waits until a keeper on the control queue has nothing left to do, or does nothing any more since
+// a drive failed. Afterwards no page of the band table is being written, so the caller may.
+Status Core::settle(BandKeeper& keeper) {
+    while ((!keeper.idle() && !keeper.failed()) || control_->in_flight() != 0) {
+        const bool any = keeper.poll();
+        if (control_->poll() == 0 && !any) control_->wait(1000);
+    }
+    if (!keeper.failed()) return {};
+    return fail(
+        Errc::io_error,
+        "array {}: an scm drive failed while the band table was written: {}; open the array "
+        "again",
+        superblock_.name, drive_failures(array_));
+}
+
+// The new epoch's first snapshot: the table is complete now, or the one before stays in force, with
+// its contents under the new epoch, until the patches are in the table.
+Status Core::write_first_snapshot() {
+    Snapshot s;
+    if (recovered_.base) {
+        s = *recovered_.base;
+    } else {
+        s.next_version = next_version_;
+        bands_->published_now(s);
+    }
+    s.epoch = array_.epoch;
+    s.generation = snapshot_generation_ + 1;
+    s.used_blocks = recovered_.used_blocks;
+    return write_snapshot(array_, s, *control_);
+}
+
+// RecoveryInput::reaffirm_epoch. A recovery that was cut off may have written a superblock of the
+// next epoch to a drive or two that could not be read correctly this time. That one has the next
+// generation. So this append skips a number: write_superblock() takes the one after it, and the
+// record of the present epoch is the newest on any drive.
+Status Core::reaffirm_epoch() {
+    ++superblock_.generation;
+    QS_TRY(write_superblock());
+    superblock_.complete_generation = superblock_.generation;
+    return {};
+}
+
+// RecoveryInput::begin_epoch. All that is kept is in segments; from here on the new epoch counts.
+// Until its first snapshot is there the newest of an earlier epoch does for the table.
+//
+//   settle()        the keeper rests: no page of the band table is being written
+//   superblock      E + 1 counts from its first whole copy on; the TPS of E is void
+//   epoch_begun()   from here on band records say what recovery decided on open bands
+//   band table      ... and all of these decisions are made durable
+//
+// The decisions must not come before the superblock. A band would then be closed before segments
+// that were committed again in bands of E + 1; after a cut those bands are void, and what the
+// segments held would be lost. recover.h has a picture of an epoch across crashes.
+Status Core::begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before) {
+    QS_TRY(settle(keeper));
+    superblock_.state = ArrayState::open;
+    superblock_.epoch = array_.epoch;
+    superblock_.epoch_key = array_.epoch_key;
+    superblock_.shards = array_.shards;
+    superblock_.next_version = next_version;
+    superblock_.next_band_sequence = bands_->next_sequence();
+    QS_TRY(write_superblock());
+    superblock_.complete_generation = superblock_.generation;
+    // Only now may the decisions of recovery stand on media.
+    bands_->epoch_begun();
+    return before == ArrayState::clean ? Status{} : write_band_table(keeper);
+}
+
+// The table is as it must be. The second superblock says of the first that every member has it: a
+// member left behind is then detected at the next opening. The snapshot comes first: a cut between
+// the two only leaves a superblock that promises less than there is.
+Status Core::complete_epoch() {
+    QS_TRY(write_first_snapshot());
+    superblock_.next_version = recovered_.next_version;
+    QS_TRY(write_superblock());
+    superblock_.complete_generation = superblock_.generation;
+    return {};
+}
+
+// Under control_mutex_, or while opening. After one that failed it is not known where on each drive
+// the next one goes: the engine stops.
+Status Core::write_superblock() {
+    if (gate_->failed()) {
+        return fail(Errc::io_error, "array {}: it stopped {}; close it and open it again",
+                    superblock_.name, cause());
+    }
+    const Status written = append_superblock(superblock_, members_, *control_);
+    if (written) return {};
+    gate_->fail(*control_);
+    wake_workers();
+    return written;
+}
+
+Status Core::write_band_table(BandKeeper& keeper) {
+    Buffer block(kBlockBytes);
+    auto generations = keeper.generations();
+    for (std::uint64_t page = 0; page < array_.layout.band_table_pages; ++page) {
+        const std::uint64_t generation = generations[page] + 1;
+        encode_band_page(array_, *bands_, page, generation, block.data());
+        std::vector<Io> ios(array_.scm.size());
+        for (std::size_t i = 0; i < ios.size(); ++i) {
+            ios[i].kind = IoKind::write;
+            ios[i].point = PersistencePoint::band_table_write;
+            ios[i].device = array_.scm[i];
+            ios[i].offset = array_.layout.band_page_offset(page, generation & 1);
+            ios[i].bytes = kBlockBytes;
+            ios[i].data = block.data();
+        }
+        QS_TRY(run(*control_, ios));
+        generations[page] = generation;
+    }
+    keeper.set_generations(std::move(generations));
+    return flush_drives(array_.scm, *control_, PersistencePoint::band_table_flush);
+}
+
+}  // namespace qlcshape

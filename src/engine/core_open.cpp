@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening: from drives to workers that can be polled.
+#include <algorithm>
+
+#include "base/size_text.h"
+#include "engine/core.h"
+#include "engine/monitor.h"
+#include "recovery/snapshot_store.h"
+
+namespace qlcshape {
+
+Result<std::unique_ptr<Core>> Core::open(const Options& options,
+                                         std::vector<std::unique_ptr<Device>> devices,
+                                         const std::string& absent, Environment environment) {
+    std::unique_ptr<Core> core(new Core(options, std::move(environment)));
+    QS_TRY(core->start(std::move(devices), absent));
+    return core;
+}
+
+Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent) {
+    const std::uint64_t begun = environment_.clock.now_ns();
+    control_ = make_queue({}, IoQueue::Late::ended);
+    readers_.set_clock(environment_.io_clock);
+    auto discovery = discover(std::move(devices), absent, *control_);
+    if (!discovery) return fail(discovery.error());
+    QS_TRY(check_options(discovery->superblock.parameters));
+    read_only_ = options_.read_only || discovery->missing_qlc != 0;
+    set_array(std::move(*discovery));
+    QS_TRY(bring_up());
+    recovery_seconds_ = static_cast<double>(environment_.clock.elapsed_ns(begun)) / 1e9;
+    opened_ns_ = environment_.clock.now_ns();
+    return {};
+}
+
+// What the array file asks for, against what the array was created for.
+Status Core::check_options(const ArrayParameters& p) const {
+    const std::uint32_t most = p.max_shards;
+    if (options_.shards < 1 || options_.shards > most) {
+        return fail(Errc::invalid_argument, "shards is {}: the array was created for 1 to {}",
+                    options_.shards, most);
+    }
+    if (options_.gc_threads < 1 || options_.gc_threads > p.max_gc_threads) {
+        return fail(Errc::invalid_argument, "gc_threads is {}: the array was created for 1 to {}",
+                    options_.gc_threads, p.max_gc_threads);
+    }
+    const std::uint64_t least_cache = options_.shards * PageCache::kSetBytes;
+    if (options_.pmt_cache_bytes < least_cache) {
+        return fail(
+            Errc::invalid_argument, "pmt_cache is {}: it must be at least {} with {} shards",
+            size_text(options_.pmt_cache_bytes), at_least_text(least_cache), options_.shards);
+    }
+    return {};
+}
+
+void Core::set_array(Discovery d) {
+    array_ = context_of(d);
+    superblock_ = std::move(d.superblock);
+    members_ = std::move(d.members);
+    array_.epoch = superblock_.epoch + 1;
+    array_.epoch_key = environment_.random.next();
+    array_.shards = options_.shards;
+}
+
+// Where writing goes on, on every QLC drive. Bands that are not free or open take no writes; nor
+// does an open band after a crash, which recovery closes: strips beyond its frontier may be torn.
+void Core::place_guards(const LoadedBands& loaded) {
+    const ArrayLayout& l = array_.layout;
+    const auto strips = static_cast<std::uint32_t>(l.superblock_record_bytes / l.p.strip_bytes);
+    for (MemberDevice& m : members_) {
+        if (m.device == nullptr || m.record.role != DeviceRole::qlc) continue;
+        m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
+        ShapeGuard& guard = *m.device->guard();
+        if (!m.fresh_unit) guard.set_position(m.unit, m.slot * strips);
+        for (std::uint32_t i = 0; i < l.bands; ++i) {
+            const BandRecord& r = loaded.records[i];
+            const bool clean = superblock_.state == ArrayState::clean;
+            if (r.state == BandState::free) guard.set_position(2 + i, 0);
+            if (r.state == BandState::open && clean) guard.set_position(2 + i, r.segments);
+        }
+    }
+}
+
+// In this order. Recovery calls reaffirm_epoch() and begin_epoch() where the order of durable steps
+// demands it; workers go on from what recovery left (versions, patches, generations of band pages).
+// A step that fails is undone by destruction, and leaves an array that the next opening recovers.
+Status Core::bring_up() {
+    auto loaded = load_band_table(array_, *control_);
+    if (!loaded) return fail(loaded.error());
+    prepare_drives(*loaded);
+    bands_ = std::make_unique<BandTable>(array_.layout);
+    gate_ = std::make_unique<SpaceGate>(array_.layout, *bands_);
+    QS_TRY(recover_contents(*loaded));
+    make_workers(std::move(*loaded));
+    hand_out_patches();
+    gate_->start();
+    if (!read_only_) QS_TRY(complete_epoch());
+    for (const VolumeRecord& v : superblock_.volumes) {
+        if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(v);
+    }
+    return {};
+}
+
+void Core::prepare_drives(const LoadedBands& loaded) {
+    if (!read_only_) return place_guards(loaded);
+    for (MemberDevice& m : members_) {
+        if (m.device != nullptr) m.device->set_read_only();
+    }
+}
+
+std::optional<Snapshot> Core::newest_snapshot() {
+    LoadedSnapshot snapshot = load_snapshot(array_, superblock_.epoch, *control_);
+    snapshot_generation_ = snapshot.snapshot ? snapshot.snapshot->generation : 0;
+    for (const Device* scm : snapshot.behind) {
+        log(options_, LogLevel::warning,
+            "{}: it is older than the other scm drives; the rest is read from the qlc drives",
+            scm->path());
+    }
+    return std::move(snapshot.snapshot);
+}
+
+// Recovery uses a keeper of its own, on the control queue; the one that stays goes on from its
+// pages: each generation of a page goes to the place that the one before does not have.
+Status Core::recover_contents(LoadedBands& loaded) {
+    Counters counters;
+    BandKeeper keeper(array_, *bands_, *gate_, loaded.generations, *control_, counters);
+    ArrayContext crashed = array_;
+    crashed.epoch = superblock_.epoch;
+    crashed.epoch_key = superblock_.epoch_key;
+    crashed.shards = superblock_.shards;
+    const Team team = recovery_team();
+    RecoveryInput input{
+        .array = array_,
+        .crashed = crashed,
+        .superblock = superblock_,
+        .loaded = loaded,
+        .snapshot = newest_snapshot(),
+        .read_only = read_only_,
+        .counted_pages = environment_.counted_pages,
+        .kept_findings = environment_.kept_findings,
+        .version_gap = environment_.version_gap,
+        .bands = *bands_,
+        .keeper = keeper,
+        .gate = *gate_,
+        .queue = *control_,
+        .team = team,
+        .memory_bytes = options_.pmt_cache_bytes,  // the cache is made later
+        .counters = counters,
+        .progress = options_.progress,
+        .reaffirm_epoch = [this] { return reaffirm_epoch(); },
+        .begin_epoch =
+            [&](std::uint64_t next_version) {
+                return begin_epoch(next_version, keeper, superblock_.state);
+            },
+    };
+    auto recovered = recover(input);
+    if (!recovered) return fail(recovered.error());
+    if (!read_only_) QS_TRY(settle(keeper));
+    loaded.generations = keeper.generations();
+    recovered_ = std::move(*recovered);
+    for (const std::string& warning : recovered_.report.warnings)
+        log(options_, LogLevel::warning, "{}", warning);
+    next_version_ = recovered_.next_version;
+    superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
+    return {};
+}
+
+// As many threads as will run afterwards. They end with the job: no shard or collector exists yet.
+Team Core::recovery_team() {
+    const std::uint32_t parts = options_.shards + options_.gc_threads;
+    return {parts, [this, parts](const TeamJob& job) {
+                environment_.in_parallel(parts, [&](std::uint32_t part) {
+                    const auto queue = make_queue({}, IoQueue::Late::ended);
+                    job(part, *queue);
+                });
+            }};
+}
+
+// To the shard that owns the page: it enters them when it first reads it. Order by LBA stays.
+void Core::hand_out_patches() {
+    std::vector<std::vector<Patch>> of_shard(array_.shards);
+    for (const Patch& p : recovered_.patches)
+        of_shard[array_.shard_of(page_of(p.lba))].push_back(p);
+    recovered_.patches = {};
+    for (Shard* shard : shards_) {
+        std::vector<Patch>& patches = of_shard[shard->index()];
+        if (!read_only_) {
+            shard->set_patches(std::move(patches));
+            continue;
+        }
+        shard->set_read_only(std::move(patches), recovered_.whole_table);
+        if (!recovered_.blocks.empty()) shard->set_recovered(&recovered_.blocks);
+    }
+}
+
+void Core::make_workers(LoadedBands loaded) {
+    const std::uint64_t sets = options_.pmt_cache_bytes / PageCache::kSetBytes / options_.shards;
+    std::vector<MapPort*> ports;
+    for (std::uint32_t i = 0; i < options_.shards; ++i) {
+        Buffer memory(Shard::memory_bytes(array_.layout));
+        auto worker = std::make_unique<Worker>(
+            "shard" + std::to_string(i), make_queue({memory.span()}, IoQueue::Late::reported));
+        const Shard::Shared shared{array_, *bands_, *gate_, next_version_};
+        Shard& shard = worker->own(
+            std::make_unique<Shard>(shared, i, sets, worker->queue(), std::move(memory)));
+        worker->hold_in_poll(shard.lock());
+        ports.push_back(&shard.map_port());
+        shards_.push_back(&shard);
+        workers_.push_back(std::move(worker));
+    }
+    if (!read_only_) {
+        for (std::uint32_t i = 0; i < options_.gc_threads; ++i) {
+            Buffer memory(Collector::buffer_bytes(array_.layout));
+            auto worker = std::make_unique<Worker>(
+                "gc" + std::to_string(i), make_queue({memory.span()}, IoQueue::Late::reported));
+            collectors_.push_back(&worker->own(
+                std::make_unique<Collector>(array_, *bands_, *gate_, ports, worker->queue(),
+                                            worker->counters(), std::move(memory))));
+            if (i == 0) {
+                keeper_ = &worker->own(std::make_unique<BandKeeper>(
+                    array_, *bands_, *gate_, std::move(loaded.generations), worker->queue(),
+                    worker->counters()));
+                snapshotter_ = &worker->own(std::make_unique<Snapshotter>(
+                    Snapshotter::Parts{array_, *bands_, *keeper_, *gate_, next_version_, shards_,
+                                       recovered_.used_blocks, snapshot_generation_ + 1,
+                                       snapshot_interval()},
+                    worker->queue(), worker->counters()));
+            }
+            workers_.push_back(std::move(worker));
+        }
+        bands_->set_alarm([this] { wake_workers(); });
+    }
+    requests_ = std::make_unique<RequestTable>(array_, shards_, kMaxRequests, environment_.clock,
+                                               in_flight_);
+}
+
+// Each writes back at most the dirty pages of the cache. Sixteen times as many bytes in segments,
+// and at least as many in records of the TPS, come to a few percent. With a cache of 256 MiB and
+// segments of 1 MiB: 4 GiB, 4096 segments. Recovery reads at most what two intervals placed.
+std::uint64_t Core::snapshot_interval() const {
+    if (environment_.snapshot_interval != 0) return environment_.snapshot_interval;
+    constexpr std::uint64_t kTimes = 16, kLeast = 32, kMostBytes = 32 * GiB;
+    const std::uint64_t pages =
+        std::min(options_.pmt_cache_bytes, array_.layout.pmt_pages * kBlockBytes);
+    return std::max(kLeast, std::min(kTimes * pages, kMostBytes) / array_.layout.segment_bytes);
+}
+
+}  // namespace qlcshape
