@@ -45,6 +45,18 @@ expect 0 qemu-img convert -f raw -O qcow2 "$URI" copy.qcow2
 expect 0 qemu-img compare -f raw -F qcow2 image copy.qcow2
 [[ $(stat -c %s copy.qcow2) -lt $((10 << 20)) ]] || fail "convert copied holes"
 
+# What is asked of parts of blocks is told of whole ones.
+expect 0 "$PYTHON" - "$URI" <<'PYTHON'
+import nbd, sys
+h = nbd.NBD()
+h.add_meta_context(nbd.CONTEXT_BASE_ALLOCATION)
+h.connect_uri(sys.argv[1])
+for offset, length in ((0, 512), (0, 4096 + 512), (3584, 1024), (39 << 20, 512)):
+    told = []
+    h.block_status(length, offset, lambda context, at, entries, error: told.extend(entries) or 0)
+    assert told[1] == 0 and told[0] >= length, (offset, length, told)
+PYTHON
+
 # What is no multiple of 512 is refused, and the server goes on.
 expect 0 "$PYTHON" - "$URI" <<'PYTHON'
 import errno, nbd, sys

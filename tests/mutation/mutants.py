@@ -72,6 +72,8 @@ def problems_of(mutants, root):
             problems.append(f"mutant {m}: the original is there {count} times, not once")
         if m.good == m.bad or not m.harm:
             problems.append(f"mutant {m}: it changes nothing, or does not say what it harms")
+        if any(text.count("(") != text.count(")") for text in (m.good, m.bad)):
+            problems.append(f"mutant {m}: a part of an expression, by its parentheses")
         if m.good.endswith(";") and m.bad and not m.bad.endswith((";", "}")):
             problems.append(f"mutant {m}: a statement becomes none")
     for file in sorted(texts):

@@ -42,12 +42,14 @@ ROUNDS_S = ((0, 5), (5, 60), (60, math.inf))  # tests by how long they take
 
 def prepare(mutants, tree):
     """Copies the sources with the mutants in them; what is the same already is not touched."""
-    names = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "-co", "--exclude-standard"],
-                           check=True, capture_output=True, text=True).stdout.split("\0")
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "-co", "--exclude-standard"],
+                            check=True, capture_output=True, text=True).stdout.split("\0")
+    names = {name for name in listed if name and (ROOT / name).is_file()}
     files = {m.file for m in mutants}
-    for name in filter(None, names):
-        if not (ROOT / name).is_file():
-            continue
+    for path in list(tree.rglob("*")):  # what is there no more would still be compiled
+        if path.is_file() and str(path.relative_to(tree)) not in names:
+            path.unlink()
+    for name in sorted(names):
         text = (ROOT / name).read_bytes()
         if name in files:
             text = applied(mutants, name, text.decode()).encode()
@@ -161,12 +163,17 @@ def is_named_after(test, mutant):
     return all(word in test.name.lower() for word in words)
 
 
+def fails(test, mutant):
+    """Twice: on a busy machine a test of whole programs may fail that says nothing then."""
+    return not any(test.run(mutant.number, test.limit()) for _ in range(2))
+
+
 def hunt(mutant, tests, fate):
     """Notes the first of the tests that catches it."""
     began = time.monotonic()
     tests = sorted(tests, key=lambda t: not is_named_after(t, mutant))
     for test in tests:
-        if mutant.number in test.reached and not test.run(mutant.number, test.limit()):
+        if mutant.number in test.reached and fails(test, mutant):
             fate["caught_by"] = test.name
             break
     fate["seconds"] += round(time.monotonic() - began, 1)

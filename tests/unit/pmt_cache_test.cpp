@@ -390,7 +390,9 @@ TEST_CASE("page cache: a sweep writes a page once more that changed while it was
 
 TEST_CASE("page cache: a sweep of many sets ends when the last write has") {
     Table t(4096 / PageCache::kWays);                // as many ways as one call looks at
-    const std::uint64_t pages = GENERATE(8u, 100u);  // all written at once, or not
+    const std::uint64_t pages = GENERATE(3u, 100u);  // all written at once, or not
+    for (std::uint64_t i = 0; i < pages; ++i) t.ask(PageId(i));
+    t.finish_all();
     for (std::uint64_t i = 0; i < pages; ++i) t.ask(PageId(i));
     t.finish_all();
     t.cache->begin_sweep();
