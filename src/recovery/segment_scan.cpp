@@ -74,19 +74,27 @@ bool SegmentScan::rebuild_block(const BlockIdentity& id) {
     return good;
 }
 
-void SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
+// By role: what is not on its drive, or could not be read. That is wrong even where zeroes belong,
+// which is what such a strip has here.
+std::vector<bool> SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
+    std::vector<bool> wrong(l.width());
     ios_.clear();
-    all_read_ = true;
     for (std::uint32_t role = 0; role < array_.layout.width(); ++role) {
         const std::uint64_t at = role * l.p.strip_bytes;
         std::byte* to = stripe_.data() + at;
         std::memset(to, 0, l.p.strip_bytes);
         const Io io = array_.segment_io(IoKind::read, band, segment, at, l.p.strip_bytes, to);
-        all_read_ &= io.device != nullptr;
+        wrong[role] = io.device == nullptr;
         if (io.device != nullptr) ios_.push_back(io);
     }
-    all_read_ &= run(queue_, ios_).has_value();
+    static_cast<void>(run(queue_, ios_));  // `wrong` tells of each
+    for (const Io& io : ios_) {
+        const auto at = static_cast<std::uint64_t>(io.data - stripe_.data());
+        if (io.error_number != 0) wrong[at / l.p.strip_bytes] = true;
+    }
+    all_read_ = std::ranges::none_of(wrong, std::identity{});
+    return wrong;
 }
 
 // By a block that each drive has had since the array was made. One that can't read a strip alone
@@ -120,9 +128,8 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
 Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     wrong_strips_.clear();
-    read_stripe(band, segment);
+    std::vector<bool> wrong = read_stripe(band, segment);
     SegmentHeader h = header();
-    std::vector<bool> wrong(array_.layout.width());
     if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
         const SegmentHeader* other = rebuilt_header(band, sequence, segment);
         if (other == nullptr) return Proof::unproved;

@@ -71,7 +71,7 @@ class SegmentScan {
   private:
     static constexpr std::uint32_t kBatch = 64;
     Proof attempt(BandId band, std::uint64_t sequence, std::uint32_t segment);
-    void read_stripe(BandId band, std::uint32_t segment);
+    std::vector<bool> read_stripe(BandId band, std::uint32_t segment);
     void find_silent_drives();
     bool mend(BandId band, std::uint64_t sequence, std::uint32_t segment);
     void name_wrong_strips(BandId band, std::uint32_t segment, const std::vector<bool>& wrong);

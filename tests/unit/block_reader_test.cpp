@@ -45,7 +45,8 @@ struct Array {
     std::vector<Lba> lbas;
     std::unique_ptr<BandTable> table;
 
-    explicit Array(std::uint32_t k = 3, std::uint64_t strip = 64 * KiB) {
+    // `empty`: slots at the end that stay so.
+    explicit Array(std::uint32_t k = 3, std::uint64_t strip = 64 * KiB, std::uint32_t empty = 0) {
         ArrayParameters p;
         p.data_strips = k;
         p.qlc_count = k + 2;
@@ -65,9 +66,9 @@ struct Array {
             drives.push_back(std::make_unique<Drive>(std::move(*opened)));
             context.qlc.push_back(drives[i].get());
         }
-        write_segment(random);
+        write_segment(random, empty);
     }
-    void write_segment(Random& random) {
+    void write_segment(Random& random, std::uint32_t empty) {
         const ArrayLayout& l = context.layout;
         table = std::make_unique<BandTable>(l);
         BandTable& bands = *table;
@@ -76,7 +77,7 @@ struct Array {
         truth = Buffer(SegmentBuffer::bytes_needed(l));
         SegmentBuffer segment(l, truth.span());
         segment.reset();
-        while (segment.room() != 0) {
+        while (segment.room() != empty) {
             std::byte* data = segment.slot_data(segment.fill());
             for (std::size_t at = 0; at < kBlockBytes; at += 8) store(data + at, random.next());
             lbas.emplace_back(random.below(l.pmt_pages * kPageEntries));
@@ -401,6 +402,21 @@ TEST_CASE("segment scan: a segment is whole with every strip right, and wrong dr
                               k * array.context.layout.p.strip_bytes) == 0);
         }
     }
+}
+
+TEST_CASE("segment scan: a strip that can't be read is wrong, where zeroes belong as elsewhere") {
+    Array array(3, 64 * KiB, 2 * 16);  // the last two data strips stay empty
+    const Placement& p = array.placement;
+    SegmentScan scan(array.context, array.queue);
+    REQUIRE(scan.prove(p.band, p.sequence, p.segment) == Proof::whole);
+    const std::uint32_t role = GENERATE(1u, 2u, 3u, 4u);
+    const std::uint32_t drive = array.drive_of(role);
+    SECTION("since its drive fails") { array.drives[drive]->fail_reads = true; }
+    SECTION("since its drive is missing") { array.lose(role); }
+    CHECK(scan.prove(p.band, p.sequence, p.segment) == Proof::mendable);
+    REQUIRE(scan.wrong_strips().size() == 1);
+    CHECK(scan.wrong_strips()[0].drive == drive);
+    CHECK_FALSE(scan.all_read());
 }
 
 TEST_CASE("segment scan: three strips away are not proved, and three silent drives are told") {
