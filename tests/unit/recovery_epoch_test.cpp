@@ -177,8 +177,38 @@ TEST_CASE("recovery: a torn segment that can't be read is discarded") {
     array.cut();
 }
 
-// Versions that were given since the newest superblock and snapshot are known from media alone:
-// from records of the TPS, and from headers of segments.
+// A superblock whose write the power cut off is not written over, nor is one appended behind it.
+TEST_CASE(
+    "recovery: superblocks go on behind the newest one, and in the other unit if it is torn") {
+    const bool torn = GENERATE(false, true);
+    CoreArray array;
+    std::vector<std::uint64_t> places;  // of the superblocks that qlc0 was given
+    array.power.cut_before = [&](const Io& io) {
+        if (io.point == PersistencePoint::qlc_superblock_write && io.device->path() == "qlc0")
+            places.push_back(io.offset);
+        return false;
+    };
+    array.open_and_write_sevens();
+    const std::uint64_t record = array.core->layout().superblock_record_bytes;
+    while (!array.core->advance_close()) array.poll();
+    REQUIRE(array.core->finish_close());
+    array.core.reset();
+    REQUIRE(record <= array.options.strip_bytes);  // one write each
+    const std::uint64_t last = places.back(), next = last + record;
+    const std::uint64_t unit = array.options.band_bytes;
+    REQUIRE(last / unit == next / unit);
+    if (torn) std::memset(array.media[0].data() + next, 0x77, kBlockBytes);
+    places.clear();
+    REQUIRE(array.open());
+    CHECK(places.front() == (torn ? (last / unit ^ 1) * unit : next));
+    array.check_sevens();
+    array.cut();
+    array.power.cut_before = nullptr;
+    REQUIRE(array.open());
+    array.check_sevens();
+    array.cut();
+}
+
 TEST_CASE("recovery: one that can't write says which drives failed and why") {
     CoreArray array;
     array.open_and_write_sevens();
@@ -194,6 +224,8 @@ TEST_CASE("recovery: one that can't write says which drives failed and why") {
     CHECK(opened.error().message.find("qlc0") == std::string::npos);
 }
 
+// Versions that were given since the newest superblock and snapshot are known from media alone:
+// from records of the TPS, and from headers of segments.
 TEST_CASE("recovery: versions go on above all that media hold") {
     const std::uint64_t bytes = kBlockBytes * GENERATE(1u, 31u, 128u);
     const std::uint64_t gap = GENERATE(0u, 1u);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A table brought up to date where nothing may be committed: what is in memory, and what the table
-// knows to be newer.
+// A table brought up to date with what came after a snapshot: the newest of each block counts,
+// wherever it is.
 #include "recovery/table_update.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "shard_rig.h"
 #include "two_mirrors.h"
 
 using namespace qlcshape;
@@ -45,4 +46,87 @@ TEST_CASE("table update: a trim in the table is weighed against what is in memor
     std::vector<std::uint64_t> superseded = updated->superseded;
     std::sort(superseded.begin(), superseded.end());
     CHECK(superseded == std::vector<std::uint64_t>{0, 1});
+}
+
+namespace {
+
+constexpr std::uint64_t kWritten = 100;  // the version of the first segment's blocks, 0 to 30
+
+// Two segments of one band: blocks from 0 on, and then block 0 again. What the table has of them
+// the test says.
+struct TwoSegments : ShardRig {
+    std::uint32_t slots = array.layout.slots_per_segment;
+    std::vector<PmtEntry> table{kPageEntries};
+    Snapshot snapshot;
+
+    TwoSegments() {
+        next_version = kWritten;
+        write_blocks(0, slots, 1);
+        write_blocks(0, 1, 2);
+        write_blocks(100, slots - 1, 3);
+        run();
+        REQUIRE(bands->record_of(BandId(0)).segments == 2);
+        snapshot.next_version = 1000;
+        snapshot.next_band_sequence = 2;
+        snapshot.open = {{0, 0, 1}};
+    }
+    std::byte* page() { return scm->at(array.layout.pmt_page_offset(PageId(0))); }
+    // From then on `table` is what the drive has.
+    TableUpdate update(bool leave_patches) {
+        encode_pmt_page(table.data(), PageId(0), array.array, 1, page());
+        std::vector<BandRecord> on_media(array.layout.bands);
+        on_media[0] = bands->record_of(BandId(0));
+        on_media[0].state = BandState::closed;
+        const Team team = team_of_one(queue);
+        SegmentScan scan(array, queue);
+        auto updated = update_table({array,
+                                     snapshot,
+                                     on_media,
+                                     {},
+                                     leave_patches,
+                                     false,
+                                     1000,
+                                     team,
+                                     scan,
+                                     queue,
+                                     nullptr});
+        REQUIRE(updated);
+        REQUIRE_FALSE(updated->impossible);
+        std::uint32_t generation = 0;
+        REQUIRE(array.decode_page(page(), PageId(0), table.data(), generation));
+        return std::move(*updated);
+    }
+    PmtEntry in_segment(std::uint32_t segment, std::uint32_t slot) {
+        const Location at = locate(array.layout, BandId(0), segment, 0);
+        const SegmentHeader header(array.layout, qlc[at.drive]->at(at.offset));
+        return PmtEntry::make_mapped(array.layout, array.layout.pba(BandId(0), segment, slot),
+                                     header.entry(slot).crc);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("table update: a trim in the table stays where segments have only older blocks") {
+    const bool leave_patches = GENERATE(false, true);
+    CAPTURE(leave_patches);
+    TwoSegments rig;
+    const PmtEntry newer = PmtEntry::make_unmapped(Unmapped::trimmed, Version(kWritten + 50));
+    rig.table[1] = newer;
+    rig.table[2] = PmtEntry::make_unmapped(Unmapped::trimmed, Version(kWritten - 50));
+    CHECK(rig.update(leave_patches).patches.empty());  // nothing is newer than the snapshot
+    CHECK(rig.table[1] == newer);
+    CHECK(rig.table[2] == rig.in_segment(0, 2));
+    CHECK(rig.table[0] == rig.in_segment(1, 0));
+}
+
+TEST_CASE("table update: a block in the table gives way to a newer one, and to no older one") {
+    TwoSegments rig;
+    // The first segment was in the table when the snapshot began.
+    rig.snapshot.open[0].published = 1;
+    rig.table[0] = rig.in_segment(0, 0);
+    rig.table[1] = rig.in_segment(0, 1);
+    rig.update(false);
+    CHECK(rig.table[0] == rig.in_segment(1, 0));
+    CHECK(rig.table[1] == rig.in_segment(0, 1));
+    CHECK(rig.table[100] == rig.in_segment(1, 1));
 }
