@@ -140,3 +140,66 @@ TEST_CASE("shard: it says that the table has what recovery found when that is so
         CHECK(entries[5] == patches[page.value].entry);
     }
 }
+
+TEST_CASE("shard: a record is written from a segment's memory, which stays as it is until then") {
+    ShardRig rig;
+    const std::uint64_t slots = rig.array.layout.slots_per_segment;
+    rig.scm->hold = ShardRig::is_record;
+    const TestOp& first = rig.write_blocks(0, 1, 1);
+    rig.run();
+    REQUIRE(rig.scm->held() == 1);
+    rig.write_blocks(1, slots - 1, 2);
+    for (std::uint64_t i = 0; i < 2 * kRamSegments; ++i) {
+        rig.write_blocks(100, slots, 9);
+        rig.run();
+    }
+    rig.scm->release();
+    rig.run();
+    CHECK(first.good());
+    const std::byte* payload = rig.scm->at(rig.array.layout.tps_ring_offset(1, 0)) + kBlockBytes;
+    CHECK(payload[0] == std::byte{1});
+    CHECK(payload[kBlockBytes - 1] == std::byte{1});
+    CHECK(rig.reads(100 * kBlockBytes, slots * kBlockBytes, 9));
+}
+
+// A snapshot lets recovery pass over segments that count as published.
+TEST_CASE("shard: a segment counts as published when the table knows of its trims, too") {
+    ShardRig rig;
+    const std::uint64_t slots = rig.array.layout.slots_per_segment;
+    const auto published = [&] {
+        Snapshot snapshot;
+        rig.bands->published_now(snapshot);
+        for (const SnapshotBand& band : snapshot.open) {
+            if (band.band == rig.bands->user_frontier().band.value) return band.published;
+        }
+        return 0u;
+    };
+    const std::uint64_t far = 3 * kPageEntries;
+    rig.write_blocks(far, slots, 1);
+    rig.run();
+    rig.shard->ask_sweep();  // a page that is not dirty gives way to others
+    rig.run();
+    rig.scm->hold = ShardRig::is_record;
+    const TestOp& trim = rig.submit(OpKind::trim, far * kBlockBytes, kBlockBytes);
+    rig.run();
+    rig.write_blocks(0, slots - 1, 2);
+    rig.run();
+    REQUIRE(rig.scm->held() == 1);
+    // Other pages take the trimmed one's place in the cache.
+    for (std::uint64_t page = 4; page < 4 + 2 * PageCache::kWays; ++page)
+        CHECK(rig.reads(page * kPageEntries * kBlockBytes, kBlockBytes, 0));
+    rig.scm->hold = [&](const Io& io) {
+        return io.kind == IoKind::read && io.offset == rig.array.layout.pmt_page_offset(PageId(3));
+    };
+    rig.scm->release_one();
+    rig.run();
+    REQUIRE(rig.scm->held() == 1);
+    CHECK_FALSE(trim.ended);
+    CHECK(published() == 1);
+    rig.scm->release();
+    rig.run();
+    CHECK(trim.good());
+    CHECK(published() == 2);
+    CHECK(rig.reads(far * kBlockBytes, kBlockBytes, 0));
+    CHECK(rig.reads((far + 1) * kBlockBytes, (slots - 1) * kBlockBytes, 1));
+}
