@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The TPS ring: what has to go on when it is full goes on, what a record tells, where records lie.
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <memory>
 #include <vector>
 
+#include "base/random.h"
 #include "shard/tps.h"
 
 using namespace qlcshape;
@@ -37,6 +39,7 @@ struct TpsRing {
         tps = std::make_unique<Tps>(array, 0, queue, counters);
         tps->acked = [](OpFifo, bool) {};
         memory = Buffer(2 * SegmentBuffer::bytes_needed(array.layout));
+        std::memset(memory.data(), 0x33, memory.size());
         for (std::uint64_t i = 0; i < 2; ++i) {
             segments.push_back(std::make_unique<SegmentBuffer>(
                 array.layout, memory.span().subspan(i * memory.size() / 2, memory.size() / 2)));
@@ -116,9 +119,11 @@ TEST_CASE(
 TEST_CASE("tps ring: nothing is written behind its end, whatever the sizes of records") {
     TpsRing ring;
     const auto behind = ring.read(ring.begin() + ring.bytes());
+    Random sizes(1);
     std::uint64_t written = 0;
-    for (std::uint64_t i = 1; written < 5 * ring.bytes(); ++i) {
-        const Tps::Contents contents = ring.blocks(static_cast<std::uint32_t>(1 + i * i % 7), i);
+    for (std::uint64_t i = 1; written < 20 * ring.bytes(); ++i) {
+        const Tps::Contents contents =
+            ring.blocks(static_cast<std::uint32_t>(1 + sizes.below(7)), i);
         REQUIRE(ring.tps->ring_has_room(contents));
         ring.tps->write(contents, OpFifo{});
         ring.settle();
