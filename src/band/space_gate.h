@@ -48,7 +48,6 @@ class SpaceGate {
     void fail_for_space() { end(End::space, {}); }
     End ended() const { return ended_.load(std::memory_order_acquire); }
     bool failed() const { return ended_.load(std::memory_order_relaxed) != End::none; }
-    bool failed_for_space() const { return ended() == End::space; }
     // Where a drive ended it: the transfer that failed.
     const Io& ended_by() const { return ended_by_; }
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <expected>
+#include <string>
 #include <utility>
 
 #include "qlcshape/error.h"
@@ -17,6 +18,12 @@ std::unexpected<Error> fail(Errc code, fmt::format_string<Args...> text, Args&&.
 }
 
 inline std::unexpected<Error> fail(const Error& error) { return std::unexpected(error); }
+
+// A message about a device, with the device's path before it, once: those of failed transfers have
+// it already.
+inline std::string with_path(const std::string& path, const std::string& message) {
+    return message.starts_with(path + ": ") ? message : path + ": " + message;
+}
 
 }  // namespace qlcshape
 

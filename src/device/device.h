@@ -63,6 +63,7 @@ class Device {
     }
     std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
     std::string last_failure() const;
+    bool failed_last() const { return in_a_row_.load(std::memory_order_relaxed) != 0; }
     // The last few transfers all failed: more than an incident.
     bool failing() const { return in_a_row_.load(std::memory_order_relaxed) >= kFailingInARow; }
 

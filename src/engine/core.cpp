@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/size_text.h"
+#include "engine/ending.h"
 #include "engine/monitor.h"
 #include "placement/failures.h"
 #include "recovery/snapshot_store.h"
@@ -59,18 +60,7 @@ bool Core::failed() const {
 
 std::string Core::cause() const {
     if (halted()) return halted_why_;
-    switch (gate_->ended()) {
-        case SpaceGate::End::space:
-            return "because space ran out: bands that can't be read or erased take it";
-        case SpaceGate::End::table:
-            return "after a page of the mapping table on an scm drive could not be read";
-        case SpaceGate::End::drive:
-        case SpaceGate::End::none:
-            break;
-    }
-    const bool known = gate_->failed() && gate_->ended_by().error_number != 0;
-    return "after a drive failed (" +
-           (known ? describe_failure(gate_->ended_by()).message : drive_failures(array_)) + ")";
+    return ending(*gate_, array_);
 }
 
 // stopped_ first: requests that come later are refused, so the number in flight can reach 0. The

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What makes an epoch begin: superblocks, the band table and the first snapshot, in their order.
 #include "engine/core.h"
+#include "engine/ending.h"
 #include "placement/failures.h"
 #include "recovery/snapshot_store.h"
 
@@ -89,8 +90,8 @@ Status Core::complete_epoch() {
 // the next one goes: the engine stops.
 Status Core::write_superblock() {
     if (gate_->failed()) {
-        return fail(Errc::io_error, "array {}: it stopped {}; close it and open it again",
-                    superblock_.name, cause());
+        return fail(Errc::io_error, "array {}: it stopped {}; {}", superblock_.name, cause(),
+                    remedy(*gate_, array_));
     }
     const Status written = append_superblock(superblock_, members_, *control_);
     if (written) return {};

@@ -229,7 +229,7 @@ void Core::make_workers(LoadedBands loaded) {
         }
         bands_->set_alarm([this] { wake_workers(); });
     }
-    requests_ = std::make_unique<RequestTable>(array_, shards_, kMaxRequests, environment_.clock,
+    requests_ = std::make_unique<RequestTable>(array_, *gate_, shards_, kMaxRequests, environment_.clock,
                                                in_flight_);
 }
 

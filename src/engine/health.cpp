@@ -36,16 +36,27 @@ class Assessment {
 std::string name_of(const DeviceStatus& d) { return fmt::format("{} drive {}", d.role, d.index); }
 
 // What is wrong with a drive; empty where nothing is. One transfer that failed is no fault: it was
-// done again or its blocks rebuilt, and `failing` says that the drive goes on failing.
-std::string fault_of(const DeviceStatus& d) {
+// done again or its blocks rebuilt, and `failing` says that the drive goes on failing. `cause`: what
+// has been said of it.
+std::string fault_of(const DeviceStatus& d, const std::string& cause) {
     if (d.state == "missing") {
         return fmt::format("{} is missing{}", name_of(d),
                            d.path.empty() ? "" : fmt::format(" ({})", d.path));
     }
     if (d.state == "failed") return fmt::format("{} can't be used: {}", name_of(d), d.last_error);
     if (!d.failing) return "";  // what failed once was done again, or rebuilt
-    return fmt::format("{} fails: {} transfers failed, the last: {}", name_of(d), d.errors,
-                       d.last_error);
+    std::string fault = fmt::format("{} fails: {} transfers failed", name_of(d), d.errors);
+    const bool said = !d.last_error.empty() && cause.find(d.last_error) != std::string::npos;
+    return said ? fault : fault + ", the last: " + d.last_error;
+}
+
+bool usable(const DeviceStatus& d) { return d.state == "online" && !d.failing; }
+
+bool beyond_parity(const Stats& s) {
+    constexpr auto kParity = 2;
+    return std::ranges::count_if(s.devices, [](const DeviceStatus& d) {
+               return d.role == "qlc" && !usable(d);
+           }) > kParity;
 }
 
 void assess_drives(const Stats& s, Assessment& out) {
@@ -53,7 +64,7 @@ void assess_drives(const Stats& s, Assessment& out) {
     for (const DeviceStatus& d : s.devices) {
         const bool gone = d.state != "online";
         scm += d.role == "scm" ? 1 : 0;
-        std::string fault = fault_of(d);
+        std::string fault = fault_of(d, s.cause);
         if (fault.empty()) continue;
         // The table is striped over the scm drives without redundancy.
         if (d.role == "scm" && gone) {
@@ -67,7 +78,11 @@ void assess_drives(const Stats& s, Assessment& out) {
         out.add(degraded, std::move(fault));
     }
     if (qlc_faulty >= 2) out.raise(unprotected);
-    if (qlc_gone > 2) out.add(failed, "the array opens with at most two qlc drives missing");
+    if (qlc_gone > 2) {
+        out.add(failed, "the array opens with at most two qlc drives missing");
+    } else if (beyond_parity(s)) {
+        out.add(failed, "parity covers two qlc drives: " + remedy_of_loss(s));
+    }
     if (scm == 1) {
         out.add(unprotected,
                 "there is only one scm drive: the newest writes have no second copy until they are "
@@ -76,6 +91,11 @@ void assess_drives(const Stats& s, Assessment& out) {
 }
 
 }  // namespace
+
+std::string remedy_of_loss(const Stats& s) {
+    return beyond_parity(s) ? "reconnect the drives, then close the array and open it again"
+                            : "close the array and run `qlcshape check`, which names them";
+}
 
 void assess_health(Stats& s) {
     Assessment out(s);

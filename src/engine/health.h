@@ -13,6 +13,9 @@
 
 namespace qlcshape {
 
+// What helps where blocks can't be read, by what is known of the drives.
+std::string remedy_of_loss(const Stats& stats);
+
 // Fills `health` and `health_reasons` from the other fields. Reasons that are there stay.
 void assess_health(Stats& stats);
 

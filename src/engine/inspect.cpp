@@ -120,7 +120,7 @@ Result<Sight> see_array(const Options& options, IoQueue& queue) {
         const std::string path = devices[i]->path();
         if (!seen[i]) {
             Error why = seen[i].error();
-            why.message = fmt::format("{}: {}", path, why.message);
+            why.message = with_path(path, why.message);
             sight.unusable.push_back({path, std::move(why)});
         } else if (seen[i]->superblock.array.to_string() != sight.array_uuid) {
             sight.unusable.push_back(

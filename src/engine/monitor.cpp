@@ -36,8 +36,8 @@ std::string where_mismatched(const Stats& before, const Stats& now) {
 
 void log_drive(const Options& options, const DeviceStatus& before, const DeviceStatus& now) {
     if (now.errors == before.errors) return;
-    log(options, LogLevel::error, "drive {} ({}): {} transfers failed, the last: {}", now.path,
-        now.uuid, now.errors - before.errors, now.last_error);
+    log(options, LogLevel::error, "{} drive {} ({}): {} transfers failed, the last: {}", now.role,
+        now.index, now.uuid, now.errors - before.errors, now.last_error);
 }
 
 }  // namespace
@@ -103,14 +103,14 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
             now.array_name, failed, where_mismatched(before, now), rebuilt);
     }
     if (unreadable != 0) {
-        log(options, LogLevel::error, "array {}: {} blocks can't be read or rebuilt; run check",
-            now.array_name, unreadable);
+        log(options, LogLevel::error, "array {}: {} blocks can't be read or rebuilt; {}",
+            now.array_name, unreadable, remedy_of_loss(now));
     }
     if (now.bands.out_of_use > before.bands.out_of_use) {
         log(options, LogLevel::error,
             "array {}: {} more bands are out of use because parts of them can't be read or a drive "
-            "failed to erase them; run check",
-            now.array_name, now.bands.out_of_use - before.bands.out_of_use);
+            "failed to erase them; {}",
+            now.array_name, now.bands.out_of_use - before.bands.out_of_use, remedy_of_loss(now));
     }
     log_slow_io(options, before, now);
     if (now.state == "failed" && before.state != "failed") {

@@ -5,6 +5,7 @@
 
 #include "base/callback.h"
 #include "base/probe.h"
+#include "engine/ending.h"
 #include "placement/failures.h"
 
 namespace qlcshape {
@@ -39,9 +40,11 @@ std::uint64_t pages_in(std::uint64_t from, std::uint64_t to) {
 
 }  // namespace
 
-RequestTable::RequestTable(const ArrayContext& array, std::vector<Shard*> shards,
-                           std::uint32_t most, Clock& clock, std::atomic<std::uint32_t>& in_flight)
+RequestTable::RequestTable(const ArrayContext& array, const SpaceGate& gate,
+                           std::vector<Shard*> shards, std::uint32_t most, Clock& clock,
+                           std::atomic<std::uint32_t>& in_flight)
     : array_(array),
+      gate_(gate),
       shards_(std::move(shards)),
       clock_(clock),
       requests_(most),
@@ -314,6 +317,12 @@ void RequestTable::end(Active& a) {
 Status RequestTable::outcome_of(const Active& a) const {
     const Op op = a.request.op;
     if (!a.failed) return {};
+    if (a.error == Errc::media_error && beyond_parity(array_)) {
+        return fail(Errc::io_error,
+                    "volume {}: {} at byte {}: more drives fail than parity covers ({}); reconnect "
+                    "the drives, then close the array and open it again",
+                    a.volume->name, to_string(op), a.bad_offset, drive_failures(array_));
+    }
     if (a.error == Errc::media_error) {
         return fail(a.error,
                     "volume {}: {} at byte {}: the block can't be read, and parity could not "
@@ -321,17 +330,8 @@ Status RequestTable::outcome_of(const Active& a) const {
                     "otherwise overwrite or trim it, and run `qlcshape check`",
                     a.volume->name, to_string(op), a.bad_offset);
     }
-    if (a.error == Errc::no_space) {
-        return fail(
-            a.error,
-            "volume {}: {} at byte {}: bands that can't be read or erased take the space, and "
-            "nothing more is acknowledged; copy what can be read, and run `qlcshape check`",
-            a.volume->name, to_string(op), a.bad_offset);
-    }
-    return fail(a.error,
-                "volume {}: {} at byte {}: a drive of the array failed ({}), and nothing more is "
-                "acknowledged; close the array, and open it again when the drive works",
-                a.volume->name, to_string(op), a.bad_offset, drive_failures(array_));
+    return fail(a.error, "volume {}: {} at byte {}: writing has ended {}; {}", a.volume->name,
+                to_string(op), a.bad_offset, ending(gate_, array_), remedy(gate_, array_));
 }
 
 // The place is given back before `done` is called, which may submit the next request: so that one

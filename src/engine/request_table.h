@@ -34,8 +34,8 @@ namespace qlcshape {
 // tries again when one of its requests has ended: nothing is queued without a limit.
 class RequestTable {
   public:
-    RequestTable(const ArrayContext& array, std::vector<Shard*> shards, std::uint32_t most,
-                 Clock& clock, std::atomic<std::uint32_t>& in_flight);
+    RequestTable(const ArrayContext& array, const SpaceGate& gate, std::vector<Shard*> shards,
+                 std::uint32_t most, Clock& clock, std::atomic<std::uint32_t>& in_flight);
 
     // Takes the request or tells why not; see Volume::submit(). The caller has counted it in
     // `in_flight`; once it is taken its end takes it off there, as the last thing.
@@ -95,6 +95,7 @@ class RequestTable {
     Shard& shard_of(const PageOp& op) { return *shards_[array_.shard_of(page_of(op.first))]; }
 
     const ArrayContext& array_;
+    const SpaceGate& gate_;
     std::vector<Shard*> shards_;
     Clock& clock_;
     std::vector<Active> requests_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "placement/failures.h"
 
+#include <algorithm>
+
 namespace qlcshape {
 
 std::string drive_failures(const ArrayContext& array) {
@@ -12,6 +14,13 @@ std::string drive_failures(const ArrayContext& array) {
         }
     }
     return text.empty() ? "no drive reports a failed transfer" : text;
+}
+
+bool beyond_parity(const ArrayContext& array) {
+    constexpr auto kParity = 2;
+    return std::ranges::count_if(array.qlc, [](const Device* d) {
+               return d == nullptr || d->given_up() || d->failed_last();
+           }) > kParity;
 }
 
 }  // namespace qlcshape

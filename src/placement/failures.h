@@ -12,4 +12,8 @@ namespace qlcshape {
 // remedy. If there was none, it says so. Any thread.
 std::string drive_failures(const ArrayContext& array);
 
+// More QLC drives are missing, or failed their last transfer, than parity covers: what lies on them
+// can't be read before they are back. Any thread.
+bool beyond_parity(const ArrayContext& array);
+
 }  // namespace qlcshape

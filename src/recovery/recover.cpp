@@ -452,10 +452,10 @@ class Recovery {
             const BandRecord r = in_.bands.record_of(BandId(i));
             if (r.counts()) blocks += std::uint64_t{r.segments} * l_.slots_per_segment;
         }
-        return fail(Errc::no_space,
+        return fail(Errc::no_memory,
                     "the mapping table on the scm drives can't be used and is rebuilt from "
                     "headers; read-only it must fit in DRAM: set pmt_cache to {}MiB, or open the "
-                    "array for writing",
+                    "array for writing, with all of its drives",
                     div_up(blocks * sizeof(Patch), MiB));
     }
 

@@ -65,7 +65,10 @@ Status Replay::commit() {
         if (any || queue_.poll() != 0) continue;
         if (queue_.in_flight() == 0 && bands_.free_bands() == 0 && keeper_.idle() && !settled_ &&
             segment_.step == SegmentBuffer::Step::placing) {
-            return fail(Errc::no_space, "recovery found no free band for what the TPS holds");
+            return fail(Errc::io_error,
+                        "recovery found no free band for what the TPS holds: {}; the array can "
+                        "still be opened read-only",
+                        drive_failures(array_));
         }
         queue_.wait(1000);
     }

@@ -137,15 +137,15 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
     return fail(Errc::foreign_device, "there is no superblock");
 }
 
-// Places as the device's own first block tells them.
-std::optional<Places> own_places(Device& device, IoQueue& queue) {
+// Places as the device's own first block tells them; none where it tells nothing.
+Result<std::optional<Places>> own_places(Device& device, IoQueue& queue) {
     Buffer block(kBlockBytes);
     Io io;
     io.kind = IoKind::read;
     io.device = &device;
     io.bytes = kBlockBytes;
     io.data = block.data();
-    if (!run(queue, io)) return std::nullopt;
+    QS_TRY(run(queue, io));
     auto peek = peek_superblock(block.span());
     if (!peek || peek->record_bytes < kSuperblockRecordMin || peek->record_bytes > 4 * MiB ||
         peek->record_bytes % kBlockBytes != 0 || peek->unit_bytes < peek->record_bytes ||
@@ -163,8 +163,9 @@ FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue&
     std::optional<ArrayLayout> hint;
     for (std::size_t i = 0; i < devices.size(); ++i) {
         auto places = own_places(*devices[i], queue);
-        if (!places) continue;
-        found[i] = newest_record(*devices[i], *places, queue);
+        if (!places) found[i] = fail(places.error());
+        if (!places || !*places) continue;
+        found[i] = newest_record(*devices[i], **places, queue);
         if (found[i] && !hint) hint = *make_layout(found[i]->superblock.parameters);
     }
     if (!hint) return found;
@@ -212,8 +213,8 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     if (arrays.empty()) {
         for (std::size_t i = 0; i < devices.size(); ++i) {
             if (found[i].error().code != Errc::foreign_device) {
-                return fail(found[i].error().code, "{}: {}", devices[i]->path(),
-                            found[i].error().message);
+                return fail(found[i].error().code, "{}",
+                            with_path(devices[i]->path(), found[i].error().message));
             }
         }
         return fail(
@@ -231,8 +232,9 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
         const std::string& path = devices[i]->path();
         if (!found[i]) {
             const bool foreign = found[i].error().code == Errc::foreign_device;
-            return fail(found[i].error().code, "{}: {}; {}{}", path, found[i].error().message,
-                        foreign ? kOtherDrive : "", remedy_for_damaged(found, array));
+            return fail(found[i].error().code, "{}; {}{}",
+                        with_path(path, found[i].error().message), foreign ? kOtherDrive : "",
+                        remedy_for_damaged(found, array));
         }
         if (found[i]->superblock.array != array) {
             return fail(

@@ -179,7 +179,7 @@ void Shard::fail_everything() {
         OpFifo ops = list->take();
         while (!ops.empty()) {
             PageOp& op = ops.pop_front();
-            finish_failed(op, gate_.failed_for_space() ? Errc::no_space : Errc::io_error, op.first);
+            finish_failed(op, Errc::io_error, op.first);
         }
     }
 }

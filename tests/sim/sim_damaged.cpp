@@ -48,7 +48,7 @@ bool History::look_at_damaged(std::uint32_t number) {
     }
     if (look == Look::wrong) return false;
     if (look == Look::good) load(rng_.chance(1, 2));
-    damage_result_.out_of_space += core_->stats().cause.starts_with("because space ran out");
+    damage_result_.out_of_space += core_->stats().cause.starts_with("because bands");
     if (!result_.violation.empty()) return false;
     if (!world_.dead() && rng_.chance(2, 3))
         close_clean();

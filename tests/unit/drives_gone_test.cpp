@@ -78,7 +78,9 @@ TEST_CASE("drives gone: three under load end every request, and closing") {
     Bytes ones(MiB, std::byte{1});
     for (std::uint64_t at = 0; at < (*array.core->volume("v"))->bytes(); at += MiB)
         REQUIRE(array.request(Op::write, ones.data(), MiB, at));
+    bool take_writes = false;
     SECTION("their files were cut to nothing: old strips are gone, new ones are taken") {
+        take_writes = true;
         array.power.fails = [](const Io& io) { return lost(io) && io.kind == IoKind::read; };
     }
     SECTION("they take nothing any more") {
@@ -92,6 +94,33 @@ TEST_CASE("drives gone: three under load end every request, and closing") {
     const Status outcome = load.until_it_fails();
     REQUIRE_FALSE(outcome);
     CAPTURE(outcome.error().message);
+    // The drives are the cause, not a lack of space, and a check of three drives of four can't run.
+    CHECK(outcome.error().code == Errc::io_error);
+    CHECK((take_writes ||
+           outcome.error().message.find("reconnect the drives") != std::string::npos));
+    CHECK(outcome.error().message.find("(qlc") != std::string::npos);
+    CHECK(outcome.error().message.find("check`") == std::string::npos);
     CHECK_FALSE(close(array));
     array.core.reset();
+}
+
+TEST_CASE("drives gone: a read that needs three says that they fail, not that the block is lost") {
+    CoreArray array;
+    array.open_and_write_sevens();
+    while (!array.core->advance_close()) array.poll();
+    REQUIRE(array.core->finish_close());
+    array.core.reset();
+    REQUIRE(array.open());
+    array.power.fails = lost;
+    Bytes block(kBlockBytes);
+    const Status read = array.request(Op::read, block.data());
+    REQUIRE_FALSE(read);
+    INFO(read.error().message);
+    CHECK(read.error().code == Errc::io_error);
+    CHECK(read.error().message.find("more drives fail than parity covers") != std::string::npos);
+    CHECK(read.error().message.find("qlc2: read of") != std::string::npos);
+    array.power.fails = nullptr;
+    REQUIRE(array.request(Op::read, block.data()));
+    CHECK(block[0] == std::byte{7});
+    array.cut();
 }

@@ -77,6 +77,7 @@ TEST_CASE("log: what a look finds") {
     before.devices.emplace_back();
     before.devices[0].uuid = "u0";
     before.devices[0].path = "p0";
+    before.devices[0].role = "qlc";
     Stats now = before;
     log_changes(options, before, now);
     CHECK(log.lines.empty());
@@ -95,7 +96,7 @@ TEST_CASE("log: what a look finds") {
     log_changes(options, before, now);
     CHECK(log.lines.size() == 6);
     CHECK(log.has(LogLevel::warning, "6 segments are written again"));
-    CHECK(log.has(LogLevel::error, "drive p0 (u0): 2 transfers failed, the last: p0: write of"));
+    CHECK(log.has(LogLevel::error, "qlc drive 0 (u0): 2 transfers failed, the last: p0: write"));
     CHECK(log.has(LogLevel::warning,
                   "5 blocks failed their checksum; of p0 5, the last at offset 8192; 4"));
     CHECK(log.has(LogLevel::error, "1 blocks can't be read"));

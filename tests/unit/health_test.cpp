@@ -71,7 +71,17 @@ TEST_CASE("health: what is wrong and what it means") {
     CHECK(judged(s) == "degraded|DEGRADED: qlc drive 0 fails: 3 transfers failed, the last: why");
     s.state = "failed";
     s.cause = "after a drive failed (why)";
-    CHECK(judged(s).starts_with("failed|FAILED: writing has ended after a drive failed (why); "));
+    CHECK(judged(s) ==
+          "failed|FAILED: writing has ended after a drive failed (why); qlc drive 0 "
+          "fails: 3 transfers failed");  // what is said once is not said again
+    s.state = "open";
+    s.devices[1] = s.devices[0];
+    CHECK(judged(s).starts_with("unprotected|"));
+    CHECK(remedy_of_loss(s).find("check") != std::string::npos);
+    s.devices[2] = s.devices[0];
+    CHECK(judged(s).starts_with("failed|"));
+    CHECK(judged(s).ends_with("reconnect the drives, then close the array and open it again"));
+    CHECK(remedy_of_loss(s).find("check") == std::string::npos);
 
     s = of_drives(6, 2);
     s.state = "crashed";

@@ -78,3 +78,36 @@ TEST_CASE("shard: a write of part of a block does not fail while its old content
     REQUIRE(op.ended);
     CHECK(op.failed);
 }
+
+TEST_CASE("shard: a write that failed is read until the array is closed, then it may be gone") {
+    CoreArray array;
+    array.open_and_write_sevens();
+    Bytes block(kBlockBytes, std::byte{8});
+    array.power.fails = [](const Io& io) { return io.point == PersistencePoint::tps_write; };
+    REQUIRE_FALSE(array.request(Op::write, block.data()));
+    array.power.fails = nullptr;
+    block.assign(kBlockBytes, std::byte{0});
+    REQUIRE(array.request(Op::read, block.data()));
+    CHECK(block == Bytes(kBlockBytes, std::byte{8}));
+    array.cut();
+    REQUIRE(array.open());
+    array.check_sevens();  // no drive had the new contents
+    array.cut();
+}
+
+TEST_CASE("shard: a trim that failed is not seen until the next opening, which may show it") {
+    CoreArray array;
+    array.open_and_write_sevens();
+    array.power.fails = [](const Io& io) {
+        return io.point == PersistencePoint::tps_write && io.device->path() == "scm5";
+    };
+    REQUIRE_FALSE(array.request(Op::trim, nullptr));
+    array.power.fails = nullptr;
+    array.check_sevens();
+    array.cut();
+    REQUIRE(array.open());
+    Bytes block(kBlockBytes, std::byte{1});
+    REQUIRE(array.request(Op::read, block.data()));
+    CHECK(block == Bytes(kBlockBytes));  // the other mirror had it
+    array.cut();
+}
