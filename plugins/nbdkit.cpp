@@ -8,13 +8,13 @@
 // Without names every volume that exists when a client connects.
 //
 // nbdkit calls from many threads at once, one for each request, and each waits in Volume::run().
-// Writes are durable when they are acknowledged, so FUA costs nothing and a flush waits for writes
-// in flight only.
+// Writes are durable when they are acknowledged, so FUA costs nothing and a flush next to nothing.
 #include <qlcshape/engine.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -24,6 +24,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/repeats.h"
 #include "command_words.h"
 #include "farewell.h"
 
@@ -49,6 +50,7 @@ std::unique_ptr<Engine> engine;
 std::unique_ptr<Farewell> farewell;
 std::atomic<const Engine*> serving{nullptr};  // once it is open
 bool close_failed = false;
+Repeats repeats;
 CommandWords words [[gnu::init_priority(200)]];
 
 int errno_of(Errc code) {
@@ -72,6 +74,21 @@ int errno_of(Errc code) {
 int report(const Status& status) {
     if (status) return 0;
     nbdkit_error("%s", status.error().message.c_str());
+    nbdkit_set_error(errno_of(status.error().code));
+    return -1;
+}
+
+std::uint64_t now_s() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(now).count());
+}
+
+// Of a request: when writing has ended all of them fail, as fast as clients send them.
+int report_request(const Status& status) {
+    if (status) return 0;
+    for (const std::string& line : repeats.see(status.error().message, now_s()))
+        nbdkit_error("%s", line.c_str());
     nbdkit_set_error(errno_of(status.error().code));
     return -1;
 }
@@ -198,6 +215,7 @@ int after_fork() {
 
 void cleanup() {
     farewell.reset();
+    for (const std::string& line : repeats.rest(now_s())) nbdkit_error("%s", line.c_str());
     if (engine == nullptr) return;
     close_failed = report(engine->close()) != 0;
 }
@@ -268,24 +286,24 @@ int block_size(void*, std::uint32_t* minimum, std::uint32_t* preferred, std::uin
 }
 
 int pread(void* handle, void* data, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
-    return report(volume_of(handle).run(Op::read, offset, bytes, data));
+    return report_request(volume_of(handle).run(Op::read, offset, bytes, data));
 }
 
 int pwrite(void* handle, const void* data, std::uint32_t bytes, std::uint64_t offset,
            std::uint32_t) {
-    return report(volume_of(handle).run(Op::write, offset, bytes, const_cast<void*>(data)));
+    return report_request(volume_of(handle).run(Op::write, offset, bytes, const_cast<void*>(data)));
 }
 
-int flush(void* handle, std::uint32_t) { return report(volume_of(handle).flush()); }
+int flush(void* handle, std::uint32_t) { return report_request(volume_of(handle).flush()); }
 
 int trim(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
-    return report(volume_of(handle).run(Op::trim, offset, bytes, nullptr));
+    return report_request(volume_of(handle).run(Op::trim, offset, bytes, nullptr));
 }
 
 // Always by trimming, MAY_TRIM or not: space for the volume stays promised, so a later write finds
 // room. That is also why it is fast.
 int zero(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32_t) {
-    return report(volume_of(handle).run(Op::write_zeroes, offset, bytes, nullptr));
+    return report_request(volume_of(handle).run(Op::write_zeroes, offset, bytes, nullptr));
 }
 
 int extents(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32_t flags,
@@ -293,7 +311,7 @@ int extents(void* handle, std::uint32_t bytes, std::uint64_t offset, std::uint32
     const std::uint64_t first = offset / kVolumeBlockBytes;
     const std::uint64_t last = (offset + bytes + kVolumeBlockBytes - 1) / kVolumeBlockBytes;
     std::vector<std::uint8_t> mapped(std::min<std::uint64_t>(last - first, kMaxExtentBlocks));
-    if (report(volume_of(handle).mapped(first, mapped)) != 0) return -1;
+    if (report_request(volume_of(handle).mapped(first, mapped)) != 0) return -1;
     for (std::size_t from = 0, to; from < mapped.size(); from = to) {
         for (to = from; to < mapped.size() && mapped[to] == mapped[from]; ++to) {
         }

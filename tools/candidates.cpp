@@ -8,16 +8,46 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <tuple>
 
 #include "base/error.h"
+#include "tools/patience.h"
 
 namespace qlcshape::tools {
 
 namespace {
 
 namespace fs = std::filesystem;
+
+struct Seen {
+    struct stat status {};
+    int error_number = 0;
+};
+
+// Nothing where the file system doesn't answer.
+std::optional<Seen> see(const std::string& path) {
+    return with_patience([path] {
+        Seen seen;
+        if (::stat(path.c_str(), &seen.status) != 0) seen.error_number = errno;
+        return seen;
+    });
+}
+
+using Names = Result<std::vector<std::string>>;
+
+Names entries_of(const fs::path& folder) {
+    std::error_code failed;
+    std::vector<std::string> paths;
+    for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end;
+         entry.increment(failed)) {
+        paths.push_back(folder == "." ? entry->path().filename().string() : entry->path().string());
+    }
+    if (!failed) return paths;
+    return fail(Errc::invalid_argument, "{}: its entries can't be read: {}", folder.string(),
+                failed.message());
+}
 
 class Collector {
   public:
@@ -31,22 +61,18 @@ class Collector {
 
     // In the order of their names.
     Status add_folder(const fs::path& folder, bool block_devices) {
-        std::error_code failed;
-        std::vector<std::string> paths;
-        for (fs::directory_iterator entry(folder, failed), end; !failed && entry != end;
-             entry.increment(failed)) {
-            paths.push_back(folder == "." ? entry->path().filename().string()
-                                          : entry->path().string());
+        auto paths = with_patience([folder] { return entries_of(folder); });
+        if (!paths) {
+            found.push_back({folder.string(), false, true, false});
+            return {};
         }
-        if (failed) {
-            return fail(Errc::invalid_argument, "{}: its entries can't be read: {}",
-                        folder.string(), failed.message());
-        }
-        std::ranges::sort(paths);
-        for (const std::string& path : paths) {
-            struct stat status {};
-            if (::stat(path.c_str(), &status) != 0) continue;  // a link to nowhere
-            if (block_devices || !S_ISBLK(status.st_mode)) add(path, status, false);
+        if (!*paths) return fail(paths->error());
+        std::ranges::sort(**paths);
+        for (const std::string& path : **paths) {
+            const auto seen = see(path);
+            if (!seen) found.push_back({path, false, false, false});
+            if (!seen || seen->error_number != 0) continue;  // a link to nowhere
+            if (block_devices || !S_ISBLK(seen->status.st_mode)) add(path, seen->status, false);
         }
         return {};
     }
@@ -80,15 +106,20 @@ Result<std::vector<Candidate>> find_candidates(const std::vector<std::string>& p
         QS_TRY(collector.add_folder(".", false));
     }
     for (const std::string& path : paths) {
-        struct stat status {};
-        if (::stat(path.c_str(), &status) != 0) {
-            return fail(errno == ENOENT ? Errc::not_found : Errc::invalid_argument, "{}: {}", path,
-                        std::strerror(errno));
+        const auto seen = see(path);
+        if (!seen) {
+            collector.found.push_back({path, false, true, false});
+            continue;
         }
-        if (S_ISDIR(status.st_mode)) {
+        if (const int error = seen->error_number; error != 0) {
+            return fail(error == ENOENT ? Errc::not_found : Errc::invalid_argument, "{}: {}", path,
+                        std::strerror(error));
+        }
+        const mode_t mode = seen->status.st_mode;
+        if (S_ISDIR(mode)) {
             QS_TRY(collector.add_folder(path, true));
-        } else if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) {
-            collector.add(path, status, true);
+        } else if (S_ISREG(mode) || S_ISBLK(mode)) {
+            collector.add(path, seen->status, true);
         } else {
             return fail(Errc::invalid_argument, "{}: not a file, block device or folder", path);
         }

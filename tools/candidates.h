@@ -12,7 +12,8 @@ namespace qlcshape::tools {
 struct Candidate {
     std::string path;
     bool block_device = false;
-    bool named = false;  // by the user; a folder's files that belong to no array are not reported
+    bool named = false;   // by the user; a folder's files that belong to no array are not reported
+    bool answers = true;  // false: not even what it is could be asked in time
 };
 
 // Paths: files and block devices, and folders, whose entries are taken. None: the block devices of

@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <memory>
-#include <mutex>
 
 #include "base/error.h"
+#include "base/repeats.h"
 #include "qlcshape/engine.h"
 #include "tools/report.h"
 #include "tools/serve_socket.h"
@@ -31,21 +32,13 @@ using namespace ublk;
 
 constexpr int kLookMs = 1000;
 
-// A drive that fails may fail every request: the log has one line a second of them.
+// A drive that fails may fail every request.
 void print_now_and_then(LogLevel level, const std::string& message) {
-    static std::mutex mutex;
-    static std::time_t last = 0;
-    static std::uint64_t left_out = 0;
-    const std::lock_guard lock(mutex);
-    const std::time_t now = std::time(nullptr);
-    if (level == LogLevel::error && now == last) {
-        ++left_out;
-        return;
-    }
-    if (level == LogLevel::error) last = now;
-    if (left_out != 0) fmt::print(stderr, "qlcshape: {} more errors like the last\n", left_out);
-    left_out = 0;
-    print_log(level, message);
+    static Repeats repeats;
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    const auto now_s = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+    for (const std::string& line : repeats.see(message, static_cast<std::uint64_t>(now_s)))
+        print_log(level, line);
 }
 
 // Blocked before any thread starts, so that this one alone gets them.

@@ -10,7 +10,9 @@
 #include <utility>
 
 #include "device/device.h"
+#include "engine/offline_queue.h"
 #include "recovery/superblock_store.h"
+#include "tools/patience.h"
 
 namespace qlcshape::tools {
 
@@ -29,9 +31,12 @@ SurveyedDevice device_of(const Opened& opened, std::string why = "") {
     return {opened.candidate, opened.device->geometry().capacity_bytes, std::move(why)};
 }
 
-// Superblocks of those devices, read again.
+// Superblocks of those devices, read again. A drive that keeps a read for too long gets no more.
 void see(std::vector<Opened*> devices) {
+    SystemClock clock;
+    IoClock io_clock(clock, std::chrono::nanoseconds(kPatience).count());
     IoQueue queue;
+    queue.set_clock(io_clock, IoQueue::Late::ended);
     std::vector<std::unique_ptr<Device>> list;
     for (Opened* o : devices) list.push_back(std::move(o->device));
     auto seen = see_superblocks(list, queue);
@@ -44,7 +49,16 @@ void see(std::vector<Opened*> devices) {
 std::vector<Opened> open_all(const std::vector<Candidate>& candidates, Survey& result) {
     std::vector<Opened> opened;
     for (const Candidate& candidate : candidates) {
-        auto device = open_device(candidate.path, 0, Access::inspect, false);
+        auto outcome = !candidate.answers ? std::nullopt : with_patience([path = candidate.path] {
+            return open_device(path, 0, Access::inspect, false);
+        });
+        if (!outcome) {
+            result.unreadable.push_back(
+                {candidate, 0,
+                 fmt::format("{}: doesn't answer within {} s", candidate.path, kPatience.count())});
+            continue;
+        }
+        auto& device = *outcome;
         const bool small = !device && device.error().code == Errc::invalid_argument;
         if (device) {
             opened.push_back({candidate, std::move(*device)});

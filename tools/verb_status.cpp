@@ -22,6 +22,9 @@ void print_endurance(const Stats::Endurance& e) {
         fmt::print("; {:.2f} drive writes a day while open, so {} left", e.drive_writes_per_day,
                    e.days_left < 730 ? fmt::format("{:.1f} days", e.days_left)
                                      : fmt::format("{:.1f} years", e.days_left / 365));
+    } else if (e.open_seconds < Stats::Endurance::kToldAfterSeconds) {
+        fmt::print("; too early to tell how long the drives last: open for {} of the first day",
+                   seconds_text(e.open_seconds));
     }
     fmt::print("\n");
 }

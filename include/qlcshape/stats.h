@@ -83,7 +83,10 @@ struct Stats {
         double open_seconds = 0;  // how long the array has been open for writing in its life
         double cycles_used = 0;   // of the drive written most, for its size
         double drive_writes_per_day = 0;  // over that time
-        double days_left = 0;  // open, at that rate, until the rated cycles; 0: not known
+        // Open, at that rate, until the rated cycles; 0: not known, since it was open for less than
+        // kToldAfterSeconds in all.
+        double days_left = 0;
+        static constexpr double kToldAfterSeconds = 86400;
     } endurance;
     struct Recovery {
         std::string kind;  // "clean", "full"

@@ -22,7 +22,8 @@ enum class Op : std::uint8_t {
     write,         // acknowledged when durable
     write_zeroes,  // like trim; parts of blocks at the ends are written
     trim,          // whole blocks inside the range read as zeroes from now on, through any crash
-    flush,         // done when every write acknowledged or in flight before it is durable
+    flush,         // done when every write whose `done` was called before it is durable; those in
+                   // flight may come later
     mapped,        // which blocks hold data: see Volume::mapped()
 };
 

@@ -23,6 +23,7 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
     opening_.reserve(kStreams);
     erasing_.reserve(kErasesPerRound);
     pages_.reserve(pages);
+    not_erased_.reserve(kErasesPerRound);
 }
 
 bool BandKeeper::poll() {

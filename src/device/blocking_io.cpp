@@ -12,10 +12,11 @@ namespace qlcshape {
 namespace {
 
 int read_now(const Io& io, int fd) {
+    std::uint32_t tries = 0;
     for (std::uint64_t moved = 0; moved < io.bytes;) {
         const ssize_t n =
             ::pread(fd, io.data + moved, io.bytes - moved, static_cast<off_t>(io.offset + moved));
-        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (n < 0 && transient(errno) && ++tries < kMostTries) continue;
         if (n < 0) return errno;
         if (n == 0) return EIO;
         moved += static_cast<std::uint64_t>(n);
@@ -26,12 +27,13 @@ int read_now(const Io& io, int fd) {
 int write_now(const Io& io, const OpenFile& file) {
     const int flags = io.durable && file.heeds_dsync ? RWF_DSYNC : 0;
     std::uint64_t at = io.offset;
+    std::uint32_t tries = 0;
     int error_number = 0;
     io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
         while (bytes != 0 && error_number == 0) {
             const iovec rest{const_cast<std::byte*>(data), bytes};
             const ssize_t n = ::pwritev2(file.fd, &rest, 1, static_cast<off_t>(at), flags);
-            if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+            if (n < 0 && transient(errno) && ++tries < kMostTries) continue;
             if (n <= 0) {
                 error_number = n < 0 ? errno : EIO;
                 return;

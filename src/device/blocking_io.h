@@ -3,9 +3,16 @@
 // can't do there.
 #pragma once
 
+#include <cerrno>
+#include <cstdint>
+
 #include "device/ring.h"
 
 namespace qlcshape {
+
+// The kernel says "again" now and then; a driver or a FUSE server that always does gets an end.
+constexpr std::uint32_t kMostTries = 10'000;
+inline bool transient(int error_number) { return error_number == EINTR || error_number == EAGAIN; }
 
 // 0, or an errno. Any thread.
 int transfer_now(const Io& io, const OpenFile& file);

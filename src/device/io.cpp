@@ -30,6 +30,8 @@ const char* remedy(int error_number) {
         case ENOSPC:
         case EDQUOT:
             return "free space on the file system that holds it";
+        case ENOMEM:
+            return "raise the limit on memory (ulimit -v, MemoryMax= of a systemd unit)";
         case EROFS:
         case EBADF:
             return "open it for writing";

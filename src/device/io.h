@@ -109,6 +109,7 @@ class IoQueue {
     void leave_foreign_ring();
     void leave_ring();
     void end_late();
+    void end_originals(Fifo<Io> originals);
     void deliver(Io& io);
     void submit_copy(Io& io);
     void start(Io& io);
@@ -123,6 +124,7 @@ class IoQueue {
     Late late_ = Late::reported;
     InFlight begun_;
     Fifo<Io> finished_;
+    Fifo<Io> without_copy_;  // that failed at once, where there is no memory
     std::atomic<std::uint64_t> ended_{0};
     std::atomic<bool> starting_{false};
     unsigned in_flight_ = 0;

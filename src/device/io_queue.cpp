@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "base/assert.h"
@@ -102,7 +103,12 @@ void IoQueue::submit(Io& io) {
 
 // It belongs to the queue until it has ended, which may be never.
 void IoQueue::submit_copy(Io& io) {
-    auto* const copy = new CopiedIo(io);
+    auto* const copy = new (std::nothrow) CopiedIo(io);
+    if (copy == nullptr) {
+        io.error_number = ENOMEM;
+        if (io.empties_cache()) io.device->flushes().end(io.flush_number, true);
+        return without_copy_.push_back(io);
+    }
     begun_.add(*copy, clock_->now());
     if (copy->good())
         start(*copy);
@@ -121,6 +127,7 @@ unsigned IoQueue::poll() {
     leave_foreign_ring();
     if (ring_ != nullptr) ring_->reap(*this);
     if (late_ == Late::ended) end_late();
+    end_originals(without_copy_.take());
     // What callbacks make finish at once waits for the next poll: no callback runs inside another.
     Fifo<Io> ready = finished_.take();
     unsigned delivered = 0;
@@ -163,8 +170,12 @@ void IoQueue::end_late() {
         original.device->give_up(original);
         late.push_back(original);
     }
-    while (!late.empty()) {
-        Io& io = late.pop_front();
+    end_originals(late);
+}
+
+void IoQueue::end_originals(Fifo<Io> originals) {
+    while (!originals.empty()) {
+        Io& io = originals.pop_front();
         --in_flight_;
         io.done(io);
     }
@@ -172,7 +183,7 @@ void IoQueue::end_late() {
 
 void IoQueue::wait(std::uint64_t timeout_us) {
     leave_foreign_ring();
-    if (!finished_.empty()) return;
+    if (!finished_.empty() || !without_copy_.empty()) return;
     if (idle_) return idle_();
     std::uint32_t state = kAwake;
     const bool in_ring = ring_ != nullptr;

@@ -38,8 +38,6 @@ bool does_heed_dsync(int fd) {
            system.f_type == BTRFS_SUPER_MAGIC;
 }
 
-bool transient(int error_number) { return error_number == EINTR || error_number == EAGAIN; }
-
 // Kernels fail to take requests for a moment (no memory, a full queue): they stay in the submission
 // queue and go with the next call. So they do where entering is forbidden since set_up() tried it.
 // Any other failure is ours.
@@ -130,11 +128,11 @@ void Ring::enter_kernel() {
 void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
     Io& io = *requests_[index].io;
     --in_kernel_;
-    if (result < 0 && transient(-result)) {
+    Request& request = requests_[index];
+    if (result < 0 && transient(-result) && ++request.tries < kMostTries) {
         push_waiting(index);
         return;
     }
-    Request& request = requests_[index];
     // Nothing here cancels: the kernel does where it can't start the thread that a request needs.
     if (result == -ECANCELED) {
         queue.slow().note(SlowIo::no_kernel_threads, ECANCELED);

@@ -76,7 +76,9 @@ Control::~Control() {
 }
 
 void Control::run() {
-    while (!stop_) accept_some();
+    while (!stop_) {
+        if (!with_memory([this] { accept_some(); })) std::this_thread::sleep_for(kNap);
+    }
 }
 
 void Control::accept_some() {
@@ -101,7 +103,7 @@ void Control::accept_at(const Socket& listener) {
         std::this_thread::sleep_for(kNap);
     const auto added = connections_.emplace(connections_.end(), std::move(client));
     const auto answer = [this, added] {
-        serve(added->client);
+        if (!with_memory([&] { serve(added->client); })) added->client.end();
         added->done = true;
     };
     try {

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/size_text.h"
 #include "engine/ending.h"
+#include "engine/limits.h"
 #include "engine/monitor.h"
 #include "placement/failures.h"
 #include "recovery/snapshot_store.h"
@@ -16,7 +17,7 @@ Core::~Core() = default;
 // A request that is taken is counted until its end (RequestTable::answer()).
 Status Core::submit(VolumeState& volume, Request request) {
     in_flight_.fetch_add(1);
-    Status taken = take(volume, std::move(request));
+    Status taken = in_words(Errc::io_error, [&] { return take(volume, std::move(request)); });
     if (!taken) in_flight_.fetch_sub(1);
     return taken;
 }

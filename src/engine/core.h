@@ -88,6 +88,7 @@ class Core {
     bool failed() const;
     // Why it stopped, for messages: "after a drive failed (which, what, errno)". Where failed().
     std::string cause() const;
+    const std::string& name() const { return superblock_.name; }
     std::uint32_t requests_in_flight() const { return in_flight_.load(); }
 
     // --- drives that don't answer ---
@@ -191,8 +192,10 @@ class Core {
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss);
-    Status write_volumes(const Superblock& before);
+    Status change_volumes(const std::function<Status(Superblock&)>& change);
+    void show();
     std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
+    std::optional<Io> overdue();
     void halt(std::string why, const Io& by);
     bool stands_still(bool all_polled);
     bool all_reached(Phase phase) const;
@@ -202,8 +205,12 @@ class Core {
     Options options_;
     Environment environment_;
     std::unique_ptr<IoQueue> control_;  // superblocks, set-up, closing: under control_mutex_
-    mutable std::mutex control_mutex_;
+    std::mutex control_mutex_;
     Superblock superblock_;
+    // What can be looked at while a drive keeps a change of the volumes waiting: volumes_, and
+    // superblock_ as of the last change. Held for moments only, inside control_mutex_.
+    mutable std::mutex shown_mutex_;
+    Superblock shown_;
     std::vector<MemberDevice> members_;
     ArrayContext array_;
     bool read_only_ = false;
@@ -230,6 +237,7 @@ class Core {
     std::atomic<std::uint64_t> halted_at_{0};
     std::uint64_t motion_ = 0, moved_at_ = 0;
     std::vector<std::uint64_t> polls_;
+    bool all_polled_ = false;
     std::atomic<bool> stopped_{false};
     // Counted before the look at stopped_: who stops waits afterwards until there is none. Both in
     // one total order (seq_cst), so either the caller sees stopped_, or who stops sees the caller.

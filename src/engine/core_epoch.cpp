@@ -2,6 +2,7 @@
 // What makes an epoch begin: superblocks, the band table and the first snapshot, in their order.
 #include "engine/core.h"
 #include "engine/ending.h"
+#include "engine/limits.h"
 #include "placement/failures.h"
 #include "recovery/snapshot_store.h"
 
@@ -93,7 +94,9 @@ Status Core::write_superblock() {
         return fail(Errc::io_error, "array {}: it stopped {}; {}", superblock_.name, cause(),
                     remedy(*gate_, array_));
     }
-    const Status written = append_superblock(superblock_, members_, *control_);
+    const Status written = within_limits("array " + superblock_.name, [this] {
+        return append_superblock(superblock_, members_, *control_);
+    });
     if (written) return {};
     gate_->fail(*control_);
     wake_workers();

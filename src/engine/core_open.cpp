@@ -97,6 +97,7 @@ Status Core::bring_up() {
     for (const VolumeRecord& v : superblock_.volumes) {
         if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(v);
     }
+    show();
     return {};
 }
 
@@ -229,8 +230,8 @@ void Core::make_workers(LoadedBands loaded) {
         }
         bands_->set_alarm([this] { wake_workers(); });
     }
-    requests_ = std::make_unique<RequestTable>(array_, *gate_, shards_, kMaxRequests, environment_.clock,
-                                               in_flight_);
+    requests_ = std::make_unique<RequestTable>(array_, *gate_, shards_, kMaxRequests,
+                                               environment_.clock, in_flight_);
 }
 
 // Each writes back at most the dirty pages of the cache. Sixteen times as many bytes in segments,

@@ -128,6 +128,7 @@ void fill_endurance(Stats& s) {
     }
     if (e.open_seconds == 0 || e.cycles_used == 0) return;
     e.drive_writes_per_day = e.cycles_used / (e.open_seconds / 86400);
+    if (e.open_seconds < Stats::Endurance::kToldAfterSeconds) return;
     e.days_left =
         std::max(0.0, Stats::Endurance::kRatedCycles - e.cycles_used) / e.drive_writes_per_day;
 }
@@ -200,14 +201,14 @@ void Core::fill_io(Stats::Io& io) const {
 Stats Core::stats() const {
     Stats s;
     {
-        std::lock_guard lock(control_mutex_);
+        std::lock_guard lock(shown_mutex_);
         fill_counters(s, [this](Counter c) { return total(c); });
-        fill_space(s, superblock_, array_.layout);
+        fill_space(s, shown_, array_.layout);
         for (VolumeInfo& v : s.volumes) {
             if (const auto it = volumes_.find(v.name); it != volumes_.end())
                 v.device = it->second->device;
         }
-        fill_devices(s, superblock_, members_, options_.devices);
+        fill_devices(s, shown_, members_, options_.devices);
     }
     const BandCounts counts = bands_->counts();
     s.bands.free = counts.free;

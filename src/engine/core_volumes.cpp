@@ -27,13 +27,17 @@ std::unexpected<Error> Core::fail_read_only(const std::string& volume) const {
 Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     std::lock_guard lock(control_mutex_);
     if (read_only_) return fail_read_only(name);
-    const Superblock before = superblock_;
-    QS_TRY(add_volume(superblock_, array_.layout, name, bytes, Uuid::random(environment_.random)));
-    QS_TRY(write_volumes(before));
-    volumes_[name] = make_state(*find_volume(superblock_, name));
+    const Uuid uuid = Uuid::random(environment_.random);
+    QS_TRY(change_volumes([&](Superblock& changed) {
+        return add_volume(changed, array_.layout, name, bytes, uuid);
+    }));
+    auto state = make_state(*find_volume(superblock_, name));
+    std::lock_guard shown(shown_mutex_);
+    volumes_[name] = std::move(state);
     return {};
 }
 
+// Under both mutexes: nobody gets a handle between the look at the users and the loss.
 Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, std::uint64_t bytes,
                                                      Loss loss) {
     if (read_only_) return fail_read_only(name);
@@ -54,15 +58,21 @@ Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, st
 
 Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
     std::lock_guard lock(control_mutex_);
-    auto changeable = to_change(name, 0, loss);
-    if (!changeable) return fail(changeable.error());
-    const std::shared_ptr<VolumeState> state = *changeable;
-    const Superblock before = superblock_;
-    const auto at = find_volume(superblock_, name) - superblock_.volumes.data();
-    superblock_.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
-    const Status written = write_volumes(before);
-    // Also after an error: it may have come to a drive, so nothing more may be acknowledged.
-    volumes_.erase(name);
+    std::shared_ptr<VolumeState> state;
+    {
+        std::lock_guard shown(shown_mutex_);
+        auto changeable = to_change(name, 0, loss);
+        if (!changeable) return fail(changeable.error());
+        state = *changeable;
+        // Also where an error follows: it may have come to a drive, so nothing more may be
+        // acknowledged.
+        volumes_.erase(name);
+    }
+    const Status written = change_volumes([&](Superblock& changed) -> Status {
+        const auto at = find_volume(changed, name) - changed.volumes.data();
+        changed.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
+        return {};
+    });
     state->deleted = true;
     deleted_.push_back(state);
     QS_TRY(written);
@@ -85,13 +95,35 @@ std::vector<Core::Deletion> Core::unfinished_deletions() {
 }
 
 // The table of volumes as it was is put back if it can't be written.
-Status Core::write_volumes(const Superblock& before) {
+// Changed in a copy, so that a change that is refused half way leaves nothing behind.
+Status Core::change_volumes(const std::function<Status(Superblock&)>& change) {
+    Superblock changed = superblock_;
+    QS_TRY(change(changed));
+    const auto swap = [&] {
+        std::swap(superblock_.volumes, changed.volumes);
+        std::swap(superblock_.extents, changed.extents);
+    };
+    const bool may_be_written = !gate_->failed();
+    swap();
     const Status written = write_superblock();
-    if (!written) {
-        superblock_.volumes = before.volumes;
-        superblock_.extents = before.extents;
+    if (written) {
+        show();
+        return {};
     }
-    return written;
+    swap();
+    if (!may_be_written) return written;
+    return fail(written.error().code,
+                "{}; the change of the volumes may have been made or not: close the array and open "
+                "it again, then `qlcshape volume list` tells",
+                written.error().message);
+}
+
+// Copied before the lock is taken, since copying takes memory and time. In control_mutex_, so that
+// of two changes the later one is shown last.
+void Core::show() {
+    Superblock shown = superblock_;
+    std::lock_guard lock(shown_mutex_);
+    std::swap(shown_, shown);
 }
 
 // A larger volume is there at once: its new pages are free ones, so nothing is mapped in them. From
@@ -100,19 +132,22 @@ Status Core::write_volumes(const Superblock& before) {
 // data in pages that the next volume may get.
 Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t bytes, Loss loss) {
     std::lock_guard lock(control_mutex_);
+    std::unique_lock shown(shown_mutex_);
     auto changeable = to_change(name, bytes, loss);
     if (!changeable) return fail(changeable.error());
     VolumeState& state = **changeable;
     const Resize resize{*changeable, state.bytes(), bytes,
                         std::make_shared<VolumeState>(*this, state.name, state.uuid, state.bytes(),
                                                       state.extents())};
-    const Superblock before = superblock_;
-    QS_TRY(resize_volume(superblock_, array_.layout, name, bytes));
+    const auto to_size = [&](Superblock& changed) {
+        return resize_volume(changed, array_.layout, name, bytes);
+    };
     if (bytes < resize.from) {
-        superblock_.volumes = before.volumes;
-        superblock_.extents = before.extents;
+        Superblock tried = superblock_;
+        QS_TRY(to_size(tried));
     } else {
-        QS_TRY(write_volumes(before));
+        shown.unlock();
+        QS_TRY(change_volumes(to_size));
         state.set_extents(extents_of(superblock_, *find_volume(superblock_, name)));
     }
     state.changing = true;
@@ -129,9 +164,9 @@ Status Core::finish_resize(const Resize& resize, const Status& trimmed) {
     if (resize.bytes >= resize.from) return {};
     Status done = trimmed;
     if (done) {
-        const Superblock before = superblock_;
-        done = resize_volume(superblock_, array_.layout, state.name, resize.bytes);
-        if (done) done = write_volumes(before);
+        done = change_volumes([&](Superblock& changed) {
+            return resize_volume(changed, array_.layout, state.name, resize.bytes);
+        });
     }
     // After an error the smaller size may have come to a drive, so what was cut off stays refused.
     return done;
@@ -139,13 +174,11 @@ Status Core::finish_resize(const Resize& resize, const Status& trimmed) {
 
 Status Core::forget_volume(const Uuid& uuid) {
     std::lock_guard lock(control_mutex_);
-    const Superblock before = superblock_;
-    QS_TRY(remove_volume(superblock_, uuid));
-    return write_volumes(before);
+    return change_volumes([&](Superblock& changed) { return remove_volume(changed, uuid); });
 }
 
 Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {
-    std::lock_guard lock(control_mutex_);
+    std::lock_guard lock(shown_mutex_);
     const auto it = volumes_.find(name);
     if (it == volumes_.end()) {
         return fail(Errc::not_found,
@@ -156,7 +189,7 @@ Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {
 }
 
 std::vector<VolumeInfo> Core::volumes() const {
-    std::lock_guard lock(control_mutex_);
+    std::lock_guard lock(shown_mutex_);
     std::vector<VolumeInfo> list;
     for (const auto& [name, state] : volumes_) {
         list.push_back({name, state->uuid.to_string(), state->bytes(), state->device});
@@ -165,7 +198,7 @@ std::vector<VolumeInfo> Core::volumes() const {
 }
 
 void Core::set_device(VolumeState& volume, const std::string& path) {
-    std::lock_guard lock(control_mutex_);
+    std::lock_guard lock(shown_mutex_);
     volume.device = path;
 }
 

@@ -35,27 +35,42 @@ void Core::watch() {
         if (all_reached(Phase::halted)) requests_->end_all(halted_why_);
         return;
     }
+    for (const auto& w : workers_) {
+        if (w->broken() != Worker::Broken::no) return halt(describe(w->broken()), {});
+    }
+    if (requests_->done_threw())
+        return halt("since a request's `done` threw an exception, which it must not", {});
+    if (const auto late = overdue()) {
+        std::string why = "since a drive does not answer: " + describe_failure(*late).message;
+        late->device->give_up(*late);
+        return halt(std::move(why), *late);
+    }
+    if (stands_still(all_polled_)) {
+        halt(fmt::format("since nothing has moved for {} s: a request waits, and no drive has "
+                         "anything to do; that is a fault of this program: report it",
+                         environment_.io_clock->limit_ns() / 1'000'000'000),
+             {});
+    }
+}
+
+std::optional<Io> Core::overdue() {
     polls_.resize(workers_.size());
     std::optional<Io> late = readers_.overdue();
-    bool all_polled = true;
+    // In a ring its transfers end by themselves. A blocking call holds its thread.
+    if (!late && control_->starting()) {
+        late = control_->overdue();
+        if (late && late->device->given_up()) late.reset();
+    }
+    all_polled_ = true;
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         Worker& w = *workers_[i];
         // One that doesn't poll, since a request's `done` takes so long or it gets no processor,
         // may not have seen that the drive has answered.
         const bool polled = w.polls() != std::exchange(polls_[i], w.polls());
         if (!late && (polled || w.queue().starting())) late = w.queue().overdue();
-        all_polled &= polled;
+        all_polled_ &= polled;
     }
-    if (late) {
-        late->device->give_up(*late);
-        return halt("since a drive does not answer: " + describe_failure(*late).message, *late);
-    }
-    if (stands_still(all_polled)) {
-        halt(fmt::format("since nothing has moved for {} s: a request waits, and no drive has "
-                         "anything to do; that is a fault of this program: report it",
-                         environment_.io_clock->limit_ns() / 1'000'000'000),
-             {});
-    }
+    return late;
 }
 
 // The reason is in place before the phase tells other threads to look for it.

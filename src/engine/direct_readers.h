@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -33,12 +34,21 @@ class DirectReaders {
         DirectRead direct;
     };
 
-    // Null where all are taken.
+    DirectReaders() {
+        readers_.reserve(kMost);
+        idle_.reserve(kMost);
+    }
+
+    // Null where all are taken, or there is no memory for another.
     Reader* take() {
         std::lock_guard lock(mutex_);
         if (idle_.empty()) {
             if (readers_.size() == kMost) return nullptr;
-            readers_.push_back(std::make_unique<Reader>(clock_));
+            try {
+                readers_.push_back(std::make_unique<Reader>(clock_));
+            } catch (const std::bad_alloc&) {
+                return nullptr;
+            }
             return readers_.back().get();
         }
         Reader* const reader = idle_.back();

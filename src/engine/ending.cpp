@@ -21,6 +21,8 @@ std::string ending(const SpaceGate& gate, const ArrayContext& array) {
            (known ? describe_failure(gate.ended_by()).message : drive_failures(array)) + ")";
 }
 
+// Lost drives come first: neither another opening nor `check` can do without them. Of the rest only
+// a failed drive has to be mended before the array is opened again.
 std::string remedy(const SpaceGate& gate, const ArrayContext& array) {
     if (beyond_parity(array)) return "reconnect the drives, then close the array and open it again";
     switch (gate.ended()) {

@@ -203,7 +203,7 @@ void Engine::Impl::end(std::unique_ptr<Impl> impl) {
 Status Engine::Impl::close_now() {
     closing_ = true;
     if (reclaimer_) reclaimer_->stop();
-    const std::string name = core_->stats().array_name;
+    const std::string name = core_->name();
     while (!core_->advance_close() || calls_ != 0) {
         if (core_->held_fast()) break;
         nap();
@@ -387,30 +387,35 @@ Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
 }
 
 Status Engine::close() { return impl_->close(); }
-
 Status Engine::create_volume(const std::string& name, std::uint64_t bytes) {
-    return impl_->create_volume(name, bytes);
+    return within_limits(name, [&] { return impl_->create_volume(name, bytes); });
 }
 
 Status Engine::resize_volume(const std::string& name, std::uint64_t bytes) {
-    return impl_->resize_volume(name, bytes, Loss::allowed);
+    return within_limits(name, [&] { return impl_->resize_volume(name, bytes, Loss::allowed); });
 }
 
 Status Engine::delete_volume(const std::string& name) {
-    return impl_->delete_volume(name, Loss::allowed);
+    return within_limits(name, [&] { return impl_->delete_volume(name, Loss::allowed); });
 }
 
 Status Engine::finish_deletions() { return impl_->finish_deletions(); }
 
 Result<bool> Engine::holds_data(const std::string& name, std::uint64_t from_bytes) {
-    return impl_->holds_data(name, from_bytes);
+    return within_limits(name, [&] { return impl_->holds_data(name, from_bytes); });
 }
 
-std::vector<VolumeInfo> Engine::volumes() const { return impl_->volumes(); }
+std::vector<VolumeInfo> Engine::volumes() const {
+    return or_empty([this] { return impl_->volumes(); });
+}
 
-Result<Volume> Engine::open_volume(const std::string& name) { return impl_->open_volume(name); }
+Result<Volume> Engine::open_volume(const std::string& name) {
+    return within_limits(name, [&] { return impl_->open_volume(name); });
+}
 
-Stats Engine::stats() const { return impl_->stats(); }
+Stats Engine::stats() const {
+    return or_empty([this] { return impl_->stats(); });
+}
 bool Engine::read_only() const { return impl_->read_only(); }
 
 Result<CheckReport> Engine::check(const Options& options) {
@@ -440,7 +445,6 @@ Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
 }
 
 // --- volumes ---
-
 const std::string& Volume::name() const {
     static const std::string none;
     return state_ == nullptr ? none : state_->name;

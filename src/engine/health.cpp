@@ -36,8 +36,8 @@ class Assessment {
 std::string name_of(const DeviceStatus& d) { return fmt::format("{} drive {}", d.role, d.index); }
 
 // What is wrong with a drive; empty where nothing is. One transfer that failed is no fault: it was
-// done again or its blocks rebuilt, and `failing` says that the drive goes on failing. `cause`: what
-// has been said of it.
+// done again or its blocks rebuilt, and `failing` says that the drive goes on failing. `cause` is
+// printed before it: a failure that it names is not repeated.
 std::string fault_of(const DeviceStatus& d, const std::string& cause) {
     if (d.state == "missing") {
         return fmt::format("{} is missing{}", name_of(d),

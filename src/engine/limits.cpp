@@ -68,27 +68,34 @@ Status check_cache(const Options& options) {
     return {};
 }
 
+bool is_metrics_file(const std::string& path) {
+    std::error_code failed;
+    if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(path, failed)))
+        return false;
+    if (std::filesystem::file_size(path, failed) == 0 && !failed) return true;
+    std::string begin(std::string_view("# HELP ").size(), ' ');
+    std::ifstream file(path, std::ios::binary);
+    return file.read(begin.data(), static_cast<std::streamsize>(begin.size())) &&
+           begin == "# HELP ";
+}
+
 // Only a file that begins like one of ours, or an empty one. A drive never: the array would be
 // overwritten by its own statistics.
 Status check_metrics(const Options& options) {
-    const std::string& path = options.metrics_path;
-    std::error_code failed;
-    const auto status = std::filesystem::symlink_status(path, failed);
-    if (path.empty() || !std::filesystem::exists(status)) return {};
-    std::string begin(std::string_view("# HELP ").size(), ' ');
-    std::ifstream file(path, std::ios::binary);
-    const bool empty = std::filesystem::is_regular_file(status) &&
-                       std::filesystem::file_size(path, failed) == 0 && !failed;
-    const bool of_ours = file.read(begin.data(), static_cast<std::streamsize>(begin.size())) &&
-                         begin == "# HELP " && std::filesystem::is_regular_file(status);
-    const bool drive = std::ranges::any_of(options.devices, [&](const DeviceOptions& device) {
-        return std::filesystem::equivalent(path, device.path, failed);
-    });
-    if ((of_ours || empty) && !drive) return {};
-    return fail(Errc::invalid_argument,
-                "metrics is {}: that file is there and holds something else, which would be "
-                "overwritten; name one that does not exist",
-                path);
+    if (options.metrics_path.empty()) return {};
+    for (const std::string& path : {options.metrics_path, options.metrics_path + ".new"}) {
+        std::error_code failed;
+        if (!std::filesystem::exists(std::filesystem::symlink_status(path, failed))) continue;
+        const bool drive = std::ranges::any_of(options.devices, [&](const DeviceOptions& device) {
+            return std::filesystem::equivalent(path, device.path, failed);
+        });
+        if (is_metrics_file(path) && !drive) continue;
+        return fail(Errc::invalid_argument,
+                    "metrics is {}: {} is there and holds something else, which would be "
+                    "overwritten; move it away, or name another file",
+                    options.metrics_path, path);
+    }
+    return {};
 }
 
 Status check_engine_options(const Options& options) {

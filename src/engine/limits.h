@@ -40,6 +40,39 @@ auto within_limits(const std::string& what, const Call& call) -> decltype(call()
     }
 }
 
+// What `call` returns; of an error for whose words there is no memory the code.
+template <class Call>
+auto in_words(Errc code, const Call& call) -> decltype(call()) {
+    try {
+        return call();
+    } catch (const std::bad_alloc&) {
+        return std::unexpected(Error{code, "out of memory"});  // short enough to need none
+    }
+}
+
+// What `call` returns; an empty one where there is no memory, of what has no place for an error.
+template <class Call>
+auto or_empty(const Call& call) -> decltype(call()) {
+    try {
+        return call();
+    } catch (const std::bad_alloc&) {
+        return {};
+    }
+}
+
+// For a thread that can do it again later, as the monitor's next look or the next client. Threads
+// that serve requests have Worker::broken() instead, since their work is left half done. False:
+// there was no memory.
+template <class Call>
+bool with_memory(const Call& call) {
+    try {
+        call();
+        return true;
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+}
+
 // Refuses a cache that no opening could take: too small for its shards, or larger than the memory
 // of this machine or of this process.
 Status check_cache(const Options& options);
@@ -47,8 +80,11 @@ Status check_cache(const Options& options);
 // Refuses cores that this machine has not, and two shards on one.
 Status check_cores(const Options& options);
 
+// Whether a file that is there is one of metrics, or a whole or empty beginning of one.
+bool is_metrics_file(const std::string& path);
+
 // Refuses a metrics file that is there and is none: each second it would be replaced, and in the
-// end removed.
+// end removed. Its name with ".new" behind it, under which it is written, likewise.
 Status check_metrics(const Options& options);
 
 // All of these, and the rest of what no opening could take.

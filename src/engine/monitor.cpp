@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/monitor.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +11,6 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <string>
 
 #include "engine/core.h"
@@ -128,6 +129,10 @@ bool Monitor::has_work(const Options& options) {
 Monitor::Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& threads)
     : options_(options), core_(core), last_(std::move(opened)) {
     if (!has_work(options_)) return;
+    limited_.log = [this](LogLevel level, const std::string& message) {
+        for (const std::string& line : repeats_.see(message, looks_))
+            log(options_, level, "{}", line);
+    };
     write_metrics();
     thread_ = threads.run([this] { run(); });
     pthread_setname_np(thread_.native_handle(), "qs-monitor");
@@ -143,18 +148,26 @@ Monitor::~Monitor() {
     }
     stopping_.notify_one();
     thread_.join();
-    look();
+    with_memory([this] {
+        look();
+        for (const std::string& line : repeats_.rest(looks_))
+            log(options_, LogLevel::error, "{}", line);
+    });
     if (!options_.metrics_path.empty()) std::remove(options_.metrics_path.c_str());
 }
 
 void Monitor::run() {
     std::unique_lock lock(mutex_);
-    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; })) look();
+    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; }))
+        with_memory([this] { look(); });
 }
 
 void Monitor::look() {
+    ++looks_;
     Stats now = core_.stats();
-    log_changes(options_, last_, now);
+    if (options_.log) log_changes(limited_, last_, now);
+    for (const std::string& line : repeats_.look(looks_))
+        log(options_, LogLevel::error, "{}", line);
     last_ = std::move(now);
     write_metrics();
 }
@@ -164,15 +177,32 @@ void Monitor::look() {
 void Monitor::write_metrics() {
     if (options_.metrics_path.empty()) return;
     const std::string fresh = options_.metrics_path + ".new";
-    std::ofstream file(fresh, std::ios::trunc);
-    file << to_prometheus(last_);
-    file.close();
-    const bool written = file && std::rename(fresh.c_str(), options_.metrics_path.c_str()) == 0;
-    if (!written && !metrics_failed_) {
-        log(options_, LogLevel::warning, "{}: the metrics can't be written: {}",
-            options_.metrics_path, std::strerror(errno));
+    int failed = write_file(fresh);
+    if (failed == 0 && std::rename(fresh.c_str(), options_.metrics_path.c_str()) != 0)
+        failed = errno;
+    if (failed != 0 && !metrics_failed_) {
+        log(options_, LogLevel::warning, "{}: the metrics can't be written: {}", fresh,
+            failed == EEXIST ? "something else is there; move it away" : std::strerror(failed));
     }
-    metrics_failed_ = !written;
+    metrics_failed_ = failed != 0;
+}
+
+// 0 or an errno. Never into a file that is there, nor through a link: what a process left there
+// that was killed is removed first.
+int Monitor::write_file(const std::string& path) const {
+    if (is_metrics_file(path)) ::unlink(path.c_str());
+    constexpr mode_t kMode = 0644;
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kMode);
+    if (fd < 0) return errno;
+    const std::string text = to_prometheus(last_);
+    std::FILE* const file = ::fdopen(fd, "w");
+    if (file == nullptr) {
+        ::close(fd);
+        return errno;
+    }
+    const bool good = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+    const int failed = good ? 0 : errno;
+    return std::fclose(file) == 0 || failed != 0 ? failed : errno;
 }
 
 }  // namespace qlcshape

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/callback.h"
+#include "base/repeats.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 
@@ -48,8 +49,13 @@ class Monitor {
     void run();
     void look();
     void write_metrics();
+    int write_file(const std::string& path) const;
 
+    // A drive that fails does so at each look: what is logged again is counted, a look a second.
+    Repeats repeats_;
+    std::uint64_t looks_ = 0;
     const Options& options_;
+    Options limited_;  // with a log that leaves out what `repeats_` does
     const Core& core_;
     Stats last_;
     bool metrics_failed_ = false;

@@ -48,7 +48,7 @@ void Reclaimer::run() {
         if (stop_) return;
         const Core::Deletion deletion = waiting_.front();
         lock.unlock();
-        Status done = reclaim(deletion);
+        Status done = in_words(Errc::no_memory, [&] { return reclaim(deletion); });
         const std::string& name = deletion.trimming->name;
         if (!done && !stop_) {
             log(options_, LogLevel::warning,

@@ -6,6 +6,7 @@
 #include "base/callback.h"
 #include "base/probe.h"
 #include "engine/ending.h"
+#include "engine/limits.h"
 #include "placement/failures.h"
 
 namespace qlcshape {
@@ -90,14 +91,16 @@ Status RequestTable::begin(VolumeState& volume, Request request) {
 }
 
 Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& request) {
-    QS_TRY(check(volume, request));
+    QS_TRY(in_words(Errc::invalid_argument, [&] { return check(volume, request); }));
     Active* active = nullptr;
     {
         std::lock_guard lock(mutex_);
         if (idle_.empty()) {
-            return fail(Errc::busy,
-                        "{} requests are in flight; submit again when some have completed",
-                        requests_.size());
+            return in_words(Errc::busy, [this]() -> Status {
+                return fail(Errc::busy,
+                            "{} requests are in flight; submit again when some have completed",
+                            requests_.size());
+            });
         }
         active = idle_.back();
         idle_.pop_back();
@@ -124,7 +127,9 @@ bool RequestTable::read_inline(VolumeState& volume, std::uint64_t offset, std::u
     if (bytes == 0 || pages_in(offset, offset + bytes) != 1) return false;
     const std::uint32_t side = volume.enter();
     const std::uint64_t begun_ns = clock_.now_ns();
-    bool good = check(volume, {Op::read, offset, bytes, data, {}}).has_value();
+    bool good = in_words(Errc::invalid_argument, [&] {
+                    return check(volume, {Op::read, offset, bytes, data, {}});
+                }).has_value();
     if (good) {
         PageOp op;
         set_range(volume, op, offset, offset + bytes);
@@ -303,14 +308,19 @@ void RequestTable::end_all(const std::string& why) {
     for (Active& a : requests_) {
         if (!a.live.exchange(false)) continue;
         answer(a,
-               fail(Errc::io_error, "volume {}: {} at byte {}: the array stopped {}",
-                    a.volume->name, to_string(a.request.op), a.request.offset_bytes, why),
+               in_words(Errc::io_error,
+                        [&]() -> Status {
+                            return fail(Errc::io_error,
+                                        "volume {}: {} at byte {}: the array stopped {}",
+                                        a.volume->name, to_string(a.request.op),
+                                        a.request.offset_bytes, why);
+                        }),
                false);
     }
 }
 
 void RequestTable::end(Active& a) {
-    if (a.live.exchange(false)) answer(a, outcome_of(a), true);
+    if (a.live.exchange(false)) answer(a, in_words(a.error, [&] { return outcome_of(a); }), true);
 }
 
 // In words that name the volume and the place in it, since a program knows nothing of LBAs.
@@ -344,18 +354,27 @@ void RequestTable::answer(Active& a, Status status, bool reuse) {
     if (op == Op::read) reads_.add(took);
     if (op == Op::write) writes_.add(took);
     auto done = std::move(a.request.done);
-    VolumeState* volume = a.volume;
-    const std::uint32_t side = a.side;
+    struct Leave {
+        RequestTable& table;
+        VolumeState& volume;
+        std::uint32_t side;
+        ~Leave() {
+            volume.leave(side);
+            table.in_flight_.fetch_sub(1);
+        }
+    } const leave{*this, *a.volume, a.side};
     if (reuse) {
         std::lock_guard lock(mutex_);
         idle_.push_back(&a);
     }
     if (done) {
         const InCallback mark;
-        done(std::move(status));
+        try {
+            done(std::move(status));
+        } catch (...) {
+            done_threw_.store(true, std::memory_order_relaxed);
+        }
     }
-    volume->leave(side);
-    in_flight_.fetch_sub(1);
 }
 
 }  // namespace qlcshape

@@ -45,6 +45,8 @@ class RequestTable {
     // more, now or later; any thread may still begin some, which the next call ends.
     void end_all(const std::string& why);
     bool any() const;
+    // A program's function threw, which it must not: what the program knows is no longer sure.
+    bool done_threw() const { return done_threw_.load(std::memory_order_relaxed); }
 
     // A small read, made by the caller's thread through its own queue; see Shard::read_inline().
     // False: it has to be submitted.
@@ -103,6 +105,7 @@ class RequestTable {
     std::vector<Active*> idle_;
     std::atomic<std::uint32_t>& in_flight_;
     std::atomic<std::uint64_t> bytes_read_here_{0}, verify_failed_here_{0}, io_errors_here_{0};
+    std::atomic<bool> done_threw_{false};
     Histogram reads_, writes_;
 };
 

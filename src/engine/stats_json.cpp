@@ -42,6 +42,63 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats, space, bytes, waf_data, w
                                                 cause, read_only, health, health_reasons, epoch,
                                                 live, counters_incomplete)
 
+namespace {
+
+using Json = nlohmann::json;
+
+// What the conversion below would take and bend: a fraction, or less than 0, for a count; less than
+// 0 for a duration or a share. `model` has each field, and one element of each list. Empty if all
+// is well, otherwise the name of the first that is not.
+std::string misfit(const Json& value, const Json& model, const std::string& name = "") {
+    if (model.is_number_unsigned() && !value.is_number_unsigned()) return name;
+    if (model.is_number_float() && !(value.is_number() && value.get<double>() >= 0)) return name;
+    if (model.is_object() && value.is_object()) {
+        for (const auto& [key, part] : model.items()) {
+            const auto at = value.find(key);
+            if (at == value.end()) continue;
+            if (std::string wrong = misfit(*at, part, key); !wrong.empty()) return wrong;
+        }
+    }
+    if (model.is_array() && !model.empty() && value.is_array()) {
+        for (const Json& part : value) {
+            if (std::string wrong = misfit(part, model.front(), name); !wrong.empty()) return wrong;
+        }
+    }
+    return "";
+}
+
+// nlohmann's conversion casts: 2^32 becomes 0 in 32 bits, -1 a very large number, and 1e300 is
+// undefined. So it is made after misfit() has seen the kinds; cut_off() sees the sizes after it.
+//
+// The first count that is not what it was: too large for its field.
+std::string cut_off(const Json& value, const Json& taken, const std::string& name = "") {
+    if (taken.is_number_unsigned() && value != taken) return name;
+    if (taken.is_object()) {
+        for (const auto& [key, part] : taken.items()) {
+            const auto at = value.find(key);
+            if (at == value.end()) continue;
+            if (std::string wrong = cut_off(*at, part, key); !wrong.empty()) return wrong;
+        }
+    }
+    for (std::size_t i = 0; taken.is_array() && i < taken.size() && i < value.size(); ++i) {
+        if (std::string wrong = cut_off(value[i], taken[i], name); !wrong.empty()) return wrong;
+    }
+    return "";
+}
+
+std::unexpected<Error> out_of_range(const std::string& field) {
+    return fail(Errc::unsupported, "statistics of another version: {} is out of range", field);
+}
+
+Json model_of_stats() {
+    Stats one;
+    one.devices.emplace_back();
+    one.volumes.emplace_back();
+    return one;
+}
+
+}  // namespace
+
 std::string to_json(const Stats& stats) {
     // A path need not be UTF-8.
     return nlohmann::json(stats).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
@@ -49,7 +106,11 @@ std::string to_json(const Stats& stats) {
 
 Result<Stats> stats_from_json(const std::string& text) {
     try {
-        auto stats = nlohmann::json::parse(text).get<Stats>();
+        const Json json = Json::parse(text);
+        if (const auto field = misfit(json, model_of_stats()); !field.empty())
+            return out_of_range(field);
+        auto stats = json.get<Stats>();
+        if (const auto field = cut_off(json, stats); !field.empty()) return out_of_range(field);
         if (stats.array_uuid.empty()) return fail(Errc::unsupported, "these are no statistics");
         return stats;
     } catch (const nlohmann::json::exception& error) {

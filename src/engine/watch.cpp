@@ -29,7 +29,8 @@ Watch::~Watch() {
 
 void Watch::run() {
     std::unique_lock lock(mutex_);
-    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; })) core_.watch();
+    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; }))
+        with_memory([this] { core_.watch(); });
 }
 
 }  // namespace qlcshape

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <thread>
 
 namespace qlcshape {
@@ -23,6 +24,21 @@ bool Worker::poll(Phase phase) {
             return true;
         }
     }
+    if (broken() != Broken::no) return false;
+    // Memory is taken at open, but for some small things. Without it the work is left half done.
+    Broken met = Broken::memory;
+    try {
+        return work(phase);
+    } catch (const std::bad_alloc&) {
+    } catch (...) {
+        met = Broken::exception;
+    }
+    lock.release();  // it stays locked
+    broken_.store(met, std::memory_order_release);
+    return false;
+}
+
+bool Worker::work(Phase phase) {
     if (phase != Phase::running) {
         for (const auto& actor : actors_) actor->begin(phase);
     }
@@ -36,6 +52,15 @@ bool Worker::poll(Phase phase) {
         any = true;
     }
     return any;
+}
+
+const char* describe(Worker::Broken broken) {
+    if (broken == Worker::Broken::memory) {
+        return "since memory ran out; raise the limit (ulimit -v, MemoryMax= of a systemd unit, a "
+               "container's memory), or lower pmt_cache, before it is opened again";
+    }
+    return "since an exception was thrown where none should be; that is a fault of this program: "
+           "report it";
 }
 
 bool Worker::busy() const {

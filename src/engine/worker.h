@@ -33,7 +33,11 @@ class Worker {
     bool poll(Phase phase);
     bool busy() const;
 
+    // What it met that leaves its work undone: nothing of it may go on, or be looked into.
+    enum class Broken : std::uint8_t { no, memory, exception };
+
     // Any thread.
+    Broken broken() const { return broken_.load(std::memory_order_acquire); }
     std::uint64_t polls() const { return polls_.load(std::memory_order_relaxed); }
     Phase reached() const { return static_cast<Phase>(reached_.load(std::memory_order_acquire)); }
     const std::string& name() const { return name_; }
@@ -44,6 +48,7 @@ class Worker {
     Counters& counters() { return counters_; }
 
   private:
+    bool work(Phase phase);
     bool done_with(Phase phase) const;
 
     std::string name_;
@@ -54,6 +59,10 @@ class Worker {
     std::atomic<std::uint64_t> polls_{0};
     std::atomic<int> reached_{0};
     std::atomic<bool> failed_{false};
+    std::atomic<Broken> broken_{Broken::no};
 };
+
+// For messages, after "it stopped".
+const char* describe(Worker::Broken broken);
 
 }  // namespace qlcshape

@@ -102,29 +102,33 @@ void BlockReader::rebuild_or_finish(BlockRead& read) {
         rebuilding_ = nullptr;
         return finish(read);
     }
-    const auto i = static_cast<std::uint32_t>(__builtin_ctz(read.to_rebuild));
+    rebuilt_block_ = static_cast<std::uint32_t>(__builtin_ctz(read.to_rebuild));
     read.to_rebuild &= read.to_rebuild - 1;
-    const Pba pba(read.first.value + i);
+    const Pba pba(read.first.value + rebuilt_block_);
     const ArrayLayout& l = array_.layout;
     // The band's sequence is still that of the entry: a band with a reader is not erased, nor is a
     // victim while its collector reads it.
     rebuild_.block({l.band_of(pba), bands_.sequence_of(l.band_of(pba)), l.segment_of(pba),
-                    l.slot_of(pba), read.lbas[i]},
-                   [this, &read, i](bool good) {
-                       // Proved by the header; and it must be what the table expects, otherwise
-                       // the header is not the one that the entry was made from.
-                       good = good && read.expected[i].crc_matches(
-                                          array_.layout, crc32c({rebuild_.result(), kBlockBytes}));
-                       if (good) {
-                           std::memcpy(read.data + i * kBlockBytes, rebuild_.result(), kBlockBytes);
-                           counters_.add(Counter::reconstructed, 1);
-                           QS_PROBE(block_rebuilt, read.lbas[i].value, read.first.value + i);
-                       } else {
-                           read.bad |= 1u << i;
-                           counters_.add(Counter::unreadable, 1);
-                       }
-                       rebuild_or_finish(read);
-                   });
+                    l.slot_of(pba), read.lbas[rebuilt_block_]},
+                   [this](bool good) { block_rebuilt(good); });
+}
+
+void BlockReader::block_rebuilt(bool good) {
+    BlockRead& read = *rebuilding_;
+    const std::uint32_t i = rebuilt_block_;
+    // Proved by the header; and it must be what the table expects, otherwise the header is not the
+    // one that the entry was made from.
+    good = good &&
+           read.expected[i].crc_matches(array_.layout, crc32c({rebuild_.result(), kBlockBytes}));
+    if (good) {
+        std::memcpy(read.data + i * kBlockBytes, rebuild_.result(), kBlockBytes);
+        counters_.add(Counter::reconstructed, 1);
+        QS_PROBE(block_rebuilt, read.lbas[i].value, read.first.value + i);
+    } else {
+        read.bad |= 1u << i;
+        counters_.add(Counter::unreadable, 1);
+    }
+    rebuild_or_finish(read);
 }
 
 void BlockReader::finish(BlockRead& read) {

@@ -71,6 +71,7 @@ class BlockReader {
   private:
     void direct_done(BlockRead& read);
     void rebuild_or_finish(BlockRead& read);
+    void block_rebuilt(bool good);
     void finish(BlockRead& read);
 
     const ArrayContext& array_;
@@ -80,6 +81,7 @@ class BlockReader {
     Rebuild rebuild_;
     Fifo<BlockRead> waiting_;  // for the rebuild
     BlockRead* rebuilding_ = nullptr;
+    std::uint32_t rebuilt_block_ = 0;  // of that, under way
     std::uint32_t busy_ = 0;
 };
 

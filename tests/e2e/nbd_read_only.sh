@@ -84,16 +84,19 @@ if [[ $(id -u) == 0 ]]; then
     chmod 755 "$WORK"
     chown -R 65533:65533 .
     # At this limit nbdkit goes into the background, and the engine gets too few threads; how many the kernel itself
-    # takes differs, so on another one it may not come to that.
+    # takes differs, so it may also fail before that, or not at all.
+    answers() { nbdinfo --size "nbd+unix:///?socket=$WORK/nbd.sock" >/dev/null 2>&1; }
+    wait_for() { for _ in {1..600}; do ! "$@" || return 0; sleep 0.1; done; fail "never: $*"; }
+    gone() { [[ ! -e pid && ! -e nbd.sock ]]; }
+    answers_or_gone() { gone || answers; }
     # shellcheck disable=SC2016
     if timeout -k 5 60 setpriv --reuid 65533 --regid 65533 --clear-groups bash -c 'ulimit -u 7
         exec nbdkit --pidfile="$1/pid" -U nbd.sock ./plugin.so array=array.toml volume=v0' _ "$WORK" >out 2>err; then
-        for _ in {1..600}; do
-            [[ -e pid || -e nbd.sock ]] || break
-            ! nbdinfo --size "nbd+unix:///?socket=$WORK/nbd.sock" >/dev/null 2>&1 || break
-            sleep 0.1
-        done
-        ! nbdinfo --size "nbd+unix:///?socket=$WORK/nbd.sock" >/dev/null 2>&1 || { kill "$(cat pid)"; sleep 1; }
-        [[ ! -e pid && ! -e nbd.sock ]] || fail "a start that failed in the background left its files"
+        wait_for answers_or_gone
+        if answers; then
+            wait_for test -s pid
+            kill "$(<pid)"
+        fi
+        wait_for gone
     fi
 fi

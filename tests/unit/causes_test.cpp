@@ -105,3 +105,17 @@ TEST_CASE("causes: a drive that returns something else is named with the offset"
         if (d != drive) CHECK(s.devices[d].checksum_errors == 0);
     }
 }
+
+TEST_CASE("causes: how long drives last is told of a day, not of seconds") {
+    constexpr std::uint64_t kHour = 3'600'000'000'000;
+    CoreArray a;
+    open_with_volume(a);
+    Bytes data(2 * MiB, std::byte{1});
+    REQUIRE(request(a, Op::write, 0, data));
+    a.clock.pass(23 * kHour);
+    CHECK(a.core->stats().endurance.cycles_used > 0);
+    CHECK(a.core->stats().endurance.days_left == 0);
+    a.clock.pass(kHour);
+    CHECK(a.core->stats().endurance.days_left > 0);
+    a.cut();
+}

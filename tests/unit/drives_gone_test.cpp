@@ -96,8 +96,8 @@ TEST_CASE("drives gone: three under load end every request, and closing") {
     CAPTURE(outcome.error().message);
     // The drives are the cause, not a lack of space, and a check of three drives of four can't run.
     CHECK(outcome.error().code == Errc::io_error);
-    CHECK((take_writes ||
-           outcome.error().message.find("reconnect the drives") != std::string::npos));
+    CHECK(
+        (take_writes || outcome.error().message.find("reconnect the drives") != std::string::npos));
     CHECK(outcome.error().message.find("(qlc") != std::string::npos);
     CHECK(outcome.error().message.find("check`") == std::string::npos);
     CHECK_FALSE(close(array));

@@ -281,3 +281,34 @@ TEST_CASE("io timeout: a queue that sets up ends a transfer that takes too long"
     REQUIRE(w.array.open());
     w.array.cut();
 }
+
+TEST_CASE(
+    "io timeout: a change of volumes that a call holds is noticed, and keeps nobody waiting") {
+    Waiting w(1);
+    Core& core = *w.array.core;
+    bool held = false;
+    Stats seen;
+    w.array.power.holds = [&](const Io& io) {
+        if (io.point != PersistencePoint::qlc_superblock_write || held) return false;
+        held = true;
+        seen = core.stats();
+        CHECK(core.volumes().size() == 1);
+        CHECK(core.volume("v"));
+        for (std::uint64_t at = 0; at < kLimit + 2 * kLook; at += kLook) {
+            w.array.clock.pass(kLook);
+            w.array.poll();
+            core.watch();
+        }
+        CHECK(core.halted());
+        return false;
+    };
+    const Status made = core.create_volume("w", MiB);
+    REQUIRE(held);
+    CHECK(seen.volumes.size() == 1);
+    REQUIRE_FALSE(made);
+    INFO(made.error().message);
+    CHECK(names(made.error(), "doesn't answer"));
+    CHECK(names(made.error(), "may have been made or not"));
+    CHECK(names(made.error(), "`qlcshape volume list`"));
+    CHECK(core.volumes().size() == 1);
+}

@@ -32,5 +32,26 @@ TEST_CASE("metrics: a file that holds something else is refused, and stays as it
     array.options.metrics_path = (folder / "metrics").string();
     std::ofstream(array.options.metrics_path) << "# HELP qlcshape_something\n";
     array.use([](Engine&) {});
+    // The name under which it is written: neither overwritten nor followed.
+    const std::string fresh = array.options.metrics_path + ".new";
+    const auto precious = folder / "precious";
+    std::ofstream(precious) << "precious";
+    SECTION("a file is there") { std::ofstream(fresh) << "precious"; }
+    SECTION("a link is there") { std::filesystem::create_symlink(precious, fresh); }
+    SECTION("a folder is there") { std::filesystem::create_directory(fresh); }
+    const auto refused = Engine::open(array.options);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message.find(fresh + " is there") != std::string::npos);
+    std::filesystem::remove(fresh);
+    std::string said;
+    array.options.log = [&](LogLevel level, const std::string& text) {
+        if (level == LogLevel::warning) said += text;
+    };
+    array.use([&](Engine& e) {
+        std::filesystem::create_symlink(precious, fresh);
+        REQUIRE(e.create_volume("v", MiB));
+    });
+    CHECK(said.find("something else is there") != std::string::npos);
+    CHECK(std::filesystem::file_size(precious) == 8);
     std::filesystem::remove_all(folder);
 }

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# devices names what doesn't answer, and goes on: a file whose FUSE server hangs, so that it can't even be
+# opened, and one that can be opened and not read.
+source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/nbd.bash"
+source "$(dirname "$0")/loop.bash"
+command -v nbdfuse >/dev/null || { echo "SKIPPED: no nbdfuse"; exit 77; }
+
+backing= fuse=
+end_fuse() {
+    for pid in $backing $fuse; do kill -CONT "$pid" 2>/dev/null || true; done
+    end_loop # unmounts disk
+}
+trap end_fuse EXIT
+
+array_file
+expect 0 "$QLCSHAPE" create array.toml
+nbdkit --exit-with-parent --foreground -U "$WORK/backing.sock" memory 16M >backing.out 2>&1 &
+backing=$!
+until [[ -S backing.sock ]]; do sleep 0.1; done
+touch disk
+nbdfuse disk "nbd+unix:///?socket=$WORK/backing.sock" >fuse.out 2>&1 &
+fuse=$!
+until [[ -s disk ]]; do sleep 0.1; done
+expect 0 "$QLCSHAPE" devices disk array.toml
+
+for server in $fuse $backing; do
+    kill -STOP "$server"
+    expect 0 "$QLCSHAPE" devices qlc?.img scm?.img disk --json
+    holds 'j["arrays"][0]["complete"] and [u["path"] for u in j["unreadable"]] == ["disk"]'
+    holds '"answer" in j["unreadable"][0]["why"]'
+    kill -CONT "$server"
+    # Whatever was asked of it has an answer now.
+    expect 0 "$QLCSHAPE" devices disk
+done
