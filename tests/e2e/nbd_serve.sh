@@ -101,6 +101,7 @@ holds 'j["recovery"]["kind"] == "clean"'
 # A loopback port, with keys: nobody without TLS.
 printf 'alice:%s\n' "$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')" >keys
 for port in $(shuf -i 20000-32000 -n 20); do
+    rm -f out # what is there of before is no answer
     "$QLCSHAPE" serve array.toml --volume v0 --port "$port" --tls-psk keys --json >out 2>err &
     server=$!
     for _ in {1..1200}; do
