@@ -13,6 +13,7 @@ BandTable::BandTable(const ArrayLayout& layout) : layout_(layout), bands_(layout
 }
 
 void BandTable::restore(BandId id, const BandRecord& record) {
+    const Locked lock(mutex_);
     Band& band = at(id);
     band.state = record.state;
     band.stream = record.stream == 0 ? Stream::user : Stream::gc;
@@ -33,16 +34,18 @@ void BandTable::restore(BandId id, const BandRecord& record) {
 
 void BandTable::restore_decided(BandId id, const BandRecord& record, const BandRecord& on_media) {
     restore(id, record);
+    const Locked lock(mutex_);
     at(id).decided = true;
     at(id).media_segments = on_media.segments;
 }
 
 void BandTable::epoch_begun() {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     for (Band& band : bands_) band.decided = false;
 }
 
 void BandTable::resume(BandId id) {
+    const Locked lock(mutex_);
     Band& band = at(id);
     QS_ASSERT(band.state == BandState::open);
     StreamState& s = stream(band.stream);
@@ -62,7 +65,7 @@ void BandTable::resume(BandId id) {
 
 void BandTable::set_counts(BandId id, std::uint32_t valid, std::uint32_t tombstones,
                            bool valid_is_estimate) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     at(id).valid_is_estimate = valid_is_estimate;
     at(id).valid = valid;
     at(id).tombstones = tombstones;
@@ -76,7 +79,7 @@ std::optional<Placement> BandTable::place(Stream which) {
     std::optional<Placement> placement;
     bool wanting = false;  // more than before, so the keeper must check
     {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         StreamState& s = stream(which);
         const bool wanted = wants_band(s);
         if (s.current && full(at(*s.current))) s.current.reset();
@@ -99,11 +102,11 @@ std::optional<Placement> BandTable::place(Stream which) {
 }
 
 bool BandTable::my_turn(const Placement& p) const {
-    return at(p.band).submitted.load(std::memory_order_acquire) == p.segment;
+    return shared(p.band).submitted.load(std::memory_order_acquire) == p.segment;
 }
 
 void BandTable::submitted(const Placement& p) {
-    at(p.band).submitted.store(p.segment + 1, std::memory_order_release);
+    shared(p.band).submitted.store(p.segment + 1, std::memory_order_release);
 }
 
 // Records `segment`, and advances the frontier over all that are recorded without a gap.
@@ -117,7 +120,7 @@ void BandTable::advance(std::uint64_t& window, std::uint32_t& frontier, std::uin
 }
 
 void BandTable::durable(const Placement& p) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     Band& band = at(p.band);
     std::uint32_t frontier = band.frontier.load(std::memory_order_relaxed);
     advance(band.window, frontier, p.segment);
@@ -126,11 +129,11 @@ void BandTable::durable(const Placement& p) {
 }
 
 bool BandTable::settled(const Placement& p) const {
-    return p.segment < at(p.band).frontier.load(std::memory_order_acquire);
+    return p.segment < shared(p.band).frontier.load(std::memory_order_acquire);
 }
 
 void BandTable::write_failed(const Placement& p) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     Band& band = at(p.band);
     QS_ASSERT(p.segment >= band.frontier.load());
     band.failed_from.store(std::min(band.failed_from.load(), p.segment), std::memory_order_release);
@@ -138,7 +141,7 @@ void BandTable::write_failed(const Placement& p) {
 
 void BandTable::left(const Placement& p) {
     {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         Band& band = at(p.band);
         --band.in_flight;
         close_if_done(band);
@@ -147,12 +150,12 @@ void BandTable::left(const Placement& p) {
 }
 
 bool BandTable::void_place(const Placement& p) const {
-    return p.segment >= at(p.band).failed_from.load(std::memory_order_acquire);
+    return p.segment >= shared(p.band).failed_from.load(std::memory_order_acquire);
 }
 
 void BandTable::published(const Placement& p, std::uint32_t tombstone_blocks) {
     {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         Band& band = at(p.band);
         --band.in_flight;
         advance(band.published_window, band.published_frontier, p.segment);
@@ -174,7 +177,7 @@ void BandTable::close_if_done(Band& band) {
 }
 
 void BandTable::candidates(const std::function<void(const Candidate&)>& see) const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     for (std::uint32_t i = 0; i < bands_.size(); ++i) {
         const Band& band = bands_[i];
         if (band.state != BandState::closed || band.moving) continue;
@@ -184,31 +187,31 @@ void BandTable::candidates(const std::function<void(const Candidate&)>& see) con
 }
 
 bool BandTable::begin_move(BandId id) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     if (at(id).state != BandState::closed || at(id).moving) return false;
     at(id).moving = true;
     return true;
 }
 
 void BandTable::abandon_move(BandId id) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     at(id).moving = false;
     change();
 }
 
 std::uint32_t BandTable::segments_of(BandId id) const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     return at(id).segments;
 }
 
 std::uint64_t BandTable::sequence_of(BandId id) const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     return at(id).sequence;
 }
 
 void BandTable::moved(BandId id) {
     {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         QS_ASSERT(at(id).moving && !has_readers(id));
         at(id).state = BandState::erasing;
         moved_list_.push_back(id);
@@ -218,18 +221,18 @@ void BandTable::moved(BandId id) {
 }
 
 void BandTable::put_out_of_use(BandId id) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     QS_ASSERT(at(id).moving || at(id).state == BandState::erasing);
     out_of_use_.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool BandTable::starved(Stream which) const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     return stream(which).starved;
 }
 
 bool BandTable::wants_band(Stream which) const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     return wants_band(stream(which));
 }
 
@@ -240,12 +243,11 @@ bool BandTable::wants_band(const StreamState& s) const {
 }
 
 std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     if (free_list_.empty()) return std::nullopt;
     // The band that has been free the longest, for even wear.
-    auto oldest = std::min_element(free_list_.begin(), free_list_.end(), [&](BandId a, BandId b) {
-        return at(a).sequence < at(b).sequence;
-    });
+    auto oldest = std::ranges::min_element(
+        free_list_, {}, [this](BandId id) QS_REQUIRES(mutex_) { return at(id).sequence; });
     const BandId id = *oldest;
     *oldest = free_list_.back();
     free_list_.pop_back();
@@ -270,7 +272,7 @@ std::optional<BandId> BandTable::begin_open(Stream which, std::uint64_t epoch) {
 
 void BandTable::opened(BandId id) {
     {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         Band& band = at(id);
         QS_ASSERT(band.opening);
         band.opening = false;
@@ -284,7 +286,7 @@ void BandTable::opened(BandId id) {
 }
 
 std::optional<BandId> BandTable::next_moved() {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     if (moved_list_.empty()) return std::nullopt;
     const BandId id = moved_list_.back();
     moved_list_.pop_back();
@@ -292,7 +294,7 @@ std::optional<BandId> BandTable::next_moved() {
 }
 
 void BandTable::erased(BandId id) {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     Band& band = at(id);
     QS_ASSERT(band.state == BandState::erasing);
     band.state = BandState::free;
@@ -304,7 +306,7 @@ void BandTable::erased(BandId id) {
 }
 
 BandRecord BandTable::record_of(BandId id) const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     const Band& band = at(id);
     BandRecord r;
     r.sequence = band.sequence;
@@ -320,7 +322,7 @@ BandRecord BandTable::record_of(BandId id) const {
 
 BandRecord BandTable::media_record_of(BandId id) const {
     BandRecord r = record_of(id);
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     const Band& band = at(id);
     if (band.decided) {
         r.state = BandState::open;
@@ -330,7 +332,7 @@ BandRecord BandTable::media_record_of(BandId id) const {
 }
 
 void BandTable::published_now(Snapshot& snapshot) const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     snapshot.next_band_sequence = next_sequence_;
     snapshot.open.clear();
     for (std::uint32_t i = 0; i < bands_.size(); ++i) {
@@ -341,7 +343,7 @@ void BandTable::published_now(Snapshot& snapshot) const {
 }
 
 BandCounts BandTable::counts() const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     BandCounts c;
     for (const Band& band : bands_) {
         if (band.state == BandState::free)
@@ -355,7 +357,7 @@ BandCounts BandTable::counts() const {
 }
 
 Placement BandTable::user_frontier() const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     const auto& current = stream(Stream::user).current;
     if (!current) return {};
     const Band& band = at(*current);

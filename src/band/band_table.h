@@ -13,10 +13,10 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "base/guarded.h"
 #include "base/types.h"
 #include "format/band_page.h"
 #include "format/layout.h"
@@ -88,17 +88,17 @@ class BandTable {
     // --- valid counts and readers, any thread ---
     // Valid counts are hints. After a recovery of a large array from a snapshot they may be some
     // blocks off, so never below zero.
-    void add_valid(BandId band) { at(band).valid.fetch_add(1, std::memory_order_relaxed); }
+    void add_valid(BandId band) { shared(band).valid.fetch_add(1, std::memory_order_relaxed); }
     void drop_valid(BandId band) {
-        std::atomic<std::uint32_t>& valid = at(band).valid;
+        std::atomic<std::uint32_t>& valid = shared(band).valid;
         std::uint32_t now = valid.load(std::memory_order_relaxed);
         while (now != 0 && !valid.compare_exchange_weak(now, now - 1, std::memory_order_relaxed)) {
         }
     }
-    void begin_read(BandId band) { at(band).readers.fetch_add(1, std::memory_order_relaxed); }
-    void end_read(BandId band) { at(band).readers.fetch_sub(1, std::memory_order_release); }
+    void begin_read(BandId band) { shared(band).readers.fetch_add(1, std::memory_order_relaxed); }
+    void end_read(BandId band) { shared(band).readers.fetch_sub(1, std::memory_order_release); }
     bool has_readers(BandId band) const {
-        return at(band).readers.load(std::memory_order_acquire) != 0;
+        return shared(band).readers.load(std::memory_order_acquire) != 0;
     }
 
     // --- GC ---
@@ -171,12 +171,14 @@ class BandTable {
     //
     // Open at once are two bands of each stream (in use, and next), and those that are full and
     // have segments in flight: at most ArrayLayout::snapshot_bands().
-    struct Band {
+    struct SharedState {  // any thread, without the lock; frontier and failed_from change under it
         std::atomic<std::uint32_t> valid{0};
         std::atomic<std::uint32_t> readers{0};
         std::atomic<std::uint32_t> frontier{0};
         std::atomic<std::uint32_t> submitted{0};
         std::atomic<std::uint32_t> failed_from{UINT32_MAX};
+    };
+    struct Band : SharedState {  // under the lock
         BandState state = BandState::free;
         Stream stream = Stream::user;
         bool moving = false;
@@ -202,24 +204,30 @@ class BandTable {
         bool starved = false;
     };
 
-    Band& at(BandId band) { return bands_[band.value]; }
-    const Band& at(BandId band) const { return bands_[band.value]; }
-    StreamState& stream(Stream s) { return streams_[static_cast<std::size_t>(s)]; }
-    const StreamState& stream(Stream s) const { return streams_[static_cast<std::size_t>(s)]; }
+    Band& at(BandId band) QS_REQUIRES(mutex_) { return bands_[band.value]; }
+    const Band& at(BandId band) const QS_REQUIRES(mutex_) { return bands_[band.value]; }
+    SharedState& shared(BandId band) { return bands_[band.value]; }
+    const SharedState& shared(BandId band) const { return bands_[band.value]; }
+    StreamState& stream(Stream s) QS_REQUIRES(mutex_) {
+        return streams_[static_cast<std::size_t>(s)];
+    }
+    const StreamState& stream(Stream s) const QS_REQUIRES(mutex_) {
+        return streams_[static_cast<std::size_t>(s)];
+    }
     static void advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment);
-    bool full(const Band& band) const;
-    void close_if_done(Band& band);
-    bool wants_band(const StreamState& stream) const;
+    bool full(const Band& band) const QS_REQUIRES(mutex_);
+    void close_if_done(Band& band) QS_REQUIRES(mutex_);
+    bool wants_band(const StreamState& stream) const QS_REQUIRES(mutex_);
     void ring() const {
         if (alarm_) alarm_();
     }
 
     const ArrayLayout& layout_;
-    mutable std::mutex mutex_;
-    std::vector<Band> bands_;
-    StreamState streams_[kStreams];
-    std::vector<BandId> free_list_;
-    std::vector<BandId> moved_list_;
+    mutable Mutex mutex_;
+    std::vector<Band> bands_;  // as many for ever
+    StreamState streams_[kStreams] QS_GUARDED_BY(mutex_);
+    std::vector<BandId> free_list_ QS_GUARDED_BY(mutex_);
+    std::vector<BandId> moved_list_ QS_GUARDED_BY(mutex_);
     std::atomic<std::uint32_t> free_{0};
     std::atomic<std::uint64_t> next_sequence_{1};
     std::atomic<std::uint64_t> placed_{0};

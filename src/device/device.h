@@ -6,10 +6,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/error.h"
+#include "base/guarded.h"
 #include "device/flush_log.h"
 #include "device/io.h"
 #include "device/shape_guard.h"
@@ -103,8 +103,8 @@ class Device {
     std::atomic<std::uint32_t> in_a_row_{0};
     std::atomic<std::uint64_t> mismatches_{0};
     std::atomic<std::uint64_t> last_mismatch_{0};
-    mutable std::mutex failure_mutex_;
-    Io last_failure_;  // its data is the caller's, and gone
+    mutable Mutex failure_mutex_;
+    Io last_failure_ QS_GUARDED_BY(failure_mutex_);  // its data is the caller's, and gone
 };
 
 enum class Access {

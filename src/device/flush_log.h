@@ -5,8 +5,9 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <vector>
+
+#include "base/guarded.h"
 
 namespace qlcshape {
 
@@ -14,37 +15,37 @@ class FlushLog {
   public:
     // Returns the number of the flush that begins.
     std::uint64_t begin() {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         in_flight_.push_back(next_);
         return next_++;
     }
     void end(std::uint64_t number, bool failed) {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         std::erase(in_flight_, number);
         if (failed) ++failed_;
     }
 
     // The number that the next one will have.
     std::uint64_t next() const {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         return next_;
     }
     // Whether all before that number have ended, so that failed() includes them.
     bool ended_before(std::uint64_t number) const {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         return in_flight_.empty() || in_flight_.front() >= number;
     }
     // How many failed since the drive was opened.
     std::uint64_t failed() const {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         return failed_;
     }
 
   private:
-    mutable std::mutex mutex_;
-    std::vector<std::uint64_t> in_flight_;  // in order
-    std::uint64_t next_ = 0;
-    std::uint64_t failed_ = 0;
+    mutable Mutex mutex_;
+    std::vector<std::uint64_t> in_flight_ QS_GUARDED_BY(mutex_);  // in order
+    std::uint64_t next_ QS_GUARDED_BY(mutex_) = 0;
+    std::uint64_t failed_ QS_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace qlcshape

@@ -114,7 +114,7 @@ Error describe_failure(const Io& io) {
 
 void Device::count_failure(const Io& io) {
     {
-        std::lock_guard lock(failure_mutex_);
+        const Locked lock(failure_mutex_);
         last_failure_ = io;
     }
     in_a_row_.fetch_add(1, std::memory_order_relaxed);
@@ -128,7 +128,7 @@ void Device::give_up(const Io& late) {
 }
 
 std::string Device::last_failure() const {
-    std::lock_guard lock(failure_mutex_);
+    const Locked lock(failure_mutex_);
     return last_failure_.error_number == 0 ? "" : describe_failure(last_failure_).message;
 }
 

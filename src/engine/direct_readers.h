@@ -8,11 +8,11 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <vector>
 
+#include "base/guarded.h"
 #include "device/io.h"
 #include "shard/direct_read.h"
 
@@ -41,7 +41,7 @@ class DirectReaders {
 
     // Null where all are taken, or there is no memory for another.
     Reader* take() {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         if (idle_.empty()) {
             if (readers_.size() == kMost) return nullptr;
             try {
@@ -56,12 +56,12 @@ class DirectReaders {
         return reader;
     }
     void give_back(Reader* reader) {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         idle_.push_back(reader);
     }
     // A transfer that takes too long by now.
     std::optional<Io> overdue() const {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         for (const auto& reader : readers_) {
             if (auto late = reader->queue.overdue()) return late;
         }
@@ -69,20 +69,20 @@ class DirectReaders {
     }
     // To be called when no read is under way: a drive might still write to a set's memory.
     void clear() {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         idle_.clear();
         readers_.clear();
     }
     std::uint64_t memory_bytes() const {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         return readers_.size() * (sizeof(Reader) + DirectRead::kMostBlocks * kBlockBytes);
     }
 
   private:
     IoClock* clock_ = nullptr;
-    mutable std::mutex mutex_;
-    std::vector<std::unique_ptr<Reader>> readers_;
-    std::vector<Reader*> idle_;
+    mutable Mutex mutex_;
+    std::vector<std::unique_ptr<Reader>> readers_ QS_GUARDED_BY(mutex_);
+    std::vector<Reader*> idle_ QS_GUARDED_BY(mutex_);
 };
 
 }  // namespace qlcshape

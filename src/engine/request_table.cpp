@@ -94,7 +94,7 @@ Status RequestTable::take(VolumeState& volume, std::uint32_t side, Request& requ
     QS_TRY(in_words(Errc::invalid_argument, [&] { return check(volume, request); }));
     Active* active = nullptr;
     {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         if (idle_.empty()) {
             return in_words(Errc::busy, [this]() -> Status {
                 return fail(Errc::busy,
@@ -299,7 +299,7 @@ void RequestTable::piece_done(PageOp& op) {
 }
 
 bool RequestTable::any() const {
-    std::lock_guard lock(mutex_);
+    const Locked lock(mutex_);
     return idle_.size() != requests_.size();
 }
 
@@ -364,7 +364,7 @@ void RequestTable::answer(Active& a, Status status, bool reuse) {
         }
     } const leave{*this, *a.volume, a.side};
     if (reuse) {
-        std::lock_guard lock(mutex_);
+        const Locked lock(mutex_);
         idle_.push_back(&a);
     }
     if (done) {

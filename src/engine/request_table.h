@@ -18,10 +18,10 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/guarded.h"
 #include "base/histogram.h"
 #include "engine/volume_table.h"
 #include "placement/array_context.h"
@@ -101,8 +101,8 @@ class RequestTable {
     std::vector<Shard*> shards_;
     Clock& clock_;
     std::vector<Active> requests_;
-    mutable std::mutex mutex_;
-    std::vector<Active*> idle_;
+    mutable Mutex mutex_;
+    std::vector<Active*> idle_ QS_GUARDED_BY(mutex_);
     std::atomic<std::uint32_t>& in_flight_;
     std::atomic<std::uint64_t> bytes_read_here_{0}, verify_failed_here_{0}, io_errors_here_{0};
     std::atomic<bool> done_threw_{false};

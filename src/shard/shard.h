@@ -63,7 +63,7 @@ class Shard final : public Actor {
     Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets, IoQueue& queue,
           Buffer memory);
     static std::uint64_t memory_bytes(const ArrayLayout& layout);
-    ~Shard();
+    ~Shard() override;
 
     // --- any thread ---
     void submit(PageOp& op) {

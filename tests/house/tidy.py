@@ -25,7 +25,7 @@ def findings(name, files, scratch):
     together.write_text("".join(f'#include "{file}"\n' for file in files))
     run = subprocess.run(
         [PROGRAM, "--quiet", f"--config-file={ROOT}/.clang-tidy",
-         f"--header-filter=^{ROOT}/(src|include)/", together, "--", "-std=c++23",
+         f"--header-filter=^{ROOT}/(src|include)/", together, "--", "-std=c++23", "-Wthread-safety",
          f"-I{ROOT}/include", f"-I{ROOT}/src"], capture_output=True, text=True)
     return run.stdout if run.returncode else ""
 
