@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/pause.h"
 
 namespace qlcshape::tools {
 
@@ -12,12 +13,6 @@ namespace {
 
 constexpr int kSpins = 200;  // a few microseconds: less than a sleep and a wake-up cost
 constexpr std::chrono::milliseconds kTick{50};
-
-void pause() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
 
 }  // namespace
 
@@ -118,7 +113,7 @@ void ClosedLoop::Returns::push(Slot* slot) {
 Slot* ClosedLoop::Returns::wait() {
     for (int i = 0; i < kSpins; ++i) {
         if (Slot* list = take(); list != nullptr) return list;
-        pause();
+        spin_pause();
     }
     std::unique_lock lock(mutex_);
     for (;;) {

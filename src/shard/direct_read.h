@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "base/buffer.h"
+#include "base/pause.h"
 #include "segment/block_reader.h"
 
 namespace qlcshape {
@@ -30,7 +31,7 @@ class ShardLock {
         std::unique_lock lock(mutex_, std::defer_lock);
         for (int i = 0; i < kTries && !wanted_.load(std::memory_order_relaxed); ++i) {
             if (lock.try_lock()) break;
-            __builtin_ia32_pause();
+            spin_pause();
         }
         return lock;
     }
