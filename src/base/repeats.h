@@ -24,6 +24,12 @@ class Repeats {
     std::vector<std::string> see(const std::string& message, std::uint64_t now_s) {
         const std::lock_guard lock(mutex_);
         std::string kind = kind_of(message);
+        if (kinds_.size() >= kMostKinds) {
+            std::erase_if(kinds_, [&](const auto& entry) {
+                const Kind& known = entry.second;
+                return known.left_out == 0 && now_s - known.printed_s >= kPauseSeconds;
+            });
+        }
         if (kinds_.size() >= kMostKinds && !kinds_.contains(kind)) kind.clear();
         const auto [at, first] = kinds_.try_emplace(std::move(kind));
         if (first) {

@@ -10,7 +10,8 @@
 
 namespace qlcshape {
 
-// The kernel says "again" now and then; a driver or a FUSE server that always does gets an end.
+// The kernel says "again" now and then. A blocking call holds its thread, so one that always does
+// gets an end; in a ring the watch ends it.
 constexpr std::uint32_t kMostTries = 10'000;
 inline bool transient(int error_number) { return error_number == EINTR || error_number == EAGAIN; }
 

@@ -13,6 +13,9 @@ namespace qlcshape {
 
 class FlushLog {
   public:
+    // More than can be in flight: later no flush needs memory.
+    FlushLog() { in_flight_.reserve(1024); }
+
     // Returns the number of the flush that begins.
     std::uint64_t begin() {
         const Locked lock(mutex_);

@@ -129,7 +129,8 @@ void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
     Io& io = *requests_[index].io;
     --in_kernel_;
     Request& request = requests_[index];
-    if (result < 0 && transient(-result) && ++request.tries < kMostTries) {
+    // For as long as a drive may take: who watches over transfers sees when this one began.
+    if (result < 0 && transient(-result)) {
         push_waiting(index);
         return;
     }

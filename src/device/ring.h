@@ -76,7 +76,6 @@ class Ring {
         int file = -1;               // a slot of the file table, or a descriptor
         bool file_is_slot = false;
         bool flush_after = false;  // of a write
-        std::uint32_t tries = 0;   // that the kernel answered with "again"
         std::uint32_t next = kNone;
     };
     struct FileSlot {

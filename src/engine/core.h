@@ -193,10 +193,10 @@ class Core {
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss);
     Status change_volumes(const std::function<Status(Superblock&)>& change);
-    void show();
-    std::shared_ptr<VolumeState> make_state(const VolumeRecord& record);
+    void show(Superblock& shown);
+    std::shared_ptr<VolumeState> make_state(const Superblock& of, const VolumeRecord& record);
     std::optional<Io> overdue();
-    void halt(std::string why, const Io& by);
+    void halt(std::string_view why, const Io& by);
     bool stands_still(bool all_polled);
     bool all_reached(Phase phase) const;
     std::unique_ptr<IoQueue> make_queue(std::vector<std::span<std::byte>> memory,

@@ -19,6 +19,8 @@ Result<std::unique_ptr<Core>> Core::open(const Options& options,
 
 Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent) {
     const std::uint64_t begun = environment_.clock.now_ns();
+    constexpr std::size_t kReasonBytes = 1024;
+    halted_why_.reserve(kReasonBytes);
     control_ = make_queue({}, IoQueue::Late::ended);
     readers_.set_clock(environment_.io_clock);
     auto discovery = discover(std::move(devices), absent, *control_);
@@ -95,9 +97,10 @@ Status Core::bring_up() {
     gate_->start();
     if (!read_only_) QS_TRY(complete_epoch());
     for (const VolumeRecord& v : superblock_.volumes) {
-        if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(v);
+        if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(superblock_, v);
     }
-    show();
+    Superblock shown = superblock_;
+    show(shown);
     return {};
 }
 

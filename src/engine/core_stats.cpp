@@ -196,8 +196,8 @@ void Core::fill_io(Stats::Io& io) const {
     io.unregistered = reason(SlowIo::no_buffers);
 }
 
-// Under the lock only as long as superblock and volumes are looked at. A change of a volume holds
-// it while its superblock is written, so statistics may wait for drives; requests never take it.
+// Under the lock only as long as superblock and volumes are looked at: nobody holds it while a
+// drive is written.
 Stats Core::stats() const {
     Stats s;
     {

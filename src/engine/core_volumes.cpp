@@ -5,12 +5,13 @@
 #include <algorithm>
 
 #include "engine/core.h"
+#include "engine/limits.h"
 
 namespace qlcshape {
 
-std::shared_ptr<VolumeState> Core::make_state(const VolumeRecord& record) {
+std::shared_ptr<VolumeState> Core::make_state(const Superblock& of, const VolumeRecord& record) {
     return std::make_shared<VolumeState>(*this, record.name, record.uuid, record.bytes,
-                                         extents_of(superblock_, record));
+                                         extents_of(of, record));
 }
 
 std::unexpected<Error> Core::fail_read_only(const std::string& volume) const {
@@ -28,12 +29,16 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
     std::lock_guard lock(control_mutex_);
     if (read_only_) return fail_read_only(name);
     const Uuid uuid = Uuid::random(environment_.random);
-    QS_TRY(change_volumes([&](Superblock& changed) {
-        return add_volume(changed, array_.layout, name, bytes, uuid);
+    // Made before the change is written: after that nothing may fail.
+    std::map<std::string, std::shared_ptr<VolumeState>> created;
+    QS_TRY(change_volumes([&](Superblock& changed) -> Status {
+        const Status added = add_volume(changed, array_.layout, name, bytes, uuid);
+        if (!added) return added;
+        created[name] = make_state(changed, *find_volume(changed, name));
+        return {};
     }));
-    auto state = make_state(*find_volume(superblock_, name));
     std::lock_guard shown(shown_mutex_);
-    volumes_[name] = std::move(state);
+    volumes_.merge(created);
     return {};
 }
 
@@ -58,27 +63,30 @@ Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, st
 
 Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
     std::lock_guard lock(control_mutex_);
-    std::shared_ptr<VolumeState> state;
+    std::shared_ptr<VolumeState> state, trimming;
+    deleted_.reserve(deleted_.size() + 2);
     {
         std::lock_guard shown(shown_mutex_);
         auto changeable = to_change(name, 0, loss);
         if (!changeable) return fail(changeable.error());
         state = *changeable;
+        // For the trim, since requests through the other are refused from now on.
+        trimming = std::make_shared<VolumeState>(*this, state->name, state->uuid, state->bytes(),
+                                                 state->extents());
         // Also where an error follows: it may have come to a drive, so nothing more may be
         // acknowledged.
         volumes_.erase(name);
     }
-    const Status written = change_volumes([&](Superblock& changed) -> Status {
-        const auto at = find_volume(changed, name) - changed.volumes.data();
-        changed.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
-        return {};
+    const Status written = in_words(Errc::no_memory, [&] {
+        return change_volumes([&](Superblock& changed) -> Status {
+            const auto at = find_volume(changed, name) - changed.volumes.data();
+            changed.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
+            return {};
+        });
     });
     state->deleted = true;
     deleted_.push_back(state);
     QS_TRY(written);
-    // For the trim, since requests through the other are refused from now on.
-    auto trimming = std::make_shared<VolumeState>(*this, state->name, state->uuid, state->bytes(),
-                                                  state->extents());
     deleted_.push_back(trimming);
     return Deletion{state, trimming};
 }
@@ -88,7 +96,7 @@ std::vector<Core::Deletion> Core::unfinished_deletions() {
     std::vector<Deletion> list;
     for (const VolumeRecord& v : superblock_.volumes) {
         if (v.state != kVolumeDeleted) continue;
-        list.push_back({nullptr, make_state(v)});
+        list.push_back({nullptr, make_state(superblock_, v)});
         deleted_.push_back(list.back().trimming);
     }
     return list;
@@ -99,6 +107,7 @@ std::vector<Core::Deletion> Core::unfinished_deletions() {
 Status Core::change_volumes(const std::function<Status(Superblock&)>& change) {
     Superblock changed = superblock_;
     QS_TRY(change(changed));
+    Superblock shown = changed;  // before anything is written: after that nothing may fail
     const auto swap = [&] {
         std::swap(superblock_.volumes, changed.volumes);
         std::swap(superblock_.extents, changed.extents);
@@ -107,7 +116,9 @@ Status Core::change_volumes(const std::function<Status(Superblock&)>& change) {
     swap();
     const Status written = write_superblock();
     if (written) {
-        show();
+        shown.generation = superblock_.generation;
+        shown.complete_generation = superblock_.complete_generation;
+        show(shown);
         return {};
     }
     swap();
@@ -118,10 +129,8 @@ Status Core::change_volumes(const std::function<Status(Superblock&)>& change) {
                 written.error().message);
 }
 
-// Copied before the lock is taken, since copying takes memory and time. In control_mutex_, so that
-// of two changes the later one is shown last.
-void Core::show() {
-    Superblock shown = superblock_;
+// In control_mutex_, so that of two changes the later one is shown last.
+void Core::show(Superblock& shown) {
     std::lock_guard lock(shown_mutex_);
     std::swap(shown_, shown);
 }

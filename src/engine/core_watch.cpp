@@ -43,7 +43,7 @@ void Core::watch() {
     if (const auto late = overdue()) {
         std::string why = "since a drive does not answer: " + describe_failure(*late).message;
         late->device->give_up(*late);
-        return halt(std::move(why), *late);
+        return halt(why, *late);
     }
     if (stands_still(all_polled_)) {
         halt(fmt::format("since nothing has moved for {} s: a request waits, and no drive has "
@@ -74,8 +74,9 @@ std::optional<Io> Core::overdue() {
 }
 
 // The reason is in place before the phase tells other threads to look for it.
-void Core::halt(std::string why, const Io& by) {
-    halted_why_ = std::move(why);
+// In memory that opening took, where the words are not too long.
+void Core::halt(std::string_view why, const Io& by) {
+    halted_why_ = why;
     halted_at_ = environment_.io_clock->now();
     gate_->fail(by);
     phase_.store(static_cast<int>(Phase::halted));

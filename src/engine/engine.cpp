@@ -17,7 +17,6 @@
 #include "engine/format_array.h"
 #include "engine/limits.h"
 #include "engine/volume_change.h"
-#include "recovery/check.h"
 
 namespace qlcshape {
 
@@ -55,24 +54,6 @@ Status refuse_in_callback(const char* what) {
                 "the log), because it would wait for itself; call it from another thread, or use "
                 "Volume::submit()",
                 what);
-}
-
-// A closed array's devices, as discover() sorts them.
-struct Inspected {
-    Discovery discovery;
-    ArrayContext array;
-};
-
-Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
-    std::string absent;
-    auto devices = open_devices(options, access, &absent);
-    if (!devices) return fail(devices.error());
-    auto discovery = discover(std::move(*devices), absent, queue);
-    if (!discovery) return fail(discovery.error());
-    Inspected i;
-    i.discovery = std::move(*discovery);
-    i.array = context_of(i.discovery);
-    return i;
 }
 
 }  // namespace
@@ -130,7 +111,7 @@ void Engine::Impl::prepare(Worker& worker, Start& start) {
     const bool rings = core_->wants_rings();
     if (rings) worker.queue().ring();
     start.rings.arrive_and_wait();
-    if (rings) worker.queue().register_memory();
+    if (rings) with_memory([&] { worker.queue().register_memory(); });
     start.ready.count_down();
 }
 
@@ -190,7 +171,9 @@ Status Engine::Impl::close() {
 
 Status Engine::Impl::close_once() {
     std::lock_guard lock(close_mutex_);
-    if (!closed_ && core_ != nullptr) close_status_ = close_now();
+    if (!closed_ && core_ != nullptr) {
+        close_status_ = in_words(Errc::no_memory, [this] { return close_now(); });
+    }
     closed_ = true;
     return close_status_;
 }
@@ -223,13 +206,15 @@ Status Engine::Impl::close_now() {
     stop_ = true;
     core_->wake_workers();
     for (std::thread& thread : threads_) thread.join();
-    Status closed = core_->finish_close();
+    Status closed = in_words(Errc::no_memory, [this] { return core_->finish_close(); });
     core_->release();
-    if (closed) {
-        log(options_, LogLevel::info, "array {}: closed", name);
-    } else {
-        log(options_, LogLevel::error, "array {}: not closed cleanly", name);
-    }
+    with_memory([&] {
+        if (closed) {
+            log(options_, LogLevel::info, "array {}: closed", name);
+        } else {
+            log(options_, LogLevel::error, "array {}: not closed cleanly", name);
+        }
+    });
     return closed;
 }
 
@@ -399,7 +384,9 @@ Status Engine::delete_volume(const std::string& name) {
     return within_limits(name, [&] { return impl_->delete_volume(name, Loss::allowed); });
 }
 
-Status Engine::finish_deletions() { return impl_->finish_deletions(); }
+Status Engine::finish_deletions() {
+    return in_words(Errc::no_memory, [this] { return impl_->finish_deletions(); });
+}
 
 Result<bool> Engine::holds_data(const std::string& name, std::uint64_t from_bytes) {
     return within_limits(name, [&] { return impl_->holds_data(name, from_bytes); });
@@ -417,32 +404,6 @@ Stats Engine::stats() const {
     return or_empty([this] { return impl_->stats(); });
 }
 bool Engine::read_only() const { return impl_->read_only(); }
-
-Result<CheckReport> Engine::check(const Options& options) {
-    SystemClock clock;
-    const std::uint64_t begun = clock.now_ns();
-    OfflineQueue offline(options);
-    IoQueue& queue = offline.queue();
-    auto array = look(options, Access::read_only, queue);
-    if (!array) return fail(array.error());
-    auto report = check_array(array->array, array->discovery.superblock, queue, options.progress);
-    if (report) report->seconds = static_cast<double>(clock.elapsed_ns(begun)) / 1e9;
-    return report;
-}
-
-Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
-    QS_TRY(check_engine_options(options));
-    OfflineQueue offline(options);
-    IoQueue& queue = offline.queue();
-    auto array = look(options, access_of(options), queue);
-    if (!array) return fail(array.error());
-    if (auto bands = load_band_table(array->array, queue); !bands) return fail(bands.error());
-    std::vector<VolumeInfo> volumes;
-    for (const VolumeRecord& v : array->discovery.superblock.volumes) {
-        if (v.state != kVolumeDeleted) volumes.push_back({v.name, v.uuid.to_string(), v.bytes, ""});
-    }
-    return volumes;
-}
 
 // --- volumes ---
 const std::string& Volume::name() const {

@@ -190,11 +190,11 @@ void Monitor::write_metrics() {
 // 0 or an errno. Never into a file that is there, nor through a link: what a process left there
 // that was killed is removed first.
 int Monitor::write_file(const std::string& path) const {
+    const std::string text = to_prometheus(last_);
     if (is_metrics_file(path)) ::unlink(path.c_str());
     constexpr mode_t kMode = 0644;
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kMode);
     if (fd < 0) return errno;
-    const std::string text = to_prometheus(last_);
     std::FILE* const file = ::fdopen(fd, "w");
     if (file == nullptr) {
         ::close(fd);

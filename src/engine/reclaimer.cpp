@@ -50,20 +50,21 @@ void Reclaimer::run() {
         lock.unlock();
         Status done = in_words(Errc::no_memory, [&] { return reclaim(deletion); });
         const std::string& name = deletion.trimming->name;
-        if (!done && !stop_) {
-            log(options_, LogLevel::warning,
-                "volume {}: deleted, but its space becomes free only when the array is opened "
-                "again: {}",
-                name, done.error().message);
-        } else if (done && !stop_) {
-            log(options_, LogLevel::info, "volume {}: its space is free again", name);
-        }
+        with_memory([&] { say(name, done); });
         lock.lock();
         if (stop_) return;
         if (!done) outcome_ = std::move(done);
         waiting_.pop_front();
         changed_.notify_all();
     }
+}
+
+void Reclaimer::say(const std::string& name, const Status& done) const {
+    if (stop_) return;
+    if (done) return log(options_, LogLevel::info, "volume {}: its space is free again", name);
+    log(options_, LogLevel::warning,
+        "volume {}: deleted, but its space becomes free only when the array is opened again: {}",
+        name, done.error().message);
 }
 
 // A request that is under way is waited for even when it has to stop: it refers to `change`. One

@@ -30,6 +30,7 @@ class Reclaimer {
 
   private:
     void run();
+    void say(const std::string& name, const Status& done) const;
     Status reclaim(const Core::Deletion& deletion);
 
     const Options& options_;

@@ -16,6 +16,7 @@ bool Worker::poll(Phase phase) {
         reached_.store(static_cast<int>(phase), std::memory_order_release);
         return false;
     }
+    if (broken() != Broken::no) return false;  // the lock stays locked
     std::unique_lock<std::mutex> lock;
     if (lock_ != nullptr) {
         lock = lock_->for_polling();
@@ -24,7 +25,6 @@ bool Worker::poll(Phase phase) {
             return true;
         }
     }
-    if (broken() != Broken::no) return false;
     // Memory is taken at open, but for some small things. Without it the work is left half done.
     Broken met = Broken::memory;
     try {

@@ -30,6 +30,14 @@ bool is_worker() {
 
 }  // namespace
 
+#if defined(__SANITIZE_THREAD__)
+// An engine that was halted leaves its threads as they are, by design.
+extern "C" [[gnu::visibility("default")]] const char* __tsan_default_options();
+extern "C" [[gnu::visibility("default"), gnu::used]] const char* __tsan_default_options() {
+    return "report_thread_leaks=0";
+}
+#endif
+
 // Not inlined: the compiler would see malloc() and free() meet new and delete.
 [[gnu::noinline]] void* operator new(std::size_t bytes) {
     if (here_is_none || (workers_have_none && is_worker())) {
@@ -40,8 +48,24 @@ bool is_worker() {
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+    try {
+        return operator new(bytes);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+// All of them, or a sanitizer's own would meet these.
+void* operator new[](std::size_t bytes) { return operator new(bytes); }
+void* operator new[](std::size_t bytes, const std::nothrow_t& none) noexcept {
+    return operator new(bytes, none);
+}
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { operator delete(memory); }
+void operator delete[](void* memory) noexcept { operator delete(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { operator delete(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { operator delete(memory); }
 
 using namespace qlcshape;
 
