@@ -71,11 +71,14 @@ int errno_of(Errc code) {
     }
 }
 
-int report(const Status& status) {
-    if (status) return 0;
-    nbdkit_error("%s", status.error().message.c_str());
-    nbdkit_set_error(errno_of(status.error().code));
+int refuse(Errc code, const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) nbdkit_error("%s", line.c_str());
+    nbdkit_set_error(errno_of(code));
     return -1;
+}
+
+int report(const Status& status) {
+    return status ? 0 : refuse(status.error().code, {status.error().message});
 }
 
 std::uint64_t now_s() {
@@ -87,10 +90,8 @@ std::uint64_t now_s() {
 // Of a request: when writing has ended all of them fail, as fast as clients send them.
 int report_request(const Status& status) {
     if (status) return 0;
-    for (const std::string& line : repeats.see(status.error().message, now_s()))
-        nbdkit_error("%s", line.c_str());
-    nbdkit_set_error(errno_of(status.error().code));
-    return -1;
+    const Error& error = status.error();
+    return refuse(error.code, repeats.see(error.message, now_s()));
 }
 
 // nbdkit tells plugins of -r only when a client connects, and of its files never; the C library

@@ -35,6 +35,10 @@ std::optional<Seen> see(const std::string& path) {
     });
 }
 
+Candidate silent(const std::string& path, bool named) {
+    return {.path = path, .named = named, .answers = false};
+}
+
 using Names = Result<std::vector<std::string>>;
 
 Names entries_of(const fs::path& folder) {
@@ -63,14 +67,14 @@ class Collector {
     Status add_folder(const fs::path& folder, bool block_devices) {
         auto paths = with_patience([folder] { return entries_of(folder); });
         if (!paths) {
-            found.push_back({folder.string(), false, true, false});
+            found.push_back(silent(folder.string(), true));
             return {};
         }
         if (!*paths) return fail(paths->error());
         std::ranges::sort(**paths);
         for (const std::string& path : **paths) {
             const auto seen = see(path);
-            if (!seen) found.push_back({path, false, false, false});
+            if (!seen) found.push_back(silent(path, false));
             if (!seen || seen->error_number != 0) continue;  // a link to nowhere
             if (block_devices || !S_ISBLK(seen->status.st_mode)) add(path, seen->status, false);
         }
@@ -108,7 +112,7 @@ Result<std::vector<Candidate>> find_candidates(const std::vector<std::string>& p
     for (const std::string& path : paths) {
         const auto seen = see(path);
         if (!seen) {
-            collector.found.push_back({path, false, true, false});
+            collector.found.push_back(silent(path, true));
             continue;
         }
         if (const int error = seen->error_number; error != 0) {

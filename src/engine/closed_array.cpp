@@ -49,7 +49,7 @@ Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
     QS_TRY(check_engine_options(options));
     OfflineQueue offline(options);
     IoQueue& queue = offline.queue();
-    auto array = look(options, options.read_only ? Access::read_only : Access::read_write, queue);
+    auto array = look(options, access_of(options), queue);
     if (!array) return fail(array.error());
     if (auto bands = load_band_table(array->array, queue); !bands) return fail(bands.error());
     std::vector<VolumeInfo> volumes;

@@ -195,9 +195,10 @@ class Core {
     Status change_volumes(const std::function<Status(Superblock&)>& change);
     void show(Superblock& shown);
     std::shared_ptr<VolumeState> make_state(const Superblock& of, const VolumeRecord& record);
+    std::shared_ptr<VolumeState> for_trim(const VolumeState& state);
     std::optional<Io> overdue();
     void halt(std::string_view why, const Io& by);
-    bool stands_still(bool all_polled);
+    bool stands_still();
     bool all_reached(Phase phase) const;
     std::unique_ptr<IoQueue> make_queue(std::vector<std::span<std::byte>> memory,
                                         IoQueue::Late late);

@@ -14,6 +14,12 @@ std::shared_ptr<VolumeState> Core::make_state(const Superblock& of, const Volume
                                          extents_of(of, record));
 }
 
+// The same blocks, for requests that go on when the volume itself refuses them.
+std::shared_ptr<VolumeState> Core::for_trim(const VolumeState& state) {
+    return std::make_shared<VolumeState>(*this, state.name, state.uuid, state.bytes(),
+                                         state.extents());
+}
+
 std::unexpected<Error> Core::fail_read_only(const std::string& volume) const {
     std::string missing;
     for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
@@ -70,9 +76,7 @@ Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
         auto changeable = to_change(name, 0, loss);
         if (!changeable) return fail(changeable.error());
         state = *changeable;
-        // For the trim, since requests through the other are refused from now on.
-        trimming = std::make_shared<VolumeState>(*this, state->name, state->uuid, state->bytes(),
-                                                 state->extents());
+        trimming = for_trim(*state);
         // Also where an error follows: it may have come to a drive, so nothing more may be
         // acknowledged.
         volumes_.erase(name);
@@ -145,9 +149,7 @@ Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t b
     auto changeable = to_change(name, bytes, loss);
     if (!changeable) return fail(changeable.error());
     VolumeState& state = **changeable;
-    const Resize resize{*changeable, state.bytes(), bytes,
-                        std::make_shared<VolumeState>(*this, state.name, state.uuid, state.bytes(),
-                                                      state.extents())};
+    const Resize resize{*changeable, state.bytes(), bytes, for_trim(state)};
     const auto to_size = [&](Superblock& changed) {
         return resize_volume(changed, array_.layout, name, bytes);
     };

@@ -45,7 +45,7 @@ void Core::watch() {
         late->device->give_up(*late);
         return halt(why, *late);
     }
-    if (stands_still(all_polled_)) {
+    if (stands_still()) {
         halt(fmt::format("since nothing has moved for {} s: a request waits, and no drive has "
                          "anything to do; that is a fault of this program: report it",
                          environment_.io_clock->limit_ns() / 1'000'000'000),
@@ -87,7 +87,7 @@ void Core::halt(std::string_view why, const Io& by) {
 // for as long as a transfer may take. That would be a bug of the engine's; an error that can be
 // reported is better than a hang. A slow drive doesn't look like it (a transfer is under way), nor
 // does a machine without processors to spare (workers don't poll).
-bool Core::stands_still(bool all_polled) {
+bool Core::stands_still() {
     std::uint64_t motion = 1 + bands_->changes();
     bool quiet = true;
     for (const auto& w : workers_) {
@@ -96,7 +96,7 @@ bool Core::stands_still(bool all_polled) {
     }
     for (const Shard* shard : shards_) motion += shard->ended();
     const bool waits = requests_->any() || (phase() != Phase::running && !all_reached(phase()));
-    const bool still = waits && quiet && all_polled && motion == std::exchange(motion_, motion);
+    const bool still = waits && quiet && all_polled_ && motion == std::exchange(motion_, motion);
     if (!still) moved_at_ = environment_.io_clock->now();
     return still && environment_.io_clock->too_long_since(moved_at_);
 }

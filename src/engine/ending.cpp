@@ -24,7 +24,7 @@ std::string ending(const SpaceGate& gate, const ArrayContext& array) {
 // Lost drives come first: neither another opening nor `check` can do without them. Of the rest only
 // a failed drive has to be mended before the array is opened again.
 std::string remedy(const SpaceGate& gate, const ArrayContext& array) {
-    if (beyond_parity(array)) return "reconnect the drives, then close the array and open it again";
+    if (beyond_parity(array)) return kReconnect;
     switch (gate.ended()) {
         case SpaceGate::End::space:
             return "close the array and open it again, which tries those bands again; if it stops "

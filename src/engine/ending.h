@@ -9,6 +9,10 @@
 
 namespace qlcshape {
 
+// Where more drives fail than parity covers.
+inline constexpr const char* kReconnect =
+    "reconnect the drives, then close the array and open it again";
+
 // "after a drive failed (which, what, errno)". Any thread.
 std::string ending(const SpaceGate& gate, const ArrayContext& array);
 

@@ -43,10 +43,6 @@ constexpr std::uint64_t kLookBlocks = 65536;
 
 void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 
-Access access_of(const Options& options) {
-    return options.read_only ? Access::read_only : Access::read_write;
-}
-
 Status refuse_in_callback(const char* what) {
     if (!InCallback::now()) return {};
     return fail(Errc::invalid_argument,

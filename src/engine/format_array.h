@@ -28,6 +28,10 @@ Status check_plan(const Options& options);
 Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
                     bool force, Random& random, IoQueue& queue);
 
+inline Access access_of(const Options& options) {
+    return options.read_only ? Access::read_only : Access::read_write;
+}
+
 // Opens the devices that the options name. Where `absent` is not null a device that isn't there is
 // passed over and named in it.
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,

@@ -8,6 +8,8 @@
 #include <array>
 #include <cctype>
 
+#include "engine/ending.h"
+
 namespace qlcshape {
 
 namespace {
@@ -93,7 +95,7 @@ void assess_drives(const Stats& s, Assessment& out) {
 }  // namespace
 
 std::string remedy_of_loss(const Stats& s) {
-    return beyond_parity(s) ? "reconnect the drives, then close the array and open it again"
+    return beyond_parity(s) ? kReconnect
                             : "close the array and run `qlcshape check`, which names them";
 }
 

@@ -130,8 +130,7 @@ Monitor::Monitor(const Options& options, const Core& core, Stats opened, Waiting
     : options_(options), core_(core), last_(std::move(opened)) {
     if (!has_work(options_)) return;
     limited_.log = [this](LogLevel level, const std::string& message) {
-        for (const std::string& line : repeats_.see(message, looks_))
-            log(options_, level, "{}", line);
+        print(level, repeats_.see(message, looks_));
     };
     write_metrics();
     thread_ = threads.run([this] { run(); });
@@ -150,10 +149,13 @@ Monitor::~Monitor() {
     thread_.join();
     with_memory([this] {
         look();
-        for (const std::string& line : repeats_.rest(looks_))
-            log(options_, LogLevel::error, "{}", line);
+        print(LogLevel::error, repeats_.rest(looks_));
     });
     if (!options_.metrics_path.empty()) std::remove(options_.metrics_path.c_str());
+}
+
+void Monitor::print(LogLevel level, const std::vector<std::string>& lines) const {
+    for (const std::string& line : lines) log(options_, level, "{}", line);
 }
 
 void Monitor::run() {
@@ -166,8 +168,7 @@ void Monitor::look() {
     ++looks_;
     Stats now = core_.stats();
     if (options_.log) log_changes(limited_, last_, now);
-    for (const std::string& line : repeats_.look(looks_))
-        log(options_, LogLevel::error, "{}", line);
+    print(LogLevel::error, repeats_.look(looks_));
     last_ = std::move(now);
     write_metrics();
 }

@@ -48,6 +48,7 @@ class Monitor {
   private:
     void run();
     void look();
+    void print(LogLevel level, const std::vector<std::string>& lines) const;
     void write_metrics();
     int write_file(const std::string& path) const;
 

@@ -329,9 +329,9 @@ Status RequestTable::outcome_of(const Active& a) const {
     if (!a.failed) return {};
     if (a.error == Errc::media_error && beyond_parity(array_)) {
         return fail(Errc::io_error,
-                    "volume {}: {} at byte {}: more drives fail than parity covers ({}); reconnect "
-                    "the drives, then close the array and open it again",
-                    a.volume->name, to_string(op), a.bad_offset, drive_failures(array_));
+                    "volume {}: {} at byte {}: more drives fail than parity covers ({}); {}",
+                    a.volume->name, to_string(op), a.bad_offset, drive_failures(array_),
+                    kReconnect);
     }
     if (a.error == Errc::media_error) {
         return fail(a.error,

@@ -24,7 +24,6 @@
 #include "format/entry.h"
 #include "format/pmt_page.h"
 #include "placement/array_context.h"
-#include "placement/geometry.h"
 #include "segment/rebuild.h"
 
 namespace qlcshape {

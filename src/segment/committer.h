@@ -26,7 +26,6 @@
 #include "band/band_table.h"
 #include "base/counters.h"
 #include "base/fifo.h"
-#include "placement/geometry.h"
 #include "segment/segment_buffer.h"
 
 namespace qlcshape {

@@ -22,7 +22,6 @@
 #include "base/buffer.h"
 #include "format/segment_header.h"
 #include "placement/array_context.h"
-#include "placement/geometry.h"
 
 namespace qlcshape {
 

@@ -9,7 +9,6 @@
 #include "base/assert.h"
 #include "format/band_page.h"
 #include "format/segment_header.h"
-#include "placement/geometry.h"
 #include "recovery/band_load.h"
 #include "sim_history.h"
 

@@ -11,7 +11,6 @@
 
 #include "format/band_page.h"
 #include "format/segment_header.h"
-#include "placement/geometry.h"
 #include "recovery/band_load.h"
 #include "sim_history.h"
 #include "tps_truth.h"

@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "format/segment_header.h"
-#include "placement/geometry.h"
 #include "sim_history.h"
 #include "tps_truth.h"
 

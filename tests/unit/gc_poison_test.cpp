@@ -6,7 +6,6 @@
 
 #include "core_array.h"
 #include "format/segment_header.h"
-#include "placement/geometry.h"
 
 using namespace qlcshape;
 
