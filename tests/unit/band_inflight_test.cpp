@@ -4,18 +4,12 @@
 #include <catch2/catch.hpp>
 
 #include "band/band_table.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
 TEST_CASE("band table: a band isn't moved while a place of it is still in flight") {
-    ArrayParameters p;
-    p.data_strips = 2;
-    p.qlc_count = 4;
-    p.strip_bytes = 64 * KiB;
-    p.band_bytes = 8 * p.strip_bytes;
-    p.qlc_bytes = 42 * p.band_bytes;
-    p.scm_bytes = 64 * MiB;
-    const ArrayLayout layout = *make_layout(p);
+    const ArrayLayout layout = small_layout();
     BandTable bands(layout);
     for (std::uint32_t i = 0; i < layout.bands; ++i) bands.restore(BandId(i), BandRecord{});
     bands.opened(*bands.begin_open(Stream::user, 1));

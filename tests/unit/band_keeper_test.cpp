@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What has to be durable before a band is used or erased, transfer by transfer.
 #include "band/keeper.h"
+#include "small_layout.h"
 
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -44,17 +45,8 @@ struct Kept {
     std::unique_ptr<BandKeeper> keeper;
 
     Kept() {
-        ArrayParameters p;
-        p.data_strips = 2;
-        p.qlc_count = 4;
-        p.scm_count = 2;
-        p.strip_bytes = 64 * KiB;
-        p.band_bytes = 4 * p.strip_bytes;
-        p.qlc_bytes = 42 * p.band_bytes;
-        p.scm_bytes = 64 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        array.layout = *l;
+        array.layout = small_layout({.strips_per_band = 4});
+        const ArrayLayout& l = array.layout;
         array.epoch = 5;
         for (int i = 0; i < 4; ++i) {
             qlc.push_back(std::make_unique<HeldDrive>("qlc" + std::to_string(i)));
@@ -65,11 +57,11 @@ struct Kept {
             array.scm.push_back(scm.back().get());
         }
         bands = std::make_unique<BandTable>(array.layout);
-        for (std::uint32_t i = 0; i < l->bands; ++i) bands->restore(BandId(i), BandRecord{});
+        for (std::uint32_t i = 0; i < l.bands; ++i) bands->restore(BandId(i), BandRecord{});
         gate = std::make_unique<SpaceGate>(array.layout, *bands);
         gate->start();
         keeper = std::make_unique<BandKeeper>(array, *bands, *gate,
-                                              std::vector<std::uint64_t>(l->band_table_pages, 6),
+                                              std::vector<std::uint64_t>(l.band_table_pages, 6),
                                               queue, counters);
     }
     ~Kept() {

@@ -6,23 +6,16 @@
 
 #include "band/band_table.h"
 #include "band/space_gate.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
 namespace {
 
-ArrayLayout layout_of(std::uint64_t strips_per_band = 8, std::uint32_t bands = 40) {
-    ArrayParameters p;
-    p.data_strips = 2;
-    p.qlc_count = 4;
-    p.strip_bytes = 64 * KiB;
-    p.band_bytes = strips_per_band * p.strip_bytes;
-    p.qlc_bytes = (bands + 2) * p.band_bytes;
-    p.scm_bytes = 64 * MiB;
-    auto l = make_layout(p);
-    if (!l) FAIL(l.error().message);
-    REQUIRE(l->bands == bands);
-    return *l;
+ArrayLayout bands_layout(std::uint32_t strips_per_band = 8, std::uint32_t bands = 40) {
+    ArrayLayout l = small_layout({.strips_per_band = strips_per_band, .bands = bands});
+    REQUIRE(l.bands == bands);
+    return l;
 }
 
 // A table in which every band is free.
@@ -30,7 +23,7 @@ struct Table {
     ArrayLayout layout;
     BandTable bands{layout};
 
-    explicit Table(ArrayLayout l = layout_of()) : layout(std::move(l)) {
+    explicit Table(ArrayLayout l = bands_layout()) : layout(std::move(l)) {
         for (std::uint32_t i = 0; i < layout.bands; ++i) bands.restore(BandId(i), BandRecord{});
     }
     BandId open(Stream stream, std::uint64_t epoch = 1) {
@@ -166,7 +159,7 @@ TEST_CASE("band table: places are submitted in order and settle in order") {
 }
 
 TEST_CASE("band table: no more than 64 places wait to be published") {
-    Table t(layout_of(256));
+    Table t(bands_layout(256));
     t.open(Stream::user);
     std::vector<Placement> places;
     for (int i = 0; i < 64; ++i) places.push_back(t.place());
@@ -298,7 +291,7 @@ TEST_CASE("band table: a freed band starts anew with a new sequence") {
 }
 
 TEST_CASE("band table: restored and resumed after a clean close") {
-    const ArrayLayout layout = layout_of();
+    const ArrayLayout layout = bands_layout();
     BandTable bands(layout);
     auto record = [](BandState state, std::uint64_t sequence, std::uint32_t segments,
                      Stream stream) {
@@ -384,7 +377,7 @@ TEST_CASE("band table: a valid count that was too low stays at none") {
 }
 
 TEST_CASE("band table: what recovery closed is open on media until its epoch has begun") {
-    const ArrayLayout layout = layout_of();
+    const ArrayLayout layout = bands_layout();
     BandTable bands(layout);
     BandRecord on_media;
     on_media.state = BandState::open;

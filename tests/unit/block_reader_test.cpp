@@ -13,6 +13,7 @@
 #include "recovery/segment_scan.h"
 #include "segment/block_reader.h"
 #include "segment/committer.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -47,16 +48,12 @@ struct Array {
 
     // `empty`: slots at the end that stay so.
     explicit Array(std::uint32_t k = 3, std::uint64_t strip = 64 * KiB, std::uint32_t empty = 0) {
-        ArrayParameters p;
-        p.data_strips = k;
-        p.qlc_count = k + 2;
-        p.strip_bytes = strip;
-        p.band_bytes = 4 * strip;
-        p.qlc_bytes = 60 * p.band_bytes;
-        p.scm_bytes = 256 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        context.layout = *l;
+        context.layout = small_layout({.k = k,
+                                       .strip_bytes = strip,
+                                       .strips_per_band = 4,
+                                       .bands = 58,
+                                       .scm_bytes = 256 * MiB});
+        const ArrayParameters& p = context.layout.p;
         Random random(k);
         context.array = Uuid::random(random);
         for (std::uint32_t i = 0; i < p.qlc_count; ++i) {

@@ -13,6 +13,7 @@
 #include "format/snapshot_record.h"
 #include "format/tombstone.h"
 #include "format/tps_record.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -22,16 +23,7 @@ constexpr std::uint64_t kMaxLba = (std::uint64_t{1} << kLbaBits) - 1;
 constexpr std::uint64_t kMaxVersion = (std::uint64_t{1} << kVersionBits) - 1;
 
 ArrayLayout layout_of(std::uint32_t k, std::uint64_t strip_bytes) {
-    ArrayParameters p;
-    p.data_strips = k;
-    p.qlc_count = k + 2;
-    p.strip_bytes = strip_bytes;
-    p.band_bytes = 8 * strip_bytes;
-    p.qlc_bytes = 100 * p.band_bytes;
-    p.scm_bytes = 8 * GiB;
-    auto l = make_layout(p);
-    if (!l) FAIL(l.error().message);
-    return *l;
+    return small_layout({.k = k, .strip_bytes = strip_bytes, .bands = 98, .scm_bytes = 8 * GiB});
 }
 
 Uuid uuid(std::uint64_t seed) {

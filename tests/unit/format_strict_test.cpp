@@ -12,26 +12,18 @@
 #include "format/segment_header.h"
 #include "format/tombstone.h"
 #include "format/tps_record.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
 namespace {
 
-ArrayLayout small_layout() {
-    ArrayParameters p;
-    p.data_strips = 2;
-    p.qlc_count = 4;
-    p.strip_bytes = 64 * KiB;
-    p.band_bytes = MiB;
-    p.qlc_bytes = 100 * MiB;
-    p.scm_bytes = 64 * MiB;
-    return *make_layout(p);
-}
+ArrayLayout strict_layout() { return small_layout({.strips_per_band = 16, .bands = 98}); }
 
 }  // namespace
 
 TEST_CASE("segment header: entries that the array can't have are refused") {
-    const ArrayLayout l = small_layout();
+    const ArrayLayout l = strict_layout();
     const Lba last(l.pmt_pages * kPageEntries - 1), behind(l.pmt_pages * kPageEntries);
     auto accepted = [&](const Entry& e, const std::function<void(SegmentHeaderFixed&)>& change) {
         const Buffer memory(l.header_blocks * kBlockBytes);
@@ -53,7 +45,7 @@ TEST_CASE("segment header: entries that the array can't have are refused") {
 }
 
 TEST_CASE("tps record: entries that the array can't have are refused") {
-    const ArrayLayout l = small_layout();
+    const ArrayLayout l = strict_layout();
     const Lba last(l.pmt_pages * kPageEntries - 1), behind(l.pmt_pages * kPageEntries);
     const Buffer memory(4 * kBlockBytes);
     auto fits = [&](const Entry& e, std::uint32_t payload) {
@@ -77,7 +69,7 @@ TEST_CASE("tps record: entries that the array can't have are refused") {
 }
 
 TEST_CASE("tps record: more than lies here, or than a record has, does not fit") {
-    const ArrayLayout l = small_layout();
+    const ArrayLayout l = strict_layout();
     const Buffer memory(4 * kBlockBytes);
     TpsRecord record(memory.span());
     auto fits = [&](std::uint32_t entries, std::uint32_t payload) {
@@ -117,7 +109,7 @@ TEST_CASE("tps record: its payload is whole where each block is as its entry say
 }
 
 TEST_CASE("band page: records that the array can't have are refused") {
-    const ArrayLayout l = small_layout();
+    const ArrayLayout l = strict_layout();
     auto fits = [&](const std::function<void(BandRecord&)>& change) {
         const Buffer block(kBlockBytes);
         BandPage page(block.data());
@@ -133,7 +125,7 @@ TEST_CASE("band page: records that the array can't have are refused") {
 }
 
 TEST_CASE("pmt page: entries that lead nowhere are refused") {
-    const ArrayLayout l = small_layout();
+    const ArrayLayout l = strict_layout();
     auto fits = [&](PmtEntry entry) {
         std::vector<PmtEntry> entries(kPageEntries);
         entries[9] = entry;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "placement/array_context.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -43,23 +44,14 @@ TEST_CASE("placement: each column holds P and Q equally often") {
 
 namespace {
 
-ArrayLayout small_layout() {
-    ArrayParameters p;
-    p.data_strips = 3;
-    p.qlc_count = 5;
-    p.strip_bytes = 64 * KiB;
-    p.band_bytes = 4 * p.strip_bytes;
-    p.qlc_bytes = 60 * p.band_bytes;
-    p.scm_bytes = 256 * MiB;
-    auto l = make_layout(p);
-    if (!l) FAIL(l.error().message);
-    return *l;
+ArrayLayout five_drives() {
+    return small_layout({.k = 3, .strips_per_band = 4, .bands = 58, .scm_bytes = 256 * MiB});
 }
 
 }  // namespace
 
 TEST_CASE("placement: strips lie in their band's columns, and no two at one place") {
-    const ArrayLayout l = small_layout();
+    const ArrayLayout l = five_drives();
     std::set<std::pair<std::uint32_t, std::uint64_t>> places;
     for (std::uint32_t b = 0; b < l.bands; ++b) {
         std::map<std::uint32_t, std::uint64_t> columns;  // by drive
@@ -83,7 +75,7 @@ TEST_CASE("placement: strips lie in their band's columns, and no two at one plac
 
 TEST_CASE("placement: a transfer of a part of a segment meets its strip") {
     ArrayContext array;
-    array.layout = small_layout();
+    array.layout = five_drives();
     const ArrayLayout& l = array.layout;
     std::vector<std::unique_ptr<Device>> drives;
     for (std::uint32_t i = 0; i < l.p.qlc_count; ++i) {

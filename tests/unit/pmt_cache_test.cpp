@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "pmt/page_cache.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -50,17 +51,8 @@ class LateDevice final : public Device {
 };
 
 ArrayContext context() {
-    ArrayParameters p;
-    p.data_strips = 2;
-    p.qlc_count = 4;
-    p.strip_bytes = 64 * KiB;
-    p.band_bytes = 4 * MiB;
-    p.qlc_bytes = 60 * p.band_bytes;
-    p.scm_bytes = 8 * MiB;
-    auto l = make_layout(p);
-    if (!l) FAIL(l.error().message);
     ArrayContext array;
-    array.layout = *l;
+    array.layout = small_layout({.strips_per_band = 64, .bands = 58, .scm_bytes = 8 * MiB});
     Random random(1);
     array.array = Uuid::random(random);
     array.epoch = 3;

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "raid6/parity.h"
 #include "segment/committer.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -52,16 +53,13 @@ struct Array {
     std::vector<SegmentBuffer*> done;
 
     explicit Array(std::uint32_t k, std::uint64_t strip, bool volatile_cache = false) {
-        ArrayParameters p;
-        p.data_strips = k;
-        p.qlc_count = k + 2;
-        p.strip_bytes = strip;
-        p.band_bytes = 4 * strip;
-        p.qlc_bytes = 60 * p.band_bytes;
-        p.scm_bytes = 256 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        context.layout = *l;
+        context.layout = small_layout({.k = k,
+                                       .strip_bytes = strip,
+                                       .strips_per_band = 4,
+                                       .bands = 58,
+                                       .scm_bytes = 256 * MiB});
+        const ArrayLayout& l = context.layout;
+        const ArrayParameters& p = l.p;
         Random random(1);
         context.array = Uuid::random(random);
         context.epoch = 3;
@@ -73,13 +71,13 @@ struct Array {
             geometry.volatile_cache = volatile_cache;
             drives.push_back(std::make_unique<Drive>(std::move(*opened), geometry));
             drives[i]->guard_shape(strip, p.band_bytes);
-            for (std::uint32_t band = 0; band < l->bands; ++band) {
+            for (std::uint32_t band = 0; band < l.bands; ++band) {
                 drives[i]->guard()->set_position(2 + band, 0);
             }
             context.qlc.push_back(drives[i].get());
         }
         bands = std::make_unique<BandTable>(context.layout);
-        for (std::uint32_t i = 0; i < l->bands; ++i) bands->restore(BandId(i), BandRecord{});
+        for (std::uint32_t i = 0; i < l.bands; ++i) bands->restore(BandId(i), BandRecord{});
     }
     BandId open_band(Stream stream = Stream::user) {
         const auto id = bands->begin_open(stream, context.epoch);

@@ -15,6 +15,7 @@
 #include "format/pmt_page.h"
 #include "format/tps_record.h"
 #include "shard/shard.h"
+#include "small_layout.h"
 
 namespace qlcshape {
 
@@ -88,17 +89,14 @@ struct ShardRig {
     std::vector<std::vector<Entry>> records;  // of the TPS, without those that have no entries
 
     explicit ShardRig(std::uint32_t data_strips = 2, std::uint64_t strip_bytes = 64 * KiB) {
-        ArrayParameters p;
-        p.data_strips = data_strips;
-        p.qlc_count = data_strips + 2;
-        p.scm_count = 1;
-        p.strip_bytes = strip_bytes;
-        p.band_bytes = 8 * strip_bytes;
-        p.qlc_bytes = 72 * p.band_bytes;  // memory of that size costs nothing until it is written
-        p.scm_bytes = 128 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        array.layout = *l;
+        // Memory of drives of that size costs nothing until it is written.
+        array.layout = small_layout({.k = data_strips,
+                                     .scm_count = 1,
+                                     .strip_bytes = strip_bytes,
+                                     .bands = 70,
+                                     .scm_bytes = 128 * MiB});
+        const ArrayLayout& l = array.layout;
+        const ArrayParameters& p = l.p;
         Random random(1);
         array.array = Uuid::random(random);
         array.epoch = 3;
@@ -110,10 +108,10 @@ struct ShardRig {
         scm->submitted = [this](const Io& io) { look_at(io); };
         array.scm.push_back(scm.get());
         const std::vector<PmtEntry> empty(kPageEntries);
-        for (PageId page; page.value < l->pmt_pages; ++page.value)
-            encode_pmt_page(empty.data(), page, array.array, 1, scm->at(l->pmt_page_offset(page)));
+        for (PageId page; page.value < l.pmt_pages; ++page.value)
+            encode_pmt_page(empty.data(), page, array.array, 1, scm->at(l.pmt_page_offset(page)));
         bands = std::make_unique<BandTable>(array.layout);
-        for (std::uint32_t i = 0; i < l->bands; ++i) bands->restore(BandId(i), BandRecord{});
+        for (std::uint32_t i = 0; i < l.bands; ++i) bands->restore(BandId(i), BandRecord{});
         gate = std::make_unique<SpaceGate>(array.layout, *bands);
         shard = std::make_unique<Shard>(Shard::Shared{array, *bands, *gate, next_version}, 0, 1,
                                         queue, Buffer(Shard::memory_bytes(array.layout)));

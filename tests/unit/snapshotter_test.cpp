@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When a snapshot may stand: not on a flush of its own alone; and what becomes of one that fails.
 #include "recovery/snapshotter.h"
+#include "small_layout.h"
 
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -55,22 +56,14 @@ struct Fixture {
     Io flush;  // another thread's
 
     Fixture() {
-        ArrayParameters p;
-        p.data_strips = 2;
-        p.qlc_count = 4;
-        p.scm_count = 1;
-        p.strip_bytes = 64 * KiB;
-        p.band_bytes = 256 * KiB;
-        p.qlc_bytes = 64 * MiB;
-        p.scm_bytes = 256 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        array.layout = *l;
+        array.layout = small_layout(
+            {.scm_count = 1, .strips_per_band = 4, .bands = 254, .scm_bytes = 256 * MiB});
         array.scm.push_back(&drive);
         bands = std::make_unique<BandTable>(array.layout);
         gate = std::make_unique<SpaceGate>(array.layout, *bands);
         keeper = std::make_unique<BandKeeper>(
-            array, *bands, *gate, std::vector<std::uint64_t>(l->band_table_pages), queue, counters);
+            array, *bands, *gate, std::vector<std::uint64_t>(array.layout.band_table_pages), queue,
+            counters);
         snapshotter = std::make_unique<Snapshotter>(
             Snapshotter::Parts{array, *bands, *keeper, *gate, next_version, {}, 0, 0, 1000}, queue,
             counters);

@@ -4,23 +4,16 @@
 #include <vector>
 
 #include "band/space_gate.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
 namespace {
 
 ArrayLayout gate_layout() {
-    ArrayParameters p;
-    p.data_strips = 2;
-    p.qlc_count = 4;
-    p.strip_bytes = 64 * KiB;
-    p.band_bytes = 8 * p.strip_bytes;
-    p.qlc_bytes = 42 * p.band_bytes;
-    p.scm_bytes = 64 * MiB;
+    ArrayParameters p = small_parameters({});
     p.max_gc_threads = 2;
-    auto l = make_layout(p);
-    if (!l) FAIL(l.error().message);
-    return *l;
+    return layout_of(p);
 }
 
 struct Gate {

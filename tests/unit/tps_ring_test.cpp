@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "shard/tps.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -23,18 +24,11 @@ struct TpsRing {
     std::unique_ptr<Tps> tps;
 
     TpsRing() {
-        ArrayParameters p;
-        p.data_strips = 2;
-        p.qlc_count = 4;
-        p.scm_count = 1;
-        p.strip_bytes = 64 * KiB;
-        p.band_bytes = 8 * p.strip_bytes;
-        p.qlc_bytes = 42 * p.band_bytes;
-        p.scm_bytes = 64 * MiB;
+        const ArrayParameters p = small_parameters({.scm_count = 1});
         auto opened = open_device("memory:tps-ring", p.scm_bytes, Access::read_write, true);
         REQUIRE(opened);
         scm = std::move(*opened);
-        array.layout = *make_layout(p);
+        array.layout = layout_of(p);
         array.scm = {scm.get()};
         tps = std::make_unique<Tps>(array, 0, queue, counters);
         tps->acked = [](OpFifo, bool) {};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core_array.h"
+#include "small_layout.h"
 
 namespace qlcshape {
 
@@ -14,19 +15,9 @@ struct TwoMirrors {
     IoQueue queue;
 
     TwoMirrors() {
-        ArrayParameters p;
-        p.data_strips = 2;
-        p.qlc_count = 4;
-        p.scm_count = 2;
-        p.strip_bytes = 64 * KiB;
-        p.band_bytes = 256 * KiB;
-        p.qlc_bytes = 64 * MiB;
-        p.scm_bytes = 32 * MiB;
-        auto l = make_layout(p);
-        if (!l) FAIL(l.error().message);
-        array.layout = *l;
+        array.layout = small_layout({.strips_per_band = 4, .bands = 254, .scm_bytes = 32 * MiB});
         for (Bytes& bytes : media) {
-            bytes.resize(p.scm_bytes);
+            bytes.resize(array.layout.p.scm_bytes);
             drives.push_back(
                 std::make_unique<CoreDrive>(&bytes == media ? "scm0" : "scm1", bytes, power));
             array.scm.push_back(drives.back().get());
