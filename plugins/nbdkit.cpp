@@ -71,27 +71,26 @@ int errno_of(Errc code) {
     }
 }
 
-int refuse(Errc code, const std::vector<std::string>& lines) {
-    for (const std::string& line : lines) nbdkit_error("%s", line.c_str());
+void print(const std::vector<LogLine>& lines) {
+    for (const LogLine& line : lines) nbdkit_error("%s", line.text.c_str());
+}
+
+int refuse(Errc code, const std::vector<LogLine>& lines) {
+    print(lines);
     nbdkit_set_error(errno_of(code));
     return -1;
 }
 
 int report(const Status& status) {
-    return status ? 0 : refuse(status.error().code, {status.error().message});
-}
-
-std::uint64_t now_s() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::seconds>(now).count());
+    if (status) return 0;
+    return refuse(status.error().code, {{LogLevel::error, status.error().message}});
 }
 
 // Of a request: when writing has ended all of them fail, as fast as clients send them.
 int report_request(const Status& status) {
     if (status) return 0;
     const Error& error = status.error();
-    return refuse(error.code, repeats.see(error.message, now_s()));
+    return refuse(error.code, repeats.see(LogLevel::error, error.message, steady_seconds()));
 }
 
 // nbdkit tells plugins of -r only when a client connects, and of its files never; the C library
@@ -216,7 +215,7 @@ int after_fork() {
 
 void cleanup() {
     farewell.reset();
-    for (const std::string& line : repeats.rest(now_s())) nbdkit_error("%s", line.c_str());
+    print(repeats.rest(steady_seconds()));
     if (engine == nullptr) return;
     close_failed = report(engine->close()) != 0;
 }

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <memory>
 
@@ -32,13 +31,15 @@ using namespace ublk;
 
 constexpr int kLookMs = 1000;
 
-// A drive that fails may fail every request.
+// Of requests: a drive that fails may fail every one.
+Repeats repeats;
+
+void print_lines(const std::vector<LogLine>& lines) {
+    for (const LogLine& line : lines) print_log(line.level, line.text);
+}
+
 void print_now_and_then(LogLevel level, const std::string& message) {
-    static Repeats repeats;
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    const auto now_s = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-    for (const std::string& line : repeats.see(message, static_cast<std::uint64_t>(now_s)))
-        print_log(level, line);
+    print_lines(repeats.see(level, message, steady_seconds()));
 }
 
 // Blocked before any thread starts, so that this one alone gets them.
@@ -114,6 +115,7 @@ class Server {
                 if (::read(signals, &signal, sizeof(signal)) == sizeof(signal))
                     return static_cast<int>(signal.ssi_signo);
             }
+            print_lines(repeats.look(steady_seconds()));
             bool served = false;
             for (const Served& s : devices_) {
                 s.device->follow_size();
@@ -156,6 +158,7 @@ class Server {
     Status close() {
         Status closed = engine_ == nullptr ? Status{} : engine_->close();
         devices_.clear();  // no thread of the engine is left that could call into them
+        print_lines(repeats.rest(steady_seconds()));
         return closed;
     }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -13,15 +14,30 @@
 #include <string_view>
 #include <vector>
 
+#include "qlcshape/options.h"
+
 namespace qlcshape {
+
+inline std::uint64_t steady_seconds() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::seconds>(now).count());
+}
+
+struct LogLine {
+    LogLevel level;
+    std::string text;
+    bool operator==(const LogLine&) const = default;
+};
 
 class Repeats {
   public:
     static constexpr std::uint64_t kPauseSeconds = 60;
     static constexpr std::size_t kMostKinds = 64;  // others count as one more
 
-    // Lines to print now that this message has come. `now_s`: seconds, from any moment on.
-    std::vector<std::string> see(const std::string& message, std::uint64_t now_s) {
+    // Lines to print now that this message has come. `now_s`: seconds, from any moment on, as
+    // steady_seconds() has them.
+    std::vector<LogLine> see(LogLevel level, const std::string& message, std::uint64_t now_s) {
         const std::lock_guard lock(mutex_);
         std::string kind = kind_of(message);
         if (kinds_.size() >= kMostKinds) {
@@ -36,19 +52,19 @@ class Repeats {
             at->second.printed_s = now_s;
         } else {
             ++at->second.left_out;
-            at->second.newest = message;
+            at->second.newest = {level, message};
         }
-        std::vector<std::string> lines = due(now_s, kPauseSeconds);
-        if (first) lines.push_back(message);
+        std::vector<LogLine> lines = due(now_s, kPauseSeconds);
+        if (first) lines.push_back({level, message});
         return lines;
     }
     // Those that have waited long enough.
-    std::vector<std::string> look(std::uint64_t now_s) {
+    std::vector<LogLine> look(std::uint64_t now_s) {
         const std::lock_guard lock(mutex_);
         return due(now_s, kPauseSeconds);
     }
     // All that have not been printed.
-    std::vector<std::string> rest(std::uint64_t now_s) {
+    std::vector<LogLine> rest(std::uint64_t now_s) {
         const std::lock_guard lock(mutex_);
         return due(now_s, 0);
     }
@@ -57,16 +73,19 @@ class Repeats {
     struct Kind {
         std::uint64_t printed_s = 0;
         std::uint64_t left_out = 0;
-        std::string newest;
+        LogLine newest{};
     };
 
-    std::vector<std::string> due(std::uint64_t now_s, std::uint64_t pause_s) {
-        std::vector<std::string> lines;
+    std::vector<LogLine> due(std::uint64_t now_s, std::uint64_t pause_s) {
+        std::vector<LogLine> lines;
         for (auto& [text, kind] : kinds_) {
             const std::uint64_t passed = now_s - kind.printed_s;
             if (kind.left_out == 0 || passed < pause_s) continue;
-            lines.push_back(kind.newest + " (" + std::to_string(kind.left_out) +
-                            " like this in the last " + std::to_string(passed) + " s)");
+            // What counts as one more kind need not be alike.
+            lines.push_back(
+                {kind.newest.level, kind.newest.text + " (" + std::to_string(kind.left_out) +
+                                        (text.empty() ? " of any kind" : " like this") +
+                                        " in the last " + std::to_string(passed) + " s)"});
             kind.printed_s = now_s;
             kind.left_out = 0;
         }

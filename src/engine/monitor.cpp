@@ -130,7 +130,7 @@ Monitor::Monitor(const Options& options, const Core& core, Stats opened, Waiting
     : options_(options), core_(core), last_(std::move(opened)) {
     if (!has_work(options_)) return;
     limited_.log = [this](LogLevel level, const std::string& message) {
-        print(level, repeats_.see(message, looks_));
+        print(repeats_.see(level, message, steady_seconds()));
     };
     write_metrics();
     thread_ = threads.run([this] { run(); });
@@ -149,13 +149,13 @@ Monitor::~Monitor() {
     thread_.join();
     with_memory([this] {
         look();
-        print(LogLevel::error, repeats_.rest(looks_));
+        print(repeats_.rest(steady_seconds()));
     });
     if (!options_.metrics_path.empty()) std::remove(options_.metrics_path.c_str());
 }
 
-void Monitor::print(LogLevel level, const std::vector<std::string>& lines) const {
-    for (const std::string& line : lines) log(options_, level, "{}", line);
+void Monitor::print(const std::vector<LogLine>& lines) const {
+    for (const LogLine& line : lines) log(options_, line.level, "{}", line.text);
 }
 
 void Monitor::run() {
@@ -165,10 +165,9 @@ void Monitor::run() {
 }
 
 void Monitor::look() {
-    ++looks_;
     Stats now = core_.stats();
     if (options_.log) log_changes(limited_, last_, now);
-    print(LogLevel::error, repeats_.look(looks_));
+    print(repeats_.look(steady_seconds()));
     last_ = std::move(now);
     write_metrics();
 }

@@ -48,13 +48,11 @@ class Monitor {
   private:
     void run();
     void look();
-    void print(LogLevel level, const std::vector<std::string>& lines) const;
+    void print(const std::vector<LogLine>& lines) const;
     void write_metrics();
     int write_file(const std::string& path) const;
 
-    // A drive that fails does so at each look: what is logged again is counted, a look a second.
-    Repeats repeats_;
-    std::uint64_t looks_ = 0;
+    Repeats repeats_;  // a drive that fails does so at each look
     const Options& options_;
     Options limited_;  // with a log that leaves out what `repeats_` does
     const Core& core_;
