@@ -183,6 +183,7 @@ class Core {
     Status begin_epoch(std::uint64_t next_version, BandKeeper& keeper, ArrayState before);
     Status complete_epoch();
     Status write_first_snapshot();
+    Status refuse_if_stopped() const;
     Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
 
@@ -192,7 +193,9 @@ class Core {
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss);
-    Status change_volumes(const std::function<Status(Superblock&)>& change);
+    using VolumesChange = std::function<Status(Superblock&)>;
+    Status change_volumes(const VolumesChange& change);
+    Status write_volumes(const VolumesChange& change);
     void show(Superblock& shown);
     std::shared_ptr<VolumeState> make_state(const Superblock& of, const VolumeRecord& record);
     std::shared_ptr<VolumeState> for_trim(const VolumeState& state);

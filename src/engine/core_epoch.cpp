@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What makes an epoch begin: superblocks, the band table and the first snapshot, in their order.
+#include <optional>
+
 #include "engine/core.h"
 #include "engine/ending.h"
 #include "engine/limits.h"
@@ -87,16 +89,25 @@ Status Core::complete_epoch() {
     return {};
 }
 
-// Under control_mutex_, or while opening. After one that failed it is not known where on each drive
-// the next one goes: the engine stops.
+// After a failure nothing more is written: neither on top of it, nor what depends on what failed.
+Status Core::refuse_if_stopped() const {
+    if (!gate_->failed()) return {};
+    return fail(Errc::io_error, "array {}: it stopped {}; {}", superblock_.name, cause(),
+                remedy(*gate_, array_));
+}
+
+// Under control_mutex_, or while opening. Without memory for it nothing has changed, and the array
+// stays as it is. After one that failed it is not known where on each drive the next one goes: the
+// engine stops.
 Status Core::write_superblock() {
-    if (gate_->failed()) {
-        return fail(Errc::io_error, "array {}: it stopped {}; {}", superblock_.name, cause(),
-                    remedy(*gate_, array_));
-    }
-    const Status written = within_limits("array " + superblock_.name, [this] {
-        return append_superblock(superblock_, members_, *control_);
-    });
+    QS_TRY(refuse_if_stopped());
+    std::optional<SuperblockAppend> append;
+    QS_TRY(within_limits("array " + superblock_.name, [&]() -> Status {
+        append.emplace(superblock_, members_);
+        return {};
+    }));
+    const Status written =
+        in_words(Errc::io_error, [&] { return append->write(superblock_, members_, *control_); });
     if (written) return {};
     gate_->fail(*control_);
     wake_workers();

@@ -72,7 +72,7 @@ void Core::place_guards(const LoadedBands& loaded) {
         if (m.device == nullptr || m.record.role != DeviceRole::qlc) continue;
         m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
         ShapeGuard& guard = *m.device->guard();
-        if (!m.fresh_unit) guard.set_position(m.unit, m.slot * strips);
+        if (!m.next.fresh_unit) guard.set_position(m.next.unit, m.next.slot * strips);
         for (std::uint32_t i = 0; i < l.bands; ++i) {
             const BandRecord& r = loaded.records[i];
             const bool clean = superblock_.state == ArrayState::clean;

@@ -70,6 +70,8 @@ Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, st
 Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
     std::lock_guard lock(control_mutex_);
     std::shared_ptr<VolumeState> state, trimming;
+    decltype(volumes_)::node_type removed;
+    QS_TRY(refuse_if_stopped());
     deleted_.reserve(deleted_.size() + 2);
     {
         std::lock_guard shown(shown_mutex_);
@@ -77,17 +79,19 @@ Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
         if (!changeable) return fail(changeable.error());
         state = *changeable;
         trimming = for_trim(*state);
-        // Also where an error follows: it may have come to a drive, so nothing more may be
-        // acknowledged.
-        volumes_.erase(name);
+        removed = volumes_.extract(name);
     }
-    const Status written = in_words(Errc::no_memory, [&] {
-        return change_volumes([&](Superblock& changed) -> Status {
-            const auto at = find_volume(changed, name) - changed.volumes.data();
-            changed.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
-            return {};
-        });
+    const Status written = change_volumes([&](Superblock& changed) -> Status {
+        const auto at = find_volume(changed, name) - changed.volumes.data();
+        changed.volumes[static_cast<std::size_t>(at)].state = kVolumeDeleted;
+        return {};
     });
+    if (!written && !gate_->failed()) {  // nothing was written
+        const std::lock_guard shown(shown_mutex_);
+        volumes_.insert(std::move(removed));
+        return fail(written.error());
+    }
+    // Also after an error: it may have come to a drive, so nothing more may be acknowledged.
     state->deleted = true;
     deleted_.push_back(state);
     QS_TRY(written);
@@ -106,9 +110,16 @@ std::vector<Core::Deletion> Core::unfinished_deletions() {
     return list;
 }
 
+// Throws nothing, so that callers can put back what they changed before. Without memory for it
+// nothing has changed on any drive nor in the superblock here.
+Status Core::change_volumes(const VolumesChange& change) {
+    return in_words(Errc::no_memory, [&] { return write_volumes(change); });
+}
+
 // The table of volumes as it was is put back if it can't be written.
 // Changed in a copy, so that a change that is refused half way leaves nothing behind.
-Status Core::change_volumes(const std::function<Status(Superblock&)>& change) {
+Status Core::write_volumes(const VolumesChange& change) {
+    QS_TRY(refuse_if_stopped());
     Superblock changed = superblock_;
     QS_TRY(change(changed));
     Superblock shown = changed;  // before anything is written: after that nothing may fail
@@ -116,7 +127,6 @@ Status Core::change_volumes(const std::function<Status(Superblock&)>& change) {
         std::swap(superblock_.volumes, changed.volumes);
         std::swap(superblock_.extents, changed.extents);
     };
-    const bool may_be_written = !gate_->failed();
     swap();
     const Status written = write_superblock();
     if (written) {
@@ -126,11 +136,13 @@ Status Core::change_volumes(const std::function<Status(Superblock&)>& change) {
         return {};
     }
     swap();
-    if (!may_be_written) return written;
-    return fail(written.error().code,
-                "{}; the change of the volumes may have been made or not: close the array and open "
-                "it again, then `qlcshape volume list` tells",
-                written.error().message);
+    if (!gate_->failed()) return written;  // nothing was written
+    return in_words(written.error().code, [&]() -> Status {
+        return fail(written.error().code,
+                    "{}; the change of the volumes may have been made or not: close the array and "
+                    "open it again, then `qlcshape volume list` tells",
+                    written.error().message);
+    });
 }
 
 // In control_mutex_, so that of two changes the later one is shown last.
@@ -174,13 +186,18 @@ Status Core::finish_resize(const Resize& resize, const Status& trimmed) {
     state.changing = false;
     if (resize.bytes >= resize.from) return {};
     Status done = trimmed;
-    if (done) {
-        done = change_volumes([&](Superblock& changed) {
-            return resize_volume(changed, array_.layout, state.name, resize.bytes);
-        });
-    }
-    // After an error the smaller size may have come to a drive, so what was cut off stays refused.
-    return done;
+    const auto to_size = [&](Superblock& changed) {
+        return resize_volume(changed, array_.layout, state.name, resize.bytes);
+    };
+    if (done) done = change_volumes(std::ref(to_size));  // which takes no memory for the call
+    // Where it may have come to a drive what was cut off stays refused.
+    if (done || gate_->failed()) return done;
+    // Nothing was written: it is as large as it is on the drives, and as the next opening finds it.
+    state.set_bytes(resize.from);
+    return in_words(done.error().code, [&]() -> Status {
+        return fail(done.error().code, "{}; volume {} keeps its size, but its end is trimmed",
+                    done.error().message, state.name);
+    });
 }
 
 Status Core::forget_volume(const Uuid& uuid) {

@@ -49,6 +49,17 @@ Result<Superblock> read_record(Device& device, std::uint64_t offset, std::uint64
     return decode_superblock(record.span(), identity);
 }
 
+// A record that can't be read this once must not count as damaged: an older one would be taken,
+// and the unit of the newest one discarded next, after which the drive looks older than the others.
+Result<Superblock> read_firmly(Device& device, std::uint64_t offset, std::uint64_t bytes,
+                               Uuid* identity, IoQueue& queue) {
+    constexpr int kTries = 3;
+    for (int tries = 1;; ++tries) {
+        auto record = read_record(device, offset, bytes, identity, queue);
+        if (record || record.error().code == Errc::unsupported || tries == kTries) return record;
+    }
+}
+
 bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uint32_t slot,
               IoQueue& queue) {
     if (slot >= places.slots()) return true;
@@ -119,7 +130,7 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
         Found found;
         found.unit = order[n].second / slots;
         found.slot = order[n].second % slots;
-        auto record = read_record(device, places.offset(found.unit, found.slot),
+        auto record = read_firmly(device, places.offset(found.unit, found.slot),
                                   places.record_bytes, &found.device, queue);
         if (record) {
             found.superblock = std::move(*record);
@@ -345,9 +356,8 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
         // Where an append may have been torn after the newest record: go on in the other unit.
         const bool clean = d.superblock.state == ArrayState::clean && f.next_blank &&
                            f.superblock.generation == d.superblock.generation;
-        member.unit = clean ? f.unit : f.unit ^ 1;
-        member.slot = clean ? f.slot + 1 : 0;
-        member.fresh_unit = !clean;
+        member.next = clean ? SuperblockPlace{f.unit, f.slot + 1, false}
+                            : SuperblockPlace{f.unit ^ 1, 0, true};
         member.device = std::move(devices[i]);
     }
     for (const MemberDevice& m : d.members) {
@@ -408,58 +418,73 @@ ArrayContext context_of(const Discovery& discovery) {
     return array;
 }
 
-Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
-                         IoQueue& queue) {
-    const ArrayLayout layout = *make_layout(superblock.parameters);
-    ++superblock.generation;
-    for (const DeviceRole role : {DeviceRole::qlc, DeviceRole::scm}) {
-        const bool qlc = role == DeviceRole::qlc;
-        std::vector<Buffer> records;
-        std::vector<Io> discards, writes, flushes;
-        for (MemberDevice& m : members) {
-            if (m.device == nullptr || m.record.role != role) continue;
-            const Places places{layout.superblock_record_bytes, m.unit_bytes};
-            if (m.slot >= places.slots()) {
-                m.unit ^= 1;
-                m.slot = 0;
-                m.fresh_unit = true;
-            }
-            Io io;
-            io.device = m.device.get();
-            if (m.fresh_unit) {
-                io.kind = IoKind::discard;
-                io.point = qlc ? PersistencePoint::qlc_superblock_discard
-                               : PersistencePoint::scm_superblock_discard;
-                io.offset = places.offset(m.unit, 0);
-                io.bytes = m.unit_bytes;
-                discards.push_back(io);
-                m.fresh_unit = false;
-            }
-            records.emplace_back(layout.superblock_record_bytes);
-            encode_superblock(superblock, m.record.uuid, records.back().span());
-            io.kind = IoKind::write;
-            io.point = qlc ? PersistencePoint::qlc_superblock_write
-                           : PersistencePoint::scm_superblock_write;
-            io.bytes = layout.p.strip_bytes;
-            for (std::uint64_t at = 0; at < layout.superblock_record_bytes;
-                 at += layout.p.strip_bytes) {
-                io.offset = places.offset(m.unit, m.slot) + at;
-                io.data = records.back().data() + at;
-                writes.push_back(io);
-            }
-            ++m.slot;
-            io = Io{};
-            io.kind = IoKind::flush;
-            io.point = qlc ? PersistencePoint::qlc_superblock_flush
-                           : PersistencePoint::scm_superblock_flush;
-            io.device = m.device.get();
-            flushes.push_back(io);
-        }
-        QS_TRY(run(queue, discards));
-        QS_TRY(run(queue, writes));
-        QS_TRY(run(queue, flushes));
+SuperblockAppend::SuperblockAppend(const Superblock& superblock,
+                                   const std::vector<MemberDevice>& members)
+    : next_(superblock), places_(members.size()) {
+    ++next_.generation;
+    const ArrayLayout layout = *make_layout(next_.parameters);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        const MemberDevice& m = members[i];
+        if (m.device == nullptr) continue;
+        const Places places{layout.superblock_record_bytes, m.unit_bytes};
+        SuperblockPlace& place = places_[i] = m.next;
+        if (place.slot >= places.slots()) place = {place.unit ^ 1, 0, true};
+        add(m, places.offset(place.unit, 0), places.offset(place.unit, place.slot),
+            place.fresh_unit, layout);
+        place = {place.unit, place.slot + 1, false};
+    }
+}
+
+void SuperblockAppend::add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at,
+                           bool fresh_unit, const ArrayLayout& layout) {
+    const bool qlc = member.record.role == DeviceRole::qlc;
+    Transfers& transfers = qlc ? qlc_ : scm_;
+    Io io;
+    io.device = member.device.get();
+    if (fresh_unit) {
+        io.kind = IoKind::discard;
+        io.point = qlc ? PersistencePoint::qlc_superblock_discard
+                       : PersistencePoint::scm_superblock_discard;
+        io.offset = unit;
+        io.bytes = member.unit_bytes;
+        transfers.discards.push_back(io);
+    }
+    records_.emplace_back(layout.superblock_record_bytes);
+    encode_superblock(next_, member.record.uuid, records_.back().span());
+    io.kind = IoKind::write;
+    io.point =
+        qlc ? PersistencePoint::qlc_superblock_write : PersistencePoint::scm_superblock_write;
+    io.bytes = layout.p.strip_bytes;
+    for (std::uint64_t done = 0; done < layout.superblock_record_bytes; done += io.bytes) {
+        io.offset = at + done;
+        io.data = records_.back().data() + done;
+        transfers.writes.push_back(io);
+    }
+    io = Io{};
+    io.kind = IoKind::flush;
+    io.point =
+        qlc ? PersistencePoint::qlc_superblock_flush : PersistencePoint::scm_superblock_flush;
+    io.device = member.device.get();
+    transfers.flushes.push_back(io);
+}
+
+Status SuperblockAppend::write(Superblock& superblock, std::vector<MemberDevice>& members,
+                               IoQueue& queue) {
+    superblock.generation = next_.generation;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (members[i].device != nullptr) members[i].next = places_[i];
+    }
+    for (Transfers* transfers : {&qlc_, &scm_}) {
+        QS_TRY(run(queue, transfers->discards));
+        QS_TRY(run(queue, transfers->writes));
+        QS_TRY(run(queue, transfers->flushes));
     }
     return {};
+}
+
+Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
+                         IoQueue& queue) {
+    return SuperblockAppend(superblock, members).write(superblock, members, queue);
 }
 
 }  // namespace qlcshape

@@ -19,19 +19,25 @@
 #include <string>
 #include <vector>
 
+#include "base/buffer.h"
 #include "device/device.h"
+#include "device/io.h"
 #include "format/superblock.h"
 #include "placement/array_context.h"
 
 namespace qlcshape {
 
+struct SuperblockPlace {
+    std::uint32_t unit = 0;
+    std::uint32_t slot = 0;
+    bool fresh_unit = true;  // discard the unit first
+};
+
 struct MemberDevice {
     std::unique_ptr<Device> device;  // null: missing
     MemberRecord record;
     std::uint64_t unit_bytes = 0;
-    std::uint32_t unit = 0;  // the next record goes here
-    std::uint32_t slot = 0;
-    bool fresh_unit = true;  // discard the unit before that
+    SuperblockPlace next;  // of the next record
 };
 
 // What the devices say together.
@@ -74,7 +80,29 @@ bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generatio
 // The array as the newest superblock describes it. The devices stay the discovery's.
 ArrayContext context_of(const Discovery& discovery);
 
-// Writes the superblock to every member that is there, with the next generation.
+// The next record of every member that is there, with the next generation. All memory that it takes
+// is taken when it is made: until write() nothing has changed, on no drive and in no argument.
+class SuperblockAppend {
+  public:
+    SuperblockAppend(const Superblock& superblock, const std::vector<MemberDevice>& members);
+
+    // Once, with the arguments as they were. After an error it is not known which drives have it.
+    Status write(Superblock& superblock, std::vector<MemberDevice>& members, IoQueue& queue);
+
+  private:
+    void add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at, bool fresh_unit,
+             const ArrayLayout& layout);
+
+    struct Transfers {
+        std::vector<Io> discards, writes, flushes;
+    };
+    Superblock next_;
+    std::vector<SuperblockPlace> places_;  // of the record after this one, by member
+    std::vector<Buffer> records_;
+    Transfers qlc_, scm_;
+};
+
+// Both at once.
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
                          IoQueue& queue);
 

@@ -7,18 +7,21 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <map>
 #include <new>
 #include <string_view>
 #include <thread>
 
 #include "base/kept.h"
 #include "core_array.h"
+#include "engine/limits.h"
 #include "test_array.h"
 
 namespace {
 
 std::atomic<bool> workers_have_none{false};  // threads of the engine that serve requests
 thread_local bool here_is_none = false;
+thread_local int until_one_fails = 0;  // of the calls here the one with this number, from 1 on
 std::atomic<int> refused{0};
 
 bool is_worker() {
@@ -40,7 +43,8 @@ extern "C" [[gnu::visibility("default"), gnu::used]] const char* __tsan_default_
 
 // Not inlined: the compiler would see malloc() and free() meet new and delete.
 [[gnu::noinline]] void* operator new(std::size_t bytes) {
-    if (here_is_none || (workers_have_none && is_worker())) {
+    const bool chosen = until_one_fails > 0 && --until_one_fails == 0;
+    if (chosen || here_is_none || (workers_have_none && is_worker())) {
         ++refused;
         throw std::bad_alloc();
     }
@@ -151,6 +155,58 @@ TEST_CASE("out of memory: a request that fails says so without words") {
     CHECK(array.core->requests_in_flight() == 0);
     CHECK(array.core->failed());
     CHECK(array.core->stats().cause.find("tps") == std::string::npos);
+    array.cut();
+}
+
+// Each allocation fails once: a change that is refused has left no trace, and can be made later.
+TEST_CASE("out of memory: a change of the volumes is made, or refused without a trace") {
+    CoreArray array;
+    REQUIRE(array.open());
+    Core& core = *array.core;
+    REQUIRE(core.create_volume("old", MiB));
+    const auto volumes = [&core] {
+        std::map<std::string, std::uint64_t> sizes;
+        for (const VolumeInfo& v : core.volumes()) sizes[v.name] = v.bytes;
+        return sizes;
+    };
+    const auto change = [&](const char* what, const auto& make) {
+        INFO(what);
+        const auto before = volumes();
+        int number = 0;
+        for (;;) {
+            REQUIRE(number < 1000);
+            until_one_fails = ++number;
+            const Status made = within_limits("test", make);
+            until_one_fails = 0;
+            if (made) break;
+            INFO(number << ": " << made.error().message);
+            REQUIRE(made.error().code == Errc::no_memory);
+            REQUIRE_FALSE(core.failed());
+            REQUIRE(volumes() == before);
+        }
+        CHECK(number > 3);
+        CHECK(volumes() != before);
+    };
+    change("create", [&] { return core.create_volume("new", 2 * MiB); });
+    const auto resize_to = [&](std::uint64_t bytes) {
+        return [&core, bytes]() -> Status {
+            const auto resize = core.begin_resize("new", bytes, Loss::refused);
+            if (!resize) return fail(resize.error());
+            return core.finish_resize(*resize, {});
+        };
+    };
+    change("grow", resize_to(4 * MiB));
+    change("shrink", resize_to(MiB));
+    change("delete", [&]() -> Status {
+        const auto deletion = core.begin_delete("old", Loss::refused);
+        return deletion ? Status{} : fail(deletion.error());
+    });
+    array.cut();
+    REQUIRE(array.open());
+    const auto after = array.core->volumes();
+    REQUIRE(after.size() == 1);
+    CHECK(after.front().name == "new");
+    CHECK(after.front().bytes == MiB);
     array.cut();
 }
 
