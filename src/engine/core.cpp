@@ -93,7 +93,7 @@ Status Core::finish_close() {
                     "and the next opening recovers it",
                     superblock_.name, cause());
     }
-    std::lock_guard lock(control_mutex_);
+    const Locked lock(control_mutex_);
     QS_TRY(write_band_table(*keeper_));
     superblock_.state = ArrayState::clean;
     superblock_.next_version = next_version_;
@@ -108,8 +108,12 @@ void Core::release() {
     QS_ASSERT(stopped_);  // callers that still come count themselves in flight, and are refused
     QS_ASSERT(!halted());
     readers_.clear();
+    const Locked lock(control_mutex_);
     deleted_.clear();
-    volumes_.clear();
+    {
+        const Locked shown(shown_mutex_);
+        volumes_.clear();
+    }
     requests_.reset();
     workers_.clear();
     shards_.clear();

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/guarded.h"
 #include "base/random.h"
 #include "engine/direct_readers.h"
 #include "engine/request_table.h"
@@ -192,10 +193,11 @@ class Core {
     void fill_io(Stats::Io& io) const;
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
-                                                   Loss loss);
+                                                   Loss loss) QS_REQUIRES(control_mutex_)
+        QS_REQUIRES(shown_mutex_);
     using VolumesChange = std::function<Status(Superblock&)>;
-    Status change_volumes(const VolumesChange& change);
-    Status write_volumes(const VolumesChange& change);
+    Status change_volumes(const VolumesChange& change) QS_REQUIRES(control_mutex_);
+    Status write_volumes(const VolumesChange& change);  // change_volumes() alone
     void show(Superblock& shown);
     std::shared_ptr<VolumeState> make_state(const Superblock& of, const VolumeRecord& record);
     std::shared_ptr<VolumeState> for_trim(const VolumeState& state);
@@ -209,12 +211,13 @@ class Core {
     Options options_;
     Environment environment_;
     std::unique_ptr<IoQueue> control_;  // superblocks, set-up, closing: under control_mutex_
-    std::mutex control_mutex_;
+    Mutex control_mutex_;
     Superblock superblock_;
     // What can be looked at while a drive keeps a change of the volumes waiting: volumes_, and
     // superblock_ as of the last change. Held for moments only, inside control_mutex_.
-    mutable std::mutex shown_mutex_;
-    Superblock shown_;
+    mutable Mutex shown_mutex_;
+    Superblock shown_ QS_GUARDED_BY(shown_mutex_);
+    std::map<std::string, std::shared_ptr<VolumeState>> volumes_ QS_GUARDED_BY(shown_mutex_);
     std::vector<MemberDevice> members_;
     ArrayContext array_;
     bool read_only_ = false;
@@ -229,8 +232,7 @@ class Core {
     BandKeeper* keeper_ = nullptr;
     Snapshotter* snapshotter_ = nullptr;
     std::unique_ptr<RequestTable> requests_;
-    std::map<std::string, std::shared_ptr<VolumeState>> volumes_;
-    std::vector<std::shared_ptr<VolumeState>> deleted_;
+    std::vector<std::shared_ptr<VolumeState>> deleted_ QS_GUARDED_BY(control_mutex_);
     Recovered recovered_;
     double recovery_seconds_ = 0;
     std::uint64_t opened_ns_ = 0;

@@ -96,11 +96,12 @@ Status Core::bring_up() {
     hand_out_patches();
     gate_->start();
     if (!read_only_) QS_TRY(complete_epoch());
+    Superblock shown = superblock_;
+    show(shown);
+    const Locked lock(shown_mutex_);
     for (const VolumeRecord& v : superblock_.volumes) {
         if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(superblock_, v);
     }
-    Superblock shown = superblock_;
-    show(shown);
     return {};
 }
 

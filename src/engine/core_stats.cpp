@@ -201,7 +201,7 @@ void Core::fill_io(Stats::Io& io) const {
 Stats Core::stats() const {
     Stats s;
     {
-        std::lock_guard lock(shown_mutex_);
+        const Locked lock(shown_mutex_);
         fill_counters(s, [this](Counter c) { return total(c); });
         fill_space(s, shown_, array_.layout);
         for (VolumeInfo& v : s.volumes) {

@@ -32,7 +32,7 @@ std::unexpected<Error> Core::fail_read_only(const std::string& volume) const {
 }
 
 Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
-    std::lock_guard lock(control_mutex_);
+    const Locked lock(control_mutex_);
     if (read_only_) return fail_read_only(name);
     const Uuid uuid = Uuid::random(environment_.random);
     // Made before the change is written: after that nothing may fail.
@@ -43,7 +43,7 @@ Status Core::create_volume(const std::string& name, std::uint64_t bytes) {
         created[name] = make_state(changed, *find_volume(changed, name));
         return {};
     }));
-    std::lock_guard shown(shown_mutex_);
+    const Locked shown(shown_mutex_);
     volumes_.merge(created);
     return {};
 }
@@ -68,13 +68,13 @@ Result<std::shared_ptr<VolumeState>> Core::to_change(const std::string& name, st
 }
 
 Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
-    std::lock_guard lock(control_mutex_);
+    const Locked lock(control_mutex_);
     std::shared_ptr<VolumeState> state, trimming;
     decltype(volumes_)::node_type removed;
     QS_TRY(refuse_if_stopped());
     deleted_.reserve(deleted_.size() + 2);
     {
-        std::lock_guard shown(shown_mutex_);
+        const Locked shown(shown_mutex_);
         auto changeable = to_change(name, 0, loss);
         if (!changeable) return fail(changeable.error());
         state = *changeable;
@@ -87,7 +87,7 @@ Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
         return {};
     });
     if (!written && !gate_->failed()) {  // nothing was written
-        const std::lock_guard shown(shown_mutex_);
+        const Locked shown(shown_mutex_);
         volumes_.insert(std::move(removed));
         return fail(written.error());
     }
@@ -100,7 +100,7 @@ Result<Core::Deletion> Core::begin_delete(const std::string& name, Loss loss) {
 }
 
 std::vector<Core::Deletion> Core::unfinished_deletions() {
-    std::lock_guard lock(control_mutex_);
+    const Locked lock(control_mutex_);
     std::vector<Deletion> list;
     for (const VolumeRecord& v : superblock_.volumes) {
         if (v.state != kVolumeDeleted) continue;
@@ -147,7 +147,7 @@ Status Core::write_volumes(const VolumesChange& change) {
 
 // In control_mutex_, so that of two changes the later one is shown last.
 void Core::show(Superblock& shown) {
-    std::lock_guard lock(shown_mutex_);
+    const Locked lock(shown_mutex_);
     std::swap(shown_, shown);
 }
 
@@ -156,31 +156,42 @@ void Core::show(Superblock& shown) {
 // The smaller size is durable only after the trim: otherwise a crash in between would leave old
 // data in pages that the next volume may get.
 Result<Core::Resize> Core::begin_resize(const std::string& name, std::uint64_t bytes, Loss loss) {
-    std::lock_guard lock(control_mutex_);
-    std::unique_lock shown(shown_mutex_);
-    auto changeable = to_change(name, bytes, loss);
-    if (!changeable) return fail(changeable.error());
-    VolumeState& state = **changeable;
-    const Resize resize{*changeable, state.bytes(), bytes, for_trim(state)};
+    const Locked lock(control_mutex_);
+    Resize resize;
     const auto to_size = [&](Superblock& changed) {
         return resize_volume(changed, array_.layout, name, bytes);
     };
-    if (bytes < resize.from) {
-        Superblock tried = superblock_;
-        QS_TRY(to_size(tried));
-    } else {
-        shown.unlock();
-        QS_TRY(change_volumes(to_size));
-        state.set_extents(extents_of(superblock_, *find_volume(superblock_, name)));
+    const auto show_size = [&] {
+        resize.volume->changing = true;
+        resize.volume->set_bytes(bytes);
+        resize.volume->turn();
+    };
+    {
+        const Locked shown(shown_mutex_);
+        auto changeable = to_change(name, bytes, loss);
+        if (!changeable) return fail(changeable.error());
+        resize = {*changeable, (*changeable)->bytes(), bytes, for_trim(**changeable)};
+        if (bytes < resize.from) {
+            Superblock tried = superblock_;
+            QS_TRY(to_size(tried));
+            show_size();
+            return resize;
+        }
     }
-    state.changing = true;
-    state.set_bytes(bytes);
-    state.turn();
+    std::unique_ptr<Extents> extents;  // before it is written: after that nothing may fail
+    const auto grow = [&](Superblock& changed) -> Status {
+        QS_TRY(to_size(changed));
+        extents = std::make_unique<Extents>(extents_of(changed, *find_volume(changed, name)));
+        return {};
+    };
+    QS_TRY(change_volumes(std::ref(grow)));
+    resize.volume->set_extents(std::move(extents));
+    show_size();
     return resize;
 }
 
 Status Core::finish_resize(const Resize& resize, const Status& trimmed) {
-    std::lock_guard lock(control_mutex_);
+    const Locked lock(control_mutex_);
     VolumeState& state = *resize.volume;
     QS_ASSERT(state.changing && state.drained() && resize.trimming->idle());
     state.changing = false;
@@ -201,12 +212,12 @@ Status Core::finish_resize(const Resize& resize, const Status& trimmed) {
 }
 
 Status Core::forget_volume(const Uuid& uuid) {
-    std::lock_guard lock(control_mutex_);
+    const Locked lock(control_mutex_);
     return change_volumes([&](Superblock& changed) { return remove_volume(changed, uuid); });
 }
 
 Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {
-    std::lock_guard lock(shown_mutex_);
+    const Locked lock(shown_mutex_);
     const auto it = volumes_.find(name);
     if (it == volumes_.end()) {
         return fail(Errc::not_found,
@@ -217,7 +228,7 @@ Result<std::shared_ptr<VolumeState>> Core::volume(const std::string& name) {
 }
 
 std::vector<VolumeInfo> Core::volumes() const {
-    std::lock_guard lock(shown_mutex_);
+    const Locked lock(shown_mutex_);
     std::vector<VolumeInfo> list;
     for (const auto& [name, state] : volumes_) {
         list.push_back({name, state->uuid.to_string(), state->bytes(), state->device});
@@ -226,7 +237,7 @@ std::vector<VolumeInfo> Core::volumes() const {
 }
 
 void Core::set_device(VolumeState& volume, const std::string& path) {
-    std::lock_guard lock(shown_mutex_);
+    const Locked lock(shown_mutex_);
     volume.device = path;
 }
 

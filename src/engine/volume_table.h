@@ -81,8 +81,7 @@ class VolumeState {
     const Extents& extents() const { return *extents_; }
     void set_bytes(std::uint64_t bytes) { bytes_.store(bytes); }
     // The old list goes when the next one comes, so only after requests that use it have ended.
-    void set_extents(Extents extents) {
-        auto next = std::make_unique<Extents>(std::move(extents));
+    void set_extents(std::unique_ptr<Extents> next) {
         in_use_.store(next.get(), std::memory_order_release);
         old_extents_ = std::move(extents_);
         extents_ = std::move(next);

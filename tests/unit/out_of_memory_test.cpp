@@ -165,7 +165,7 @@ TEST_CASE("out of memory: a change of the volumes is made, or refused without a 
     Core& core = *array.core;
     REQUIRE(core.create_volume("old", MiB));
     const auto volumes = [&core] {
-        std::map<std::string, std::uint64_t> sizes;
+        std::map<std::string, std::uint64_t> sizes{{"", core.stats().space.promised_bytes}};
         for (const VolumeInfo& v : core.volumes()) sizes[v.name] = v.bytes;
         return sizes;
     };
