@@ -176,6 +176,7 @@ class Run {
             line("times that more drives went than are covered", s.drives_away);
         }
         line("clean closes, each verified by check", s.judged);
+        line("stripes judged for redundancy", s.stripes_judged);
         line("stops because of faults, by design", s.stops);
         line("of them, a drive did not answer", s.halts);
         line("operations", s.operations);
@@ -238,6 +239,7 @@ class Run {
         object["older_taken"] = s.older_taken;
         object["clean_closes"] = s.clean_closes;
         object["judged"] = s.judged;
+        object["stripes_judged"] = s.stripes_judged;
         object["stops"] = s.stops;
         object["halts"] = s.halts;
         object["operations"] = s.operations;

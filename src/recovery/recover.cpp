@@ -199,7 +199,8 @@ class Recovery {
             if (proof == Proof::unread) QS_TRY(give_up(band, proved));
             if (proof == Proof::unproved || proof == Proof::unread) break;
             max_version_ = std::max(max_version_, scan_.header().fixed().max_version);
-            if (kept == proved && proof == Proof::whole && !in_.read_only)
+            const bool complete = proof == Proof::whole || canary(Canary::keep_damaged_tail);
+            if (kept == proved && complete && !in_.read_only)
                 ++kept;
             else
                 take_blocks();

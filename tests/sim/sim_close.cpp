@@ -18,6 +18,7 @@ void History::crash() {
         ++result_.kills;
     }
     drop();
+    judge_redundancy(Moment::crashed);
 }
 
 // Ends an opening whose power or process is gone: everything in flight has failed.
@@ -95,6 +96,7 @@ void History::judge() {
             (blocks_lost_ && problem.ends_with("more is damaged than P and Q can reconstruct"));
         if (!expected) return void(violate("check: " + problem));
     }
+    judge_redundancy(Moment::closed, &*report);
 }
 
 RunResult History::finish() {

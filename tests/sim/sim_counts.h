@@ -42,6 +42,7 @@ struct FaultCount {
 
 struct FaultCounts {
     std::array<FaultCount, kFaults> of{};
+    std::uint64_t damaged = 0;  // blocks so far: the number of the newest that was
     FaultCount& operator[](Fault fault) { return of[static_cast<std::size_t>(fault)]; }
     const FaultCount& operator[](Fault fault) const { return of[static_cast<std::size_t>(fault)]; }
     void told(Fault fault) {

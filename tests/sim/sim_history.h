@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The history that one seed makes: what run_history() drives. Eight files by subject: sim_run.cpp
+// The history that one seed makes: what run_history() drives. Nine files by subject: sim_run.cpp
 // (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
 // were earlier in the same opening), sim_beyond.cpp (more lost than redundancy covers),
-// sim_load.cpp (load and volumes), sim_close.cpp (crash, clean close, the judge), sim_sequence.cpp
-// (short sequences of operations, cut after every event), sim_damaged.cpp (openings after damage
-// that nothing promises to bear).
+// sim_load.cpp (load and volumes), sim_close.cpp (crash, clean close, the judge),
+// sim_redundancy.cpp (whether all that counts is redundant), sim_sequence.cpp (short sequences of
+// operations, cut after every event), sim_damaged.cpp (openings after damage that nothing promises
+// to bear).
 #pragma once
 
 #include <functional>
@@ -21,6 +22,7 @@
 #include "sim_run.h"
 #include "sim_sequence.h"
 #include "sim_world.h"
+#include "stripe_truth.h"
 
 namespace qlcshape::sim {
 
@@ -176,6 +178,20 @@ class History {
     void judge();
     RunResult finish();
 
+    // sim_redundancy.cpp
+    void note_settled();
+    void note_unmended(const std::string& message);
+    void spoil_tail();
+    void spoil_strip(Media& media, std::uint64_t offset);
+    enum class Moment { crashed, recovered, closed };
+    void judge_redundancy(Moment moment, const CheckReport* report = nullptr);
+    void judge_segment(const BandTruth& band, std::uint32_t segment, const SegmentTruth& found,
+                       bool proved);
+    void name_wrong(BandId band, std::uint32_t segment, const SegmentTruth& found,
+                    std::set<std::string>& wrong) const;
+    void compare_with_check(std::set<std::string> wrong);
+    void compare(const CheckReport& report, std::set<std::string> wrong);
+
     static constexpr std::uint64_t kIoLimitNs = 3'000'000'000;
     static constexpr std::uint64_t kLargest = 1 * MiB;
     static constexpr std::uint64_t kLargestHere = 64 * KiB;
@@ -215,6 +231,7 @@ class History {
     ArrayContext images_array_;  // then
     Random images_random_;
     Random silence_random_;  // which drive does not answer; drawn apart, too
+    Random tail_random_;     // what a power cut does to strips, likewise
 
     // After random damage: what it excuses, so far.
     Harm harm_;
@@ -224,6 +241,14 @@ class History {
     std::map<std::uint64_t, std::uint64_t> block_of_;  // of an LBA, in the only volume
     bool drives_away_ = false;  // more of them than redundancy covers, in this opening
     DamageResult damage_result_;
+
+    // Before the recovery: segments that count, by the band's sequence; and how much was damaged.
+    using SegmentIds = std::set<std::pair<std::uint64_t, std::uint32_t>>;
+    SegmentIds settled_;
+    std::uint64_t settled_damage_ = 0;
+    SegmentIds seen_right_;  // at some time
+    SegmentIds unmended_;    // and named in the log
+    std::uint64_t judgements_ = 0;
 
     // Of read_now(): not on a stack that a read might outlive.
     bool read_finished_ = false;

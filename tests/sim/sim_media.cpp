@@ -219,13 +219,25 @@ void Media::rot(std::uint64_t offset, Random& random) {
 
 void Media::note_damage(std::uint64_t offset, std::uint64_t n, Fault fault, FaultCounts& counts) {
     for (std::uint64_t at = offset; at < offset + n; at += kBlockBytes) {
-        if (damage.try_emplace(at / kBlockBytes, Damage{fault}).second) ++counts[fault].injected;
+        if (damage.try_emplace(at / kBlockBytes, Damage{fault, counts.damaged + 1}).second) {
+            ++counts[fault].injected;
+            ++counts.damaged;
+        }
     }
 }
 
-bool Media::damaged(std::uint64_t offset, std::uint64_t n) const {
-    const auto it = damage.lower_bound(offset / kBlockBytes);
-    return it != damage.end() && it->first * kBlockBytes < offset + n;
+bool Media::damaged(std::uint64_t offset, std::uint64_t n, std::uint64_t after) const {
+    if (zoned() && zones[offset / zone_bytes_].offline) return true;
+    return std::any_of(damage.lower_bound(offset / kBlockBytes),
+                       damage.lower_bound(div_up(offset + n, kBlockBytes)),
+                       [&](const auto& d) { return d.second.number > after; });
+}
+
+bool Media::unreadable(std::uint64_t offset, std::uint64_t n) const {
+    if (zoned() && zones[offset / zone_bytes_].offline) return true;
+    return std::any_of(damage.lower_bound(offset / kBlockBytes),
+                       damage.lower_bound(div_up(offset + n, kBlockBytes)),
+                       [](const auto& d) { return d.second.fault == Fault::unreadable; });
 }
 
 int Media::submit_to_zone(std::uint64_t offset, std::uint64_t n, std::string& broken) {

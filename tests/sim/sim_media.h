@@ -40,6 +40,7 @@ struct Media {
     };
     struct Damage {
         Fault fault = Fault::bit_rot;
+        std::uint64_t number = 0;  // in the order in which blocks were damaged, of all drives
         bool met = false;
     };
 
@@ -63,7 +64,9 @@ struct Media {
     // Flips a bit of what a read would see there.
     void rot(std::uint64_t offset, Random& random);
     void note_damage(std::uint64_t offset, std::uint64_t bytes, Fault fault, FaultCounts& counts);
-    bool damaged(std::uint64_t offset, std::uint64_t bytes) const;
+    // After the block of that number; 0: ever.
+    bool damaged(std::uint64_t offset, std::uint64_t bytes, std::uint64_t after = 0) const;
+    bool unreadable(std::uint64_t offset, std::uint64_t bytes) const;
 
     // --- zones ---
     void make_zoned(std::uint64_t zone_bytes) {

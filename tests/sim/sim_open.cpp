@@ -118,12 +118,14 @@ void History::lose_mirror() {
 
 // True when it is open, and everything in it is as it must be.
 bool History::open_through_cuts() {
+    if (opened_ != 0) note_settled();
     for (std::uint32_t tries = 0;; ++tries) {
         if (tries == 12) return violate("it opens no more");
         world_.power_on();
         const bool spoilt = crashed_ && !may_be_clean_ && rng_.chance(1, beyond() ? 2 : 6);
         if (spoilt) spoil_table();
         if (crashed_ && rng_.chance(1, tries == 0 ? 8 : 2)) lose_mirror();
+        if (crashed_ && tries == 0) spoil_tail();
         const bool cut = opened_ != 0 && tries < 3 && rng_.chance(1, 2);
         world_.cut_after(0);
         if (cut && spoilt && rng_.chance(1, 2))
@@ -155,8 +157,10 @@ bool History::open_through_cuts() {
         }
     }
     ++opened_;
-    if (before_.recovery.kind != "clean") ++result_.recoveries;
-    return true;
+    if (before_.recovery.kind == "clean") return true;
+    ++result_.recoveries;
+    judge_redundancy(Moment::recovered);
+    return result_.violation.empty();
 }
 
 // Those that must be there are; those whose creation or deletion was cut off may be. An opening for

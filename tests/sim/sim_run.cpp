@@ -14,12 +14,14 @@ History::History(std::uint64_t seed, Profile profile)
     : world_(seed, profile),
       rng_(world_.random()),
       images_random_(~seed),
-      silence_random_(seed ^ 0x5113) {
+      silence_random_(seed ^ 0x5113),
+      tail_random_(seed ^ 0x7a11) {
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     version_gap_ = seed % 3;  // so small that versions which come again are seen
     here_ = std::make_unique<IoQueue>();
     here_->set_idle([this] { poll_something(); });
+    options_.log = [this](LogLevel, const std::string& message) { note_unmended(message); };
     profile == Profile::sequences ? shape_for_sequences() : shape();
 }
 
@@ -190,6 +192,7 @@ void RunCounts::add(const RunCounts& o) {
     longest_row = std::max(longest_row, o.longest_row);
     clean_closes += o.clean_closes;
     judged += o.judged;
+    stripes_judged += o.stripes_judged;
     older_refused += o.older_refused;
     older_taken += o.older_taken;
     degraded_opens += o.degraded_opens;

@@ -22,6 +22,7 @@ struct RunCounts {
     std::uint64_t longest_row = 0;  // of cuts, each during the recovery before it
     std::uint64_t clean_closes = 0;
     std::uint64_t judged = 0;                          // by check
+    std::uint64_t stripes_judged = 0;                  // whether they have all redundancy
     std::uint64_t older_refused = 0, older_taken = 0;  // openings with members as they were before
     std::uint64_t degraded_opens = 0;
     std::uint64_t blocks_damaged = 0, blocks_lost = 0;  // beyond redundancy; reads of one, failed

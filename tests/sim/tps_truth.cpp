@@ -49,6 +49,7 @@ TpsTruth look_at_tps(const ArrayContext& array, const std::vector<Media*>& scm) 
                 const TpsRecordFixed& f = record.fixed();
                 ring.acked = std::max(ring.acked, f.acked_through);
                 ring.tail = std::max(ring.tail, f.tail);
+                truth.frontiers.push_back({f.band, f.band_sequence, f.frontier});
                 const bool whole = record.bytes() <= bytes - at && record.payload_whole();
                 ring.records[f.sequence].push_back({m, begin + at, record.bytes(), whole});
             }

@@ -31,6 +31,13 @@ struct TpsTruth {
         std::uint64_t end() const;
     };
     std::vector<Ring> rings;  // by shard
+    // Durable segments of bands, as any header names them.
+    struct Frontier {
+        std::uint32_t band = 0;
+        std::uint64_t sequence = 0;
+        std::uint32_t segments = 0;
+    };
+    std::vector<Frontier> frontiers;
 
     bool loss() const;
     // Whether all that counted in `before` still counts here.
