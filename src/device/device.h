@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -60,10 +61,17 @@ class Device {
     void count_success() {
         if (in_a_row_.load(std::memory_order_relaxed) != 0)
             in_a_row_.store(0, std::memory_order_relaxed);
+        if (silent_.load(std::memory_order_relaxed))
+            silent_.store(false, std::memory_order_relaxed);
     }
     std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
     std::string last_failure() const;
-    bool failed_last() const { return in_a_row_.load(std::memory_order_relaxed) != 0; }
+    // It took no write or flush, or could not read what any drive can (note_silent()), and nothing
+    // has succeeded since. A read that failed says little: that place alone may be unreadable.
+    bool silent() const { return silent_.load(std::memory_order_relaxed); }
+    void note_silent(int error_number) {
+        if (error_number != ENOMEM) silent_.store(true, std::memory_order_relaxed);
+    }
     // The last few transfers all failed: more than an incident.
     bool failing() const { return in_a_row_.load(std::memory_order_relaxed) >= kFailingInARow; }
 
@@ -101,6 +109,7 @@ class Device {
     std::atomic<std::uint64_t> failures_{0};
     static constexpr std::uint32_t kFailingInARow = 3;
     std::atomic<std::uint32_t> in_a_row_{0};
+    std::atomic<bool> silent_{false};
     std::atomic<std::uint64_t> mismatches_{0};
     std::atomic<std::uint64_t> last_mismatch_{0};
     mutable Mutex failure_mutex_;

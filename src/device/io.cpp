@@ -118,6 +118,7 @@ void Device::count_failure(const Io& io) {
         last_failure_ = io;
     }
     in_a_row_.fetch_add(1, std::memory_order_relaxed);
+    if (io.kind != IoKind::read) note_silent(io.error_number);
     failures_.fetch_add(1, std::memory_order_relaxed);
 }
 

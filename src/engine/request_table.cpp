@@ -336,9 +336,12 @@ Status RequestTable::outcome_of(const Active& a) const {
     if (a.error == Errc::media_error) {
         return fail(a.error,
                     "volume {}: {} at byte {}: the block can't be read, and parity could not "
-                    "reconstruct it; close the array and open it again, which may repair it; "
-                    "otherwise overwrite or trim it, and run `qlcshape check`",
-                    a.volume->name, to_string(op), a.bad_offset);
+                    "reconstruct it; {}",
+                    a.volume->name, to_string(op), a.bad_offset,
+                    drives_away(array_) != 0
+                        ? kReconnect
+                        : "close the array and open it again, which may repair it; otherwise "
+                          "overwrite or trim it, and run `qlcshape check`");
     }
     return fail(a.error, "volume {}: {} at byte {}: writing has ended {}; {}", a.volume->name,
                 to_string(op), a.bad_offset, ending(gate_, array_), remedy(gate_, array_));

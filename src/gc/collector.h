@@ -78,6 +78,7 @@ class Collector final : public Actor {
         std::uint32_t moved = 0;
         std::vector<Tombstone> trims;  // to be carried
         std::size_t next_trim = 0;
+        bool drives_away = false;  // which blocks need that can't be read
     };
 
     // A segment of the GC stream.

@@ -20,6 +20,7 @@
 #include "base/canary.h"
 #include "base/crc32c.h"
 #include "gc/collector.h"
+#include "placement/failures.h"
 
 namespace qlcshape {
 
@@ -33,6 +34,7 @@ bool Collector::start_source() {
         s.trims.clear();
         s.moved = s.next_slot = s.trim_slot = s.reads_pending = 0;
         s.next_trim = 0;
+        s.drives_away = false;
         const ArrayLayout& l = array_.layout;
         Io& io = s.header_io;
         io = array_.segment_io(IoKind::read, victim_->band, s.segment, 0, l.header_bytes(),
@@ -75,7 +77,9 @@ bool Collector::step(Source& s) {
             return true;
         case Step::read:
             if (s.reads_pending != 0) return false;
-            s.step = Step::trims;
+            // With its drives what is lost here may come back: it must not be given up.
+            victim_damaged_ |= s.drives_away;
+            s.step = s.drives_away ? Step::idle : Step::trims;
             return true;
         case Step::trims:
             if (s.batches_pending != 0) return false;
@@ -203,10 +207,12 @@ void Collector::start_reads(Source& s) {
         read.done = [](BlockRead& done) {
             auto& source = *static_cast<Source*>(done.context);
             // Obsolete ones that were read along may be damaged, too: nobody asks for them.
-            const std::uint32_t at = source.owner->array_.layout.slot_of(done.first);
+            Collector& gc = *source.owner;
+            const std::uint32_t at = gc.array_.layout.slot_of(done.first);
             for (std::uint32_t i = 0; i < done.blocks; ++i) {
                 if ((done.bad >> i & 1) != 0) source.damaged[at + i] = 1;
             }
+            source.drives_away |= done.bad != 0 && beyond_parity(gc.array_);
             --source.reads_pending;
         };
         slot += n;

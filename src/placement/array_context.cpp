@@ -33,6 +33,15 @@ Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std
     return io;
 }
 
+Io ArrayContext::probe_io(std::uint32_t drive, std::byte* block) const {
+    Io io;
+    io.kind = IoKind::read;
+    io.device = qlc[drive];
+    io.bytes = kBlockBytes;
+    io.data = block;
+    return io;
+}
+
 Io ArrayContext::pmt_io(IoKind kind, PageId page, std::byte* block, PersistencePoint point) const {
     Io io;
     io.kind = kind;

@@ -40,6 +40,11 @@ struct ArrayContext {
     Io segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,
                   std::uint64_t bytes, std::byte* data) const;
 
+    // Reads a block that each drive has had since the array was made. One that can't read it does
+    // not answer; one that can't read a strip alone has a block or two that are unreadable. The
+    // device is null where it is missing.
+    Io probe_io(std::uint32_t drive, std::byte* block) const;
+
     // A transfer of that page of the PMT; `block` is a block.
     Io pmt_io(IoKind kind, PageId page, std::byte* block,
               PersistencePoint point = PersistencePoint::none) const;

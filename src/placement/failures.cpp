@@ -16,11 +16,14 @@ std::string drive_failures(const ArrayContext& array) {
     return text.empty() ? "no drive reports a failed transfer" : text;
 }
 
+std::size_t drives_away(const ArrayContext& array) {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        array.qlc, [](const Device* d) { return d == nullptr || d->given_up() || d->silent(); }));
+}
+
 bool beyond_parity(const ArrayContext& array) {
-    constexpr auto kParity = 2;
-    return std::ranges::count_if(array.qlc, [](const Device* d) {
-               return d == nullptr || d->given_up() || d->failed_last();
-           }) > kParity;
+    constexpr std::size_t kParity = 2;
+    return drives_away(array) > kParity;
 }
 
 }  // namespace qlcshape

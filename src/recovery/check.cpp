@@ -69,7 +69,15 @@ class Check {
         ++report_.segments;
         ++report_.stripes;
         const Proof proof = scan_.prove(band, sequence, segment);
-        if (proof == Proof::unproved || proof == Proof::unread) {
+        if (proof == Proof::unread) {
+            lost_segments_ = true;
+            problem(
+                "band {} segment {}: {} don't answer, which is more than two; reconnect the "
+                "drives",
+                band.value, segment, scan_.silent_drives());
+            return;
+        }
+        if (proof == Proof::unproved) {
             lost_segments_ = true;
             problem("band {} segment {}: more is damaged than P and Q can reconstruct", band.value,
                     segment);

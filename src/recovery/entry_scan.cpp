@@ -30,11 +30,9 @@ class EntryScan {
             const SegmentHeader* header =
                 scan_.rebuilt_header(range_.band, range_.sequence, segment);
             if (header == nullptr) {
-                return fail(
-                    Errc::damaged,
-                    "band {} segment {}: its header is damaged and can't be rebuilt from the other "
-                    "strips; which blocks are lost is not known, so the table can't be rebuilt",
-                    range_.band.value, segment);
+                return fail(scan_.header_lost(
+                    range_.band, segment,
+                    "which blocks are lost is not known, so the table can't be rebuilt"));
             }
             see_header(segment, *header);
         }

@@ -216,17 +216,11 @@ class Recovery {
     Status give_up(BandId band, std::uint32_t segment) {
         ++out_.report.segments_unread;
         if (in_.read_only) return {};
-        std::string drives;
-        for (const std::uint32_t drive : scan_.silent_drives()) {
-            drives += fmt::format("{}{}", drives.empty() ? "" : ", ",
-                                  in_.array.qlc[drive] == nullptr ? fmt::format("drive {}", drive)
-                                                                  : in_.array.qlc[drive]->path());
-        }
         return fail(Errc::media_error,
                     "band {} segment {}: {} don't answer, which is more than two: acknowledged "
                     "writes may be there, so the array is not opened for writing; reconnect the "
                     "drives, or open it read-only",
-                    band.value, segment, drives);
+                    band.value, segment, scan_.silent_drives());
     }
 
     // Recoveries since the newest snapshot may have met the same segments, and committed their

@@ -6,6 +6,7 @@
 
 #include "base/canary.h"
 #include "base/crc32c.h"
+#include "placement/failures.h"
 #include "raid6/parity.h"
 
 namespace qlcshape {
@@ -65,6 +66,20 @@ const SegmentHeader* SegmentScan::rebuilt_header(BandId band, std::uint64_t sequ
     return good ? &rebuilt_ : nullptr;
 }
 
+Error SegmentScan::header_lost(BandId band, std::uint32_t segment, const char* unknown) const {
+    if (beyond_parity(array_)) {
+        return {Errc::io_error,
+                fmt::format("band {} segment {}: its header can't be read, since more drives fail "
+                            "than parity covers ({}); reconnect the drives, then open the array "
+                            "again",
+                            band.value, segment, drive_failures(array_))};
+    }
+    return {Errc::damaged,
+            fmt::format("band {} segment {}: its header is damaged and can't be rebuilt from the "
+                        "other strips; {}",
+                        band.value, segment, unknown)};
+}
+
 bool SegmentScan::rebuild_block(const BlockIdentity& id) {
     bool done = false, good = false;
     rebuild_.block(id, [&](bool ok) {
@@ -99,18 +114,24 @@ std::vector<bool> SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     return wrong;
 }
 
-// By a block that each drive has had since the array was made. One that can't read a strip alone
-// does answer: strips that the power cut off may be unreadable for ever.
+// One that can't read a strip alone does answer: strips that the power cut off may be unreadable
+// for ever.
 void SegmentScan::find_silent_drives() {
     silent_drives_.clear();
     for (std::uint32_t drive = 0; drive < array_.qlc.size(); ++drive) {
-        Io io;
-        io.kind = IoKind::read;
-        io.device = array_.qlc[drive];
-        io.bytes = kBlockBytes;
-        io.data = block_.data();
+        const Io io = array_.probe_io(drive, block_.data());
         if (io.device == nullptr || !run(queue_, io)) silent_drives_.push_back(drive);
     }
+}
+
+std::string SegmentScan::silent_drives() const {
+    std::string names;
+    for (const std::uint32_t drive : silent_drives_) {
+        const Device* d = array_.qlc[drive];
+        names += (names.empty() ? "" : ", ") +
+                 (d == nullptr ? fmt::format("drive {}", drive) : d->path());
+    }
+    return names;
 }
 
 // A failure is tried again: drives that fell silent on the way may be back.

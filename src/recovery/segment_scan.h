@@ -61,8 +61,12 @@ class SegmentScan {
     const std::vector<Location>& wrong_strips() const { return wrong_strips_; }
     // Whether every strip could be read then, right or wrong.
     bool all_read() const { return all_read_; }
-    // Those that are missing, or did not answer, when it was `unread`.
-    const std::vector<std::uint32_t>& silent_drives() const { return silent_drives_; }
+    // Those that are missing, or did not answer, when it was `unread`: for messages.
+    std::string silent_drives() const;
+
+    // Why rebuilt_header() gave none: it is damaged, or its drives don't answer. `unknown`: what is
+    // not known without it.
+    Error header_lost(BandId band, std::uint32_t segment, const char* unknown) const;
 
     // One block of a committed segment, verified; null where it can't be had.
     const std::byte* read_block(BandId band, std::uint64_t sequence, std::uint32_t segment,

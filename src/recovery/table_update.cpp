@@ -320,10 +320,8 @@ class Update {
                 ++out_.totals.scanned.segments;
             }
             if (header == nullptr) {
-                return fail(Errc::damaged,
-                            "band {} segment {}: its header is damaged and can't be rebuilt from "
-                            "the other strips; which blocks are newer is not known",
-                            band.value, l_.segment_of(pba));
+                return fail(in_.scan.header_lost(band, l_.segment_of(pba),
+                                                 "which blocks are newer is not known"));
             }
             const Entry e = header->entry(l_.slot_of(pba));
             const std::uint64_t lba = pages_[q.page].id.value * kPageEntries + q.index;

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "placement/failures.h"
 #include "raid6/parity.h"
 
 namespace qlcshape {
@@ -25,7 +26,8 @@ void Rebuild::block(const BlockIdentity& id, std::function<void(bool)> done) {
     header_only_ = false;
     id_ = id;
     done_ = std::move(done);
-    read_rows(0, row_capacity_, &Rebuild::solve_header);
+    again_ = false;
+    start();
 }
 
 void Rebuild::header_of(BandId band, std::uint64_t sequence, std::uint32_t segment,
@@ -35,8 +37,11 @@ void Rebuild::header_of(BandId band, std::uint64_t sequence, std::uint32_t segme
     header_only_ = true;
     id_ = {band, sequence, segment, 0, Lba(0)};
     done_ = std::move(done);
-    read_rows(0, row_capacity_, &Rebuild::solve_header);
+    again_ = false;
+    start();
 }
+
+void Rebuild::start() { read_rows(0, row_capacity_, &Rebuild::solve_header); }
 
 void Rebuild::read_rows(std::uint64_t offset, std::uint64_t bytes, void (Rebuild::*then)()) {
     const std::uint64_t strip_bytes = array_.layout.p.strip_bytes;
@@ -138,8 +143,36 @@ bool Rebuild::attempt(std::uint32_t role, std::uint32_t second, const Proof& pro
     return true;
 }
 
+void Rebuild::finish(bool good) { good ? end(true) : probe(); }
+
+// Asks those that did not read their part. Their rows are free by now.
+void Rebuild::probe() {
+    pending_ = 0;
+    for (std::uint32_t role = 0; role < width_; ++role) {
+        Io& io = ios_[role];
+        if (io.device == nullptr || there_[role]) continue;
+        const std::uint32_t drive = locate(array_.layout, id_.band, id_.segment, role).drive;
+        io = array_.probe_io(drive, row(role));
+        ++pending_;
+        io.context = this;
+        io.done = [](Io& done) {
+            auto& self = *static_cast<Rebuild*>(done.context);
+            if (done.error_number != 0) done.device->note_silent(done.error_number);
+            if (--self.pending_ == 0) self.probed();
+        };
+        queue_.submit(io);
+    }
+    if (pending_ == 0) end(false);
+}
+
+void Rebuild::probed() {
+    if (again_ || beyond_parity(array_)) return end(false);
+    again_ = true;
+    start();
+}
+
 // `done` is moved out first: it may begin the next rebuild, which sets another.
-void Rebuild::finish(bool good) {
+void Rebuild::end(bool good) {
     busy_ = false;
     auto done = std::move(done_);
     done(good);

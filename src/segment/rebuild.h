@@ -13,6 +13,12 @@
 //   5 and 9 missing             as read; then it is lost
 //
 // A wrong guess passes the checksum with a probability of 2^-32.
+//
+// Where that fails, and drives could not read their part, each of them is asked for another block:
+// one that can't read that either is gone (Device::silent()), others have a place that is
+// unreadable. If no more are gone than parity covers, all of it is tried once more, since a drive
+// may have been away for a moment. So after a failure beyond_parity() says whether the block may
+// come back with the drives: GC must not give it up then, and readers get another error.
 #pragma once
 
 #include <cstdint>
@@ -63,6 +69,10 @@ class Rebuild {
     std::byte* row(std::uint32_t role) const { return rows_.data() + role * row_capacity_; }
     std::byte* scratch(std::uint32_t role) const;
     void finish(bool good);
+    void start();
+    void probe();
+    void probed();
+    void end(bool good);
 
     const ArrayContext& array_;
     IoQueue& queue_;
@@ -75,6 +85,7 @@ class Rebuild {
     void (Rebuild::*then_)() = nullptr;
     BlockIdentity id_;
     bool header_only_ = false;
+    bool again_ = false;  // this is the second attempt
     std::uint64_t bytes_ = 0;
     std::uint32_t pending_ = 0;
     const std::byte* result_ = nullptr;

@@ -173,3 +173,37 @@ TEST_CASE("gc: a lost block that was moved stays an error until it is overwritte
     CHECK(a.reads(expected));
     a.cut();
 }
+
+// Drives that answer no reads for a while, and take writes: what they have may come back.
+TEST_CASE("gc: blocks of drives that don't answer are not given up") {
+    Poisoned a;
+    for (std::uint64_t b = 0; b < kOldBlocks; b += 8) a.write(b, 8, kOlder);
+    a.fill_the_rest();
+    // Just after GC has read a header, each time.
+    const ArrayLayout& l = a.core->layout();
+    a.power.fails = [&](const Io& io) {
+        const bool header = io.offset != 0 && io.offset % l.p.strip_bytes == 0;
+        return io.kind == IoKind::read && io.device->path() < "qlc3" && !header;
+    };
+    // Until GC has tried every band that it can get.
+    Status outcome;
+    for (int i = 0; outcome && i < 20000; ++i) {
+        const std::uint64_t n = 1 + a.random.below(16);
+        std::memset(a.data.data(), 1, n * kBlockBytes);
+        const std::uint64_t block = a.random.below(a.blocks - n);
+        const bool old = block < kOldBlocks;
+        outcome = a.request(Op::write, a.data.data(), n * kBlockBytes,
+                            (old ? kOldBlocks : block) * kBlockBytes);
+    }
+    CHECK(a.find_poisoned().empty());
+    REQUIRE_FALSE(outcome);
+    CHECK(outcome.error().message.find("reconnect the drives") != std::string::npos);
+    a.power.fails = nullptr;
+    a.cut_without_snapshots();
+    REQUIRE(a.open());
+    for (std::uint64_t b = 0; b < kOldBlocks; ++b) {
+        REQUIRE(a.request(Op::read, a.data.data(), kBlockBytes, b * kBlockBytes));
+        REQUIRE(a.data.data()[0] == static_cast<std::byte>(kOlder));
+    }
+    a.cut();
+}
