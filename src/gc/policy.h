@@ -22,8 +22,9 @@ namespace qlcshape {
 //
 // Counts are hints. Where they say that every band is full they are wrong, for there is space that
 // volumes may not use: then the oldest is moved, and counted again with that. That space may be
-// gone where bands are out of use: then only an estimate can be wrong, and to move a full band
-// would gain nothing, over and over.
+// gone where bands are out of use: then only an estimate can be wrong. And then bands that have less
+// than a band's garbage together are left alone: what is moved fills a band again, padding and all,
+// so that no band would become free, over and over.
 class GreedyPolicy {
   public:
     // `newest_sequence`: of the band opened last.
@@ -39,18 +40,22 @@ class GreedyPolicy {
         const std::uint32_t cost =
             std::min(slots_, c.valid + (c.sequence < old_before_ ? 0 : c.tombstones));
         if (out_of_use_ && cost == slots_ && !c.valid_is_estimate) return;
+        gain_ += c.valid_is_estimate ? slots_ : slots_ - cost;
         if (!best_ || cost < best_cost_ || (cost == best_cost_ && c.sequence < best_sequence_)) {
             best_ = c.band;
             best_cost_ = cost;
             best_sequence_ = c.sequence;
         }
     }
-    std::optional<BandId> best() const { return best_; }
+    std::optional<BandId> best() const {
+        return out_of_use_ && gain_ < slots_ ? std::nullopt : best_;
+    }
 
   private:
     std::uint32_t slots_;
     std::uint64_t old_before_;
     bool out_of_use_;
+    std::uint64_t gain_ = 0;
     std::optional<BandId> best_;
     std::uint32_t best_cost_ = 0;
     std::uint64_t best_sequence_ = 0;
