@@ -22,9 +22,9 @@ namespace qlcshape {
 //
 // Counts are hints. Where they say that every band is full they are wrong, for there is space that
 // volumes may not use: then the oldest is moved, and counted again with that. That space may be
-// gone where bands are out of use: then only an estimate can be wrong. And then bands that have less
-// than a band's garbage together are left alone: what is moved fills a band again, padding and all,
-// so that no band would become free, over and over.
+// gone where bands are out of use: then only an estimate can be wrong. And then bands that have
+// less than a band's garbage together are left alone: what is moved fills a band again, padding and
+// all, so that no band would become free, over and over.
 class GreedyPolicy {
   public:
     // `newest_sequence`: of the band opened last.
