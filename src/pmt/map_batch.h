@@ -23,7 +23,6 @@ enum class MapKind : std::uint8_t {
 };
 
 struct MapItem : PageWaiter {
-    void* shard = nullptr;  // who answers
     MapBatch* batch = nullptr;
     Lba lba;
     std::uint32_t blocks = 1;

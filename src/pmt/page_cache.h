@@ -32,6 +32,7 @@ struct PageWaiter {
     // From IoQueue::poll() or PageCache::poll(); must not call get(), which could overtake others.
     // `cached` is null if the page is damaged or can't be read.
     void (*ready)(PageWaiter&, CachedPage* cached) = nullptr;
+    void* owner = nullptr;  // who waits: for `ready`
     PageWaiter* next = nullptr;
 };
 

@@ -12,17 +12,18 @@
 #include <span>
 
 #include "base/canary.h"
-#include "shard/shard.h"
+#include "shard/reads.h"
 
 namespace qlcshape {
 
-bool Shard::read_inline(PageOp& op, IoQueue& queue, DirectRead& direct) {
+bool Reads::read_inline(PageOp& op, IoQueue& queue, DirectRead& direct, ShardLock& lock) {
     direct.used = direct.wrong_blocks = 0;
     direct.io_failed = false;
-    const bool found = look(op, direct);
+    const bool found = look(op, direct, lock);
     const bool good = found && transfer(direct, queue);
     const std::span runs(direct.runs.data(), direct.used);
-    for (const DirectRead::Run& run : runs) bands_.end_read(array_.layout.band_of(run.first));
+    for (const DirectRead::Run& run : runs)
+        shard_.bands.end_read(shard_.array.layout.band_of(run.first));
     if (!good) return false;
     for (const DirectRead::Run& run : runs) {
         if (canary(Canary::believe_direct_read)) break;
@@ -34,11 +35,11 @@ bool Shard::read_inline(PageOp& op, IoQueue& queue, DirectRead& direct) {
 }
 
 // Delivers what is in RAM, and finds what drives have. Bands that are found have a reader more.
-bool Shard::look(PageOp& op, DirectRead& direct) {
+bool Reads::look(PageOp& op, DirectRead& direct, ShardLock& lock) {
     if (op.blocks > DirectRead::kMostBlocks) return false;
-    const auto inside = lock_.for_looking();
+    const auto inside = lock.for_looking();
     if (!inside) return false;
-    const CachedPage* cached = cache_.resident(page_of(op.first));
+    const CachedPage* cached = shard_.cache.resident(page_of(op.first));
     if (cached == nullptr) return false;
     while (op.progress < op.blocks) {
         if (read_without_drive(op, cached->entries)) continue;
@@ -51,7 +52,7 @@ bool Shard::look(PageOp& op, DirectRead& direct) {
     return !op.failed;
 }
 
-bool Shard::transfer(DirectRead& direct, IoQueue& queue) {
+bool Reads::transfer(DirectRead& direct, IoQueue& queue) {
     std::array<Io, DirectRead::kMostRuns> ios;
     for (std::uint32_t i = 0; i < direct.used; ++i) {
         ios[i] = reader_.transfer_of(direct.runs[i]);

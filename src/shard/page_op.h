@@ -35,14 +35,14 @@ struct PageOp : PageWaiter {
     Lba bad_lba;
 
     // The shard's.
-    class Shard* shard = nullptr;
     Version version;
     std::uint32_t progress = 0;  // blocks appended, or begun to read
     std::uint32_t reads_pending = 0;
-    std::uint64_t wait_segment = 0;  // durable when this segment is
-    std::uint64_t trim_segment = 0;  // holds its tombstone
+    std::uint64_t wait_segment = 0;             // durable when this segment is
+    struct RamSegment* trim_segment = nullptr;  // holds its tombstone
+    // Of its first and its last block, where it covers these in part: once they were read.
+    const std::byte* old_contents = nullptr;
     std::uint8_t flush_phase = 0;
-    bool merged = false;   // the old contents of its partial blocks are there
     bool checked = false;  // trim: the table was looked at
     bool needed = false;   // trim: and there is something to trim
 
@@ -57,6 +57,11 @@ struct PageOp : PageWaiter {
     }
     bool head_partial() const { return head_skip != 0 || (blocks == 1 && bytes < kBlockBytes); }
     bool tail_partial() const { return blocks > 1 && tail_bytes() != kBlockBytes; }
+    void note_failure(Errc why, Lba lba) {
+        failed = true;
+        error = why;
+        bad_lba = lba;
+    }
 };
 
 // A first-in first-out list of operations.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A shard alone, on drives in memory that hold back what a test tells them to. The test polls,
-// plays the keeper, and sees every record of the TPS as it was submitted.
+// A shard alone, or parts of one, on drives in memory that hold back what a test tells them to. The
+// test polls, plays the keeper, and sees every record of the TPS as it was submitted.
 #pragma once
 
 #include <algorithm>
@@ -46,6 +46,7 @@ class HeldDrive final : public Device {
     std::function<bool(const Io&)> hold;
     std::function<void(const Io&)> submitted;
     std::function<bool(const Io&)> fails;  // without doing anything
+    std::function<void(const Io&)> performed;
 
   private:
     struct Held {
@@ -62,6 +63,7 @@ class HeldDrive final : public Device {
                 place += bytes;
             });
         }
+        if (performed) performed(io);
         queue.complete(io, 0);
     }
     Buffer memory_;
@@ -75,7 +77,8 @@ struct TestOp : PageOp {
     bool good() const { return ended && !failed; }
 };
 
-struct ShardRig {
+// What a shard needs around it: drives, the band table, and who opens bands.
+struct ShardDrives {
     ArrayContext array;
     std::vector<std::unique_ptr<HeldDrive>> qlc;
     std::unique_ptr<HeldDrive> scm;
@@ -83,12 +86,11 @@ struct ShardRig {
     std::unique_ptr<BandTable> bands;
     std::unique_ptr<SpaceGate> gate;
     std::atomic<std::uint64_t> next_version{1};
-    std::unique_ptr<Shard> shard;
     bool opens_bands = true;
     std::vector<std::unique_ptr<TestOp>> ops;
     std::vector<std::vector<Entry>> records;  // of the TPS, without those that have no entries
 
-    explicit ShardRig(std::uint32_t data_strips = 2, std::uint64_t strip_bytes = 64 * KiB) {
+    explicit ShardDrives(std::uint32_t data_strips = 2, std::uint64_t strip_bytes = 64 * KiB) {
         // Memory of drives of that size costs nothing until it is written.
         array.layout = small_layout({.k = data_strips,
                                      .scm_count = 1,
@@ -113,28 +115,17 @@ struct ShardRig {
         bands = std::make_unique<BandTable>(array.layout);
         for (std::uint32_t i = 0; i < l.bands; ++i) bands->restore(BandId(i), BandRecord{});
         gate = std::make_unique<SpaceGate>(array.layout, *bands);
-        shard = std::make_unique<Shard>(Shard::Shared{array, *bands, *gate, next_version}, 0, 1,
-                                        queue, Buffer(Shard::memory_bytes(array.layout)));
     }
-    ~ShardRig() {
-        for (auto& drive : qlc) drive->release();
-        scm->release();
-        run();
-    }
+    ShardContext::Shared shared() { return {array, *bands, *gate, next_version}; }
 
-    void poll() {
+    // The keeper's turn.
+    void open_band() {
         if (opens_bands && bands->wants_band(Stream::user))
             bands->opened(*bands->begin_open(Stream::user, 3));
-        queue.poll();
-        shard->poll();
-    }
-    // Until nothing more can happen but by what is held.
-    void run() {
-        for (int quiet = 0; quiet < 50; ++quiet) poll();
     }
 
     // Of the bytes from `offset_bytes` on, full of `value`.
-    TestOp& submit(OpKind kind, std::uint64_t offset_bytes, std::uint64_t bytes, int value = 0) {
+    TestOp& make(OpKind kind, std::uint64_t offset_bytes, std::uint64_t bytes, int value = 0) {
         TestOp& op = *ops.emplace_back(std::make_unique<TestOp>());
         op.kind = kind;
         op.first = Lba(offset_bytes / kBlockBytes);
@@ -148,22 +139,7 @@ struct ShardRig {
             op.data = op.buffer.data();
         }
         op.done = [](PageOp& done) { static_cast<TestOp&>(done).ended = true; };
-        shard->submit(op);
         return op;
-    }
-    TestOp& write_blocks(std::uint64_t first, std::uint64_t blocks, int value) {
-        return submit(OpKind::write, first * kBlockBytes, blocks * kBlockBytes, value);
-    }
-    TestOp& flush() { return submit(OpKind::flush, 0, 0); }
-    // Whether these bytes all have this value.
-    bool reads(std::uint64_t offset_bytes, std::uint64_t bytes, int value) {
-        const TestOp& read = submit(OpKind::read, offset_bytes, bytes);
-        run();
-        return read.good() && all(read, value);
-    }
-    static bool all(const TestOp& read, int value) {
-        return std::all_of(read.data, read.data + read.bytes,
-                           [&](std::byte b) { return b == static_cast<std::byte>(value); });
     }
 
     static bool is_record(const Io& io) { return io.point == PersistencePoint::tps_write; }
@@ -188,6 +164,50 @@ struct ShardRig {
         for (std::uint32_t i = 0; i < record.fixed().entries; ++i)
             entries.push_back(record.entry(i));
         if (!entries.empty()) records.push_back(std::move(entries));
+    }
+};
+
+struct ShardRig : ShardDrives {
+    std::unique_ptr<Shard> shard;
+
+    explicit ShardRig(std::uint32_t data_strips = 2, std::uint64_t strip_bytes = 64 * KiB)
+        : ShardDrives(data_strips, strip_bytes),
+          shard(std::make_unique<Shard>(shared(), 0, 1, queue,
+                                        Buffer(Shard::memory_bytes(array.layout)))) {}
+    ~ShardRig() {
+        release_strips();
+        scm->release();
+        run();
+    }
+
+    void poll() {
+        open_band();
+        queue.poll();
+        shard->poll();
+    }
+    // Until nothing more can happen but by what is held.
+    void run() {
+        for (int quiet = 0; quiet < 50; ++quiet) poll();
+    }
+
+    TestOp& submit(OpKind kind, std::uint64_t offset_bytes, std::uint64_t bytes, int value = 0) {
+        TestOp& op = make(kind, offset_bytes, bytes, value);
+        shard->submit(op);
+        return op;
+    }
+    TestOp& write_blocks(std::uint64_t first, std::uint64_t blocks, int value) {
+        return submit(OpKind::write, first * kBlockBytes, blocks * kBlockBytes, value);
+    }
+    TestOp& flush() { return submit(OpKind::flush, 0, 0); }
+    // Whether these bytes all have this value.
+    bool reads(std::uint64_t offset_bytes, std::uint64_t bytes, int value) {
+        const TestOp& read = submit(OpKind::read, offset_bytes, bytes);
+        run();
+        return read.good() && all(read, value);
+    }
+    static bool all(const TestOp& read, int value) {
+        return std::all_of(read.data, read.data + read.bytes,
+                           [&](std::byte b) { return b == static_cast<std::byte>(value); });
     }
 };
 
