@@ -59,10 +59,11 @@ if [ $quick = no ]; then
 fi
 if [ $long = yes ]; then
     seeds=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-    for profile in cuts media drives all; do
+    for profile in cuts media drives older beyond all; do
         echo "== campaign: $profile"
-        build/release/qlcshape sim --profile $profile --seeds "$seeds..$((seeds + 999))"
-        summary+=("campaign $profile: 20,000 cycles")
+        build/release/qlcshape sim --profile $profile --seeds "$seeds..$((seeds + 1999))" |
+            tee build/campaign.log
+        summary+=("campaign $profile: $(grep -E '^[0-9]+ cycles in' build/campaign.log)")
     done
     echo "== drills"
     QLCSHAPE_KILLS=200 QLCSHAPE_KV_KILLS=100 QLCSHAPE_UBLK_KILLS=50 \
