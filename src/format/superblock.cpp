@@ -255,7 +255,9 @@ bool looks_like_superblock(std::span<const std::byte> first_block) {
 std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block) {
     const Fixed f = load_fixed(first_block);
     if (f.magic != kMagic || f.crc != first_block_crc(first_block)) return std::nullopt;
-    return SuperblockPeek{f.array, f.device, f.generation, f.record_bytes, f.superblock_unit_bytes};
+    return SuperblockPeek{
+        f.array, f.device,   f.generation, f.record_bytes, f.superblock_unit_bytes,
+        f.epoch, f.epoch_key};
 }
 
 Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* device) {

@@ -99,6 +99,8 @@ struct SuperblockPeek {
     std::uint64_t generation = 0;
     std::uint64_t record_bytes = 0;
     std::uint64_t unit_bytes = 0;  // of this device's superblock units
+    std::uint64_t epoch = 0;
+    std::uint64_t epoch_key = 0;
 };
 std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block);
 

@@ -156,17 +156,24 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
     // that lacks fewer than four went back by less than four segments; but what was in flight at
     // that moment it may lack, too, and `most` looks that much further.
     for (const std::uint8_t stream : {std::uint8_t{0}, std::uint8_t{1}}) {
-        std::vector<std::uint32_t> in_a_row(p.qlc_count);
-        std::uint32_t seen = 0;
+        std::vector<std::uint32_t> in_a_row(p.qlc_count), says_nothing(p.qlc_count);
+        // A drive that can't read its strip is no older for that, so such a segment says nothing:
+        // the next one is asked in its place. Nor does a strip of zeroes: it is right on a drive
+        // that never got it.
+        std::uint32_t asked = 0, told = 0;
         for (const BandId band : bands_of(stream, records, epoch)) {
             const BandRecord& r = records[band.value];
             bool mendable = true;
-            for (std::uint32_t segment = r.segments; segment != 0 && seen < most; ++seen) {
+            std::uint32_t segment = r.segments;
+            for (; segment != 0 && told < most && asked < 2 * most; ++asked) {
                 const Proof proof = scan.prove(band, r.sequence, --segment);
                 mendable &= proof == Proof::whole || proof == Proof::mendable;
-                if (!scan.all_read()) continue;  // a drive that can't read is no older for that
+                if (!scan.all_read()) continue;
                 for (const auto& [drive, offset] : scan.wrong_strips())
-                    in_a_row[drive] += in_a_row[drive] == seen ? 1 : 0;
+                    in_a_row[drive] += in_a_row[drive] + says_nothing[drive] == told ? 1 : 0;
+                for (const auto& [drive, offset] : scan.zero_strips())
+                    says_nothing[drive] += in_a_row[drive] + says_nothing[drive] == told ? 1 : 0;
+                ++told;
                 if (mendable && proof == Proof::mendable) anew[band.value] = segment;
             }
         }

@@ -151,6 +151,7 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
 Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     wrong_strips_.clear();
+    zero_strips_.clear();
     std::vector<bool> wrong = read_stripe(band, segment);
     SegmentHeader h = header();
     if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
@@ -184,6 +185,7 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
         }
     }
     name_wrong_strips(band, segment, wrong);
+    name_zero_strips(band, segment);
     return wrong_strips_.empty() ? Proof::whole : Proof::mendable;
 }
 
@@ -191,6 +193,18 @@ void SegmentScan::name_wrong_strips(BandId band, std::uint32_t segment,
                                     const std::vector<bool>& wrong) {
     for (std::uint32_t r = 0; r < array_.layout.width(); ++r) {
         if (wrong[r]) wrong_strips_.push_back(locate(array_.layout, band, segment, r));
+    }
+}
+
+void SegmentScan::name_zero_strips(BandId band, std::uint32_t segment) {
+    const ArrayLayout& l = array_.layout;
+    for (std::uint32_t r = 0; r < l.width(); ++r) {
+        const std::byte* right = r < l.p.data_strips
+                                     ? stripe_.data() + r * l.p.strip_bytes
+                                     : parity_.data() + (r - l.p.data_strips) * l.p.strip_bytes;
+        const std::span strip(right, l.p.strip_bytes);
+        if (std::ranges::all_of(strip, [](std::byte b) { return b == std::byte{0}; }))
+            zero_strips_.push_back(locate(l, band, segment, r));
     }
 }
 

@@ -8,6 +8,8 @@
 #include "base/buffer.h"
 #include "base/canary.h"
 #include "base/size_text.h"
+#include "recovery/diverged.h"
+#include "recovery/superblock_places.h"
 
 namespace qlcshape {
 
@@ -22,18 +24,7 @@ struct Found {
     // What may be a newer record lies where one would be, and is damaged. So the drive is not
     // taken for older than the others, which it would be by the whole ones alone.
     bool newer_damaged = false;
-};
-
-struct Places {
-    std::uint64_t record_bytes = 0;
-    std::uint64_t unit_bytes = 0;
-    std::uint32_t slots() const {
-        return static_cast<std::uint32_t>(
-            std::min<std::uint64_t>(kSuperblockSlots, unit_bytes / record_bytes));
-    }
-    std::uint64_t offset(std::uint32_t unit, std::uint32_t slot) const {
-        return unit * unit_bytes + slot * record_bytes;
-    }
+    std::vector<SuperblockMark> records;  // all of its array
 };
 
 Result<Superblock> read_record(Device& device, std::uint64_t offset, std::uint64_t bytes,
@@ -138,6 +129,10 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
                 n == 0 && is_blank(device, places, found.unit, found.slot + 1, queue);
             found.newer_damaged = n != 0 || garbage[(found.unit ^ 1) * slots] ||
                                   (found.slot + 1 < slots && garbage[order[n].second + 1]);
+            for (const SuperblockPeek& p : peeks) {
+                if (p.array == found.superblock.array)
+                    found.records.push_back({p.generation, p.epoch, p.epoch_key});
+            }
             return found;
         }
         if (n == 0) first = record.error();
@@ -265,6 +260,17 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     return {};
 }
 
+Status check_histories(const std::vector<std::unique_ptr<Device>>& devices,
+                       const FoundEach& found) {
+    std::vector<DriveHistory> drives;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const Superblock& s = found[i]->superblock;
+        drives.push_back(
+            {devices[i]->path(), {s.generation, s.epoch, s.epoch_key}, found[i]->records});
+    }
+    return refuse_diverged(drives);
+}
+
 std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& device) {
     const auto at = std::ranges::find(superblock.members, device, &MemberRecord::uuid);
     if (at == superblock.members.end()) return std::nullopt;
@@ -328,6 +334,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
     FoundEach found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
+    QS_TRY(check_histories(devices, found));
     Discovery d;
     std::vector<const Superblock*> seen;
     for (const auto& f : found) seen.push_back(&f->superblock);
@@ -416,75 +423,6 @@ ArrayContext context_of(const Discovery& discovery) {
         (m.record.role == DeviceRole::qlc ? array.qlc : array.scm)[m.record.index] = m.device.get();
     }
     return array;
-}
-
-SuperblockAppend::SuperblockAppend(const Superblock& superblock,
-                                   const std::vector<MemberDevice>& members)
-    : next_(superblock), places_(members.size()) {
-    ++next_.generation;
-    const ArrayLayout layout = *make_layout(next_.parameters);
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        const MemberDevice& m = members[i];
-        if (m.device == nullptr) continue;
-        const Places places{layout.superblock_record_bytes, m.unit_bytes};
-        SuperblockPlace& place = places_[i] = m.next;
-        if (place.slot >= places.slots()) place = {place.unit ^ 1, 0, true};
-        add(m, places.offset(place.unit, 0), places.offset(place.unit, place.slot),
-            place.fresh_unit, layout);
-        place = {place.unit, place.slot + 1, false};
-    }
-}
-
-void SuperblockAppend::add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at,
-                           bool fresh_unit, const ArrayLayout& layout) {
-    const bool qlc = member.record.role == DeviceRole::qlc;
-    Transfers& transfers = qlc ? qlc_ : scm_;
-    Io io;
-    io.device = member.device.get();
-    if (fresh_unit) {
-        io.kind = IoKind::discard;
-        io.point = qlc ? PersistencePoint::qlc_superblock_discard
-                       : PersistencePoint::scm_superblock_discard;
-        io.offset = unit;
-        io.bytes = member.unit_bytes;
-        transfers.discards.push_back(io);
-    }
-    records_.emplace_back(layout.superblock_record_bytes);
-    encode_superblock(next_, member.record.uuid, records_.back().span());
-    io.kind = IoKind::write;
-    io.point =
-        qlc ? PersistencePoint::qlc_superblock_write : PersistencePoint::scm_superblock_write;
-    io.bytes = layout.p.strip_bytes;
-    for (std::uint64_t done = 0; done < layout.superblock_record_bytes; done += io.bytes) {
-        io.offset = at + done;
-        io.data = records_.back().data() + done;
-        transfers.writes.push_back(io);
-    }
-    io = Io{};
-    io.kind = IoKind::flush;
-    io.point =
-        qlc ? PersistencePoint::qlc_superblock_flush : PersistencePoint::scm_superblock_flush;
-    io.device = member.device.get();
-    transfers.flushes.push_back(io);
-}
-
-Status SuperblockAppend::write(Superblock& superblock, std::vector<MemberDevice>& members,
-                               IoQueue& queue) {
-    superblock.generation = next_.generation;
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        if (members[i].device != nullptr) members[i].next = places_[i];
-    }
-    for (Transfers* transfers : {&qlc_, &scm_}) {
-        QS_TRY(run(queue, transfers->discards));
-        QS_TRY(run(queue, transfers->writes));
-        QS_TRY(run(queue, transfers->flushes));
-    }
-    return {};
-}
-
-Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
-                         IoQueue& queue) {
-    return SuperblockAppend(superblock, members).write(superblock, members, queue);
 }
 
 }  // namespace qlcshape

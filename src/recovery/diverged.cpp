@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "recovery/diverged.h"
+
+#include <algorithm>
+
+namespace qlcshape {
+
+namespace {
+
+bool contradict(const SuperblockMark& a, const SuperblockMark& b) {
+    const bool same_opening = a.epoch == b.epoch && a.epoch_key == b.epoch_key;
+    return !same_opening && (a.generation == b.generation || a.epoch == b.epoch);
+}
+
+// The newest of each against all of the other's. Older ones are not compared with each other: an
+// append that was cut off, and that nobody could read afterwards, may lie among them.
+bool agree(const DriveHistory& a, const DriveHistory& b) {
+    const auto fits = [](const SuperblockMark& newest, const DriveHistory& other) {
+        return std::ranges::none_of(other.records, [&](const SuperblockMark& record) {
+            return record.generation == newest.generation && contradict(record, newest);
+        });
+    };
+    return !contradict(a.newest, b.newest) && fits(a.newest, b) && fits(b.newest, a);
+}
+
+}  // namespace
+
+Status refuse_diverged(const std::vector<DriveHistory>& drives) {
+    if (drives.empty()) return {};
+    const auto supporters = [&](const DriveHistory& drive) {
+        return std::ranges::count_if(drives,
+                                     [&](const DriveHistory& d) { return agree(drive, d); });
+    };
+    const auto right = std::ranges::max_element(drives, {}, supporters);
+    for (const DriveHistory& drive : drives) {
+        if (agree(*right, drive)) continue;
+        return fail(Errc::stale_device,
+                    "{}: it belongs to a copy of this array that was opened by itself: its "
+                    "superblock of generation {} is not the one that the other drives know; "
+                    "restore the array's own contents of this drive, or, if it is a qlc drive, "
+                    "remove it from the array file: the array then opens read-only without it",
+                    drive.path, drive.newest.generation);
+    }
+    return {};
+}
+
+}  // namespace qlcshape
