@@ -61,8 +61,8 @@ class SegmentScan {
     const std::vector<Location>& wrong_strips() const { return wrong_strips_; }
     // Whether every strip could be read then, right or wrong.
     bool all_read() const { return all_read_; }
-    // Those that hold zeroes alone, in a segment that was proved: a drive that never got such a strip
-    // reads the same from a place that was discarded.
+    // Those that hold zeroes alone, in a segment that was proved: a drive that never got such a
+    // strip reads the same from a place that was discarded.
     const std::vector<Location>& zero_strips() const { return zero_strips_; }
     // Those that are missing, or did not answer, when it was `unread`: for messages.
     std::string silent_drives() const;

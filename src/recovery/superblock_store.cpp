@@ -78,6 +78,14 @@ bool one_device(const std::vector<SuperblockPeek>& peeks, const Places& places) 
     });
 }
 
+std::vector<SuperblockMark> marks_of(const std::vector<SuperblockPeek>& peeks, const Uuid& array) {
+    std::vector<SuperblockMark> marks;
+    for (const SuperblockPeek& p : peeks) {
+        if (p.array == array) marks.push_back({p.generation, p.epoch, p.epoch_key});
+    }
+    return marks;
+}
+
 // The newest whole record of a device whose places are known. Where none is whole, the error says
 // what is wrong with the newest one. First blocks are enough to sort by generation; then whole
 // records are read, newest first, until one passes all checks.
@@ -129,10 +137,7 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
                 n == 0 && is_blank(device, places, found.unit, found.slot + 1, queue);
             found.newer_damaged = n != 0 || garbage[(found.unit ^ 1) * slots] ||
                                   (found.slot + 1 < slots && garbage[order[n].second + 1]);
-            for (const SuperblockPeek& p : peeks) {
-                if (p.array == found.superblock.array)
-                    found.records.push_back({p.generation, p.epoch, p.epoch_key});
-            }
+            found.records = marks_of(peeks, found.superblock.array);
             return found;
         }
         if (n == 0) first = record.error();
