@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
@@ -14,6 +17,7 @@
 #include "qlcshape/version.h"
 #include "tools/report.h"
 #include "tools/suggest.h"
+#include "tools/tell.h"
 #include "tools/verbs.h"
 
 namespace {
@@ -29,6 +33,14 @@ std::vector<std::string> words_of(int argc, char** argv, const CLI::App& app) {
     if (verb_named(*volume, words[1]) == nullptr && verb_named(*volume, words[2]) != nullptr)
         std::swap(words[1], words[2]);
     return words;
+}
+
+// Whether all that went to stdout is there: what a full disk or a closed stdout swallowed must not
+// look like success.
+bool printed() {
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
+    tell("qlcshape: the output can't be written: {}\n", std::strerror(errno));
+    return false;
 }
 
 }  // namespace
@@ -54,7 +66,7 @@ int main(int argc, char** argv) {
     add_sim(app, exit_code);
     std::vector<std::string> words = words_of(argc, argv, app);
     if (const std::string wrong = unknown_verb(app, words); !wrong.empty()) {
-        fmt::print(stderr, "qlcshape: {}\n", wrong);
+        tell("qlcshape: {}\n", wrong);
         return kCouldNotRun;
     }
     std::ranges::reverse(words);  // as CLI11 wants them
@@ -63,11 +75,11 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? kDone : kCouldNotRun;
     } catch (const std::bad_alloc&) {
-        fmt::print(stderr, "qlcshape: out of memory; raise the limit (ulimit -v)\n");
+        tell("qlcshape: out of memory; raise the limit (ulimit -v)\n");
         return kCouldNotRun;
     } catch (const std::exception& error) {
-        fmt::print(stderr, "qlcshape: {}\n", error.what());
+        tell("qlcshape: {}\n", error.what());
         return kCouldNotRun;
     }
-    return exit_code;
+    return printed() || exit_code != kDone ? exit_code : kCouldNotRun;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/progress.h"
+#include "tools/tell.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ void ProgressLine::draw(const std::string& what, double percent, const std::stri
     if (now - last_ < kRedraw) return;
     last_ = now;
     drawn_ = true;
-    fmt::print(stderr, "\r\033[K{:<20} [{}] {:3.0f} %  {}", what, bar(percent), percent, detail);
+    tell("\r\033[K{:<20} [{}] {:3.0f} %  {}", what, bar(percent), percent, detail);
     std::fflush(stderr);
 }
 
@@ -64,7 +65,7 @@ void ProgressLine::log(const std::string& what, double percent, const std::strin
     if (tenth < next_tenth_ || now - last_ < kLog) return;
     last_ = now;
     next_tenth_ = tenth + 1;
-    fmt::print(stderr, "{}: {} %{}{}\n", what, tenth * 10, detail.empty() ? "" : ", ", detail);
+    tell("{}: {} %{}{}\n", what, tenth * 10, detail.empty() ? "" : ", ", detail);
 }
 
 }  // namespace qlcshape::tools

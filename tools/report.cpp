@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "engine/health.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 
 namespace qlcshape::tools {
@@ -91,7 +92,7 @@ ExitCode exit_code_for(Errc code) {
 }
 
 int report_error(const std::string& verb, bool json, const Error& error) {
-    fmt::print(stderr, "qlcshape {}: {}\n", verb, error.message);
+    tell("qlcshape {}: {}\n", verb, error.message);
     if (json) {
         Json object = new_object(verb);
         object["error"] = {{"code", to_string(error.code)}, {"message", error.message}};
@@ -101,7 +102,7 @@ int report_error(const std::string& verb, bool json, const Error& error) {
 }
 
 void print_log(LogLevel level, const std::string& message) {
-    if (level != LogLevel::info) fmt::print(stderr, "qlcshape: {}\n", message);
+    if (level != LogLevel::info) tell("qlcshape: {}\n", message);
 }
 
 Json new_object(const std::string& verb) { return {{"schema", 1}, {"verb", verb}}; }

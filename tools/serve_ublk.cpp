@@ -16,6 +16,7 @@
 #include "qlcshape/engine.h"
 #include "tools/report.h"
 #include "tools/serve_socket.h"
+#include "tools/tell.h"
 #include "tools/ublk/device.h"
 #include "tools/ublk/takeover.h"
 
@@ -136,10 +137,10 @@ class Server {
             const auto stays = s.device->end();
             if (!stays) good = fail(stays.error());
             if (stays && *stays) {
-                fmt::print(stderr,
-                           "qlcshape serve: {}: it is in use, so it stays and its requests wait; "
-                           "serve volume {} again to go on\n",
-                           s.device->path(), s.volume);
+                tell(
+                    "qlcshape serve: {}: it is in use, so it stays and its requests wait; "
+                    "serve volume {} again to go on\n",
+                    s.device->path(), s.volume);
             }
         }
         return good;
@@ -180,8 +181,7 @@ class Server {
         if (!device) return fail(device.error());
         volume->set_device((*device)->path());
         if ((*device)->recovered()) {
-            fmt::print(stderr, "qlcshape serve: {}: goes on with volume {}\n", (*device)->path(),
-                       info.name);
+            tell("qlcshape serve: {}: goes on with volume {}\n", (*device)->path(), info.name);
         }
         devices_.push_back({info.name, std::move(*device)});
         return {};

@@ -21,6 +21,7 @@
 #include "tools/report.h"
 #include "tools/serve_socket.h"
 #include "tools/serve_ublk.h"
+#include "tools/tell.h"
 #include "tools/verbs.h"
 
 namespace qlcshape::tools {
@@ -90,8 +91,7 @@ Result<std::string> plugin_path() {
     for (const std::string& volume : volumes) words.push_back(volume.c_str());
     words.push_back(nullptr);
     ::execvp(words[0], const_cast<char* const*>(words.data()));
-    fmt::print(stderr, "qlcshape serve: nbdkit: {}; install the package nbdkit\n",
-               std::strerror(errno));
+    tell("qlcshape serve: nbdkit: {}; install the package nbdkit\n", std::strerror(errno));
     ::_exit(kExecFailed);
 }
 

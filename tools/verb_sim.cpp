@@ -15,6 +15,7 @@
 #include "tests/sim/sim_sequence.h"
 #include "tools/progress.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -132,7 +133,7 @@ class Run {
 
     void fail_seed(std::uint64_t seed, const std::string& violation) {
         progress_.clear();
-        fmt::print(stderr, "seed {}: {}\n  replay: {}\n", seed, violation, replay(seed));
+        tell("seed {}: {}\n  replay: {}\n", seed, violation, replay(seed));
         result_.failures.push_back({seed, violation});
     }
 

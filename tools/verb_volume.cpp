@@ -12,6 +12,7 @@
 #include "engine/holder.h"
 #include "tools/progress.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -88,7 +89,7 @@ int run_create(const Arguments& arguments) {
 }
 
 bool confirmed(const std::string& question) {
-    fmt::print(stderr, "{} [y/N] ", question);
+    tell("{} [y/N] ", question);
     std::fflush(stderr);
     std::string answer;
     return std::getline(std::cin, answer) && (answer == "y" || answer == "yes");

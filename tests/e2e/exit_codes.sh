@@ -48,6 +48,26 @@ code "holds data" 2 volume resize array.toml v0 --size 4KiB
 code "no such volume" 2 volume delete array.toml v9
 code "no such volume" 2 serve array.toml --volume v9 --socket s.sock
 
+# Output that can't be written is no success, and a message that can't be is no crash.
+unwritten() {
+    local wanted=$1 got=0
+    shift
+    "$@" || got=$?
+    [[ $got == "$wanted" ]] || fail "exit $got, not $wanted, with output that can't be written: $*"
+}
+for verb in status check "volume list" "status --json" "status --prometheus"; do
+    # shellcheck disable=SC2086
+    {
+        unwritten 2 "$QLCSHAPE" $verb array.toml >/dev/full 2>err
+        says "No space left"
+        unwritten 2 "$QLCSHAPE" $verb array.toml >&- 2>err
+        unwritten 2 "$QLCSHAPE" $verb nosuch.toml 2>/dev/full
+        unwritten 2 "$QLCSHAPE" $verb nosuch.toml 2>&-
+    } </dev/null
+done
+unwritten 2 "$QLCSHAPE" staus array.toml 2>/dev/full
+unwritten 2 "$QLCSHAPE" volume create array.toml v0 --size 8MiB 2>&- </dev/null
+
 # Somebody has it open and does not answer.
 exec 9>>qlc0.img
 flock 9
