@@ -29,6 +29,15 @@ says "in use"
 expect 0 nbdinfo --size "$URI" # the first one still serves
 stop_server
 
+# Clients cost descriptors: as many as the hard limit allows, whatever the soft one is.
+files=$(ulimit -Sn)
+ulimit -Sn 100
+start_server
+ulimit -Sn "$files"
+read -r soft hard < <(awk '/^Max open files/ { print $4, $5 }' "/proc/$(pgrep -P "$server")/limits")
+[[ $soft == "$hard" ]] || fail "its limit on open files: $soft of $hard"
+stop_server
+
 # Several volumes, each by its name, and no others.
 expect 0 "$QLCSHAPE" volume create array.toml v1 --size 8MiB
 expect 0 "$QLCSHAPE" volume create array.toml v2 --size 4MiB
