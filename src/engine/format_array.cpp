@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
+#include <span>
 
 #include "band/keeper.h"
 #include "base/buffer.h"
@@ -16,8 +16,8 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::uint64_t kLookBytes =
-    MiB;  // of a device's start: data there means that it is in use
+// Of a device's start and of its end: data there means that it is in use.
+constexpr std::uint64_t kLookBytes = MiB;
 
 DeviceRole role_of(Role role) {
     switch (role) {
@@ -88,29 +88,41 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
     return p;
 }
 
-// A partition table, a file system or an array has something within the first MiB.
-Status check_empty(Device& device, IoQueue& queue) {
-    Buffer start(std::min(kLookBytes, device.geometry().capacity_bytes));
+Status check_zeroes(Device& device, std::uint64_t offset, std::span<std::byte> bytes,
+                    IoQueue& queue) {
     Io io;
     io.kind = IoKind::read;
     io.device = &device;
-    io.bytes = start.size();
-    io.data = start.data();
+    io.offset = offset;
+    io.bytes = bytes.size();
+    io.data = bytes.data();
     QS_TRY(run(queue, io));
-    if (looks_like_superblock(start.span())) {
+    if (offset == 0 && looks_like_superblock(bytes)) {
         return fail(Errc::exists,
                     "{}: it belongs to an array; use --force to destroy what is on it",
                     device.path());
     }
-    for (std::size_t i = 0; i < start.size(); i += sizeof(std::uint64_t)) {
-        std::uint64_t word;
-        std::memcpy(&word, start.data() + i, sizeof(word));
-        if (word != 0) {
-            return fail(Errc::exists,
-                        "{}: there is data on it (at offset {}); use --force to destroy it",
-                        device.path(), i);
-        }
-    }
+    const auto data = std::ranges::find_if(bytes, [](std::byte b) { return b != std::byte{0}; });
+    if (data == bytes.end()) return {};
+    return fail(Errc::exists, "{}: there is data on it (at offset {}); use --force to destroy it",
+                device.path(), offset + static_cast<std::uint64_t>(data - bytes.begin()));
+}
+
+// A partition table, a file system or an array has something within the first or the last MiB; of
+// other data a look at places in between finds most.
+Status check_empty(Device& device, IoQueue& queue) {
+    constexpr std::uint64_t kSamples = 64;
+    const std::uint64_t capacity = device.geometry().capacity_bytes;
+    const Buffer memory(kLookBytes + kBlockBytes);
+    const auto look = [&](std::uint64_t offset, std::uint64_t most) {
+        return check_zeroes(device, offset, memory.span().first(std::min(most, capacity - offset)),
+                            queue);
+    };
+    QS_TRY(look(0, kLookBytes));
+    if (capacity <= kLookBytes) return {};
+    QS_TRY(look((capacity - kLookBytes) / kBlockBytes * kBlockBytes, memory.size()));
+    for (std::uint64_t i = 1; i < kSamples; ++i)
+        QS_TRY(look(capacity / kSamples * i / kBlockBytes * kBlockBytes, kBlockBytes));
     return {};
 }
 

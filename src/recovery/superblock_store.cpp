@@ -213,6 +213,10 @@ const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
                : "every scm drive is needed, so restore its contents";
 }
 
+constexpr const char* kEveryScm = "every scm drive is needed, so restore its current contents";
+constexpr const char* kWithoutQlc =
+    "restore its current contents, or remove it from the array file: the array then opens "
+    "read-only without it";
 constexpr const char* kOtherDrive =
     "it does not belong to this array: correct its path, or, if it was overwritten, ";
 
@@ -309,9 +313,7 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
                     "{}: it is older than the other drives (its superblock is of generation {}, "
                     "the array's of {}) and lacks what was written since; {}",
                     devices[i]->path(), generation, newest.generation,
-                    scm ? "every scm drive is needed, so restore its current contents"
-                        : "restore its current contents, or remove it from the array file: the "
-                          "array then opens read-only without it");
+                    scm ? kEveryScm : kWithoutQlc);
     }
     return {};
 }
@@ -361,9 +363,10 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
                                          : d.superblock.parameters.scm_bytes;
         if (devices[i]->geometry().capacity_bytes < needed) {
             return fail(Errc::damaged,
-                        "{}: its size is {} ({} bytes), and {} are in use: it was truncated",
+                        "{}: its size is {} ({} bytes), and {} are in use: it was truncated; {}",
                         devices[i]->path(), size_text(devices[i]->geometry().capacity_bytes),
-                        devices[i]->geometry().capacity_bytes, needed);
+                        devices[i]->geometry().capacity_bytes, needed,
+                        member.record.role == DeviceRole::qlc ? kWithoutQlc : kEveryScm);
         }
         // Where an append may have been torn after the newest record: go on in the other unit.
         const bool clean = d.superblock.state == ArrayState::clean && f.next_blank &&

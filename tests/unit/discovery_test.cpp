@@ -308,6 +308,11 @@ TEST_CASE("discovery: a device that was cut short") {
     forget_memory_device(a.path("q1"));
     write_device(a.path("q1"), bytes);
     check(a.refused(), Errc::damaged, a.path("q1"));
+    check(a.refused(), Errc::damaged, "remove it from the array file");
+    a.drop("q1");  // as it says
+    const auto opened = Engine::open(a.options);
+    REQUIRE(opened);
+    CHECK((*opened)->read_only());
 }
 
 TEST_CASE("discovery: superblocks over many changes use both units in turn") {
@@ -354,9 +359,15 @@ TEST_CASE("create: refuses devices that hold data, and changes none") {
             CHECK(std::memcmp(start.data(), Buffer(MiB).data(), MiB) == 0);
         }
     }
-    SECTION("some byte near the start") {
+    SECTION("some byte near the start, near the end, in the last block, or of a file in between") {
         const Buffer bytes(kQlcBytes);
-        bytes.data()[999 * KiB] = std::byte{1};
+        const std::uint64_t at = GENERATE(999 * KiB, kQlcBytes - 999 * KiB, kQlcBytes - 1);
+        const bool large = GENERATE(false, true);
+        bytes.data()[at] = std::byte{1};
+        if (large) {
+            bytes.data()[at] = std::byte{0};
+            std::memset(bytes.data() + 7 * MiB, 1, MiB);
+        }
         write_device(a.path("q9"), bytes);
         other.devices[0].path = a.path("q9");
         check(Engine::create(other).error(), Errc::exists, a.path("q9"));
