@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/canary.h"
 #include "format/segment_header.h"
+#include "recovery/remedies.h"
 
 namespace qlcshape {
 
@@ -161,18 +162,25 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
         // the next one is asked in its place. Nor does a strip of zeroes: it is right on a drive
         // that never got it.
         std::uint32_t asked = 0, told = 0;
+        const auto in_row = [&](std::uint32_t drive) {
+            return in_a_row[drive] + says_nothing[drive] == told;
+        };
         for (const BandId band : bands_of(stream, records, epoch)) {
             const BandRecord& r = records[band.value];
             bool mendable = true;
             std::uint32_t segment = r.segments;
             for (; segment != 0 && told < most && asked < 2 * most; ++asked) {
                 const Proof proof = scan.prove(band, r.sequence, --segment);
-                mendable &= proof == Proof::whole || proof == Proof::mendable;
+                const bool proved = proof == Proof::whole || proof == Proof::mendable;
+                mendable &= proved;
                 if (!scan.all_read()) continue;
                 for (const auto& [drive, offset] : scan.wrong_strips())
-                    in_a_row[drive] += in_a_row[drive] + says_nothing[drive] == told ? 1 : 0;
-                for (const auto& [drive, offset] : scan.zero_strips())
-                    says_nothing[drive] += in_a_row[drive] + says_nothing[drive] == told ? 1 : 0;
+                    in_a_row[drive] += in_row(drive) ? 1 : 0;
+                for (std::uint32_t role = 0; proved && role < array.layout.width(); ++role) {
+                    if (!scan.holds_zeroes(role)) continue;
+                    const std::uint32_t drive = locate(array.layout, band, segment, role).drive;
+                    says_nothing[drive] += in_row(drive) ? 1 : 0;
+                }
                 ++told;
                 if (mendable && proof == Proof::mendable) anew[band.value] = segment;
             }
@@ -180,10 +188,8 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
         for (std::uint32_t drive = 0; drive < p.qlc_count; ++drive) {
             if (in_a_row[drive] < kOlderSegments) continue;
             return fail(Errc::stale_device,
-                        "{}: it is older than the other drives and lacks the newest segments; "
-                        "restore its current contents, or remove it from the array file: the array "
-                        "then opens read-only without it",
-                        array.qlc[drive]->path());
+                        "{}: it is older than the other drives and lacks the newest segments; {}",
+                        array.qlc[drive]->path(), kWithoutQlc);
         }
     }
     return anew;

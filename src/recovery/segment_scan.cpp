@@ -149,7 +149,6 @@ Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segm
 Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     wrong_strips_.clear();
-    zero_strips_.clear();
     std::vector<bool> wrong = read_stripe(band, segment);
     SegmentHeader h = header();
     if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
@@ -183,7 +182,6 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
         }
     }
     name_wrong_strips(band, segment, wrong);
-    name_zero_strips(band, segment);
     return wrong_strips_.empty() ? Proof::whole : Proof::mendable;
 }
 
@@ -194,16 +192,12 @@ void SegmentScan::name_wrong_strips(BandId band, std::uint32_t segment,
     }
 }
 
-void SegmentScan::name_zero_strips(BandId band, std::uint32_t segment) {
-    const ArrayLayout& l = array_.layout;
-    for (std::uint32_t r = 0; r < l.width(); ++r) {
-        const std::byte* right = r < l.p.data_strips
-                                     ? stripe_.data() + r * l.p.strip_bytes
-                                     : parity_.data() + (r - l.p.data_strips) * l.p.strip_bytes;
-        const std::span strip(right, l.p.strip_bytes);
-        if (std::ranges::all_of(strip, [](std::byte b) { return b == std::byte{0}; }))
-            zero_strips_.push_back(locate(l, band, segment, r));
-    }
+bool SegmentScan::holds_zeroes(std::uint32_t role) const {
+    const ArrayParameters& p = array_.layout.p;
+    const std::byte* right = role < p.data_strips
+                                 ? stripe_.data() + role * p.strip_bytes
+                                 : parity_.data() + (role - p.data_strips) * p.strip_bytes;
+    return std::all_of(right, right + p.strip_bytes, [](std::byte b) { return b == std::byte{0}; });
 }
 
 // Rebuilds every block that is wrong, into the stripe in memory. Block by block, for a torn segment

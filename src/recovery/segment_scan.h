@@ -61,9 +61,9 @@ class SegmentScan {
     const std::vector<Location>& wrong_strips() const { return wrong_strips_; }
     // Whether every strip could be read then, right or wrong.
     bool all_read() const { return all_read_; }
-    // Those that hold zeroes alone, in a segment that was proved: a drive that never got such a
-    // strip reads the same from a place that was discarded.
-    const std::vector<Location>& zero_strips() const { return zero_strips_; }
+    // Whether the strip of that role is zeroes alone, in the segment that was proved last: a drive
+    // that never got it reads the same from a place that was discarded.
+    bool holds_zeroes(std::uint32_t role) const;
     // Those that are missing, or did not answer, when it was `unread`: for messages.
     std::string silent_drives() const;
 
@@ -93,9 +93,7 @@ class SegmentScan {
     Buffer block_;
     std::vector<Io> ios_;
     SegmentHeader rebuilt_;
-    void name_zero_strips(BandId band, std::uint32_t segment);
-
-    std::vector<Location> wrong_strips_, zero_strips_;
+    std::vector<Location> wrong_strips_;
     std::vector<std::uint32_t> silent_drives_;
     bool all_read_ = false;
 };

@@ -9,6 +9,7 @@
 #include "base/canary.h"
 #include "base/size_text.h"
 #include "recovery/diverged.h"
+#include "recovery/remedies.h"
 #include "recovery/superblock_places.h"
 
 namespace qlcshape {
@@ -213,10 +214,6 @@ const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
                : "every scm drive is needed, so restore its contents";
 }
 
-constexpr const char* kEveryScm = "every scm drive is needed, so restore its current contents";
-constexpr const char* kWithoutQlc =
-    "restore its current contents, or remove it from the array file: the array then opens "
-    "read-only without it";
 constexpr const char* kOtherDrive =
     "it does not belong to this array: correct its path, or, if it was overwritten, ";
 

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// What helps where a member lacks what it should have: the end of several messages.
+#pragma once
+
+namespace qlcshape {
+
+inline constexpr const char* kEveryScm =
+    "every scm drive is needed, so restore its current contents";
+inline constexpr const char* kWithoutQlc =
+    "restore its current contents, or remove it from the array file: the array then opens "
+    "read-only without it";
+
+}  // namespace qlcshape
