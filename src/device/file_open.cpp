@@ -20,6 +20,7 @@
 #include "base/buffer.h"
 #include "base/size_text.h"
 #include "base/types.h"
+#include "device/backing.h"
 #include "device/file_device.h"
 #include "device/file_lock.h"
 
@@ -76,23 +77,29 @@ void leave_direct_if_refused(Opened& opened) {
     opened.direct = ::fcntl(opened.file->fd, F_SETFL, flags & ~O_DIRECT) != 0;
 }
 
+std::vector<Backing> backings_at(int fd) {
+    struct stat status {};
+    return ::fstat(fd, &status) == 0 ? backings_of(kSysfs, status.st_rdev) : std::vector<Backing>{};
+}
+
 Result<Opened> open_existing(const std::string& path, Access access, bool block_device) {
     // O_EXCL keeps mounts and md away from a block device.
-    int claim = -1;
+    Held held;
     if (block_device && access == Access::read_write) {
-        claim = ::open(path.c_str(), O_CLOEXEC | O_RDONLY | O_EXCL);
+        const int claim = ::open(path.c_str(), O_CLOEXEC | O_RDONLY | O_EXCL);
         if (claim < 0) return cannot_open(path, errno);
+        held.add(claim);
     }
     const int flags = O_CLOEXEC | (access == Access::read_write ? O_RDWR : O_RDONLY);
     int fd = ::open(path.c_str(), flags | O_DIRECT);
     const bool direct = fd >= 0;
     if (fd < 0 && errno == EINVAL) fd = ::open(path.c_str(), flags);
-    if (fd < 0) {
-        const int error_number = errno;
-        if (claim >= 0) ::close(claim);
-        return cannot_open(path, error_number);
-    }
-    return Opened{.file = std::make_shared<const OpenFile>(fd, claim), .direct = direct};
+    if (fd < 0) return cannot_open(path, errno);
+    Status locked;
+    if (block_device) locked = lock_backings(backings_at(fd), fd, path, access, held);
+    Opened opened{.file = std::make_shared<const OpenFile>(fd, std::move(held)), .direct = direct};
+    QS_TRY(locked);
+    return opened;
 }
 
 Result<Opened> make_file(const std::string& path) {
@@ -199,7 +206,9 @@ std::unique_ptr<Device> make_device(const std::string& path, const Geometry& geo
                                     bool block_device) {
     const int fd = file->fd;
     auto device = std::make_unique<FileDevice>(path, geometry, std::move(file), block_device);
-    device->set_held_elsewhere(access == Access::inspect && is_locked_for_writing(fd));
+    device->set_held_elsewhere(
+        access == Access::inspect &&
+        (is_locked_for_writing(fd) || (block_device && are_locked_for_writing(backings_at(fd)))));
     return device;
 }
 
@@ -223,7 +232,11 @@ Result<std::unique_ptr<Device>> open_block_device(const std::string& path, std::
 Result<std::unique_ptr<Device>> open_regular_file(const std::string& path, Opened opened,
                                                   std::uint64_t size_bytes, Access access,
                                                   bool make) {
-    QS_TRY(lock_file(opened.file->fd, path, access));
+    if (const Status locked = lock_file(opened.file->fd, path, access); !locked) {
+        const std::string loops = loops_over(kSysfs, path);
+        if (locked.error().code != Errc::busy || loops.empty()) return fail(locked.error());
+        return fail(Errc::busy, "{}; it is attached as {}", locked.error().message, loops);
+    }
     const Result<std::uint64_t> size = settle_file_size(opened, path, size_bytes, make);
     QS_TRY(size);
     leave_direct_if_refused(opened);

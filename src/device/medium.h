@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which medium a path leads to: a file, a block device, a memory device of this process. Two paths
-// to one medium (links, bind mounts, device nodes) give one name, copies of it another.
+// to one medium (links, bind mounts, device nodes, a file and a loop device of all of it) give one
+// name, copies of it another.
 #pragma once
 
 #include <string>
@@ -9,7 +10,7 @@ struct stat;
 
 namespace qlcshape {
 
-// Empty: nothing exists there, or it is not a device. Nothing is opened.
+// Empty: nothing exists there, or it is not a device. Nothing of it is opened.
 std::string medium_of(const std::string& path);
 std::string medium_of(const struct stat& status);
 

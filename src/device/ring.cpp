@@ -48,17 +48,16 @@ void check_entered(int result) {
 
 }  // namespace
 
-OpenFile::OpenFile(int descriptor, int claim)
+OpenFile::OpenFile(int descriptor, Held held)
     : fd(descriptor),
       number(next_file_number()),
       heeds_dsync(does_heed_dsync(descriptor)),
-      claim_(claim) {}
+      held_(std::move(held)) {}
 
 OpenFile::~OpenFile() {
     // Rings may still hold the file in their tables; the lock must not live as long as they do.
     ::flock(fd, LOCK_UN);
     ::close(fd);
-    if (claim_ >= 0) ::close(claim_);
 }
 
 void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {

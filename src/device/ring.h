@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "device/backing.h"
 #include "device/io.h"
 
 namespace qlcshape {
@@ -24,7 +25,7 @@ namespace qlcshape {
 // An open file descriptor; closed with its last owner. The number stays unique after the
 // descriptor was closed and given to another file.
 struct OpenFile {
-    explicit OpenFile(int descriptor, int claim = -1);
+    explicit OpenFile(int descriptor, Held held = {});
     ~OpenFile();
     OpenFile(const OpenFile&) = delete;
     OpenFile& operator=(const OpenFile&) = delete;
@@ -34,7 +35,7 @@ struct OpenFile {
     const bool heeds_dsync;
 
   private:
-    const int claim_;  // a second descriptor that no ring sees, so that it is closed at once
+    const Held held_;  // locks and claims that no ring sees, so that they end at once
 };
 
 class Ring {
