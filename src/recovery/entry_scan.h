@@ -41,17 +41,27 @@ static_assert(sizeof(Finding) == 40);
 
 // The best finding for one LBA so far. The newest wins. GC's source and copy have one version, and
 // either will do; the band with the lower sequence wins, so that the result does not depend on the
-// order in which threads find them.
+// order in which threads find them. But data wins over "lost": where GC could not read the source,
+// and a power cut then kept its verdict out of the table, a later GC may have read and copied it.
+//
+//   band 3, sequence 8    data, version 5           not readable for a moment, then again; emptied
+//   band 5, sequence 49   poisoned, version 5       durable, never in the table
+//   band 11, sequence 70  data, version 5           the copy that readers get
 struct Best {
     std::uint64_t version = 0;
     std::uint64_t sequence = 0;
     PmtEntry entry;
 
     void consider(const Finding& c) {
-        if ((c.version.value < version && !canary(Canary::replay_in_band_order)) ||
-            (c.version.value == version && c.sequence >= sequence))
-            return;
+        if (c.version.value < version && !canary(Canary::replay_in_band_order)) return;
+        if (c.version.value == version && !ahead(c)) return;
         *this = Best{c.version.value, c.sequence, c.entry};
+    }
+
+  private:
+    bool ahead(const Finding& c) const {
+        if (c.entry.mapped() != entry.mapped()) return c.entry.mapped();
+        return c.sequence < sequence;
     }
 };
 static_assert(sizeof(Best) == 24);

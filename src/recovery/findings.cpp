@@ -7,7 +7,7 @@
 namespace qlcshape {
 
 // More room by steps, so that a thread that finds little leaves it to the others. Without any left
-// the list is sorted by place, in each place the newest first, and only that one stays.
+// the list is sorted by place, in each place the best first (see Best), and only that one stays.
 void Findings::make_room() {
     constexpr std::size_t kStep = 4096;
     std::size_t left = room_->load();
@@ -19,7 +19,8 @@ void Findings::make_room() {
         return std::tuple(c.lba.value, c.blocks, c.sequence == kInMemory);
     };
     std::ranges::sort(list_, {}, [&](const Finding& c) {
-        return std::tuple_cat(place(c), std::tuple(~c.version.value, c.sequence));
+        return std::tuple_cat(place(c),
+                              std::tuple(~c.version.value, !c.entry.mapped(), c.sequence));
     });
     const auto rest = std::ranges::unique(list_, {}, place);
     list_.erase(rest.begin(), rest.end());

@@ -5,7 +5,7 @@
 //   the entry                                 the finding
 //   ---------------------------------------   ---------------------------------------------------
 //   is the same                               changes nothing
-//   is unmapped, since version u              wins if v > u
+//   is unmapped, since version u              wins if v > u, and data if v = u (see Best)
 //   leads to a segment that is read here,     wins: a newer version of the LBA in such a segment
 //   to an old life of a band, or nowhere      would be the finding itself
 //   leads to a segment that was published     wins if v >= next_version of the snapshot: versions
@@ -277,7 +277,9 @@ class Update {
             return;
         }
         if (!now.mapped()) {
-            if (now.version().value < best.version) change(page, index, best.entry);
+            const std::uint64_t since = now.version().value;
+            if (since < best.version || (since == best.version && best.entry.mapped()))
+                change(page, index, best.entry);
         } else if (!counts(now) || best.version >= in_.snapshot.next_version) {
             change(page, index, best.entry);
         } else {

@@ -380,8 +380,12 @@ void History::superblock_episode() {
         return;
     }
     const bool named = core.error().message.starts_with(m.name);
-    if (!named || (core.error().code != Errc::damaged && core.error().code != Errc::stale_device))
-        violate("a damaged superblock: " + core.error().message);
+    // Without its first superblock a drive's others are looked for at several places, so a strip
+    // that can't be read is in the way, too.
+    const Errc code = core.error().code;
+    const bool explained = code == Errc::damaged || code == Errc::stale_device ||
+                           (code == Errc::io_error && m.unreadable(0, m.capacity()));
+    if (!named || !explained) violate("a damaged superblock: " + core.error().message);
     look_read_only(lost);
     spoilt = right;
 }

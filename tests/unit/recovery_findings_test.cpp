@@ -77,6 +77,26 @@ TEST_CASE("findings: the newest is the best, and of GC's source and its copy the
     CHECK(best.sequence == 4);
 }
 
+// GC took a block for lost, the power went, and a later GC could read it.
+TEST_CASE("findings: of one version data wins over lost, whichever band is older") {
+    const bool data_first = GENERATE(true, false);
+    const std::uint64_t lost_in = GENERATE(4, 6);
+    Finding data = found(7, 300, 5), lost = found(7, 300, lost_in);
+    data.entry.bits = PmtEntry::kMapped | 9;
+    lost.entry = PmtEntry::make_unmapped(Unmapped::poisoned, Version(300));
+    Best best;
+    best.consider(data_first ? data : lost);
+    best.consider(data_first ? lost : data);
+    CHECK(best.entry == data.entry);
+
+    std::atomic<std::size_t> room{2};
+    Findings findings(room);
+    for (int i = 0; i < 2; ++i) findings.add(i == (data_first ? 0 : 1) ? data : lost);
+    findings.add(found(7, 1, 5));
+    REQUIRE(findings.list().size() == 2);
+    CHECK(findings.list().front().entry == data.entry);
+}
+
 // Else every further one would have all sorted again.
 TEST_CASE("findings: after too many nothing more is looked at") {
     std::atomic<std::size_t> room{32};

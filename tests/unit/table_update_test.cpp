@@ -119,6 +119,17 @@ TEST_CASE("table update: a trim in the table stays where segments have only olde
     CHECK(rig.table[0] == rig.in_segment(1, 0));
 }
 
+TEST_CASE("table update: a block that the table has as lost is data where a segment has it") {
+    const bool leave_patches = GENERATE(false, true);
+    TwoSegments rig;
+    rig.table[1] = PmtEntry::make_unmapped(Unmapped::poisoned, Version(kWritten));
+    rig.table[2] = PmtEntry::make_unmapped(Unmapped::poisoned, Version(kWritten + 50));
+    const PmtEntry lost = rig.table[2];
+    rig.update(leave_patches);
+    CHECK(rig.table[1] == rig.in_segment(0, 1));
+    CHECK(rig.table[2] == lost);
+}
+
 TEST_CASE("table update: a block in the table gives way to a newer one, and to no older one") {
     TwoSegments rig;
     // The first segment was in the table when the snapshot began.
