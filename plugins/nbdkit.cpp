@@ -27,6 +27,7 @@
 #include "base/repeats.h"
 #include "command_words.h"
 #include "farewell.h"
+#include "open_files.h"
 
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -161,6 +162,9 @@ int config_complete() {
 // Before nbdkit goes to the background, where its exit code is no longer seen: checks everything
 // that can be checked without changing anything.
 int get_ready() {
+    allow_most_files();
+    // At least: a drive has its file and its control socket.
+    if (report(check_open_files(2 * options.devices.size() + kFilesOfClients)) != 0) return -1;
     if (memory_bytes != 0) return 0;
     const auto volumes = Engine::probe(options);
     if (!volumes) return report(std::unexpected(volumes.error()));
@@ -183,7 +187,7 @@ int open_engine() {
         if (auto found = engine->open_volume(name); !found)
             return report(std::unexpected(found.error()));
     }
-    return 0;
+    return report(check_open_files(kFilesOfClients));
 }
 
 int after_fork() {

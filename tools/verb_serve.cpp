@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,15 +66,6 @@ Result<std::string> plugin_path() {
                   (folder / QLCSHAPE_PLUGIN_FROM_BIN).parent_path().lexically_normal().string())});
 }
 
-// A client costs some three descriptors. Where there are none left nbdkit tries again at once, and
-// logs each time.
-void allow_most_files() {
-    rlimit files{};
-    if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-    files.rlim_cur = files.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &files);
-}
-
 // In the child, between fork and exec. nbdkit takes the socket as systemd would pass it.
 [[noreturn]] void become_nbdkit(const Arguments& a, const std::string& plugin, int listening,
                                 pid_t parent) {
@@ -89,7 +79,6 @@ void allow_most_files() {
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    allow_most_files();
     const std::string psk = "--tls-psk=" + a.tls_psk;
     const std::string array = "array=" + a.array_file;
     std::vector<std::string> volumes;

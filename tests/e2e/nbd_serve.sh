@@ -38,6 +38,42 @@ read -r soft hard < <(awk '/^Max open files/ { print $4, $5 }' "/proc/$(pgrep -P
 [[ $soft == "$hard" ]] || fail "its limit on open files: $soft of $hard"
 stop_server
 
+# Where there are few, it serves four clients at once, or does not start and says why. It never
+# prints its URI and then answers nobody.
+refused=0 served=0
+for files in 16 20 32 40 44 48 52 56 64 96; do
+    rm -f uri
+    bash -c 'ulimit -n "$1"; shift; exec "$@"' _ $files \
+        "$QLCSHAPE" serve array.toml --volume v0 --socket "$SOCKET" >uri 2>err &
+    server=$!
+    for _ in {1..600}; do
+        [[ ! -s uri ]] && kill -0 "$server" 2>/dev/null || break
+        sleep 0.1
+    done
+    if [[ -s uri ]]; then
+        served=$((served + 1))
+        timeout 60 "$PYTHON" -c 'import nbd, sys
+clients = [nbd.NBD() for _ in range(4)]
+for client in clients: client.connect_uri(sys.argv[1])
+for client in clients: client.pwrite(b"x" * 4096, 0)' "$URI" || fail "no answer with $files files"
+        stop_server
+    else
+        code=0
+        ended $server || code=$?
+        server=
+        refused=$((refused + 1))
+        [[ $code == 2 ]] || fail "exit $code with $files files"
+        says "open files" "ulimit"
+        # Plain nbdkit, also in the background, where its exit code is that of its start.
+        expect 1 bash -c 'ulimit -n "$1"; shift; exec "$@"' _ $files \
+            nbdkit -f -U "$WORK/plain.sock" "$PLUGIN" array=array.toml
+        says "open files" "ulimit"
+    fi
+done
+[[ $refused != 0 && $served != 0 ]] || fail "$refused refused, $served served"
+expect 1 bash -c 'ulimit -n 20; exec "$@"' _ nbdkit -U "$WORK/plain.sock" "$PLUGIN" array=array.toml
+says "open files" "ulimit"
+
 # Several volumes, each by its name, and no others.
 expect 0 "$QLCSHAPE" volume create array.toml v1 --size 8MiB
 expect 0 "$QLCSHAPE" volume create array.toml v2 --size 4MiB
