@@ -29,6 +29,7 @@ enum class Canary : std::uint8_t {
     decide_late,                // recovery changes the table before its decisions are durable
     keep_unproved_tail,         // segments beyond the frontier count by their header only
     keep_damaged_tail,          // those that lack strips stay as they are
+    unread_is_zeroes,           // a strip that can't be read is right where zeroes belong
     drop_last_record,           // recovery forgets the newest record of a shard
     replay_in_band_order,       // recovery takes the last header that it sees, not the newest
     snapshot_too_new,           // a snapshot counts before the pages that it covers are written

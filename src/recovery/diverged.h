@@ -20,15 +20,17 @@ struct SuperblockMark {
     std::uint64_t generation = 0;
     std::uint64_t epoch = 0;
     std::uint64_t epoch_key = 0;
+    std::uint64_t offset = 0;  // where it lies on its drive
 };
 
 struct DriveHistory {
     std::string path;
     SuperblockMark newest;
-    std::vector<SuperblockMark> records;  // all of this array that are on it
+    std::vector<SuperblockMark> records;  // all of this array that are on it, torn ones too
 };
 
-// stale_device, which names a drive that most of the others contradict.
+// stale_device, which names a drive that most of the others contradict. A record that a power cut
+// tore never counted, and its generation is given again: that contradicts nobody.
 Status refuse_diverged(const std::vector<DriveHistory>& drives);
 
 }  // namespace qlcshape

@@ -67,9 +67,13 @@ bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uin
                        [](std::byte b) { return b == std::byte{0}; });
 }
 
+struct PeekAt : SuperblockPeek {
+    std::uint64_t offset = 0;
+};
+
 // Whether all records of the newest one's array are for the same device, and it is one of such
 // places. Otherwise a block was written to the wrong drive, and this one must not pass for another.
-bool one_device(const std::vector<SuperblockPeek>& peeks, const Places& places) {
+bool one_device(const std::vector<PeekAt>& peeks, const Places& places) {
     const auto newest =
         std::max_element(peeks.begin(), peeks.end(),
                          [](const auto& a, const auto& b) { return a.generation < b.generation; });
@@ -79,10 +83,10 @@ bool one_device(const std::vector<SuperblockPeek>& peeks, const Places& places) 
     });
 }
 
-std::vector<SuperblockMark> marks_of(const std::vector<SuperblockPeek>& peeks, const Uuid& array) {
+std::vector<SuperblockMark> marks_of(const std::vector<PeekAt>& peeks, const Uuid& array) {
     std::vector<SuperblockMark> marks;
-    for (const SuperblockPeek& p : peeks) {
-        if (p.array == array) marks.push_back({p.generation, p.epoch, p.epoch_key});
+    for (const PeekAt& p : peeks) {
+        if (p.array == array) marks.push_back({p.generation, p.epoch, p.epoch_key, p.offset});
     }
     return marks;
 }
@@ -106,7 +110,7 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
     }
     QS_TRY(run(queue, ios));
     std::vector<std::pair<std::uint64_t, std::uint32_t>> order;  // generation, index
-    std::vector<SuperblockPeek> peeks;
+    std::vector<PeekAt> peeks;
     std::vector<bool> garbage(2 * slots);
     bool looks = false;
     for (std::uint32_t i = 0; i < 2 * slots; ++i) {
@@ -116,7 +120,7 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
         garbage[i] =
             !peek && std::ranges::any_of(block, [](std::byte b) { return b != std::byte{0}; });
         if (!peek) continue;
-        peeks.push_back(*peek);
+        peeks.push_back({*peek, ios[i].offset});
         // A record of a drive with other places may happen to lie where this one's would.
         if (peek->record_bytes == places.record_bytes && peek->unit_bytes == places.unit_bytes)
             order.emplace_back(peek->generation, i);
@@ -266,13 +270,23 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     return {};
 }
 
-Status check_histories(const std::vector<std::unique_ptr<Device>>& devices,
-                       const FoundEach& found) {
+// Which records are whole takes reading all of them, and matters only where one contradicts.
+Status check_histories(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
+                       IoQueue& queue) {
     std::vector<DriveHistory> drives;
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const Superblock& s = found[i]->superblock;
         drives.push_back(
             {devices[i]->path(), {s.generation, s.epoch, s.epoch_key}, found[i]->records});
+    }
+    if (refuse_diverged(drives)) return {};
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const std::uint64_t bytes =
+            make_layout(found[i]->superblock.parameters)->superblock_record_bytes;
+        std::erase_if(drives[i].records, [&](const SuperblockMark& mark) {
+            Uuid device;
+            return !read_firmly(*devices[i], mark.offset, bytes, &device, queue);
+        });
     }
     return refuse_diverged(drives);
 }
@@ -338,7 +352,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
     FoundEach found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
-    QS_TRY(check_histories(devices, found));
+    QS_TRY(check_histories(devices, found, queue));
     Discovery d;
     std::vector<const Superblock*> seen;
     for (const auto& f : found) seen.push_back(&f->superblock);

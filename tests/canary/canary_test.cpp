@@ -123,6 +123,9 @@ TEST_CASE("canary: keep_unproved_tail") {
 TEST_CASE("canary: keep_damaged_tail") {
     must_notice(Canary::keep_damaged_tail, "keep_damaged_tail", 20, sim::Profile::media);
 }
+TEST_CASE("canary: unread_is_zeroes") {
+    must_notice(Canary::unread_is_zeroes, "unread_is_zeroes", 80, sim::Profile::media);
+}
 TEST_CASE("canary: drop_last_record") {
     must_notice(Canary::drop_last_record, "drop_last_record", 20);
 }

@@ -40,7 +40,9 @@ void History::note_unmended(const std::string& message) {
 // Strips that were written when the power went may be unreadable, or rot, on weak drives: of
 // segments beyond the frontiers, which recovery has to look at.
 void History::spoil_tail() {
-    if (!world_.faults().media_faults() || weak_qlc_.empty() || !tail_random_.chance(1, 3)) return;
+    if (!world_.faults().media_faults() || weak_qlc_.empty()) return;
+    const bool always = world_.faults().profile() == Profile::media;  // rare harm shows in it
+    if (!always && !tail_random_.chance(1, 3)) return;
     const ArrayLayout& l = world_.faults().layout();
     const StripeTruth truth(l, media_);
     for (const BandTruth& band : truth.bands()) {
@@ -48,7 +50,7 @@ void History::spoil_tail() {
             if (!truth.has_header(band, s)) continue;
             for (std::uint32_t role = 0; role < l.width(); ++role) {
                 const Location place = locate(l, band.band, s, role);
-                if (weak_qlc_.contains(place.drive) && tail_random_.chance(1, 2))
+                if (weak_qlc_.contains(place.drive) && (always || tail_random_.chance(1, 2)))
                     spoil_strip(*media_[place.drive], place.offset);
             }
         }
