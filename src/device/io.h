@@ -67,7 +67,8 @@ class IoQueue {
     // Any thread. Whether no transfer is in flight, and a number that grows with each that ends.
     bool quiet() const { return begun_.empty(); }
     std::uint64_t ended() const { return ended_.load(std::memory_order_relaxed); }
-    // Whether the owner is inside the call that begins a transfer, which may be a blocking one.
+    // Whether the owner is inside a call of the kernel that begins a transfer, which may be a
+    // blocking one.
     bool starting() const { return starting_.load(std::memory_order_relaxed); }
 
     // The owner's thread. As poll(), but nobody is told of what completed.
@@ -76,6 +77,10 @@ class IoQueue {
     // Before the first transfer. The thread makes one transfer at a time: blocking calls in
     // submit() then cost it less than a ring.
     void use_blocking_calls() { ring_refused_ = true; }
+
+    // Before the first transfer. Some transfers at a time, from now one thread, now another: a small
+    // ring that no thread owns. Nobody may wake() such a queue. False where the kernel refuses it.
+    bool make_shared_ring();
 
     // The owner's thread, before its first transfer: registers the queue's memory with the kernel,
     // which saves CPU time. Rings and registered memory share a limit, and rings save more: make
@@ -97,6 +102,19 @@ class IoQueue {
     void wake();
 
     // --- for devices ---
+    // The owner is inside a call that starting() tells of, as long as one of these lives.
+    class Starting {
+      public:
+        explicit Starting(IoQueue& queue, bool begins = true) : mark_(queue.starting_) {
+            if (begins) mark_.store(true, std::memory_order_relaxed);
+        }
+        ~Starting() { mark_.store(false, std::memory_order_relaxed); }
+        Starting(const Starting&) = delete;
+        Starting& operator=(const Starting&) = delete;
+
+      private:
+        std::atomic<bool>& mark_;
+    };
     // Queues a finished Io for delivery from the next poll(). The owner's thread.
     void complete(Io& io, int error_number);
     // The thread's io_uring, made when a file device first needs it. Null where the kernel has

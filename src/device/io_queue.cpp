@@ -118,9 +118,8 @@ void IoQueue::submit_copy(Io& io) {
 
 void IoQueue::start(Io& io) {
     if (io.device->given_up()) return complete(io, ETIMEDOUT);
-    starting_.store(true, std::memory_order_relaxed);
+    const Starting mark(*this);
     io.device->start(io, *this);
-    starting_.store(false, std::memory_order_relaxed);
 }
 
 unsigned IoQueue::poll() {
@@ -189,7 +188,7 @@ void IoQueue::wait(std::uint64_t timeout_us) {
     const bool in_ring = ring_ != nullptr;
     if (sleep_state_.compare_exchange_strong(state, in_ring ? kSleepsInRing : kSleepsOnFutex)) {
         if (in_ring) {
-            ring_->wait(timeout_us);
+            ring_->wait(*this, timeout_us);
         } else {
             sleep_on(sleep_state_, timeout_us);
         }
@@ -232,12 +231,19 @@ Ring* IoQueue::ring() {
 void IoQueue::make_ring() {
     // Before the first sleep in a ring, which tells others that it is there.
     if (wake_fd_ < 0) wake_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    auto made = wake_fd_ < 0 ? std::unexpected(errno) : Ring::make(wake_fd_);
+    auto made = wake_fd_ < 0 ? std::unexpected(errno) : Ring::make(Ring::Use::one_thread, wake_fd_);
     ring_refused_ = !made;
     if (made)
         ring_ = std::move(*made);
     else
         slow_.note(SlowIo::no_ring, made.error());
+}
+
+bool IoQueue::make_shared_ring() {
+    auto made = Ring::make(Ring::Use::shared, -1);
+    ring_refused_ = !made;
+    if (made) ring_ = std::move(*made);
+    return !ring_refused_;
 }
 
 void IoQueue::register_memory() {
@@ -247,7 +253,7 @@ void IoQueue::register_memory() {
 // Only the thread that made a ring may enter it. A queue that set-up used in another thread gets a
 // ring of its own here.
 void IoQueue::leave_foreign_ring() {
-    if (ring_ == nullptr || ring_->made_by_this_thread()) return;
+    if (ring_ == nullptr || ring_->for_this_thread()) return;
     leave_ring();
 }
 

@@ -75,9 +75,16 @@ void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {
     send_waiting();
 }
 
+// Whether the next call of the kernel begins transfers: it may do so by itself, and be held by a
+// drive.
+bool Ring::begins_any() const { return waiting_head_ != kNone || io_uring_sq_ready(&ring_) != 0; }
+
 void Ring::reap(IoQueue& queue) {
-    send_waiting();
-    enter_kernel();
+    {
+        const IoQueue::Starting mark(queue, begins_any());
+        send_waiting();
+        enter_kernel();
+    }
     unsigned seen = 0;
     unsigned head;
     io_uring_cqe* cqe;
@@ -92,15 +99,17 @@ void Ring::reap(IoQueue& queue) {
     if (seen != 0) io_uring_cq_advance(&ring_, seen);
     while (free_ != kNone && !overflow_.empty()) {
         Io& io = overflow_.pop_front();
+        const IoQueue::Starting mark(queue);
         io.device->start(io, queue);
     }
 }
 
-void Ring::wait(std::uint64_t timeout_us) {
+void Ring::wait(IoQueue& queue, std::uint64_t timeout_us) {
+    const IoQueue::Starting mark(queue, begins_any());
     send_waiting();
-    arm_wake();
+    if (wake_fd_ >= 0) arm_wake();
     // Without the wake armed (the kernel took nothing just now) only a nap is safe.
-    if (!wake_armed_) timeout_us = std::min<std::uint64_t>(timeout_us, 1000);
+    if (wake_fd_ >= 0 && !wake_armed_) timeout_us = std::min<std::uint64_t>(timeout_us, 1000);
     __kernel_timespec timeout{static_cast<long long>(timeout_us / 1'000'000),
                               static_cast<long long>(timeout_us % 1'000'000 * 1'000)};
     io_uring_cqe* cqe = nullptr;
@@ -138,6 +147,7 @@ void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
         queue.slow().note(SlowIo::no_kernel_threads, ECANCELED);
         const OpenFile& file = *request.opened;
         free_request(index);
+        const IoQueue::Starting mark(queue);
         queue.complete(io, transfer_now(io, file));
         return;
     }
@@ -179,7 +189,7 @@ void Ring::push_waiting(std::uint32_t index) {
 
 void Ring::send_waiting() {
     constexpr std::uint32_t kWakes = 1;
-    while (waiting_head_ != kNone && in_kernel_ + kWakes < kCompletionEntries) {
+    while (waiting_head_ != kNone && in_kernel_ + kWakes < size_.completions) {
         io_uring_sqe* sqe = next_sqe();
         if (sqe == nullptr) return;
         const std::uint32_t index = waiting_head_;

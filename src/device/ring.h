@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One thread's io_uring. Made by the thread that first needs it, and used by that thread alone:
 // that lets the kernel do without locks and finish requests when the thread asks (SINGLE_ISSUER,
-// DEFER_TASKRUN; older kernels get the flags they know).
+// DEFER_TASKRUN; older kernels get the flags they know). A shared one is used by one thread at a
+// time, and is small: only for the few transfers of one reader.
 //
 // What can't go to the kernel yet, because its queues are full or it said "again", waits in a list
 // in here, so that the completion queue never overflows.
@@ -40,8 +41,10 @@ struct OpenFile {
 
 class Ring {
   public:
+    enum class Use : std::uint8_t { one_thread, shared };
     // An errno where the kernel has no io_uring, or refuses it; EOPNOTSUPP: its own is too old.
-    static std::expected<std::unique_ptr<Ring>, int> make(int wake_fd);
+    // `wake_fd`: -1 where nobody wakes who waits.
+    static std::expected<std::unique_ptr<Ring>, int> make(Use use, int wake_fd);
     ~Ring();
     Ring(const Ring&) = delete;
     Ring& operator=(const Ring&) = delete;
@@ -56,15 +59,18 @@ class Ring {
     void reap(IoQueue& queue);
 
     // Sleeps until a completion is there, the wake descriptor is readable, or timeout_us passed.
-    void wait(std::uint64_t timeout_us);
+    void wait(IoQueue& queue, std::uint64_t timeout_us);
 
-    bool made_by_this_thread() const { return owner_ == thread_number(); }
+    bool for_this_thread() const { return use_ == Use::shared || owner_ == thread_number(); }
     bool idle() const { return used_ == 0 && overflow_.empty(); }
     bool memory_registered() const { return !regions_.empty(); }
 
   private:
-    static constexpr unsigned kQueueEntries = 1024;
-    static constexpr unsigned kCompletionEntries = 4096;
+    struct Size {
+        unsigned submissions, completions;
+    };
+    static constexpr Size kOfThread{1024, 4096};
+    static constexpr Size kShared{8, 16};
     static constexpr unsigned kFileSlots = 256;
     static constexpr std::uint32_t kNone = UINT32_MAX;
     static constexpr std::uint64_t kWakeTag = UINT64_MAX;
@@ -89,9 +95,10 @@ class Ring {
         int index;
     };
 
-    explicit Ring(int wake_fd) : wake_fd_(wake_fd) {}
+    Ring(Use use, int wake_fd) : use_(use), wake_fd_(wake_fd) {}
     // The kernel knows a new thread from one that has ended, which had the same std::thread::id.
     static std::uint64_t thread_number();
+    bool begins_any() const;
     int set_up();
     int try_to_enter();
     void register_files();
@@ -111,6 +118,8 @@ class Ring {
     void wake_fired();
     void enter_kernel();
 
+    const Use use_;
+    const Size size_ = use_ == Use::shared ? kShared : kOfThread;
     io_uring ring_{};
     bool ring_made_ = false;
     const int wake_fd_;

@@ -30,20 +30,20 @@ std::uint64_t Ring::thread_number() {
     return number;
 }
 
-std::expected<std::unique_ptr<Ring>, int> Ring::make(int wake_fd) {
+std::expected<std::unique_ptr<Ring>, int> Ring::make(Use use, int wake_fd) {
     std::unique_ptr<Ring> ring;
     try {
-        ring.reset(new Ring(wake_fd));
-        ring->requests_.resize(kCompletionEntries);
+        ring.reset(new Ring(use, wake_fd));
+        ring->requests_.resize(ring->size_.completions);
     } catch (const std::bad_alloc&) {
         return std::unexpected(ENOMEM);
     }
-    for (std::uint32_t i = kCompletionEntries; i-- > 0;) {
+    for (std::uint32_t i = ring->size_.completions; i-- > 0;) {
         ring->requests_[i].next = ring->free_;
         ring->free_ = i;
     }
     if (const int refused = ring->set_up(); refused != 0) return std::unexpected(refused);
-    ring->register_files();
+    if (use == Use::one_thread) ring->register_files();
     return ring;
 }
 
@@ -55,11 +55,12 @@ int Ring::set_up() {
     };
     int refused = 0;
     for (const unsigned flags : kFlagSets) {
+        if (use_ == Use::shared && (flags & IORING_SETUP_SINGLE_ISSUER) != 0) continue;
         io_uring_params params{};
         params.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-        params.cq_entries = kCompletionEntries;
+        params.cq_entries = size_.completions;
         const std::lock_guard lock(mapping);
-        refused = -io_uring_queue_init_params(kQueueEntries, &ring_, &params);
+        refused = -io_uring_queue_init_params(size_.submissions, &ring_, &params);
         if (refused != 0) continue;
         // EXT_ARG: waits with a timeout (5.11). Before that blocking calls serve better.
         const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG;

@@ -22,7 +22,6 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     constexpr std::size_t kReasonBytes = 1024;
     halted_why_.reserve(kReasonBytes);
     control_ = make_queue({}, IoQueue::Late::ended);
-    readers_.set_clock(environment_.io_clock);
     auto discovery = discover(std::move(devices), absent, *control_);
     if (!discovery) return fail(discovery.error());
     QS_TRY(check_options(discovery->superblock.parameters));
@@ -93,6 +92,7 @@ Status Core::bring_up() {
     gate_ = std::make_unique<SpaceGate>(array_.layout, *bands_);
     QS_TRY(recover_contents(*loaded));
     make_workers(std::move(*loaded));
+    readers_.set_up(environment_.io_clock, wants_rings());
     hand_out_patches();
     gate_->start();
     if (!read_only_) QS_TRY(complete_epoch());

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "base/kept.h"
 #include "device/io.h"
 #include "shard/direct_read.h"
 
@@ -22,12 +23,14 @@ class DirectReaders {
   public:
     static constexpr std::size_t kMost = 64;
 
-    // Null: drives may take as long as they like.
-    void set_clock(IoClock* clock) { clock_ = clock; }
+    // Null: drives may take as long as they like. `rings`: transfers go through the kernel.
+    void set_up(IoClock* clock, bool rings) {
+        clock_ = clock;
+        rings_ = rings;
+    }
 
     struct Reader {
         explicit Reader(IoClock* clock) {
-            queue.use_blocking_calls();
             if (clock != nullptr) queue.set_clock(*clock, IoQueue::Late::reported);
         }
         IoQueue queue;
@@ -38,14 +41,20 @@ class DirectReaders {
         readers_.reserve(kMost);
         idle_.reserve(kMost);
     }
+    ~DirectReaders() { clear(); }
+    DirectReaders(const DirectReaders&) = delete;
+    DirectReaders& operator=(const DirectReaders&) = delete;
 
-    // Null where all are taken, or there is no memory for another.
+    // Null where all are taken, or there is no memory or io_uring for another: a thread in a
+    // blocking call could not be told that the drive doesn't answer.
     Reader* take() {
         const Locked lock(mutex_);
         if (idle_.empty()) {
             if (readers_.size() == kMost) return nullptr;
             try {
-                readers_.push_back(std::make_unique<Reader>(clock_));
+                auto reader = std::make_unique<Reader>(clock_);
+                if (rings_ && !reader->queue.make_shared_ring()) return nullptr;
+                readers_.push_back(std::move(reader));
             } catch (const std::bad_alloc&) {
                 return nullptr;
             }
@@ -55,9 +64,10 @@ class DirectReaders {
         idle_.pop_back();
         return reader;
     }
+    // One whose drive kept a transfer for too long is not used again.
     void give_back(Reader* reader) {
         const Locked lock(mutex_);
-        idle_.push_back(reader);
+        if (!reader->direct.late()) idle_.push_back(reader);
     }
     // A transfer that takes too long by now.
     std::optional<Io> overdue() const {
@@ -67,10 +77,13 @@ class DirectReaders {
         }
         return std::nullopt;
     }
-    // To be called when no read is under way: a drive might still write to a set's memory.
+    // To be called when no read is under way. A drive might still write to what it kept.
     void clear() {
         const Locked lock(mutex_);
         idle_.clear();
+        for (auto& reader : readers_) {
+            if (reader->direct.late()) keep(std::shared_ptr<const Reader>(std::move(reader)));
+        }
         readers_.clear();
     }
     std::uint64_t memory_bytes() const {
@@ -80,6 +93,7 @@ class DirectReaders {
 
   private:
     IoClock* clock_ = nullptr;
+    bool rings_ = false;
     mutable Mutex mutex_;
     std::vector<std::unique_ptr<Reader>> readers_ QS_GUARDED_BY(mutex_);
     std::vector<Reader*> idle_ QS_GUARDED_BY(mutex_);

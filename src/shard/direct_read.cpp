@@ -8,6 +8,7 @@
 // The moment under the lock is when the read takes place: a write that comes later goes to other
 // places. It never decides that something is damaged: what is not right is left to the shard, which
 // rebuilds it and counts it.
+#include <algorithm>
 #include <bit>
 #include <span>
 
@@ -52,13 +53,26 @@ bool Reads::look(PageOp& op, DirectRead& direct, ShardLock& lock) {
     return !op.failed;
 }
 
+// Waits as long as a drive may take, not longer.
 bool Reads::transfer(DirectRead& direct, IoQueue& queue) {
-    std::array<Io, DirectRead::kMostRuns> ios;
+    constexpr std::uint64_t kLookAgainUs = 100'000;
+    const std::span ios(direct.ios.data(), direct.used);
     for (std::uint32_t i = 0; i < direct.used; ++i) {
         ios[i] = reader_.transfer_of(direct.runs[i]);
         if (ios[i].device == nullptr) return false;
     }
-    direct.io_failed = !run(queue, {ios.data(), direct.used});
+    direct.under_way = direct.used;
+    for (Io& io : ios) {
+        io.context = &direct.under_way;
+        io.done = [](Io& done) { --*static_cast<std::uint32_t*>(done.context); };
+        queue.submit(io);
+    }
+    while (direct.under_way != 0) {
+        queue.wait(kLookAgainUs);
+        if (queue.poll() == 0 && queue.overdue()) break;
+    }
+    direct.io_failed = direct.late() ||
+                       std::ranges::any_of(ios, [](const Io& io) { return io.error_number != 0; });
     return !direct.io_failed;
 }
 

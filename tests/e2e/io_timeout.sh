@@ -64,6 +64,22 @@ with open("acked", "w") as out:
 PYTHON
 }
 
+# reader: reads the volume again and again, and ends with the first error.
+reader() {
+    "$PYTHON" - "$URI" <<'PYTHON'
+import errno, nbd, sys
+h = nbd.NBD()
+h.connect_uri(sys.argv[1])
+size = h.get_size()
+try:
+    while True:
+        for at in range(0, size, 4096):
+            h.pread(4096, at)
+except nbd.Error as e:
+    print("ended with", errno.errorcode.get(e.errnum, e.errnum))
+PYTHON
+}
+
 # verify: each place has what was acknowledged last, or what was written after it.
 verify() {
     "$PYTHON" - "$URI" <<'PYTHON'
@@ -83,10 +99,19 @@ for name in qlc scm; do
     start_server
     client >client.out &
     writing=$!
+    readers=()
+    for i in 1 2 3; do
+        reader >"reader$i.out" &
+        readers+=($!)
+    done
     for _ in {1..600}; do [[ $(stat -c %s uri) != 0 ]] && sleep 2 && break; done
     kill -STOP "${backs[$name]}"
     ended $writing || fail "the client failed: $(cat client.out)"
     grep -q "ended with EIO" client.out || fail "$(cat client.out)"
+    for i in 1 2 3; do
+        ended "${readers[i - 1]}" || fail "a reader failed: $(cat "reader$i.out")"
+        grep -q "ended with EIO" "reader$i.out" || fail "$(cat "reader$i.out")"
+    done
     [[ -s acked ]] || fail "nothing was acknowledged before"
     expect 0 "$QLCSHAPE" status array.toml
     grep -q "^FAILED: .*$path: .*timed out" out || fail "status does not name $path"

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core_array.h"
+#include "engine/direct_readers.h"
 
 using namespace qlcshape;
 
@@ -129,6 +130,63 @@ TEST_CASE("io timeout: a read that is kept ends in an error, and its buffer is l
     while (!w.array.power.held.empty()) w.array.power.finish_one(w.array.random);
     for (int i = 0; i < 100; ++i) w.array.poll();
     CHECK(std::ranges::count(w.block, std::byte{0}) == static_cast<std::ptrdiff_t>(w.block.size()));
+}
+
+TEST_CASE("io timeout: a read that its caller's thread makes ends as well, and leaves the buffer") {
+    Waiting w(1);
+    for (std::uint64_t at = 0; at < 4 * MiB; at += 128 * KiB) w.submit(Op::write, at, 128 * KiB);
+    w.pass(kLook);
+    auto volume = w.array.core->volume("v");
+    REQUIRE(volume);
+    Bytes block(kBlockBytes);
+    std::uint64_t waited = 0;
+    DirectReaders::Reader reader(w.array.io_clock.get());
+    reader.queue.set_idle([&] {
+        w.pass(kLook);
+        waited += kLook;
+        if (waited > 10 * kLimit) w.array.power.finish_one(w.array.random);
+    });
+    const auto read = [&] {
+        return w.array.core->read_inline(**volume, MiB, kBlockBytes, block.data(), reader.queue,
+                                         reader.direct);
+    };
+    REQUIRE(read());
+    REQUIRE(block[0] == std::byte{5});
+    std::ranges::fill(block, std::byte{0});
+    w.hold("qlc", IoKind::read);
+    CHECK_FALSE(read());
+    CHECK(reader.direct.late());
+    CHECK(waited >= kLimit);
+    CHECK(waited <= kLimit + 2 * kLook);
+    while (!w.array.power.held.empty()) w.array.power.finish_one(w.array.random);
+    while (reader.queue.in_flight() != 0) reader.queue.poll();
+    CHECK(std::ranges::count(block, std::byte{0}) == static_cast<std::ptrdiff_t>(block.size()));
+}
+
+TEST_CASE("io timeout: what a caller's thread read in vain with is noticed, and not used again") {
+    Waiting w(1);
+    w.hold("qlc0", IoKind::read);
+    DirectReaders readers;
+    readers.set_up(w.array.io_clock.get(), false);
+    DirectReaders::Reader* const reader = readers.take();
+    REQUIRE(reader != nullptr);
+    Io& io = reader->direct.ios[0];
+    io = w.array.core->array().probe_io(0, reader->direct.memory.data());
+    io.context = &reader->direct.under_way;
+    io.done = [](Io& done) { --*static_cast<std::uint32_t*>(done.context); };
+    reader->direct.under_way = 1;
+    reader->queue.submit(io);
+    CHECK_FALSE(readers.overdue());
+    w.pass(kLimit + 2 * kLook);
+    readers.give_back(reader);
+    const auto late = readers.overdue();
+    REQUIRE(late);
+    CHECK(late->device->path() == "qlc0");
+    DirectReaders::Reader* const other = readers.take();
+    REQUIRE(other != nullptr);
+    CHECK(other != reader);
+    readers.give_back(other);
+    CHECK(readers.take() == other);
 }
 
 TEST_CASE("io timeout: a process that stood still did not wait for its drives") {
