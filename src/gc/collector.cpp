@@ -221,7 +221,7 @@ bool Collector::done_with(Phase phase) {
 std::uint64_t Collector::memory_bytes() const {
     std::uint64_t bytes = memory_.size() + reader_.memory_bytes() + rebuild_.memory_bytes();
     for (const Source& s : sources_) {
-        bytes += s.reads.size() * sizeof(BlockRead);
+        bytes += s.reads.size() * sizeof(BlockRead) + s.trims.capacity() * sizeof(Tombstone);
         for (const MapBatch& b : s.batches) bytes += b.items.capacity() * sizeof(MapItem);
     }
     for (const auto& t : targets_) {

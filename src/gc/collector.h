@@ -76,7 +76,7 @@ class Collector final : public Actor {
         std::uint32_t trim_slot = 0;  // block of tombstones being looked at
         std::uint32_t next_slot = 0;  // to be appended
         std::uint32_t moved = 0;
-        std::vector<Tombstone> trims;  // to be carried
+        std::vector<Tombstone> trims;  // to be carried, of one block of them
         std::size_t next_trim = 0;
         bool drives_away = false;  // which blocks need that can't be read
     };
@@ -119,6 +119,7 @@ class Collector final : public Actor {
     bool next_trims(Source& source);
     void trims_looked_up(Source& source);
     bool append(Source& source);
+    bool append_trims(Source& source);
     void finish(Source& source);
     void send(std::vector<MapBatch>& batches, std::uint32_t& pending);
     MapBatch& batch_for(std::vector<MapBatch>& batches, Lba lba);

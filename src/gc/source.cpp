@@ -6,8 +6,8 @@
 //              v        |                 +--+  one block of tombstones at a time
 //           rebuild ----+
 //
-// Nothing is changed up to `append`, in the table or on media: it only asks and reads. So a source
-// can be dropped at any step: where a header or a block of tombstones can't be read or rebuilt, or
+// Up to `append` nothing is changed in the table, and a trim that was carried stands in two places,
+// which is as right as in one. So a source can be dropped at any step: where a header or a block of tombstones can't be read or rebuilt, or
 // a page of the table is damaged, it is not known what the segment still holds that is needed. Then
 // victim_damaged_ is set, and the band keeps its place and its contents.
 //
@@ -20,7 +20,6 @@
 #include "base/canary.h"
 #include "base/crc32c.h"
 #include "gc/collector.h"
-#include "placement/failures.h"
 
 namespace qlcshape {
 
@@ -212,7 +211,7 @@ void Collector::start_reads(Source& s) {
             for (std::uint32_t i = 0; i < done.blocks; ++i) {
                 if ((done.bad >> i & 1) != 0) source.damaged[at + i] = 1;
             }
-            source.drives_away |= done.bad != 0 && beyond_parity(gc.array_);
+            source.drives_away |= done.drives_away;
             --source.reads_pending;
         };
         slot += n;
@@ -227,6 +226,7 @@ void Collector::start_reads(Source& s) {
 bool Collector::next_trims(Source& s) {
     const ArrayLayout& l = array_.layout;
     trims_looked_up(s);
+    if (!append_trims(s)) return false;
     const SegmentHeader header = header_of(s);
     while (s.trim_slot < l.slots_per_segment &&
            header.entry(s.trim_slot).kind != EntryKind::tombstones) {
@@ -271,7 +271,7 @@ void Collector::trims_looked_up(Source& s) {
     clear(s.batches, MapKind::tombstone);
 }
 
-// False where no target has room; goes on from next_slot and next_trim when one has.
+// False where no target has room; goes on from next_slot when one has.
 //
 // Each block keeps its version, so that it never wins over a newer write, and its source's CRC, so
 // that what memory or a bus damages on the way fails verification in the new place. A block that
@@ -307,12 +307,20 @@ bool Collector::append(Source& s) {
         ++s.moved;
         if (target->room() == 0) seal_target();
     }
+    return true;
+}
+
+// False where no target has room; goes on from next_trim when one has. Before the next block of
+// tombstones is looked at: there is memory for the extents of one.
+bool Collector::append_trims(Source& s) {
     for (; s.next_trim < s.trims.size(); ++s.next_trim) {
         Target* target = open_target();
         if (target == nullptr) return false;
         target->append_tombstone(s.trims[s.next_trim]);
         victim_->last_target = target->sequence;
     }
+    s.trims.clear();
+    s.next_trim = 0;
     return true;
 }
 

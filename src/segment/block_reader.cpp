@@ -36,6 +36,7 @@ void BlockReader::read(BlockRead& read) {
     ++busy_;
     read.reader = this;
     read.bad = 0;
+    read.drives_away = false;
     read.to_rebuild = 0;
     Io& io = read.io;
     io = transfer_of(read);
@@ -126,6 +127,7 @@ void BlockReader::block_rebuilt(bool good) {
         QS_PROBE(block_rebuilt, read.lbas[i].value, read.first.value + i);
     } else {
         read.bad |= 1u << i;
+        read.drives_away |= rebuild_.drives_away();
         counters_.add(Counter::unreadable, 1);
     }
     rebuild_or_finish(read);

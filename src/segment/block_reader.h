@@ -38,6 +38,7 @@ struct BlockRead {
     std::array<PmtEntry, kMaxBlocks> expected{};  // the table's entries: the CRC's low bits count
     std::array<Lba, kMaxBlocks> lbas{};           // whose they are
     std::uint32_t bad = 0;                        // result: bit i set: block i is lost
+    bool drives_away = false;                     // result: what is lost may come back with drives
     void (*done)(BlockRead&) = nullptr;           // from poll()
     void* context = nullptr;
 

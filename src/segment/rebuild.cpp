@@ -26,7 +26,7 @@ void Rebuild::block(const BlockIdentity& id, std::function<void(bool)> done) {
     header_only_ = false;
     id_ = id;
     done_ = std::move(done);
-    again_ = false;
+    again_ = drives_away_ = false;
     start();
 }
 
@@ -37,7 +37,7 @@ void Rebuild::header_of(BandId band, std::uint64_t sequence, std::uint32_t segme
     header_only_ = true;
     id_ = {band, sequence, segment, 0, Lba(0)};
     done_ = std::move(done);
-    again_ = false;
+    again_ = drives_away_ = false;
     start();
 }
 
@@ -148,8 +148,10 @@ void Rebuild::finish(bool good) { good ? end(true) : probe(); }
 // Asks those that did not read their part. Their rows are free by now.
 void Rebuild::probe() {
     pending_ = 0;
+    drives_away_ = false;
     for (std::uint32_t role = 0; role < width_; ++role) {
         Io& io = ios_[role];
+        drives_away_ |= io.device == nullptr;
         if (io.device == nullptr || there_[role]) continue;
         const std::uint32_t drive = locate(array_.layout, id_.band, id_.segment, role).drive;
         io = array_.probe_io(drive, row(role));
@@ -157,7 +159,10 @@ void Rebuild::probe() {
         io.context = this;
         io.done = [](Io& done) {
             auto& self = *static_cast<Rebuild*>(done.context);
-            if (done.error_number != 0) done.device->note_silent(done.error_number);
+            if (done.error_number != 0) {
+                done.device->note_silent(done.error_number);
+                self.drives_away_ = true;
+            }
             if (--self.pending_ == 0) self.probed();
         };
         queue_.submit(io);

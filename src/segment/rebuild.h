@@ -17,8 +17,9 @@
 // Where that fails, and drives could not read their part, each of them is asked for another block:
 // one that can't read that either is gone (Device::silent()), others have a place that is
 // unreadable. If no more are gone than parity covers, all of it is tried once more, since a drive
-// may have been away for a moment. So after a failure beyond_parity() says whether the block may
-// come back with the drives: GC must not give it up then, and readers get another error.
+// may have been away for a moment. After a failure drives_away() says whether the block may come
+// back with drives: GC must not give it up then. That is asked of this failure's probe and of no
+// later moment: the drives may answer again before anybody looks.
 #pragma once
 
 #include <cstdint>
@@ -53,6 +54,8 @@ class Rebuild {
                    std::function<void(bool good)> done);
 
     bool busy() const { return busy_; }
+    // After a failure: a drive of the stripe is missing, or could not read anything.
+    bool drives_away() const { return drives_away_; }
     const std::byte* result() const { return result_; }
     SegmentHeader header() const { return SegmentHeader(array_.layout, header_.data()); }
     std::uint64_t memory_bytes() const { return rows_.size() + header_.size(); }
@@ -86,6 +89,7 @@ class Rebuild {
     BlockIdentity id_;
     bool header_only_ = false;
     bool again_ = false;  // this is the second attempt
+    bool drives_away_ = false;
     std::uint64_t bytes_ = 0;
     std::uint32_t pending_ = 0;
     const std::byte* result_ = nullptr;

@@ -213,3 +213,36 @@ TEST_CASE("gc: a lost block that is moved takes space in its new band") {
     CHECK(rig.bands->record_of(to).valid == kKept - 1);
     CHECK(rig.bands->record_of(to).tombstones == 1);
 }
+
+// 765 trims that stand, in three blocks of a segment: there is memory for those of one.
+TEST_CASE("gc: the trims of a segment are carried without memory for all of them") {
+    GcRig rig;
+    const std::uint64_t pages = rig.array.layout.pmt_pages;
+    constexpr std::uint64_t kTrimmed = 255;  // of each of three pages
+    for (std::uint64_t page = pages - 3; page < pages; ++page) {
+        rig.write_blocks(page * kPageEntries, 512, 7);
+        rig.run();
+    }
+    while (rig.bands->user_frontier().segment != 0) {  // a band of its own
+        rig.write_blocks((pages - 1) * kPageEntries, kSlots, 7);
+        rig.run();
+    }
+    for (std::uint64_t page = pages - 3; page < pages; ++page) {
+        for (std::uint64_t i = 0; i < kTrimmed; ++i) {
+            rig.submit(OpKind::trim, (page * kPageEntries + 2 * i) * kBlockBytes, kBlockBytes);
+            if (i % 64 == 0) rig.run();
+        }
+        rig.run();
+    }
+    const BandId band = rig.bands->user_frontier().band;
+    rig.write_blocks(0, kSlots - 3, 7);
+    rig.run();
+    REQUIRE(rig.bands->record_of(band).tombstones == 3);
+    rig.fill_the_rest();
+    rig.bands->abandon_move(band);
+    const std::uint64_t before = rig.gc->memory_bytes();
+    rig.collect(2000);
+    CHECK(rig.bands->record_of(band).state == BandState::erasing);
+    CHECK(rig.gc->memory_bytes() == before);
+    CHECK(rig.reads((pages - 1) * kPageEntries * kBlockBytes, kBlockBytes, 0));
+}

@@ -207,3 +207,34 @@ TEST_CASE("gc: blocks of drives that don't answer are not given up") {
     }
     a.cut();
 }
+
+// Long enough for the first of some blocks that are read at once, and for no others.
+TEST_CASE("gc: blocks of drives that were away for a moment are not given up") {
+    Poisoned a;
+    for (std::uint64_t b = 0; b < kOldBlocks; b += 8) a.write(b, 8, kOlder);
+    a.fill_the_rest();
+    const ArrayLayout& l = a.core->layout();
+    int probes = 0;
+    bool moving = false;
+    a.power.fails = [&](const Io& io) {
+        if (io.kind != IoKind::read || probes == 3) return false;
+        const bool header = io.offset != 0 && io.offset % l.p.strip_bytes == 0;
+        moving = moving || (!header && io.bytes > kBlockBytes);
+        if (!moving || header || io.device->path() >= "qlc3") return false;
+        probes += io.offset == 0 ? 1 : 0;
+        return true;
+    };
+    for (int i = 0; i < 6000; ++i) {
+        const std::uint64_t n = 1 + a.random.below(16);
+        std::memset(a.data.data(), 1, n * kBlockBytes);
+        const std::uint64_t block = kOldBlocks + a.random.below(a.blocks - kOldBlocks - n);
+        REQUIRE(a.request(Op::write, a.data.data(), n * kBlockBytes, block * kBlockBytes));
+    }
+    CHECK(probes == 3);
+    CHECK(a.find_poisoned().empty());
+    for (std::uint64_t b = 0; b < kOldBlocks; ++b) {
+        REQUIRE(a.request(Op::read, a.data.data(), kBlockBytes, b * kBlockBytes));
+        REQUIRE(a.data.data()[0] == static_cast<std::byte>(kOlder));
+    }
+    a.cut();
+}
