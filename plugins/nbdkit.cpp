@@ -9,6 +9,7 @@
 //
 // nbdkit calls from many threads at once, one for each request, and each waits in Volume::run().
 // Writes are durable when they are acknowledged, so FUA costs nothing and a flush next to nothing.
+#include <fmt/format.h>
 #include <qlcshape/engine.h>
 
 #include <algorithm>
@@ -24,6 +25,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/printable.h"
 #include "base/repeats.h"
 #include "command_words.h"
 #include "farewell.h"
@@ -76,6 +78,14 @@ void print(const std::vector<LogLine>& lines) {
     for (const LogLine& line : lines) nbdkit_error("%s", line.text.c_str());
 }
 
+// What a client or the command names may have control characters: printable, as in all errors.
+template <class... Arguments>
+int complain(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+    print(
+        {{LogLevel::error, printable(fmt::format(format, std::forward<Arguments>(arguments)...))}});
+    return -1;
+}
+
 int refuse(Errc code, const std::vector<LogLine>& lines) {
     print(lines);
     nbdkit_set_error(errno_of(code));
@@ -124,8 +134,7 @@ int config(const char* key, const char* value) {
         if (bytes <= 0) return -1;
         memory_bytes = static_cast<std::uint64_t>(bytes);
     } else {
-        nbdkit_error("unknown parameter '%s': known are array, volume and memory", key);
-        return -1;
+        return complain("unknown parameter '{}': known are array, volume and memory", key);
     }
     return 0;
 }
@@ -152,9 +161,9 @@ int config_complete() {
     }
     for (const DeviceOptions& device : options.devices) {
         if (memory_bytes == 0 || device.path.starts_with("memory:")) continue;
-        nbdkit_error("memory= creates a new array, so all devices must be memory:NAME; %s is not",
-                     device.path.c_str());
-        return -1;
+        return complain(
+            "memory= creates a new array, so all devices must be memory:NAME; {} is not",
+            device.path);
     }
     return 0;
 }
@@ -170,9 +179,8 @@ int get_ready() {
     if (!volumes) return report(std::unexpected(volumes.error()));
     for (const std::string& name : volume_names) {
         if (std::ranges::find(*volumes, name, &VolumeInfo::name) != volumes->end()) continue;
-        nbdkit_error("volume %s: there is no volume with this name; see `qlcshape volume list`",
-                     name.c_str());
-        return -1;
+        return complain("volume {}: there is no volume with this name; see `qlcshape volume list`",
+                        name);
     }
     return 0;
 }
@@ -262,7 +270,7 @@ void* open_connection(int) {
     }
     const std::vector<std::string> names = served_names();
     if (std::ranges::find(names, name) == names.end()) {
-        nbdkit_error("volume %s is not served here", name.c_str());
+        complain("volume {} is not served here", name);
         return nullptr;
     }
     auto found = engine->open_volume(name);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "tools/tell.h"
 #include "tools/units.h"
 
 namespace qlcshape::tools {
@@ -16,10 +17,10 @@ double per_second(std::uint64_t n, double seconds) {
 void print_latency(const char* what, std::uint64_t requests, std::uint64_t bytes, double seconds,
                    const LatencySummary& latency) {
     if (requests == 0) return;
-    fmt::print("{:<9} {}, {}/s; p50 {}, p99 {}, p99.9 {}, max {}\n", what,
-               rate_text(per_second(requests, seconds)), size_text(per_second(bytes, seconds)),
-               micros_text(latency.p50), micros_text(latency.p99), micros_text(latency.p999),
-               micros_text(latency.max));
+    say("{:<9} {}, {}/s; p50 {}, p99 {}, p99.9 {}, max {}\n", what,
+        rate_text(per_second(requests, seconds)), size_text(per_second(bytes, seconds)),
+        micros_text(latency.p50), micros_text(latency.p99), micros_text(latency.p999),
+        micros_text(latency.max));
 }
 
 std::string blocks_text(const VerifyResult& verified) {
@@ -28,18 +29,18 @@ std::string blocks_text(const VerifyResult& verified) {
 
 void print_verified(const BenchResult& result) {
     if (result.resumed) {
-        for (const std::string& line : result.resumed->first) fmt::print("wrong     {}\n", line);
-        fmt::print("before    {} blocks of the run before, {} wrong ({} hold what was in flight)\n",
-                   blocks_text(*result.resumed), result.resumed->mismatches, result.resumed->newer);
+        for (const std::string& line : result.resumed->first) say("wrong     {}\n", line);
+        say("before    {} blocks of the run before, {} wrong ({} hold what was in flight)\n",
+            blocks_text(*result.resumed), result.resumed->mismatches, result.resumed->newer);
     }
     if (!result.verified) return;
-    for (const std::string& line : result.verified->first) fmt::print("wrong     {}\n", line);
+    for (const std::string& line : result.verified->first) say("wrong     {}\n", line);
     if (!result.load.first_mismatch.empty()) {
-        fmt::print("wrong     while running: {}\n", result.load.first_mismatch);
+        say("wrong     while running: {}\n", result.load.first_mismatch);
     }
-    fmt::print("verified  {} blocks, {} wrong{}\n", blocks_text(*result.verified),
-               result.load.mismatches + result.verified->mismatches,
-               result.verified->blocks == 0 ? ": this run wrote none; --prefill would" : "");
+    say("verified  {} blocks, {} wrong{}\n", blocks_text(*result.verified),
+        result.load.mismatches + result.verified->mismatches,
+        result.verified->blocks == 0 ? ": this run wrote none; --prefill would" : "");
 }
 
 }  // namespace
@@ -101,31 +102,28 @@ void print_json(const BenchArguments& a, const LoadOptions& load, const BenchRes
 void print_text(const BenchArguments& a, const LoadOptions& load, const BenchResult& result) {
     const LoadResult& l = result.load;
     const Stats& s = result.run;
-    fmt::print("load      {} {}, depth {}{}, on \"{}\" of {}{}, for {}\n", a.rw,
-               size_text(static_cast<double>(load.unit_bytes)), load.depth,
-               load.random ? ", " + a.distribution : "", result.volume,
-               size_text(static_cast<double>(result.volume_bytes)), a.memory ? " in memory" : "",
-               seconds_text(l.seconds));
+    say("load      {} {}, depth {}{}, on \"{}\" of {}{}, for {}\n", a.rw,
+        size_text(static_cast<double>(load.unit_bytes)), load.depth,
+        load.random ? ", " + a.distribution : "", result.volume,
+        size_text(static_cast<double>(result.volume_bytes)), a.memory ? " in memory" : "",
+        seconds_text(l.seconds));
     print_latency("read", l.reads, l.read_bytes, l.seconds, l.read);
     print_latency("write", l.writes, l.written_bytes, l.seconds, l.write);
     print_latency("trim", l.trims, l.trimmed_bytes, l.seconds, l.write);
     if (l.writes != 0) {
-        fmt::print("WAF       {:.3f} data, {:.3f} total; GC moved {} blocks of {} bands\n",
-                   s.waf_data, s.waf_total, count_text(static_cast<double>(s.gc.blocks_moved)),
-                   s.gc.bands_moved);
+        say("WAF       {:.3f} data, {:.3f} total; GC moved {} blocks of {} bands\n", s.waf_data,
+            s.waf_total, count_text(static_cast<double>(s.gc.blocks_moved)), s.gc.bands_moved);
     }
     if (const std::uint64_t lookups = s.pmt.hits + s.pmt.misses; lookups != 0) {
-        fmt::print("PMT       {} of {} look-ups in the cache\n",
-                   percent_text(ratio(s.pmt.hits, lookups)),
-                   count_text(static_cast<double>(lookups)));
+        say("PMT       {} of {} look-ups in the cache\n", percent_text(ratio(s.pmt.hits, lookups)),
+            count_text(static_cast<double>(lookups)));
     }
     print_verified(result);
     if (result.inplace) {
         const double writes = writes_per_second(*result.inplace);
-        fmt::print("in place  {}, {:.1f} I/Os a write, in {}; shaped is {:.1f} times as fast\n",
-                   rate_text(writes), ios_per_write(*result.inplace),
-                   seconds_text(result.inplace->seconds),
-                   ratio(result.writes_per_second(), writes));
+        say("in place  {}, {:.1f} I/Os a write, in {}; shaped is {:.1f} times as fast\n",
+            rate_text(writes), ios_per_write(*result.inplace),
+            seconds_text(result.inplace->seconds), ratio(result.writes_per_second(), writes));
     }
 }
 

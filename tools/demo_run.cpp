@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "tools/inplace.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 
 namespace qlcshape::tools {
@@ -188,7 +189,7 @@ Status Demo::check() {
              fmt::format("{} blocks, {} stripes, {} table entries: {} problems",
                          blocks_text(result_.check.blocks), blocks_text(result_.check.stripes),
                          blocks_text(result_.check.pmt_entries), result_.check.problems_found));
-    for (const std::string& problem : result_.check.problems) fmt::print(out_, "    {}\n", problem);
+    for (const std::string& problem : result_.check.problems) write_to(out_, "    {}\n", problem);
     return {};
 }
 
@@ -240,12 +241,12 @@ void Demo::begin_step() { step_began_ = Clock::now(); }
 void Demo::end_step(const std::string& what, const std::string& text) {
     progress_.clear();
     const double seconds = std::chrono::duration<double>(Clock::now() - step_began_).count();
-    fmt::print(out_, "{:>2}  {:<10} {:<68} {:>8}\n", ++step_, what, text, seconds_text(seconds));
+    write_to(out_, "{:>2}  {:<10} {:<68} {:>8}\n", ++step_, what, text, seconds_text(seconds));
     std::fflush(out_);
 }
 
 void Demo::name_wrong(const VerifyResult& verified) {
-    for (const std::string& line : verified.first) fmt::print(out_, "    {}\n", line);
+    for (const std::string& line : verified.first) write_to(out_, "    {}\n", line);
 }
 
 Result<VerifyResult> Demo::verify(const Volume& volume) {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -73,7 +74,11 @@ int main(int argc, char** argv) {
     try {
         app.parse(std::move(words));
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? kDone : kCouldNotRun;
+        std::ostringstream out, wrong;
+        const int code = app.exit(error, out, wrong);
+        say("{}", out.str());
+        tell("{}", wrong.str());
+        return code == 0 ? kDone : kCouldNotRun;
     } catch (const std::bad_alloc&) {
         tell("qlcshape: out of memory; raise the limit (ulimit -v)\n");
         return kCouldNotRun;

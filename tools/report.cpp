@@ -108,8 +108,9 @@ void print_log(LogLevel level, const std::string& message) {
 Json new_object(const std::string& verb) { return {{"schema", 1}, {"verb", verb}}; }
 
 void print(const Json& object) {
-    // A path need not be UTF-8.
-    fmt::print("{}\n", object.dump(2, ' ', false, Json::error_handler_t::replace));
+    // A path need not be UTF-8. Terminals obey control characters beyond ASCII, too.
+    constexpr bool kAsciiAlone = true;
+    fmt::print("{}\n", object.dump(2, ' ', kAsciiAlone, Json::error_handler_t::replace));
     std::fflush(stdout);
 }
 
@@ -238,6 +239,11 @@ Stats difference(const Stats& after, const Stats& before) {
     d.waf_data = waf_data(d.bytes);
     d.waf_total = waf_total(d.bytes);
     return d;
+}
+
+void Table::add(std::vector<std::string> row) {
+    for (std::string& cell : row) cell = printable(cell);
+    rows_.push_back(std::move(row));
 }
 
 std::string Table::text() const {

@@ -47,7 +47,7 @@ double waf_total(const Stats::Bytes& bytes);
 class Table {
   public:
     explicit Table(std::vector<std::string> head) { rows_.push_back(std::move(head)); }
-    void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+    void add(std::vector<std::string> row);
     std::string text() const;
 
   private:

@@ -21,17 +21,14 @@
 #include <string_view>
 #include <thread>
 
+#include "base/error.h"
+
 namespace qlcshape::tools {
 
 namespace {
 
 constexpr int kBacklog = 128;
 constexpr int kTries = 20;
-
-template <class... Args>
-std::unexpected<Error> refuse(Errc code, fmt::format_string<Args...> text, Args&&... args) {
-    return std::unexpected(Error{code, fmt::format(text, std::forward<Args>(args)...)});
-}
 
 std::string percent_encoded(std::string_view text) {
     std::string encoded;
@@ -49,10 +46,9 @@ Result<sockaddr_un> address_of(const std::string& path) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.size() >= sizeof(address.sun_path)) {
-        return refuse(
-            Errc::invalid_argument,
-            "--socket {}: a socket's path has at most {} characters; choose a shorter one", path,
-            sizeof(address.sun_path) - 1);
+        return fail(Errc::invalid_argument,
+                    "--socket {}: a socket's path has at most {} characters; choose a shorter one",
+                    path, sizeof(address.sun_path) - 1);
     }
     std::memcpy(address.sun_path, path.data(), path.size());
     return address;
@@ -73,17 +69,15 @@ Status clear(const std::string& path, const sockaddr_un& address) {
     struct stat found {};
     if (::lstat(path.c_str(), &found) != 0) return {};
     if (!S_ISSOCK(found.st_mode)) {
-        return refuse(Errc::exists,
-                      "--socket {}: a file that is not a socket is in the way; remove it, or "
-                      "choose another path",
-                      path);
+        return fail(Errc::exists,
+                    "--socket {}: a file that is not a socket is there; choose another path", path);
     }
     for (int tries = 1; somebody_listens(address); ++tries) {
         if (tries == kTries) {
-            return refuse(Errc::exists,
-                          "--socket {}: another server listens there; stop it, or choose another "
-                          "path",
-                          path);
+            return fail(Errc::exists,
+                        "--socket {}: another server listens there; stop it, or choose another "
+                        "path",
+                        path);
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
@@ -114,9 +108,9 @@ Result<ServeSocket> listen_on_path(const std::string& path, const std::string& p
     ::umask(before);
     if (!good) {
         ::close(fd);
-        return refuse(Errc::invalid_argument,
-                      "--socket {}: {}; choose a path in a folder that you can write", absolute,
-                      std::strerror(why));
+        return fail(Errc::invalid_argument,
+                    "--socket {}: {}; choose a path in a folder that you can write", absolute,
+                    std::strerror(why));
     }
     const std::string psk = psk_file.empty() ? "" : "&tls-psk-file=" + percent_encoded(psk_file);
     return ServeSocket{fd, fmt::format("nbd{}+unix://", psk.empty() ? "" : "s"),
@@ -135,8 +129,8 @@ Result<ServeSocket> listen_on_port(std::uint16_t port, const std::string& psk_fi
         ::listen(fd, kBacklog) != 0) {
         const int why = errno;
         ::close(fd);
-        return refuse(Errc::invalid_argument, "--port {}: {}; choose another port", port,
-                      std::strerror(why));
+        return fail(Errc::invalid_argument, "--port {}: {}; choose another port", port,
+                    std::strerror(why));
     }
     const std::string psk = psk_file.empty() ? "" : "?tls-psk-file=" + percent_encoded(psk_file);
     return ServeSocket{fd, fmt::format("nbd{}://127.0.0.1:{}", psk.empty() ? "" : "s", port), psk};
@@ -150,7 +144,7 @@ Result<int> connect_to(const ServeSocket& socket) {
     if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), bytes) != 0) {
         const int why = errno;
         ::close(fd);
-        return refuse(Errc::io_error, "{}: {}", socket.uri(), std::strerror(why));
+        return fail(Errc::io_error, "{}: {}", socket.uri(), std::strerror(why));
     }
     return fd;
 }

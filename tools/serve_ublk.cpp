@@ -96,7 +96,7 @@ class Server {
         Json devices = Json::object();
         for (const Served& s : devices_) {
             devices[s.volume] = s.device->path();
-            if (!arguments_.json) fmt::print("{}\n", s.device->path());
+            if (!arguments_.json) say("{}\n", s.device->path());
         }
         if (arguments_.json) {
             Json object = new_object("serve");

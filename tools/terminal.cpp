@@ -10,6 +10,8 @@
 #include <csignal>
 #include <cstdio>
 
+#include "base/printable.h"
+
 namespace qlcshape::tools {
 
 namespace {
@@ -63,7 +65,7 @@ Terminal::~Terminal() {
 }
 
 void Terminal::draw(const std::string& text) {
-    text_ = text;
+    text_ = printable(text, LineBreaks::kept);
     redraw();
 }
 

@@ -6,6 +6,7 @@
 
 #include "tools/progress.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -36,20 +37,19 @@ void print_json(const CheckReport& report) {
 }
 
 void print_text(const CheckReport& report) {
-    for (const std::string& problem : report.problems) fmt::print("{}\n", problem);
+    for (const std::string& problem : report.problems) say("{}\n", problem);
     if (report.problems_found > report.problems.size()) {
-        fmt::print("and {} more\n", report.problems_found - report.problems.size());
+        say("and {} more\n", report.problems_found - report.problems.size());
     }
     const auto count = [](std::uint64_t n) { return count_text(static_cast<double>(n)); };
-    fmt::print("checked {} bands, {} segments, {} blocks, {} stripes, {} table entries in {}\n",
-               count(report.bands), count(report.segments), count(report.blocks),
-               count(report.stripes), count(report.pmt_entries), seconds_text(report.seconds));
+    say("checked {} bands, {} segments, {} blocks, {} stripes, {} table entries in {}\n",
+        count(report.bands), count(report.segments), count(report.blocks), count(report.stripes),
+        count(report.pmt_entries), seconds_text(report.seconds));
     if (!report.clean_close) {
-        fmt::print(
-            "the array was not closed cleanly: the table was not compared with the headers\n");
+        say("the array was not closed cleanly: the table was not compared with the headers\n");
     }
-    fmt::print("{}\n", report.problems_found == 0 ? std::string("no problems")
-                                                  : count(report.problems_found) + " problems");
+    say("{}\n", report.problems_found == 0 ? std::string("no problems")
+                                           : count(report.problems_found) + " problems");
 }
 
 int run(const CommonArguments& arguments) {

@@ -9,6 +9,7 @@
 #include "engine/health.h"
 #include "tools/progress.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -47,12 +48,12 @@ int run(const Arguments& arguments) {
         print(object);
         return kDone;
     }
-    fmt::print("array \"{}\" {}\n{} devices, {} for volumes of {} raw\n", stats->array_name,
-               stats->array_uuid, stats->devices.size(),
-               size_text(static_cast<double>(stats->space.writable_bytes)),
-               size_text(static_cast<double>(stats->space.raw_bytes)));
-    fmt::print("{}", unused_text(*stats));
-    if (const std::string wrong = headline(*stats); !wrong.empty()) fmt::print("{}\n", wrong);
+    say("array \"{}\" {}\n{} devices, {} for volumes of {} raw\n", stats->array_name,
+        stats->array_uuid, stats->devices.size(),
+        size_text(static_cast<double>(stats->space.writable_bytes)),
+        size_text(static_cast<double>(stats->space.raw_bytes)));
+    say("{}", unused_text(*stats));
+    if (const std::string wrong = headline(*stats); !wrong.empty()) say("{}\n", wrong);
     return kDone;
 }
 

@@ -14,6 +14,7 @@
 #include "tools/demo_plan.h"
 #include "tools/demo_run.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -94,15 +95,14 @@ void print_summary(const DemoResult& r) {
     table.add({"drive reads per 4 KiB write", "GC's",
                fmt::format("{:.3f}", ratio(r.inplace.reads_issued, r.inplace.writes))});
     table.add({"after a power cut", "every stripe whole", "write hole"});
-    fmt::print("\n{}\n", table.text());
-    fmt::print(
-        "Shaped is {:.1f} times as fast here. A QLC drive with 64 KiB indirection units turns "
+    say("\n{}\n", table.text());
+    say("Shaped is {:.1f} times as fast here. A QLC drive with 64 KiB indirection units turns "
         "each\n"
         "4 KiB write in place into 64 KiB of its flash; a shaped write stays as it is.\n",
         ratio(shaped, inplace));
-    fmt::print("{} {} in all.\n",
-               r.wrong() == 0 ? "Nothing was lost or wrong." : "SOMETHING WAS WRONG: see above.",
-               seconds_text(r.seconds));
+    say("{} {} in all.\n",
+        r.wrong() == 0 ? "Nothing was lost or wrong." : "SOMETHING WAS WRONG: see above.",
+        seconds_text(r.seconds));
 }
 
 void print_json(const DemoResult& r) {
@@ -146,7 +146,7 @@ Result<DemoResult> demo(const Arguments& arguments) {
     if (!options) return fail(options.error());
     QS_TRY(check_room(folder->path(), *options));
     std::FILE* const out = arguments.json ? stderr : stdout;
-    fmt::print(out, "In {}{}\n\n", folder->path(), arguments.keep ? ", which is kept" : "");
+    write_to(out, "In {}{}\n\n", folder->path(), arguments.keep ? ", which is kept" : "");
     return Demo(folder->path(), *options, round_down(*size, kVolumeBlockBytes), out).run();
 }
 

@@ -9,6 +9,7 @@
 #include "tools/array_text.h"
 #include "tools/report.h"
 #include "tools/survey.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -75,14 +76,14 @@ void print_json(const Survey& found) {
 void print_array(const SurveyedArray& array) {
     const Superblock& s = array.superblock;
     const std::string state = array.state();
-    fmt::print("array {} ({}): {}+2 qlc, {} scm\n", s.name, s.array.to_string(),
-               s.parameters.data_strips, s.parameters.scm_count);
-    fmt::print("  {}\n", state == "open" ? "open: a process has it"
-                         : state == "crashed"
-                             ? "crashed: no process has it open, and the next opening recovers it"
-                             : "clean: it was closed, and no process has it open");
+    say("array {} ({}): {}+2 qlc, {} scm\n", s.name, s.array.to_string(), s.parameters.data_strips,
+        s.parameters.scm_count);
+    say("  {}\n", state == "open" ? "open: a process has it"
+                  : state == "crashed"
+                      ? "crashed: no process has it open, and the next opening recovers it"
+                      : "clean: it was closed, and no process has it open");
     const std::string problem = array.problem();
-    fmt::print("  {}\n", problem.empty() ? "complete" : problem);
+    say("  {}\n", problem.empty() ? "complete" : problem);
     Table table({"role", "drive", "state", "size", "device", "uuid"});
     for (const SurveyedMember& member : array.members) {
         const MemberRecord& r = member.record;
@@ -93,21 +94,20 @@ void print_array(const SurveyedArray& array) {
         if (member.devices.empty()) add("-");
         for (const SurveyedDevice& device : member.devices) add(device.candidate.path);
     }
-    fmt::print("{}", table.text());
+    say("{}", table.text());
     for (const SurveyedDevice& device : array.left)
-        fmt::print("  no longer a member: {}\n", device.candidate.path);
-    fmt::print("\n");
+        say("  no longer a member: {}\n", device.candidate.path);
+    say("\n");
 }
 
 void print_text(const Survey& found) {
     for (const SurveyedArray& array : found.arrays) print_array(array);
-    if (found.arrays.empty()) fmt::print("no arrays\n");
+    if (found.arrays.empty()) say("no arrays\n");
     for (const SurveyedDevice& device : found.damaged)
-        fmt::print("damaged: {}: {}\n", device.candidate.path, device.why);
-    for (const SurveyedDevice& device : found.unreadable)
-        fmt::print("unreadable: {}\n", device.why);
+        say("damaged: {}: {}\n", device.candidate.path, device.why);
+    for (const SurveyedDevice& device : found.unreadable) say("unreadable: {}\n", device.why);
     for (const SurveyedDevice& device : found.foreign)
-        fmt::print("of no array: {}\n", device.candidate.path);
+        say("of no array: {}\n", device.candidate.path);
 }
 
 Status write_file(const Survey& found, const std::string& path) {

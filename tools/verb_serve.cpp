@@ -109,11 +109,11 @@ std::vector<std::string> served_volumes(const Arguments& a) {
 void tell_ready(const Arguments& a, const ServeSocket& socket) {
     Json uris = Json::object();
     const std::vector<std::string> volumes = served_volumes(a);
-    if (volumes.empty() && !a.json) fmt::print("{}\n", socket.uri());
+    if (volumes.empty() && !a.json) say("{}\n", socket.uri());
     for (const std::string& volume : volumes) {
         const std::string uri = socket.uri(a.volumes.size() == 1 ? "" : volume);
         uris[volume] = uri;
-        if (!a.json) fmt::print("{}\n", uri);
+        if (!a.json) say("{}\n", uri);
     }
     if (a.json) {
         Json object = new_object("serve");

@@ -7,6 +7,7 @@
 
 #include "engine/health.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
 
@@ -17,65 +18,61 @@ namespace {
 std::string count(std::uint64_t n) { return count_text(static_cast<double>(n)); }
 
 void print_endurance(const Stats::Endurance& e) {
-    fmt::print("wear      {:.3f} of {:.0f} cycles", e.cycles_used, e.kRatedCycles);
+    say("wear      {:.3f} of {:.0f} cycles", e.cycles_used, e.kRatedCycles);
     if (e.days_left > 0) {
-        fmt::print("; {:.2f} drive writes a day while open, so {} left", e.drive_writes_per_day,
-                   e.days_left < 730 ? fmt::format("{:.1f} days", e.days_left)
-                                     : fmt::format("{:.1f} years", e.days_left / 365));
+        say("; {:.2f} drive writes a day while open, so {} left", e.drive_writes_per_day,
+            e.days_left < 730 ? fmt::format("{:.1f} days", e.days_left)
+                              : fmt::format("{:.1f} years", e.days_left / 365));
     } else if (e.open_seconds < Stats::Endurance::kToldAfterSeconds) {
-        fmt::print("; too early to tell how long the drives last: open for {} of the first day",
-                   seconds_text(e.open_seconds));
+        say("; too early to tell how long the drives last: open for {} of the first day",
+            seconds_text(e.open_seconds));
     }
-    fmt::print("\n");
+    say("\n");
 }
 
 void print_array(const Stats& s) {
     const auto& b = s.bytes;
-    fmt::print("{}", state_text(s));
+    say("{}", state_text(s));
     if (!s.live && s.state == "open") {
-        fmt::print(
-            "          as of its last superblock: a process has it open, but none of this user's "
+        say("          as of its last superblock: a process has it open, but none of this user's "
             "answers\n");
     }
     if (s.state == "crashed") {
-        fmt::print(
-            "          as of its last superblock: no process has it open; the next opening "
+        say("          as of its last superblock: no process has it open; the next opening "
             "recovers it {}\n",
             s.recovery.kind == "full" ? "from all segment headers (full)"
                                       : "from its newest snapshot");
     }
-    fmt::print("space     {} writable, {} promised, {} used, {} raw\n",
-               size_text(s.space.writable_bytes), size_text(s.space.promised_bytes),
-               size_text(s.space.used_bytes), size_text(s.space.raw_bytes));
-    fmt::print("{}", unused_text(s));
-    fmt::print("bands     {}: {} free, {} open, {} closed; {} kept in reserve\n", s.bands.total,
-               s.bands.free, s.bands.open, s.bands.closed, s.bands.reserve);
-    fmt::print("user      {} written, {} read, {} trimmed\n", size_text(b.user_written),
-               size_text(b.user_read), size_text(b.user_trimmed));
-    fmt::print("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n",
-               size_text(b.qlc_data), size_text(b.qlc_gc), size_text(b.qlc_parity),
-               size_text(b.qlc_header), size_text(b.qlc_padding));
-    fmt::print("to SCM    {} TPS, {} PMT\n", size_text(b.tps_written), size_text(b.pmt_written));
+    say("space     {} writable, {} promised, {} used, {} raw\n", size_text(s.space.writable_bytes),
+        size_text(s.space.promised_bytes), size_text(s.space.used_bytes),
+        size_text(s.space.raw_bytes));
+    say("{}", unused_text(s));
+    say("bands     {}: {} free, {} open, {} closed; {} kept in reserve\n", s.bands.total,
+        s.bands.free, s.bands.open, s.bands.closed, s.bands.reserve);
+    say("user      {} written, {} read, {} trimmed\n", size_text(b.user_written),
+        size_text(b.user_read), size_text(b.user_trimmed));
+    say("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n", size_text(b.qlc_data),
+        size_text(b.qlc_gc), size_text(b.qlc_parity), size_text(b.qlc_header),
+        size_text(b.qlc_padding));
+    say("to SCM    {} TPS, {} PMT\n", size_text(b.tps_written), size_text(b.pmt_written));
     print_endurance(s.endurance);
     if (s.counters_incomplete) {
-        fmt::print(
-            "          bytes and wear are as of the last clean close{}\n",
+        say("          bytes and wear are as of the last clean close{}\n",
             s.live ? ", and since this opening; a crash lost what was counted in between" : "");
     }
-    fmt::print("WAF       {:.3f} data, {:.3f} total\n", s.waf_data, s.waf_total);
-    fmt::print("GC        {} bands, {} blocks moved\n", count(s.gc.bands_moved),
-               count(s.gc.blocks_moved));
-    fmt::print("PMT       {} hits, {} misses\n", count(s.pmt.hits), count(s.pmt.misses));
-    fmt::print("errors    {} checksum, {} rebuilt, {} unreadable\n", count(s.errors.verify_failed),
-               count(s.errors.reconstructed), count(s.errors.unreadable));
+    say("WAF       {:.3f} data, {:.3f} total\n", s.waf_data, s.waf_total);
+    say("GC        {} bands, {} blocks moved\n", count(s.gc.bands_moved), count(s.gc.blocks_moved));
+    say("PMT       {} hits, {} misses\n", count(s.pmt.hits), count(s.pmt.misses));
+    say("errors    {} checksum, {} rebuilt, {} unreadable\n", count(s.errors.verify_failed),
+        count(s.errors.reconstructed), count(s.errors.unreadable));
     if (s.live && !s.recovery.kind.empty()) {
-        fmt::print("recovery  {}, {}, {} segments scanned\n", s.recovery.kind,
-                   seconds_text(s.recovery.seconds), count(s.recovery.segments_scanned));
+        say("recovery  {}, {}, {} segments scanned\n", s.recovery.kind,
+            seconds_text(s.recovery.seconds), count(s.recovery.segments_scanned));
     }
-    if (!s.io.method.empty()) fmt::print("I/O       {}\n", s.io.method);
-    for (const std::string& slow : s.io.slow) fmt::print("          {}\n", slow);
-    if (!s.io.unregistered.empty()) fmt::print("          {}\n", s.io.unregistered);
-    fmt::print("jobs      none\n");
+    if (!s.io.method.empty()) say("I/O       {}\n", s.io.method);
+    for (const std::string& slow : s.io.slow) say("          {}\n", slow);
+    if (!s.io.unregistered.empty()) say("          {}\n", s.io.unregistered);
+    say("jobs      none\n");
 }
 
 void print_tables(const Stats& s) {
@@ -85,16 +82,16 @@ void print_tables(const Stats& s) {
                      size_text(device.written_bytes), std::to_string(device.errors),
                      device.path.empty() ? "-" : device.path, device.uuid});
     }
-    fmt::print("\n{}", devices.text());
+    say("\n{}", devices.text());
     for (const DeviceStatus& device : s.devices) {
-        if (device.errors != 0) fmt::print("  the last error: {}\n", device.last_error);
+        if (device.errors != 0) say("  the last error: {}\n", device.last_error);
         if (device.checksum_errors != 0) {
-            fmt::print("  {}: {} blocks failed their checksum, the last at offset {}\n",
-                       device.path, device.checksum_errors, device.last_checksum_error_offset);
+            say("  {}: {} blocks failed their checksum, the last at offset {}\n", device.path,
+                device.checksum_errors, device.last_checksum_error_offset);
         }
     }
     if (s.volumes.empty()) {
-        fmt::print("\n  no volumes\n");
+        say("\n  no volumes\n");
         return;
     }
     Table volumes({"volume", "size", "device", "uuid"});
@@ -102,7 +99,7 @@ void print_tables(const Stats& s) {
         volumes.add({volume.name, size_text(volume.bytes),
                      volume.device.empty() ? "-" : volume.device, volume.uuid});
     }
-    fmt::print("\n{}", volumes.text());
+    say("\n{}", volumes.text());
 }
 
 struct Arguments : CommonArguments {
@@ -116,7 +113,7 @@ int run(const Arguments& arguments) {
     const Result<Stats> stats = Engine::inspect(*options);
     if (!stats) return report_error("status", arguments.json, stats.error());
     if (arguments.prometheus) {
-        fmt::print("{}", to_prometheus(*stats));
+        say("{}", to_prometheus(*stats));
     } else if (arguments.json) {
         Json object = new_object("status");
         add_stats(object, *stats);

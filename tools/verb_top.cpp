@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "engine/holder.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/terminal.h"
 #include "tools/units.h"
 #include "tools/verbs.h"
@@ -141,7 +142,7 @@ Status show(const std::string& array_file) {
         if (now->stats.epoch != before->stats.epoch) before = now;  // another process has it
         const std::string text = screen(View(*now, *before));
         if (!terminal) {
-            fmt::print("{}", text);
+            say("{}", text);
             return {};
         }
         terminal->draw(text);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "tools/report.h"
+#include "tools/tell.h"
 #include "tools/ublk/control.h"
 #include "tools/ublk/device.h"
 #include "tools/units.h"
@@ -50,7 +51,7 @@ int list(const Arguments& a) {
         object["devices"] = std::move(devices);
         print(object);
     } else {
-        fmt::print("{}", table.text());
+        say("{}", table.text());
     }
     return kDone;
 }

@@ -63,7 +63,7 @@ int report(const std::string& verb, const Arguments& arguments,
            const Result<std::vector<VolumeInfo>>& volumes, const std::string& text) {
     if (!volumes) return report_error(verb, arguments.json, volumes.error());
     if (!arguments.json) {
-        fmt::print("{}", text);
+        say("{}", text);
         return kDone;
     }
     Json object = new_object(verb);

@@ -8,6 +8,7 @@
 #include <array>
 #include <cctype>
 
+#include "base/printable.h"
 #include "engine/ending.h"
 
 namespace qlcshape {
@@ -21,9 +22,9 @@ class Assessment {
   public:
     explicit Assessment(Stats& stats) : s_(stats) {}
 
-    void add(Health health, std::string reason) {
+    void add(Health health, const std::string& reason) {
         raise(health);
-        s_.health_reasons.push_back(std::move(reason));
+        s_.health_reasons.push_back(printable(reason));
     }
 
     void raise(Health health) {

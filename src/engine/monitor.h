@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/callback.h"
+#include "base/printable.h"
 #include "base/repeats.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
@@ -25,7 +26,7 @@ template <class... Arguments>
 void log(const Options& options, LogLevel level, fmt::format_string<Arguments...> format,
          Arguments&&... arguments) {
     if (!options.log) return;
-    const std::string text = fmt::format(format, std::forward<Arguments>(arguments)...);
+    const std::string text = printable(fmt::format(format, std::forward<Arguments>(arguments)...));
     const InCallback mark;
     options.log(level, text);
 }

@@ -10,18 +10,19 @@
 #include <cstddef>
 #include <string_view>
 
+#include "base/printable.h"
 #include "qlcshape/stats.h"
 
 namespace qlcshape {
 
 namespace {
 
-// A label's value. Its line ends with the sample, so a line break in a path becomes a blank.
+// A label's value: UTF-8 without control characters, since whoever reads it may print it.
 std::string escaped(const std::string& text) {
     std::string out;
-    for (const char c : text) {
+    for (const char c : printable(text)) {
         if (c == '\\' || c == '"') out += '\\';
-        out += c == '\n' ? ' ' : c;
+        out += c;
     }
     return out;
 }

@@ -54,7 +54,7 @@ class Check {
     }
     void problem(std::string text) {
         ++report_.problems_found;
-        if (report_.problems.size() < kProblemsNamed) report_.problems.push_back(std::move(text));
+        if (report_.problems.size() < kProblemsNamed) report_.problems.push_back(printable(text));
     }
 
     void check_band(BandId band, const BandRecord& r) {
