@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/size_text.h"
 
 namespace qlcshape::tools {
 
@@ -45,21 +46,46 @@ Result<std::unique_ptr<StampTable>> StampTable::on_file(const std::string& path,
     const auto bytes = static_cast<::off_t>(sizeof(Head) + head.units * sizeof(Entry));
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) return fail(Errc::invalid_argument, "{}: {}", path, std::strerror(errno));
-    struct stat found {};
-    const bool readable = ::fstat(fd, &found) == 0;
-    if (!readable || (found.st_size != 0 && found.st_size != bytes) ||
-        (found.st_size == 0 && ::ftruncate(fd, bytes) != 0)) {
+    if (const Status fits = check_file(fd, path, head.units, unit_bytes); !fits) {
         ::close(fd);
-        return fail(Errc::invalid_argument,
-                    "{}: does not fit a volume of {} bytes written in units of {}: remove it to "
-                    "start again",
-                    path, volume_bytes, unit_bytes);
+        return fail(fits.error());
+    }
+    if (::ftruncate(fd, bytes) != 0) {
+        const int cause = errno;
+        ::close(fd);
+        return fail(Errc::io_error, "{}: {}", path, std::strerror(cause));
     }
     std::unique_ptr<StampTable> table(new StampTable(fd, head));
     ::close(fd);
-    if (table->head_->units == head.units && table->head_->unit_bytes == unit_bytes) return table;
-    return fail(Errc::invalid_argument,
-                "{}: belongs to another volume or --bs: remove it to start again", path);
+    return table;
+}
+
+// A new or empty file will do, and the state of such a volume. Any other file, a drive of the array
+// for one, must be neither written nor, on our advice, removed.
+Status StampTable::check_file(int fd, const std::string& path, std::uint64_t units,
+                              std::uint64_t unit_bytes) {
+    struct stat status {};
+    if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0) return {};
+    Head found{};
+    const bool state = S_ISREG(status.st_mode) &&
+                       ::pread(fd, &found, sizeof(found), 0) == sizeof(found) &&
+                       found.magic == kMagic;
+    if (!state) {
+        return fail(Errc::invalid_argument,
+                    "{}: it is not a file of --verify-state; name another, or a new one", path);
+    }
+    const auto bytes = static_cast<std::uint64_t>(status.st_size);
+    if (found.units != units || found.unit_bytes != unit_bytes) {
+        return fail(Errc::invalid_argument,
+                    "{}: it is the state of a volume of {} written in units of {}, not of one of "
+                    "{} in units of {}; name another file",
+                    path, size_text(found.units * found.unit_bytes), size_text(found.unit_bytes),
+                    size_text(units * unit_bytes), size_text(unit_bytes));
+    }
+    if (bytes != sizeof(Head) + units * sizeof(Entry)) {
+        return fail(Errc::invalid_argument, "{}: it was truncated; name another file", path);
+    }
+    return {};
 }
 
 StampTable::~StampTable() { ::munmap(head_, map_bytes_); }

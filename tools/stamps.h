@@ -27,7 +27,7 @@ class StampTable {
     // `fresh`: the volume is new, so what was never written reads as zeroes.
     StampTable(std::uint64_t volume_bytes, std::uint64_t unit_bytes, std::uint64_t run_key,
                bool fresh);
-    // The same in a file. An existing one must be of a volume and units of these sizes, and is
+    // The same in a file. One that is not empty must be of a volume and units of these sizes, and is
     // continued, with its run key: `resumed` is then true.
     static Result<std::unique_ptr<StampTable>> on_file(const std::string& path,
                                                        std::uint64_t volume_bytes,
@@ -76,6 +76,8 @@ class StampTable {
         std::uint64_t fresh;
     };
     StampTable(int fd, const Head& head);
+    static Status check_file(int fd, const std::string& path, std::uint64_t units,
+                             std::uint64_t unit_bytes);
 
     std::size_t map_bytes_;
     bool resumed_ = false;

@@ -187,7 +187,7 @@ Result<Geometry> block_device_geometry(const Opened& opened, const std::string& 
     }
     if (logical_bytes != 512 && logical_bytes != 4096) {
         return fail(Errc::unsupported,
-                    "{}: has logical blocks of {} bytes; format it with 512 or 4096", path,
+                    "{}: has logical blocks of {} bytes; use a drive with 512 or 4096", path,
                     logical_bytes);
     }
     geometry.block_bytes = static_cast<std::uint32_t>(logical_bytes);

@@ -98,14 +98,17 @@ Status check_zeroes(Device& device, std::uint64_t offset, std::span<std::byte> b
     io.data = bytes.data();
     QS_TRY(run(queue, io));
     if (offset == 0 && looks_like_superblock(bytes)) {
-        return fail(Errc::exists,
-                    "{}: it belongs to an array; use --force to destroy what is on it",
-                    device.path());
+        return fail(
+            Errc::exists,
+            "{}: it belongs to an array; give another path, or --force to destroy what is on it",
+            device.path());
     }
     const auto data = std::ranges::find_if(bytes, [](std::byte b) { return b != std::byte{0}; });
     if (data == bytes.end()) return {};
-    return fail(Errc::exists, "{}: there is data on it (at offset {}); use --force to destroy it",
-                device.path(), offset + static_cast<std::uint64_t>(data - bytes.begin()));
+    return fail(
+        Errc::exists,
+        "{}: there is data on it (at offset {}); give another path, or --force to destroy it",
+        device.path(), offset + static_cast<std::uint64_t>(data - bytes.begin()));
 }
 
 // A partition table, a file system or an array has something within the first or the last MiB; of

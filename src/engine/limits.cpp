@@ -92,7 +92,7 @@ Status check_metrics(const Options& options) {
         if (is_metrics_file(path) && !drive) continue;
         return fail(Errc::invalid_argument,
                     "metrics is {}: {} is there and holds something else, which would be "
-                    "overwritten; move it away, or name another file",
+                    "overwritten; name another file",
                     options.metrics_path, path);
     }
     return {};

@@ -182,7 +182,8 @@ void Monitor::write_metrics() {
         failed = errno;
     if (failed != 0 && !metrics_failed_) {
         log(options_, LogLevel::warning, "{}: the metrics can't be written: {}", fresh,
-            failed == EEXIST ? "something else is there; move it away" : std::strerror(failed));
+            failed == EEXIST ? "something else is there now; name another file"
+                             : std::strerror(failed));
     }
     metrics_failed_ = failed != 0;
 }
