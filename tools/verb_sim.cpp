@@ -95,7 +95,10 @@ class Run {
             part.first = campaign_.first + i;
             const pid_t child = ::fork();
             if (child < 0) return could_not("fork");
-            if (child == 0) run_child(part, pipes[1]);
+            if (child == 0) {
+                ::close(pipes[0]);  // it ends when nobody reads any more
+                run_child(part, pipes[1]);
+            }
             children_.push_back(child);
         }
         ::close(pipes[1]);

@@ -39,6 +39,7 @@ enum class Canary : std::uint8_t {
     older_qlc_taken,            // a QLC drive that lacks the newest strips is accepted as current
     older_scm_taken,            // a band table older than the contents of the QLC drives counts
     older_tps_taken,            // a TPS that lacks what segment headers acknowledge counts
+    diverged_taken,             // a drive of a copy that was opened by itself counts
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS
     count,

@@ -7,9 +7,10 @@
 //           rebuild ----+
 //
 // Up to `append` nothing is changed in the table, and a trim that was carried stands in two places,
-// which is as right as in one. So a source can be dropped at any step: where a header or a block of tombstones can't be read or rebuilt, or
-// a page of the table is damaged, it is not known what the segment still holds that is needed. Then
-// victim_damaged_ is set, and the band keeps its place and its contents.
+// which is as right as in one. So a source can be dropped at any step: where a header or a block of
+// tombstones can't be read or rebuilt, or a page of the table is damaged, it is not known what the
+// segment still holds that is needed. Then victim_damaged_ is set, and the band keeps its place and
+// its contents.
 //
 // What is asked may be outdated when the answer arrives. Either way it is right: a block that a
 // user overwrites in between is moved in vain, and loses the exchange (target.cpp). A block that

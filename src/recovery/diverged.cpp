@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/canary.h"
+
 namespace qlcshape {
 
 namespace {
@@ -26,7 +28,7 @@ bool agree(const DriveHistory& a, const DriveHistory& b) {
 }  // namespace
 
 Status refuse_diverged(const std::vector<DriveHistory>& drives) {
-    if (drives.empty()) return {};
+    if (drives.empty() || canary(Canary::diverged_taken)) return {};
     const auto supporters = [&](const DriveHistory& drive) {
         return std::ranges::count_if(drives,
                                      [&](const DriveHistory& d) { return agree(drive, d); });

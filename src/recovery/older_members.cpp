@@ -2,6 +2,7 @@
 #include "recovery/older_members.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/buffer.h"
 #include "base/canary.h"
@@ -22,6 +23,7 @@ struct Lives {
     std::uint64_t newest = 0;  // sequence; 0: no header
     std::uint32_t read = 0;    // headers that could be read, whole or not
     bool this_one = false;     // a header of the life that the band table knows
+    bool absent = false;       // one is erased, or of another life
 };
 
 class LivesReader {
@@ -51,6 +53,30 @@ class LivesReader {
         return lives;
     }
 
+    // Where the first headers leave a doubt: on how many drives the life that the band table knows
+    // is erased, or is another one. Of more than two that doesn't come.
+    std::size_t drives_without(BandId band, const BandRecord& record) {
+        const std::uint32_t n = std::min({record.segments, l_.width(), kBandsAtOnce * per_band_});
+        std::vector<Io> ios;
+        for (std::uint32_t segment = 0; segment < n; ++segment) {
+            const Io io = array_.segment_io(IoKind::read, band, segment, 0, bytes_,
+                                            memory_.data() + segment * bytes_);
+            if (io.device != nullptr) ios.push_back(io);
+        }
+        static_cast<void>(run(queue_, ios));
+        std::set<const Device*> without;
+        for (const Io& io : ios) {
+            if (io.error_number != 0) continue;
+            Lives lives;
+            see(lives, band,
+                static_cast<std::uint32_t>((io.data - memory_.data()) /
+                                           static_cast<std::ptrdiff_t>(bytes_)),
+                io.data, record);
+            if (lives.absent) without.insert(io.device);
+        }
+        return without.size();
+    }
+
   private:
     void add(std::vector<Io>& ios, std::uint32_t first, std::uint32_t i) {
         const BandId band(first + i / per_band_);
@@ -64,9 +90,15 @@ class LivesReader {
              const BandRecord& record) const {
         ++lives.read;
         const SegmentHeader header(l_, bytes);
-        if (!header.valid(array_.array, band, segment)) return;
+        if (!header.valid(array_.array, band, segment)) {
+            lives.absent |=
+                std::all_of(bytes, bytes + bytes_, [](std::byte b) { return b == std::byte{0}; });
+            return;
+        }
+        const bool this_one = header.fixed().band_sequence == record.sequence;
         lives.newest = std::max(lives.newest, header.fixed().band_sequence);
-        lives.this_one |= header.fixed().band_sequence == record.sequence;
+        lives.this_one |= this_one;
+        lives.absent |= !this_one;
     }
 
     const ArrayContext& array_;
@@ -106,10 +138,11 @@ Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>
                                        "table was written (sequence {})",
                                        first + i, lives[i].newest, r.sequence)));
             }
-            // All three were read, and none is of this life: no two drives explain that.
-            const bool erased = r.counts() && r.epoch <= epoch && r.segments >= kHeaders &&
-                                lives[i].read == kHeaders && !lives[i].this_one;
-            if (erased) {
+            if (!r.counts() || r.epoch > epoch || r.segments < kHeaders) continue;
+            // All three were read, and none is of this life: no two drives explain that. Nor does
+            // it help that one of them went back together with the SCM drives.
+            if ((lives[i].read == kHeaders && !lives[i].this_one) ||
+                (lives[i].absent && reader.drives_without(BandId(first + i), r) > 2)) {
                 return fail(older_scm(
                     array, fmt::format("band {} was erased since their band table was written",
                                        first + i)));

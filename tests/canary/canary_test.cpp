@@ -153,6 +153,9 @@ TEST_CASE("canary: older_scm_taken") {
 TEST_CASE("canary: older_tps_taken") {
     must_notice(Canary::older_tps_taken, "older_tps_taken", 40, sim::Profile::older);
 }
+TEST_CASE("canary: diverged_taken") {
+    must_notice(Canary::diverged_taken, "diverged_taken", 20, sim::Profile::older);
+}
 TEST_CASE("canary: drop_poison") {
     must_notice(Canary::drop_poison, "drop_poison", 60, sim::Profile::beyond);
 }

@@ -111,6 +111,7 @@ class History {
         return p == Profile::older || p == Profile::all;
     }
     void choose_older();
+    void copy_episode();
     bool traced();
     bool all_scm_older() const;
     void exchange_older();
@@ -229,6 +230,7 @@ class History {
     // Drives as they were at a moment of this opening. Drawn apart from all else.
     std::vector<Older> images_;
     ArrayContext images_array_;  // then
+    bool copied_ = false;        // they are of a copy that was opened by itself
     Random images_random_;
     Random silence_random_;  // which drive does not answer; drawn apart, too
     Random tail_random_;     // what a power cut does to strips, likewise

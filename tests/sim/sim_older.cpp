@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Members that go back in time: drives as they were at a moment of the opening that has just ended,
 // one or several at once. Each is refused by name, and nothing is changed then, or everything reads
-// as it must and the array has all its redundancy.
+// as it must and the array has all its redundancy. And a drive of a copy of the array that was
+// opened by itself, which is always refused.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "format/segment_header.h"
 #include "sim_history.h"
@@ -16,6 +18,7 @@ namespace qlcshape::sim {
 // Images of any one SCM drive or both, and of up to two QLC drives. Where drives may be damaged, of
 // those alone: redundancy covers no others.
 void History::choose_older() {
+    if (copied_) return;
     const std::size_t qlc = options_.data_strips + 2;
     const bool faults = world_.faults().media_faults() || world_.faults().drive_faults();
     std::set<std::size_t> chosen;
@@ -70,6 +73,34 @@ bool History::all_scm_older() const {
     return std::ranges::count_if(images_, [](const Older& o) { return !o.media->qlc; }) == 2;
 }
 
+// A copy of all drives is opened, and then the array itself. One drive of the copy is kept.
+void History::copy_episode() {
+    const Injector& faults = world_.faults();
+    const bool zoned = std::ranges::any_of(media_, [](const Media* m) { return m->zoned(); });
+    if (!members_get_older() || faults.media_faults() || faults.drive_faults() || zoned) return;
+    if (!images_random_.chance(1, 8)) return;
+    std::vector<std::vector<std::byte>> own;
+    for (Media* m : media_) {
+        m->flushed(UINT64_MAX);
+        own.emplace_back(m->bytes.get(), m->bytes.get() + m->capacity());
+    }
+    world_.power_on();
+    world_.cut_after(0);
+    const bool crashed = crashed_, may_be_clean = may_be_clean_;
+    if (!open(true)) return void(violate("a copy of the array does not open"));
+    for (std::uint64_t steps = images_random_.below(200); steps != 0; --steps) poll_something();
+    drop();
+    crashed_ = crashed;
+    may_be_clean_ = may_be_clean;
+    Media& kept = *media_[images_random_.below(media_.size())];
+    images_.push_back({&kept, {kept.bytes.get(), kept.bytes.get() + kept.capacity()}});
+    for (std::size_t i = 0; i < media_.size(); ++i) {
+        std::ranges::copy(own[i], media_[i]->bytes.get());
+        media_[i]->cache.clear();
+    }
+    copied_ = true;
+}
+
 // Back, or forth again.
 void History::exchange_older() {
     for (Older& o : images_) {
@@ -82,9 +113,10 @@ void History::exchange_older() {
 }
 
 void History::older_episode() {
+    const bool copied = std::exchange(copied_, false);
     if (images_.empty() || pmt_damaged()) return images_.clear();
     exchange_older();
-    if (crashed_ && all_scm_older() && !traced()) {
+    if (!copied && crashed_ && all_scm_older() && !traced()) {
         exchange_older();
         return images_.clear();
     }
@@ -99,7 +131,8 @@ void History::older_episode() {
         const bool named = std::ranges::any_of(images_, [&](const Older& o) {
             return message.find(o.media->name) != std::string::npos;
         });
-        if (core.error().code != Errc::stale_device || !named)
+        // Of a copy that was opened more often the array's own drives look older.
+        if (core.error().code != Errc::stale_device || (!named && !copied))
             violate("an older member is not refused by name: " + message);
         if (world_.coverage().writes() != writes)
             violate("the opening that was refused wrote something");
@@ -107,8 +140,13 @@ void History::older_episode() {
         ++result_.older_refused;
         return images_.clear();
     }
+    const std::string name = images_[0].media->name;
     images_.clear();
     core_ = std::move(*core);
+    if (copied) {
+        violate(fmt::format("{} of a copy that was opened by itself is taken", name));
+        return drop();
+    }
     before_ = core_->stats();
     may_be_clean_ = false;
     if (!find_volumes() || compare_all(true) != Look::good) return drop();

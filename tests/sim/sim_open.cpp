@@ -307,7 +307,7 @@ void History::degraded_episode() {
         std::set<std::size_t> lost = weak_qlc_;
         while (lost.size() < 2) lost.insert(rng_.below(options_.data_strips + 2));
         if (rng_.chance(1, 3)) lost.erase(lost.begin());
-        if (rng_.chance(1, 4) || blocks_lost_) lost.clear();
+        if (rng_.chance(1, 4) || blocks_lost_ || !unmended_.empty()) lost.clear();
         look_read_only(std::move(lost));
     }
 }

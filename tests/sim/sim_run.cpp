@@ -137,6 +137,7 @@ void History::cycle() {
         if (world_.faults().drive_faults() && rng_.chance(1, 8)) stale_episode();
         if (world_.faults().media_faults() && rng_.chance(1, 8)) superblock_episode();
         if (beyond()) beyond_episode();
+        copy_episode();
     }
     if (!result_.violation.empty() || !open_through_cuts()) return;
     if (crashed_ && rng_.chance(1, 8)) return close_clean();

@@ -25,6 +25,7 @@ struct Power {
     std::function<bool(const Io&)> fails;       // this transfer, without a cut
     std::function<bool(const Io&)> holds;       // this transfer ends at finish_one(), not before
     bool on = true;
+    int error = EIO;  // of what fails
 
     struct Held {
         Io* io;
@@ -51,7 +52,7 @@ class CoreDrive final : public Device {
           power_(power) {}
     void start(Io& io, IoQueue& queue) override {
         if (power_.cut_before && power_.cut_before(io)) power_.on = false;
-        const int error = !power_.on ? ENODEV : power_.fails && power_.fails(io) ? EIO : 0;
+        const int error = !power_.on ? ENODEV : power_.fails && power_.fails(io) ? power_.error : 0;
         if (error == 0) transfer(io);
         if (power_.holds && power_.holds(io)) return power_.held.push_back({&io, &queue, error});
         queue.complete(io, error);

@@ -3,6 +3,7 @@
 #include "recovery/diverged.h"
 
 #include <catch2/catch.hpp>
+#include <cstring>
 
 #include "core_array.h"
 
@@ -99,4 +100,33 @@ TEST_CASE("diverged: a superblock that a power cut tore contradicts nobody") {
     }
     array.cut();
     REQUIRE(array.open());
+}
+
+// It is on some drives by its first block, and two drives have the next one of that generation.
+TEST_CASE("diverged: an append that was cut off, and then an opening, leave an array that opens") {
+    const int torn = GENERATE(1, 2, 4);  // QLC drives that have the first block
+    CAPTURE(torn);
+    CoreArray array;
+    array.open_and_write_sevens();
+    int writes = 0;
+    array.power.cut_before = [&](const Io& io) {
+        if (io.point != PersistencePoint::qlc_superblock_write) return false;
+        const auto drive = static_cast<std::size_t>(io.device->path().back() - '0');
+        if (writes++ < torn)
+            std::memcpy(array.media[drive].data() + io.offset, io.data, kBlockBytes);
+        return true;
+    };
+    CHECK_FALSE(array.core->create_volume("w", MiB));
+    array.cut();
+    writes = 0;
+    array.power.cut_before = [&](const Io& io) {
+        return io.point == PersistencePoint::qlc_superblock_write && ++writes > 4;
+    };
+    REQUIRE_FALSE(array.open());
+    array.core.reset();
+    array.power.cut_before = nullptr;
+    const Status opened = array.open();
+    INFO((opened ? "" : opened.error().message));
+    REQUIRE(opened);
+    array.cut();
 }
