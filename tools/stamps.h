@@ -27,8 +27,8 @@ class StampTable {
     // `fresh`: the volume is new, so what was never written reads as zeroes.
     StampTable(std::uint64_t volume_bytes, std::uint64_t unit_bytes, std::uint64_t run_key,
                bool fresh);
-    // The same in a file. One that is not empty must be of a volume and units of these sizes, and is
-    // continued, with its run key: `resumed` is then true.
+    // The same in a file. One that is not empty must be of a volume and units of these sizes, and
+    // is continued, with its run key: `resumed` is then true.
     static Result<std::unique_ptr<StampTable>> on_file(const std::string& path,
                                                        std::uint64_t volume_bytes,
                                                        std::uint64_t unit_bytes,

@@ -78,8 +78,9 @@ class IoQueue {
     // submit() then cost it less than a ring.
     void use_blocking_calls() { ring_refused_ = true; }
 
-    // Before the first transfer. Some transfers at a time, from now one thread, now another: a small
-    // ring that no thread owns. Nobody may wake() such a queue. False where the kernel refuses it.
+    // Before the first transfer. Some transfers at a time, from now one thread, now another: a
+    // small ring that no thread owns. Nobody may wake() such a queue. False where the kernel
+    // refuses it.
     bool make_shared_ring();
 
     // The owner's thread, before its first transfer: registers the queue's memory with the kernel,

@@ -41,11 +41,12 @@ Result<Superblock> read_record(Device& device, std::uint64_t offset, std::uint64
     return decode_superblock(record.span(), identity);
 }
 
+constexpr int kTries = 3;
+
 // A record that can't be read this once must not count as damaged: an older one would be taken,
 // and the unit of the newest one discarded next, after which the drive looks older than the others.
 Result<Superblock> read_firmly(Device& device, std::uint64_t offset, std::uint64_t bytes,
                                Uuid* identity, IoQueue& queue) {
-    constexpr int kTries = 3;
     for (int tries = 1;; ++tries) {
         auto record = read_record(device, offset, bytes, identity, queue);
         if (record || record.error().code == Errc::unsupported || tries == kTries) return record;
@@ -108,7 +109,9 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
         ios[i].bytes = kBlockBytes;
         ios[i].data = blocks.data() + i * kBlockBytes;
     }
-    QS_TRY(run(queue, ios));
+    Status read = run(queue, ios);
+    for (int tries = 1; !read && tries < kTries; ++tries) read = run(queue, ios);
+    QS_TRY(read);
     std::vector<std::pair<std::uint64_t, std::uint32_t>> order;  // generation, index
     std::vector<PeekAt> peeks;
     std::vector<bool> garbage(2 * slots);

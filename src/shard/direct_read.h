@@ -58,8 +58,8 @@ struct DirectRead {
     // Of the last read.
     std::uint32_t wrong_blocks = 0;  // whose checksum failed
     bool io_failed = false;
-    // A drive keeps a transfer for too long, and may still write to the memory: none of this, nor the
-    // queue, may be used again, or go.
+    // A drive keeps a transfer for too long, and may still write to the memory: none of this, nor
+    // the queue, may be used again, or go.
     bool late() const { return under_way != 0; }
 };
 
