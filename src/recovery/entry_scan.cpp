@@ -30,8 +30,8 @@ class EntryScan {
             const SegmentHeader* header =
                 scan_.rebuilt_header(range_.band, range_.sequence, segment);
             if (header == nullptr) {
-                return fail(scan_.header_lost(
-                    range_.band, segment,
+                return fail(scan_.lost(
+                    range_.band, segment, "its header",
                     "which blocks are lost is not known, so the table can't be rebuilt"));
             }
             see_header(segment, *header);
@@ -79,17 +79,15 @@ class EntryScan {
     Status see_trims(const TrimSlot& t) {
         const std::byte* block =
             scan_.read_block(range_.band, range_.sequence, t.segment, t.slot, t.entry);
-        const std::uint32_t count = block == nullptr ? 0 : tombstone_count(block);
+        constexpr const char* kWhat = "a block of tombstones";
+        constexpr const char* kHarm =
+            "trimmed blocks might reappear, so the table can't be rebuilt";
+        if (block == nullptr) return fail(scan_.lost(range_.band, t.segment, kWhat, kHarm));
+        const std::uint32_t count = tombstone_count(block);
         bool good = count != 0;
         for (std::uint32_t i = 0; i < count; ++i)
             good &= page_of(load_tombstone(block, i).lba).value < l_.pmt_pages;
-        if (!good) {
-            return fail(
-                Errc::damaged,
-                "band {} segment {}: a block of tombstones is damaged and can't be rebuilt from "
-                "the other strips; trimmed blocks might reappear, so the table can't be rebuilt",
-                range_.band.value, t.segment);
-        }
+        if (!good) return fail(SegmentScan::damaged(range_.band, t.segment, kWhat, kHarm));
         for (std::uint32_t i = 0; i < count; ++i) {
             const Tombstone trim = load_tombstone(block, i);
             see_(part_, {trim.lba, trim.blocks, trim.version, range_.sequence,

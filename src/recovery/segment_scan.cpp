@@ -66,18 +66,20 @@ const SegmentHeader* SegmentScan::rebuilt_header(BandId band, std::uint64_t sequ
     return good ? &rebuilt_ : nullptr;
 }
 
-Error SegmentScan::header_lost(BandId band, std::uint32_t segment, const char* unknown) const {
-    if (beyond_parity(array_)) {
-        return {Errc::io_error,
-                fmt::format("band {} segment {}: its header can't be read, since more drives fail "
-                            "than parity covers ({}); reconnect the drives, then open the array "
-                            "again",
-                            band.value, segment, drive_failures(array_))};
-    }
+Error SegmentScan::lost(BandId band, std::uint32_t segment, const char* what,
+                        const char* harm) const {
+    if (!rebuild_.drives_away()) return damaged(band, segment, what, harm);
+    return {Errc::io_error,
+            fmt::format("band {} segment {}: {} can't be read, since more drives fail than parity "
+                        "covers ({}); reconnect the drives, then open the array again",
+                        band.value, segment, what, drive_failures(array_))};
+}
+
+Error SegmentScan::damaged(BandId band, std::uint32_t segment, const char* what, const char* harm) {
     return {Errc::damaged,
-            fmt::format("band {} segment {}: its header is damaged and can't be rebuilt from the "
-                        "other strips; {}",
-                        band.value, segment, unknown)};
+            fmt::format("band {} segment {}: {} is damaged and can't be rebuilt from the other "
+                        "strips; {}",
+                        band.value, segment, what, harm)};
 }
 
 bool SegmentScan::rebuild_block(const BlockIdentity& id) {

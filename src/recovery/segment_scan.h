@@ -67,9 +67,10 @@ class SegmentScan {
     // Those that are missing, or did not answer, when it was `unread`: for messages.
     std::string silent_drives() const;
 
-    // Why rebuilt_header() gave none: it is damaged, or its drives don't answer. `unknown`: what is
-    // not known without it.
-    Error header_lost(BandId band, std::uint32_t segment, const char* unknown) const;
+    // Why rebuilt_header() or read_block() gave nothing: it is damaged, or drives don't answer.
+    // `what` it is, "its header"; `harm`: what follows if it is lost.
+    Error lost(BandId band, std::uint32_t segment, const char* what, const char* harm) const;
+    static Error damaged(BandId band, std::uint32_t segment, const char* what, const char* harm);
 
     // One block of a committed segment, verified; null where it can't be had.
     const std::byte* read_block(BandId band, std::uint64_t sequence, std::uint32_t segment,

@@ -322,8 +322,8 @@ class Update {
                 ++out_.totals.scanned.segments;
             }
             if (header == nullptr) {
-                return fail(in_.scan.header_lost(band, l_.segment_of(pba),
-                                                 "which blocks are newer is not known"));
+                return fail(in_.scan.lost(band, l_.segment_of(pba), "its header",
+                                          "which blocks are newer is not known"));
             }
             const Entry e = header->entry(l_.slot_of(pba));
             const std::uint64_t lba = pages_[q.page].id.value * kPageEntries + q.index;

@@ -154,6 +154,61 @@ TEST_CASE("drives gone: recovery tells them from a header that is damaged") {
     CHECK(a.read());
 }
 
+TEST_CASE("drives gone: recovery tells them from a block of trims that is damaged") {
+    CoreArray a;
+    REQUIRE(a.open());
+    REQUIRE(a.core->create_volume("v", 4 * MiB));
+    const ArrayLayout l = a.core->layout();
+    a.write_blocks(0, l.slots_per_segment, 7);
+    const BandId band = a.core->bands().user_frontier().band;
+    a.trim_blocks(3, 1);
+    a.write_blocks(100, l.slots_per_segment - 1,
+                   7);  // with the block of trims they fill the segment
+    a.write_blocks(200, 2 * l.slots_per_band(), 7);
+    for (int i = 0; i < 10000; ++i) a.poll();
+    REQUIRE(a.core->bands().record_of(band).state == BandState::closed);
+    a.cut_without_snapshots();
+    const std::uint64_t at = l.slot_byte(l.slots_per_segment - 1);
+    const auto role = static_cast<std::uint32_t>(at / l.p.strip_bytes);
+    const auto reads = [&](const Io& io, std::uint32_t of_role) {
+        const Location place = locate(l, band, 1, of_role);
+        return io.kind == IoKind::read &&
+               io.device->path() == a.options.devices[place.drive].path &&
+               io.offset == place.offset + at % l.p.strip_bytes && io.bytes == kBlockBytes;
+    };
+    bool gone = false;
+    SECTION("three latent errors") {
+        a.power.fails = [&](const Io& io) {
+            return reads(io, role) || reads(io, (role + 1) % 4) || reads(io, (role + 2) % 4);
+        };
+        const Status opened = a.open();
+        REQUIRE_FALSE(opened);
+        INFO(opened.error().message);
+        CHECK(opened.error().code == Errc::damaged);
+        CHECK(contains(opened.error().message, "a block of tombstones is damaged"));
+    }
+    SECTION("three drives") {
+        a.power.fails = [&](const Io& io) {
+            gone = gone || reads(io, role);
+            const std::string drive = a.options.devices[locate(l, band, 1, role).drive].path;
+            return gone && io.kind == IoKind::read && io.device->path().starts_with("qlc") &&
+                   (io.device->path() == drive ||
+                    io.device->path() != (drive == "qlc3" ? "qlc0" : "qlc3"));
+        };
+        const Status opened = a.open();
+        REQUIRE_FALSE(opened);
+        INFO(opened.error().message);
+        CHECK(opened.error().code == Errc::io_error);
+        CHECK(contains(opened.error().message, "a block of tombstones can't be read"));
+        CHECK(contains(opened.error().message, "reconnect the drives"));
+    }
+    a.power.fails = nullptr;
+    REQUIRE(a.open());
+    CHECK(a.reads(3, 1, 0));
+    CHECK(a.reads(4, 1, 7));
+    a.cut();
+}
+
 TEST_CASE("drives gone: check tells them from what is damaged") {
     Sevens a;
     a.close();
