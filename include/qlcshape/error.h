@@ -24,7 +24,7 @@ enum class Errc {
     media_error,       // these blocks can't be read, and parity could not reconstruct them
     io_error,          // a device reported a failure
     read_only,         // the array is open read-only
-    unsupported,       // the format or a feature bit is newer than this program
+    unsupported,       // a version or feature of the disk format that this program lacks
     closed,            // the engine is shutting down
     no_memory,         // the system is out of memory or threads; the message names the limit
 };

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "base/crc32c.h"
+#include "format/format_version.h"
 
 namespace qlcshape {
 

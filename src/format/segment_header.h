@@ -48,7 +48,6 @@ static_assert(offsetof(SegmentHeaderFixed, key_id) == 88);
 static_assert(offsetof(SegmentHeaderFixed, tps_acked) == 96);
 
 inline constexpr std::uint64_t kSegmentMagic = 0x3147455345504853;  // "SHPESEG1"
-inline constexpr std::uint16_t kFormatVersion = 2;
 
 // A view over the header blocks in memory: header_blocks * 4096 bytes.
 class SegmentHeader {

@@ -6,7 +6,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
-#include "format/segment_header.h"
+#include "format/format_version.h"
 
 namespace qlcshape {
 

@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "format/bits.h"
-#include "format/segment_header.h"
+#include "format/format_version.h"
 
 namespace qlcshape {
 
@@ -29,7 +29,7 @@ struct Fixed {
     std::uint64_t magic;
     std::uint32_t crc;  // of this first block with this field zero
     std::uint16_t format;
-    std::uint16_t fixed_bytes;
+    std::uint16_t draft;
     std::uint32_t body_crc;  // of the record after its first block
     std::uint32_t record_bytes;
     std::uint64_t compatible;            // features an older program may ignore
@@ -112,6 +112,15 @@ Fixed load_fixed(std::span<const std::byte> record) {
     Fixed f;
     std::memcpy(&f, record.data(), sizeof(f));
     return f;
+}
+
+// Magic, checksum and version lie alike in all versions, so that each program knows what it must
+// not read.
+Status check_first_block(const Fixed& f, std::span<const std::byte> block) {
+    if (f.magic != kMagic) return fail(Errc::foreign_device, "there is no superblock");
+    if (f.crc != first_block_crc(block))
+        return fail(Errc::damaged, "its superblock's checksum is wrong");
+    return check_format(f.format, f.draft);
 }
 
 // The record passed its checksums; a value that this program would not have written is refused
@@ -207,7 +216,7 @@ void encode_superblock(const Superblock& s, const Uuid& device, std::span<std::b
     Fixed f{};
     f.magic = kMagic;
     f.format = kFormatVersion;
-    f.fixed_bytes = sizeof(Fixed);
+    f.draft = kFormatDraft;
     f.body_crc = crc32c(record.subspan(kBlockBytes));
     f.record_bytes = static_cast<std::uint32_t>(record.size());
     f.array = s.array;
@@ -252,9 +261,9 @@ bool looks_like_superblock(std::span<const std::byte> first_block) {
     return load<std::uint64_t>(first_block.data()) == kMagic;
 }
 
-std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block) {
+Result<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block) {
     const Fixed f = load_fixed(first_block);
-    if (f.magic != kMagic || f.crc != first_block_crc(first_block)) return std::nullopt;
+    QS_TRY(check_first_block(f, first_block));
     return SuperblockPeek{
         f.array, f.device,   f.generation, f.record_bytes, f.superblock_unit_bytes,
         f.epoch, f.epoch_key};
@@ -262,14 +271,12 @@ std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_b
 
 Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* device) {
     const Fixed f = load_fixed(record);
-    if (f.magic != kMagic) return fail(Errc::foreign_device, "there is no superblock");
-    if (f.crc != first_block_crc(record.first(kBlockBytes))) {
-        return fail(Errc::damaged, "its superblock's checksum is wrong");
-    }
-    if (f.format != kFormatVersion || f.incompatible != 0 || f.read_only_compatible != 0 ||
-        f.lba_bits != kLbaBits || f.version_bits != kVersionBits || f.entry_bytes != kEntryBytes) {
-        return fail(Errc::unsupported, "its format is newer than this program (version {})",
-                    f.format);
+    QS_TRY(check_first_block(f, record.first(kBlockBytes)));
+    if (f.incompatible != 0 || f.read_only_compatible != 0 || f.lba_bits != kLbaBits ||
+        f.version_bits != kVersionBits || f.entry_bytes != kEntryBytes) {
+        return fail(Errc::unsupported,
+                    "its array uses features that this program doesn't have: serve it with the "
+                    "newer release that wrote it");
     }
     if (f.record_bytes != record.size() || f.body_crc != crc32c(record.subspan(kBlockBytes))) {
         return fail(Errc::damaged, "its superblock's checksum is wrong after the first block");

@@ -7,7 +7,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -102,7 +101,8 @@ struct SuperblockPeek {
     std::uint64_t epoch = 0;
     std::uint64_t epoch_key = 0;
 };
-std::optional<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block);
+// Of a record of another format nothing is read: `unsupported`.
+Result<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block);
 
 // Whether these bytes carry the engine's magic at all, damaged or not.
 bool looks_like_superblock(std::span<const std::byte> first_block);

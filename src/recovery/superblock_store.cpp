@@ -53,6 +53,10 @@ Result<Superblock> read_firmly(Device& device, std::uint64_t offset, std::uint64
     }
 }
 
+bool all_zero(std::span<const std::byte> bytes) {
+    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+}
+
 bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uint32_t slot,
               IoQueue& queue) {
     if (slot >= places.slots()) return true;
@@ -64,8 +68,7 @@ bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uin
     io.bytes = record.size();
     io.data = record.data();
     if (!run(queue, io)) return false;
-    return std::all_of(record.data(), record.data() + record.size(),
-                       [](std::byte b) { return b == std::byte{0}; });
+    return all_zero(record.span());
 }
 
 struct PeekAt : SuperblockPeek {
@@ -120,8 +123,8 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
         const auto block = blocks.span().subspan(i * kBlockBytes, kBlockBytes);
         looks |= looks_like_superblock(block);
         const auto peek = peek_superblock(block);
-        garbage[i] =
-            !peek && std::ranges::any_of(block, [](std::byte b) { return b != std::byte{0}; });
+        if (!peek && peek.error().code == Errc::unsupported) return fail(peek.error());
+        garbage[i] = !peek && !all_zero(block);
         if (!peek) continue;
         peeks.push_back({*peek, ios[i].offset});
         // A record of a drive with other places may happen to lie where this one's would.
@@ -156,7 +159,8 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
     return fail(Errc::foreign_device, "there is no superblock");
 }
 
-// Places as the device's own first block tells them; none where it tells nothing.
+// Places as the device's own first block tells them; none where it tells nothing. Of another format
+// it tells that.
 Result<std::optional<Places>> own_places(Device& device, IoQueue& queue) {
     Buffer block(kBlockBytes);
     Io io;
@@ -166,6 +170,7 @@ Result<std::optional<Places>> own_places(Device& device, IoQueue& queue) {
     io.data = block.data();
     QS_TRY(run(queue, io));
     auto peek = peek_superblock(block.span());
+    if (!peek && peek.error().code == Errc::unsupported) return fail(peek.error());
     if (!peek || peek->record_bytes < kSuperblockRecordMin || peek->record_bytes > 4 * MiB ||
         peek->record_bytes % kBlockBytes != 0 || peek->unit_bytes < peek->record_bytes ||
         peek->unit_bytes > device.geometry().capacity_bytes) {
@@ -189,7 +194,7 @@ FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue&
     }
     if (!hint) return found;
     for (std::size_t i = 0; i < devices.size(); ++i) {
-        if (found[i]) continue;
+        if (found[i] || found[i].error().code == Errc::unsupported) continue;
         for (std::uint64_t unit :
              {hint->qlc_superblock_unit_bytes, hint->scm_superblock_unit_bytes}) {
             auto again = newest_record(*devices[i], {hint->superblock_record_bytes, unit}, queue);
@@ -250,6 +255,11 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const std::string& path = devices[i]->path();
         if (!found[i]) {
+            if (found[i].error().code == Errc::unsupported) {
+                return fail(Errc::unsupported,
+                            "{}; if it isn't a drive of this array, correct its path",
+                            with_path(path, found[i].error().message));
+            }
             const bool foreign = found[i].error().code == Errc::foreign_device;
             return fail(found[i].error().code, "{}; {}{}",
                         with_path(path, found[i].error().message), foreign ? kOtherDrive : "",

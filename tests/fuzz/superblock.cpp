@@ -8,6 +8,7 @@
 #include "base/crc32c.h"
 #include "engine/volume_table.h"
 #include "format/bits.h"
+#include "format/format_version.h"
 #include "input.h"
 #include "layout_use.h"
 #include "superblock_pack.h"
@@ -19,7 +20,8 @@ using namespace qlcshape::fuzz;
 
 void seal(std::span<std::byte> record) {
     store<std::uint64_t>(record.data(), 0x4550414853434c51);
-    store<std::uint16_t>(record.data() + 12, 1);
+    store<std::uint16_t>(record.data() + 12, kFormatVersion);
+    store<std::uint16_t>(record.data() + 14, kFormatDraft);
     store<std::uint32_t>(record.data() + 20, static_cast<std::uint32_t>(record.size()));
     store<std::uint32_t>(record.data() + 16, crc32c(record.subspan(kBlockBytes)));
     store<std::uint32_t>(record.data() + 8, 0);

@@ -8,7 +8,7 @@
 #include "base/crc32c.h"
 #include "base/random.h"
 #include "format/bits.h"
-#include "format/segment_header.h"
+#include "format/format_version.h"
 #include "format/superblock.h"
 
 using namespace qlcshape;
@@ -18,6 +18,7 @@ namespace {
 // Places in the record (docs/disk_format.md).
 constexpr std::size_t kCrcAt = 8;
 constexpr std::size_t kFormatAt = 12;
+constexpr std::size_t kDraftAt = 14;
 constexpr std::size_t kBodyCrcAt = 16;
 constexpr std::size_t kRecordBytesAt = 20;
 constexpr std::size_t kCompatibleAt = 24;
@@ -251,7 +252,10 @@ TEST_CASE("superblock: features and formats of later programs are refused as uns
         REQUIRE(record.with(kIncompatibleAt, feature) == Errc::unsupported);
         REQUIRE(record.with(kReadOnlyCompatibleAt, feature) == Errc::unsupported);
     }
-    CHECK(record.with<std::uint16_t>(kFormatAt, kFormatVersion + 1) == Errc::unsupported);
+    for (const int other : {0, 1, 2, kFormatVersion + 1, 65535})
+        CHECK(record.with(kFormatAt, static_cast<std::uint16_t>(other)) == Errc::unsupported);
+    for (const int other : {0, kFormatDraft - 1, kFormatDraft + 1, 65535})
+        CHECK(record.with(kDraftAt, static_cast<std::uint16_t>(other)) == Errc::unsupported);
     CHECK(record.with<std::uint8_t>(kLbaBitsAt, 40) == Errc::unsupported);
     CHECK(record.with<std::uint8_t>(kVersionBitsAt, 47) == Errc::unsupported);
     CHECK(record.with<std::uint8_t>(kEntryBytesAt, 16) == Errc::unsupported);
