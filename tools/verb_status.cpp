@@ -57,8 +57,8 @@ void print_array(const Stats& s) {
     say("to SCM    {} TPS, {} PMT\n", size_text(b.tps_written), size_text(b.pmt_written));
     print_endurance(s.endurance);
     if (s.counters_incomplete) {
-        say("          bytes and wear are as of the last clean close{}\n",
-            s.live ? ", and since this opening; a crash lost what was counted in between" : "");
+        say("          bytes and wear lack what was counted between the last snapshot and {}\n",
+            s.live ? "the crash before this opening" : "the crash");
     }
     say("WAF       {:.3f} data, {:.3f} total\n", s.waf_data, s.waf_total);
     say("GC        {} bands, {} blocks moved\n", count(s.gc.bands_moved), count(s.gc.blocks_moved));

@@ -137,7 +137,7 @@ struct Stats {
     std::uint64_t epoch = 0;
     bool live = false;  // as of now; otherwise as of the last superblock (see Engine::inspect())
     // `bytes`, `endurance` and other counters over the array's life lack what was counted between
-    // the last clean close and a crash.
+    // a crash and the last snapshot before it.
     bool counters_incomplete = false;
 };
 

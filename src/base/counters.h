@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the engine counts, one instance for each actor: its thread adds, any thread may sum. The
-// order of the enum is on disk (the superblock keeps lifetime totals): append, never reorder.
+// order of the enum is on disk (superblocks and snapshots have totals): append, never reorder.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -37,6 +38,20 @@ enum class Counter : std::uint8_t {
     open_milliseconds,  // for writing
     count,
 };
+
+// Totals over the array's life, as records on media have them: with room for more.
+inline constexpr std::uint32_t kCounters = 32;
+using LifetimeCounters = std::array<std::uint64_t, kCounters>;
+static_assert(static_cast<std::uint32_t>(Counter::count) <= kCounters);
+
+// To the newer of two records: totals only rise. Not so the number of mapped blocks, which whoever
+// opens the array counts.
+inline void raise_counters(LifetimeCounters& totals, const LifetimeCounters& other) {
+    for (std::size_t i = 0; i < kCounters; ++i) {
+        if (i != static_cast<std::size_t>(Counter::used_blocks))
+            totals[i] = std::max(totals[i], other[i]);
+    }
+}
 
 class Counters {
   public:

@@ -98,9 +98,7 @@ Status Core::finish_close() {
     superblock_.state = ArrayState::clean;
     superblock_.next_version = next_version_;
     superblock_.next_band_sequence = bands_->next_sequence();
-    for (std::size_t i = 0; i < static_cast<std::size_t>(Counter::count); ++i) {
-        superblock_.counters[i] = total(static_cast<Counter>(i));
-    }
+    superblock_.counters = lifetime();
     return write_superblock();
 }
 
@@ -136,6 +134,13 @@ std::uint64_t Core::total(Counter counter) const {
     for (const auto& w : workers_) sum += w->counters().get(counter);
     for (const Shard* shard : shards_) sum += shard->counters().get(counter);
     return sum;
+}
+
+LifetimeCounters Core::lifetime() const {
+    LifetimeCounters totals = superblock_.counters;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(Counter::count); ++i)
+        totals[i] = total(static_cast<Counter>(i));
+    return totals;
 }
 
 }  // namespace qlcshape

@@ -152,6 +152,8 @@ class Core {
     }
 
     Stats stats() const;
+    // Totals over the array's life, as a record on media has them.
+    LifetimeCounters lifetime() const;
     // In the order of the superblock; null where one is missing.
     std::vector<const Device*> drives() const;
     // Whether a drive's transfers go through the kernel.

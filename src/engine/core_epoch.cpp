@@ -38,6 +38,7 @@ Status Core::write_first_snapshot() {
     s.epoch = array_.epoch;
     s.generation = snapshot_generation_ + 1;
     s.used_blocks = recovered_.used_blocks;
+    s.counters = lifetime();
     return write_snapshot(array_, s, *control_);
 }
 

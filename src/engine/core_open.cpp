@@ -18,7 +18,7 @@ Result<std::unique_ptr<Core>> Core::open(const Options& options,
 }
 
 Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent) {
-    const std::uint64_t begun = environment_.clock.now_ns();
+    opened_ns_ = environment_.clock.now_ns();
     constexpr std::size_t kReasonBytes = 1024;
     halted_why_.reserve(kReasonBytes);
     control_ = make_queue({}, IoQueue::Late::ended);
@@ -28,8 +28,7 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     read_only_ = options_.read_only || discovery->missing_qlc != 0;
     set_array(std::move(*discovery));
     QS_TRY(bring_up());
-    recovery_seconds_ = static_cast<double>(environment_.clock.elapsed_ns(begun)) / 1e9;
-    opened_ns_ = environment_.clock.now_ns();
+    recovery_seconds_ = static_cast<double>(environment_.clock.elapsed_ns(opened_ns_)) / 1e9;
     return {};
 }
 
@@ -115,6 +114,8 @@ void Core::prepare_drives(const LoadedBands& loaded) {
 std::optional<Snapshot> Core::newest_snapshot() {
     LoadedSnapshot snapshot = load_snapshot(array_, superblock_.epoch, *control_);
     snapshot_generation_ = snapshot.snapshot ? snapshot.snapshot->generation : 0;
+    // Before the first superblock of this opening: from then on these are in all of them.
+    raise_counters(superblock_.counters, snapshot.counters);
     for (const Device* scm : snapshot.behind) {
         log(options_, LogLevel::warning,
             "{}: it is older than the other scm drives; the rest is read from the qlc drives",
@@ -165,6 +166,8 @@ Status Core::recover_contents(LoadedBands& loaded) {
     for (const std::string& warning : recovered_.report.warnings)
         log(options_, LogLevel::warning, "{}", warning);
     next_version_ = recovered_.next_version;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(Counter::count); ++i)
+        superblock_.counters[i] += counters.get(static_cast<Counter>(i));
     superblock_.counters[static_cast<std::size_t>(Counter::used_blocks)] = recovered_.used_blocks;
     return {};
 }
@@ -227,7 +230,7 @@ void Core::make_workers(LoadedBands loaded) {
                 snapshotter_ = &worker->own(std::make_unique<Snapshotter>(
                     Snapshotter::Parts{array_, *bands_, *keeper_, *gate_, next_version_, shards_,
                                        recovered_.used_blocks, snapshot_generation_ + 1,
-                                       snapshot_interval()},
+                                       snapshot_interval(), [this] { return lifetime(); }},
                     worker->queue(), worker->counters()));
             }
             workers_.push_back(std::move(worker));

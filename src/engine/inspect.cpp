@@ -71,13 +71,13 @@ void name_unusable(Stats& s, const std::vector<Sight::Unusable>& unusable) {
     }
 }
 
-void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superblock, IoQueue& queue) {
+void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superblock,
+                const std::optional<Snapshot>& snapshot, IoQueue& queue) {
     if (array.scm.empty()) return;
     // What an open would do now.
     if (superblock.state == ArrayState::clean) {
         s.recovery.kind = "clean";
     } else {
-        const auto snapshot = load_snapshot(array, superblock.epoch, queue).snapshot;
         s.recovery.kind = snapshot && !snapshot->table_damaged ? "snapshot" : "full";
     }
     const auto loaded = load_band_table(array, queue);
@@ -136,7 +136,7 @@ Result<Sight> see_array(const Options& options, IoQueue& queue) {
 }
 
 // From the process that has it open, whose figures are live; otherwise from the drives: counters of
-// the newest superblock, states of the band table.
+// the newest superblock or snapshot, states of the band table.
 Result<Stats> Engine::inspect(const Options& options) {
     if (const auto holder = Holder::of(options)) {
         auto live = holder->stats();
@@ -152,15 +152,20 @@ Result<Stats> Engine::inspect(const Options& options) {
     const bool held = std::ranges::any_of(
         sight->drives, [](const Sight::Drive& d) { return d.device->held_elsewhere(); });
     const std::vector<MemberDevice> members = members_of(*sight, superblock);
+    const ArrayContext array = context_of_readable(superblock, *layout, members);
+    LoadedSnapshot snapshot;
+    if (!array.scm.empty()) snapshot = load_snapshot(array, superblock.epoch, queue);
+    LifetimeCounters counters = superblock.counters;
+    raise_counters(counters, snapshot.counters);
     const bool clean = superblock.state == ArrayState::clean;
     Stats s;
     s.state = held ? "open" : clean ? "clean" : "crashed";
     s.counters_incomplete = !clean;
-    fill_counters(s, [&](Counter c) { return superblock.counters[static_cast<std::size_t>(c)]; });
+    fill_counters(s, [&](Counter c) { return counters[static_cast<std::size_t>(c)]; });
     fill_space(s, superblock, *layout);
     fill_devices(s, superblock, members, options.devices);
     name_unusable(s, sight->unusable);
-    fill_bands(s, context_of_readable(superblock, *layout, members), superblock, queue);
+    fill_bands(s, array, superblock, snapshot.snapshot, queue);
     s.read_only = std::ranges::any_of(
         s.devices, [](const DeviceStatus& d) { return d.role == "qlc" && d.state != "online"; });
     assess_health(s);

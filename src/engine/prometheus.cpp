@@ -3,8 +3,8 @@
 // (seconds, bytes), counters end in _total. A state is one sample for each possible value, 0 or 1,
 // so that an alert can name the value: `qlcshape_array_health{health="ok"} == 0`.
 //
-// Counters are those of the array's life, kept in superblocks at a clean close. After a crash they
-// go back to the last one; counters_incomplete says so, and rate() takes it for a restart.
+// Counters are those of the array's life, kept in superblocks and snapshots. After a crash they go
+// back to the newest of these; counters_incomplete says so, and rate() takes it for a restart.
 #include <fmt/format.h>
 
 #include <cstddef>
@@ -80,7 +80,7 @@ void write_state(Writer& out, const Stats& s) {
             .sample(s.io.slow.empty() ? 0 : 1);
     }
     out.gauge("counters_incomplete",
-              "1 if counters lack what was counted between a clean close and a crash.")
+              "1 if counters lack what was counted between the last snapshot and a crash.")
         .sample(s.counters_incomplete ? 1 : 0);
 }
 

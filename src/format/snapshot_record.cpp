@@ -38,6 +38,7 @@ void encode_snapshot(const Snapshot& snapshot, const ArrayLayout& layout, const 
     f.generation = snapshot.generation;
     f.next_version = snapshot.next_version;
     f.next_band_sequence = snapshot.next_band_sequence;
+    std::ranges::copy(snapshot.counters, f.counters);
     f.used_blocks = snapshot.used_blocks;
     f.bands = static_cast<std::uint32_t>(snapshot.open.size());
     std::memcpy(record.data(), &f, sizeof(f));
@@ -55,7 +56,8 @@ std::optional<Snapshot> decode_snapshot(std::span<const std::byte> record,
     SnapshotFixed f;
     std::memcpy(&f, record.data(), sizeof(f));
     if (f.magic != kSnapshotMagic || f.format != kFormatVersion || f.array != array ||
-        f.crc != record_crc(record) || f.bands > layout.snapshot_bands()) {
+        f.crc != record_crc(record) || f.scrub_band != 0 || f.scrub_segment != 0 ||
+        f.scrub_pass != 0 || f.bands > layout.snapshot_bands()) {
         return std::nullopt;
     }
     Snapshot s{f.epoch,
@@ -64,7 +66,9 @@ std::optional<Snapshot> decode_snapshot(std::span<const std::byte> record,
                f.next_band_sequence,
                f.used_blocks,
                f.table_damaged != 0,
+               {},
                {}};
+    std::ranges::copy(f.counters, s.counters.begin());
     s.open.resize(f.bands);
     if (f.bands != 0) {
         std::memcpy(s.open.data(), record.data() + sizeof(f), f.bands * sizeof(SnapshotBand));

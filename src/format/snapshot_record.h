@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "base/counters.h"
 #include "base/types.h"
 #include "base/uuid.h"
 #include "format/layout.h"
@@ -37,12 +38,18 @@ struct SnapshotFixed {
     std::uint64_t next_band_sequence;  // bands below were opened before it began
     std::uint64_t used_blocks;         // mapped blocks, approximately
     std::uint32_t bands;
-    std::uint8_t reserved[kSnapshotFixedBytes - 76];
+    // How far the scrub is: nothing scrubs yet, and all three are 0.
+    std::uint32_t scrub_band;
+    std::uint32_t scrub_segment;
+    std::uint32_t scrub_pass;
+    std::uint8_t reserved[40];
+    std::uint64_t counters[kCounters];
 };
 static_assert(sizeof(SnapshotFixed) == kSnapshotFixedBytes);
 static_assert(offsetof(SnapshotFixed, array) == 16);
 static_assert(offsetof(SnapshotFixed, generation) == 40);
 static_assert(offsetof(SnapshotFixed, bands) == 72);
+static_assert(offsetof(SnapshotFixed, counters) == 128);
 
 struct Snapshot {
     std::uint64_t epoch = 0;
@@ -51,6 +58,7 @@ struct Snapshot {
     std::uint64_t next_band_sequence = 0;
     std::uint64_t used_blocks = 0;
     bool table_damaged = false;
+    LifetimeCounters counters{};  // when the record was written
     std::vector<SnapshotBand> open;
 };
 

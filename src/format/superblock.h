@@ -4,13 +4,13 @@
 // Byte layout and the rules of generations: docs/disk_format.md.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/counters.h"
 #include "base/error.h"
 #include "base/types.h"
 #include "base/uuid.h"
@@ -22,7 +22,6 @@ inline constexpr std::uint32_t kMaxDevices = 64;
 inline constexpr std::uint32_t kMaxVolumes = 128;
 inline constexpr std::uint32_t kMaxExtents = 2432;
 inline constexpr std::uint32_t kNameBytes = 64;  // zero-terminated, so 63 characters
-inline constexpr std::uint32_t kCounters = 32;
 
 enum class DeviceRole : std::uint8_t { qlc = 1, scm = 2, spare = 3 };
 const char* to_string(DeviceRole role);
@@ -80,7 +79,8 @@ struct Superblock {
     ArrayState state = ArrayState::clean;
     std::uint64_t next_version = 1;  // versions below are used up (exact after a clean close)
     std::uint64_t next_band_sequence = 1;
-    std::array<std::uint64_t, kCounters> counters{};  // lifetime statistics, as of a clean close
+    // As of a clean close, or of the opening if that did not follow one. Snapshots have newer ones.
+    LifetimeCounters counters{};
 
     std::vector<MemberRecord> members;
     std::vector<VolumeRecord> volumes;

@@ -54,6 +54,7 @@ LoadedSnapshot load_snapshot(const ArrayContext& array, std::uint64_t epoch, IoQ
     LoadedSnapshot loaded;
     for (std::size_t i = 0; i < of_drive.size(); ++i) {
         const std::optional<Snapshot>& s = of_drive[i];
+        if (s) raise_counters(loaded.counters, s->counters);
         // One behind is a power cut while the newest was written, or the first of an epoch.
         if (newest && (!s || s->generation + 1 < newest->generation))
             loaded.behind.push_back(array.scm[i]);

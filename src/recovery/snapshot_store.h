@@ -16,6 +16,7 @@ namespace qlcshape {
 struct LoadedSnapshot {
     std::optional<Snapshot> snapshot;  // the one in force; nothing where there is none
     std::vector<Device*> behind;       // drives that lack more than the newest record
+    LifetimeCounters counters{};       // the newest, of whatever drive; zeroes where none has any
 };
 
 // Each scm drive has a part of the table, so a snapshot is in force only if every drive has it or a

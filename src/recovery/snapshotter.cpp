@@ -124,8 +124,9 @@ bool Snapshotter::flush_failed() const {
 
 void Snapshotter::write() {
     ++snapshot_.generation;
-    encode_snapshot(snapshot_, parts_.array.layout, parts_.array.array, record_.span());
     counters_.add(Counter::band_table_written_bytes, record_.size());
+    snapshot_.counters = parts_.lifetime();
+    encode_snapshot(snapshot_, parts_.array.layout, parts_.array.array, record_.span());
     QS_PROBE(snapshot, snapshot_.generation);
     step_ = Step::writing;
     submit(IoKind::write, PersistencePoint::snapshot_write);

@@ -21,6 +21,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "band/keeper.h"
@@ -41,6 +42,7 @@ class Snapshotter final : public Actor {
         std::uint64_t used_before = 0;  // mapped blocks when the shards began to count
         std::uint64_t generation = 0;   // of the newest record on media
         std::uint64_t interval = 0;     // segments placed between two snapshots
+        std::function<LifetimeCounters()> lifetime;
     };
 
     Snapshotter(Parts parts, IoQueue& queue, Counters& counters);

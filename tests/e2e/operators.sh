@@ -71,7 +71,7 @@ wait $load 2>/dev/null || true
 expect 0 "$QLCSHAPE" status array.toml
 head -1 out | grep -q '^CRASHED: ' || fail "line 1 does not tell of the crash"
 grep -q 'no process has it open; the next opening recovers it from its newest snapshot' out || fail "nor what comes next"
-grep -q 'as of the last clean close' out || fail "status does not say as of when its counters are"
+grep -q 'lack what was counted between the last snapshot and' out || fail "status does not say what its counters lack"
 expect 1 "$QLCSHAPE" status array.toml --exit-code --json
 holds 'j["array"]["state"] == "crashed" and j["array"]["health"] == "ok" and j["array"]["counters_incomplete"]'
 expect 0 "$QLCSHAPE" status array.toml

@@ -41,6 +41,8 @@ void History::forget_opening() {
     result_.reconstructed += after.errors.reconstructed - before_.errors.reconstructed;
     result_.commit_retries += after.errors.commit_retries - before_.errors.commit_retries;
     result_.halts += core_->halted() ? 1 : 0;
+    const LifetimeCounters totals = core_->lifetime();
+    for (std::size_t i = 0; i < kCounters; ++i) counted_[i] += totals[i] - opened_with_[i];
     for (const auto& v : volumes_) v->state.reset();
     core_.reset();
     changes_.clear();
@@ -58,6 +60,7 @@ void History::close_clean() {
         return crash();
     }
     may_be_clean_ = true;
+    const LifetimeCounters totals = core_->lifetime();
     const Status closed = core_->finish_close();
     if (world_.dead()) return crash();
     if (!closed) {
@@ -66,6 +69,7 @@ void History::close_clean() {
         return crash();
     }
     ++result_.clean_closes;
+    raise_counters(durable_, totals);
     world_.cut_after(0);
     if (rng_.chance(1, 2)) world_.cut();  // what was closed is durable
     world_.power_on();

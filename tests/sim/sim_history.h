@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The history that one seed makes: what run_history() drives. Nine files by subject: sim_run.cpp
+// The history that one seed makes: what run_history() drives. Ten files by subject: sim_run.cpp
 // (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
 // were earlier in the same opening), sim_beyond.cpp (more lost than redundancy covers),
 // sim_load.cpp (load and volumes), sim_close.cpp (crash, clean close, the judge),
-// sim_redundancy.cpp (whether all that counts is redundant), sim_sequence.cpp (short sequences of
+// sim_redundancy.cpp (whether all that counts is redundant), sim_counters.cpp (lifetime counters),
+// sim_sequence.cpp (short sequences of
 // operations, cut after every event), sim_damaged.cpp (openings after damage that nothing promises
 // to bear).
 #pragma once
@@ -171,6 +172,10 @@ class History {
     void rest();
     void tell(SequenceResult& result) const;
 
+    // sim_counters.cpp
+    void note_counters();
+    void judge_counters();
+
     // sim_close.cpp
     void crash();
     void drop();
@@ -216,6 +221,11 @@ class History {
     std::vector<std::unique_ptr<VolumeChange>> changes_;  // of this opening
     RunResult result_;
     Stats before_;
+    Uuid array_id_;
+    LifetimeCounters opened_with_{};  // the opening that is there
+    LifetimeCounters counted_{};      // by all openings
+    LifetimeCounters durable_{};      // what no opening may be below
+    LifetimeCounters required_{};     // likewise of this one, by the snapshots that are there, too
     std::uint64_t stamp_ = 0;
     std::uint64_t opened_ = 0;   // for writing
     bool crashed_ = false;       // the opening before, for writing, ended in a cut

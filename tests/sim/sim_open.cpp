@@ -60,19 +60,23 @@ Result<std::unique_ptr<Core>> History::try_open() {
                             kept_findings_,
                             version_gap_,
                             &io_clock_};
-    return Core::open(options_, devices(), "", std::move(environment));
+    auto core = Core::open(options_, devices(), "", std::move(environment));
+    if (core) opened_with_ = (*core)->lifetime();
+    return core;
 }
 
 bool History::open(bool quiet) {
     quiet_ = quiet;
     world_.faults().begin_opening(quiet);
     if (pmt_damaged()) world_.faults().note_may_stop();
+    note_counters();
     auto core = try_open();
     if (!core) {
         if (!may_stop()) violate("open: " + core.error().message);
         return false;
     }
     core_ = std::move(*core);
+    judge_counters();
     if (!core_->read_only()) may_be_clean_ = false;
     before_ = core_->stats();
     if (before_.recovery.kind == "snapshot") ++result_.snapshot_recoveries;

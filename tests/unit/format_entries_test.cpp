@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/crc32c.h"
 #include "base/random.h"
 #include "format/band_page.h"
 #include "format/pmt_page.h"
@@ -201,7 +202,8 @@ TEST_CASE("pmt page: torn between two writings it is as good as the older one") 
 TEST_CASE("snapshot record: comes back, and each flipped byte is seen") {
     const ArrayLayout l = layout_of(8, 128 * KiB);
     const Buffer record(l.snapshot_bytes);
-    Snapshot s{7, 9, 1234567, 88, 4711, false, {}};
+    Snapshot s{7, 9, 1234567, 88, 4711, false, {}, {}};
+    for (std::size_t i = 0; i < kCounters; ++i) s.counters[i] = 1000 + i;
     for (std::uint32_t i = 0; i < l.snapshot_bands(); ++i) s.open.push_back({i, i % 8, 80 + i});
     encode_snapshot(s, l, uuid(1), record.span());
     const auto out = decode_snapshot(record.span(), l, uuid(1));
@@ -212,6 +214,7 @@ TEST_CASE("snapshot record: comes back, and each flipped byte is seen") {
     CHECK(out->next_band_sequence == 88);
     CHECK(out->used_blocks == 4711);
     CHECK_FALSE(out->table_damaged);
+    CHECK(out->counters == s.counters);
     REQUIRE(out->open.size() == s.open.size());
     CHECK(out->open[3].band == 3);
     CHECK(out->open[3].published == 3);
@@ -224,6 +227,15 @@ TEST_CASE("snapshot record: comes back, and each flipped byte is seen") {
     s.table_damaged = true;
     encode_snapshot(s, l, uuid(1), record.span());
     CHECK(decode_snapshot(record.span(), l, uuid(1))->table_damaged);
+
+    // A scrub's cursor is another program's.
+    for (const std::size_t at : {76, 80, 84}) {
+        store<std::uint32_t>(record.data() + at, 1);
+        store<std::uint32_t>(record.data() + 8, 0);
+        store<std::uint32_t>(record.data() + 8, crc32c(record.span()));
+        CHECK_FALSE(decode_snapshot(record.span(), l, uuid(1)));
+        encode_snapshot(s, l, uuid(1), record.span());
+    }
 
     s.open[2].band = l.bands;
     encode_snapshot(s, l, uuid(1), record.span());

@@ -13,9 +13,17 @@ struct SnapshotRig : ShardRig {
     BandKeeper keeper{array, *bands,
                       *gate, std::vector<std::uint64_t>(array.layout.band_table_pages),
                       queue, counters};
-    Snapshotter snapshotter{
-        Snapshotter::Parts{array, *bands, keeper, *gate, next_version, {shard.get()}, 0, 1, 1000},
-        queue, counters};
+    Snapshotter snapshotter{Snapshotter::Parts{array,
+                                               *bands,
+                                               keeper,
+                                               *gate,
+                                               next_version,
+                                               {shard.get()},
+                                               0,
+                                               1,
+                                               1000,
+                                               [] { return LifetimeCounters{}; }},
+                            queue, counters};
 
     void run_all() {
         for (int i = 0; i < 100; ++i) {

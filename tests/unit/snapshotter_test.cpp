@@ -53,6 +53,7 @@ struct Fixture {
     std::unique_ptr<BandKeeper> keeper;
     std::unique_ptr<Snapshotter> snapshotter;
     std::atomic<std::uint64_t> next_version{100};
+    LifetimeCounters lifetime{};
     Io flush;  // another thread's
 
     Fixture() {
@@ -64,9 +65,17 @@ struct Fixture {
         keeper = std::make_unique<BandKeeper>(
             array, *bands, *gate, std::vector<std::uint64_t>(array.layout.band_table_pages), queue,
             counters);
-        snapshotter = std::make_unique<Snapshotter>(
-            Snapshotter::Parts{array, *bands, *keeper, *gate, next_version, {}, 0, 0, 1000}, queue,
-            counters);
+        snapshotter = std::make_unique<Snapshotter>(Snapshotter::Parts{array,
+                                                                       *bands,
+                                                                       *keeper,
+                                                                       *gate,
+                                                                       next_version,
+                                                                       {},
+                                                                       0,
+                                                                       0,
+                                                                       1000,
+                                                                       [this] { return lifetime; }},
+                                                    queue, counters);
         flush.kind = IoKind::flush;
         flush.device = &drive;
         flush.done = [](Io&) {};
