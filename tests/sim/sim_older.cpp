@@ -87,11 +87,14 @@ void History::copy_episode() {
     world_.power_on();
     world_.cut_after(0);
     const bool crashed = crashed_, may_be_clean = may_be_clean_;
+    const LifetimeCounters durable = durable_, counted = counted_;  // what the copy adds is its own
     if (!open(true)) return void(violate("a copy of the array does not open"));
     for (std::uint64_t steps = images_random_.below(200); steps != 0; --steps) poll_something();
     drop();
     crashed_ = crashed;
     may_be_clean_ = may_be_clean;
+    durable_ = durable;
+    counted_ = counted;
     Media& kept = *media_[images_random_.below(media_.size())];
     images_.push_back({&kept, {kept.bytes.get(), kept.bytes.get() + kept.capacity()}});
     for (std::size_t i = 0; i < media_.size(); ++i) {
