@@ -9,11 +9,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <optional>
 #include <system_error>
+#include <thread>
 
 #include "device/file_lock.h"
 
@@ -44,9 +48,37 @@ std::string node_of(const std::string& sysfs, dev_t number) {
     return fmt::format("{}/dev/block/{}:{}", sysfs, major(number), minor(number));
 }
 
+// A file system that does not answer must not hold up who asks for a name alone: `status` looks for
+// the server by all drives, and one of them may hang. 0, an errno, or ETIMEDOUT.
+int stat_in_time(const std::string& path, struct stat& status) {
+    struct Answer {
+        struct stat status {};
+        int error = ETIMEDOUT;
+    };
+    const auto ask = [path] {
+        Answer answer;
+        answer.error = ::stat(path.c_str(), &answer.status) == 0 ? 0 : errno;
+        return answer;
+    };
+    const auto promise = std::make_shared<std::promise<Answer>>();
+    std::future<Answer> asked = promise->get_future();
+    Answer answer;
+    try {
+        std::thread([promise, ask] { promise->set_value(ask()); }).detach();
+        if (asked.wait_for(std::chrono::seconds(1)) == std::future_status::ready)
+            answer = asked.get();
+    } catch (const std::system_error&) {  // no thread is to be had
+        answer = ask();
+    }
+    status = answer.status;
+    return answer.error;
+}
+
 void look_at(const std::string& sysfs, Backing& backing) {
     struct stat status {};
-    if (::stat(backing.path.c_str(), &status) != 0) return;
+    const int error = stat_in_time(backing.path, status);
+    backing.silent = error == ETIMEDOUT;
+    if (error != 0) return;
     backing.block = S_ISBLK(status.st_mode);
     backing.named = backing.block || S_ISREG(status.st_mode);
     backing.device = backing.block ? status.st_rdev : status.st_dev;
@@ -167,6 +199,12 @@ Status lock_backings(const std::vector<Backing>& backings, int fd, const std::st
             const std::string loops = loops_over(kSysfs, backing.path);
             if (locked.error().code != Errc::busy || loops.empty()) return locked;
             return fail(Errc::busy, "{}; it is attached as {}", locked.error().message, loops);
+        }
+        if (backing.silent) {
+            return fail(Errc::io_error,
+                        "{}: its file {} does not answer, so that it can't be locked against "
+                        "other openings; look why its file system hangs",
+                        path, backing.path);
         }
         // Nobody else can open it by a name.
         if (backing.path.ends_with(kDeleted)) continue;

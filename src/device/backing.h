@@ -29,6 +29,7 @@ struct Backing {
     std::string loop;          // its device, "loop0"
     std::string path;          // its file or block device, as the kernel names it
     bool named = false;        // a file or block device is there under this name
+    bool silent = false;       // whether it is can't be found out: its file system hangs
     bool block = false;        // a block device; otherwise a file
     dev_t device = 0;          // of a block device its own number, of a file its file system's
     ino_t inode = 0;           // of a file

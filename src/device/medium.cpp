@@ -24,6 +24,7 @@ std::string medium_of(const struct stat& status) {
     if (!S_ISBLK(status.st_mode)) return "";
     std::string name = name_of(true, status.st_rdev, 0);
     for (const Backing& b : backings_of(kSysfs, status.st_rdev)) {
+        if (b.silent) return "";
         if (!b.whole) break;
         name = name_of(b.block, b.device, b.inode);
     }

@@ -78,7 +78,7 @@ void assess_drives(const Stats& s, Assessment& out) {
             ++qlc_faulty;
             qlc_gone += gone ? 1 : 0;
         }
-        out.add(degraded, std::move(fault));
+        out.add(degraded, fault);
     }
     if (qlc_faulty >= 2) out.raise(unprotected);
     if (qlc_gone > 2) {

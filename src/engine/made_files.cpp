@@ -23,7 +23,7 @@ std::uint64_t file_bytes(const std::string& path) {
 // Looked at before and after: open_device() makes files, and makes shorter ones longer, perhaps
 // before it fails.
 Result<std::unique_ptr<Device>> MadeFiles::open(const DeviceOptions& device) {
-    const bool there = !medium_of(device.path).empty();
+    const bool there = !medium_of(device.path).empty() || ::access(device.path.c_str(), F_OK) == 0;
     const std::uint64_t before = file_bytes(device.path);
     auto opened = open_device(device.path, device.size_bytes, Access::read_write, true);
     if (!there && opened) changed_.push_back({device.path, std::nullopt});
