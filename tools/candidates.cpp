@@ -13,7 +13,7 @@
 #include <tuple>
 
 #include "base/error.h"
-#include "tools/patience.h"
+#include "base/patience.h"
 
 namespace qlcshape::tools {
 

@@ -9,10 +9,10 @@
 #include <optional>
 #include <utility>
 
+#include "base/patience.h"
 #include "device/device.h"
 #include "engine/offline_queue.h"
 #include "recovery/superblock_store.h"
-#include "tools/patience.h"
 
 namespace qlcshape::tools {
 
@@ -34,7 +34,7 @@ SurveyedDevice device_of(const Opened& opened, std::string why = "") {
 // Superblocks of those devices, read again. A drive that keeps a read for too long gets no more.
 void see(std::vector<Opened*> devices) {
     SystemClock clock;
-    IoClock io_clock(clock, std::chrono::nanoseconds(kPatience).count());
+    IoClock io_clock(clock, std::chrono::nanoseconds(kCallPatience).count());
     IoQueue queue;
     queue.set_clock(io_clock, IoQueue::Late::ended);
     std::vector<std::unique_ptr<Device>> list;
@@ -49,16 +49,13 @@ void see(std::vector<Opened*> devices) {
 std::vector<Opened> open_all(const std::vector<Candidate>& candidates, Survey& result) {
     std::vector<Opened> opened;
     for (const Candidate& candidate : candidates) {
-        auto outcome = !candidate.answers ? std::nullopt : with_patience([path = candidate.path] {
-            return open_device(path, 0, Access::inspect, false);
-        });
-        if (!outcome) {
-            result.unreadable.push_back(
-                {candidate, 0,
-                 fmt::format("{}: doesn't answer within {} s", candidate.path, kPatience.count())});
+        if (!candidate.answers) {
+            result.unreadable.push_back({candidate, 0,
+                                         fmt::format("{}: doesn't answer within {} s",
+                                                     candidate.path, kCallPatience.count())});
             continue;
         }
-        auto& device = *outcome;
+        auto device = open_device(candidate.path, 0, Access::inspect, false);
         const bool small = !device && device.error().code == Errc::invalid_argument;
         if (device) {
             opened.push_back({candidate, std::move(*device)});

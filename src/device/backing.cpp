@@ -13,12 +13,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <future>
-#include <memory>
 #include <optional>
 #include <system_error>
-#include <thread>
 
+#include "base/patience.h"
 #include "device/file_lock.h"
 
 namespace qlcshape {
@@ -48,37 +46,18 @@ std::string node_of(const std::string& sysfs, dev_t number) {
     return fmt::format("{}/dev/block/{}:{}", sysfs, major(number), minor(number));
 }
 
-// A file system that does not answer must not hold up who asks for a name alone: `status` looks for
-// the server by all drives, and one of them may hang. 0, an errno, or ETIMEDOUT.
-int stat_in_time(const std::string& path, struct stat& status) {
-    struct Answer {
-        struct stat status {};
-        int error = ETIMEDOUT;
-    };
-    const auto ask = [path] {
-        Answer answer;
-        answer.error = ::stat(path.c_str(), &answer.status) == 0 ? 0 : errno;
-        return answer;
-    };
-    const auto promise = std::make_shared<std::promise<Answer>>();
-    std::future<Answer> asked = promise->get_future();
-    Answer answer;
-    try {
-        std::thread([promise, ask] { promise->set_value(ask()); }).detach();
-        if (asked.wait_for(std::chrono::seconds(1)) == std::future_status::ready)
-            answer = asked.get();
-    } catch (const std::system_error&) {  // no thread is to be had
-        answer = ask();
-    }
-    status = answer.status;
-    return answer.error;
-}
-
 void look_at(const std::string& sysfs, Backing& backing) {
-    struct stat status {};
-    const int error = stat_in_time(backing.path, status);
-    backing.silent = error == ETIMEDOUT;
-    if (error != 0) return;
+    // `status` looks for the server by all drives, and one of them may hang.
+    const auto looked = with_patience(
+        [path = backing.path] {
+            std::optional<struct stat> status(std::in_place);
+            if (::stat(path.c_str(), &*status) != 0) status.reset();
+            return status;
+        },
+        std::chrono::seconds(1));
+    backing.silent = !looked;
+    if (!looked || !*looked) return;
+    const struct stat& status = **looked;
     backing.block = S_ISBLK(status.st_mode);
     backing.named = backing.block || S_ISREG(status.st_mode);
     backing.device = backing.block ? status.st_rdev : status.st_dev;

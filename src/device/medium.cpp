@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "base/patience.h"
 #include "device/backing.h"
 #include "device/memory_device.h"
 
@@ -33,8 +34,13 @@ std::string medium_of(const struct stat& status) {
 
 std::string medium_of(const std::string& path) {
     if (path.starts_with(kMemoryPrefix)) return memory_medium_of(path);
-    struct stat status {};
-    return ::stat(path.c_str(), &status) == 0 ? medium_of(status) : "";
+    const auto name = with_patience(
+        [path] {
+            struct stat status {};
+            return ::stat(path.c_str(), &status) == 0 ? medium_of(status) : "";
+        },
+        std::chrono::seconds(2));
+    return name.value_or("");
 }
 
 }  // namespace qlcshape

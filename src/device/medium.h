@@ -10,7 +10,8 @@ struct stat;
 
 namespace qlcshape {
 
-// Empty: nothing exists there, or it is not a device. Nothing of it is opened.
+// Empty: nothing exists there, it is not a device, or its file system does not answer. Nothing of
+// it is opened.
 std::string medium_of(const std::string& path);
 std::string medium_of(const struct stat& status);
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# devices names what doesn't answer, and goes on: a file whose FUSE server hangs, so that it can't even be
-# opened.
+# What doesn't answer is named, and nothing waits for it for ever: a file whose FUSE server hangs, so that it
+# can't even be opened.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 source "$(dirname "$0")/loop.bash"
@@ -29,5 +29,12 @@ kill -STOP "$fuse"
 expect 0 "$QLCSHAPE" devices qlc?.img scm?.img disk --json
 holds 'j["arrays"][0]["complete"] and [u["path"] for u in j["unreadable"]] == ["disk"]'
 holds '"answer" in j["unreadable"][0]["why"]'
+sed 's/qlc1.img/disk/' array.toml >hung.toml
+for verb in "status hung.toml" "check hung.toml" "serve hung.toml --socket $WORK/s.sock"; do
+    # shellcheck disable=SC2086  # words
+    timeout -k 5 200 "$QLCSHAPE" $verb >out 2>err && code=0 || code=$?
+    [[ $code != 124 && $code != 137 ]] || fail "$verb waits for ever"
+    cat out err | grep -q "disk: .*answer" || fail "$verb does not name the drive: $(cat out err)"
+done
 kill -CONT "$fuse"
 expect 0 "$QLCSHAPE" devices disk

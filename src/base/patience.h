@@ -10,14 +10,15 @@
 #include <thread>
 #include <utility>
 
-namespace qlcshape::tools {
+namespace qlcshape {
 
-inline constexpr std::chrono::seconds kPatience(10);
+inline constexpr std::chrono::seconds kCallPatience(10);
 
 // What `call` returns; nothing if that takes too long. What the call uses must be its own. Where
 // there is no thread to be had it is made here, however long it takes.
 template <class Call>
-auto with_patience(Call call) -> std::optional<decltype(call())> {
+auto with_patience(Call call, std::chrono::seconds patience = kCallPatience)
+    -> std::optional<decltype(call())> {
     std::packaged_task<decltype(call())()> task(call);
     auto outcome = task.get_future();
     try {
@@ -25,8 +26,8 @@ auto with_patience(Call call) -> std::optional<decltype(call())> {
     } catch (const std::system_error&) {
         return call();
     }
-    if (outcome.wait_for(kPatience) != std::future_status::ready) return std::nullopt;
+    if (outcome.wait_for(patience) != std::future_status::ready) return std::nullopt;
     return outcome.get();
 }
 
-}  // namespace qlcshape::tools
+}  // namespace qlcshape
