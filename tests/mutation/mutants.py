@@ -74,6 +74,9 @@ def problems_of(mutants, root):
             problems.append(f"mutant {m}: it changes nothing, or does not say what it harms")
         if any(text.count("(") != text.count(")") for text in (m.good, m.bad)):
             problems.append(f"mutant {m}: a part of an expression, by its parentheses")
+        before = texts[m.file].partition(m.good)[0].rpartition("\n")[2].rstrip()
+        if m.good.endswith(";") and before.endswith(("=", "return", "(", ",")):
+            problems.append(f"mutant {m}: it ends with ';', and begins within a statement")
         if m.good.endswith(";") and m.bad and not m.bad.endswith((";", "}")):
             problems.append(f"mutant {m}: a statement becomes none")
     for file in sorted(texts):
