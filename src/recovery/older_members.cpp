@@ -40,13 +40,13 @@ class LivesReader {
     std::vector<Lives> read(std::uint32_t first, std::uint32_t n,
                             const std::vector<BandRecord>& records) {
         std::vector<Io> ios;
-        for (std::uint32_t i = 0; i < n * per_band_; ++i) add(ios, first, i);
+        for (std::uint32_t i = 0; i < n * per_band_; ++i)
+            add(ios, BandId(first + i / per_band_), i % per_band_, i);
         static_cast<void>(run(queue_, ios));
         std::vector<Lives> lives(n);
         for (const Io& io : ios) {
             if (io.error_number != 0) continue;
-            const auto i = static_cast<std::uint32_t>((io.data - memory_.data()) /
-                                                      static_cast<std::ptrdiff_t>(bytes_));
+            const std::uint32_t i = number_of(io);
             see(lives[i / per_band_], BandId(first + i / per_band_), i % per_band_, io.data,
                 records[first + i / per_band_]);
         }
@@ -58,32 +58,29 @@ class LivesReader {
     std::size_t drives_without(BandId band, const BandRecord& record) {
         const std::uint32_t n = std::min({record.segments, l_.width(), kBandsAtOnce * per_band_});
         std::vector<Io> ios;
-        for (std::uint32_t segment = 0; segment < n; ++segment) {
-            const Io io = array_.segment_io(IoKind::read, band, segment, 0, bytes_,
-                                            memory_.data() + segment * bytes_);
-            if (io.device != nullptr) ios.push_back(io);
-        }
+        for (std::uint32_t segment = 0; segment < n; ++segment) add(ios, band, segment, segment);
         static_cast<void>(run(queue_, ios));
         std::set<const Device*> without;
         for (const Io& io : ios) {
             if (io.error_number != 0) continue;
             Lives lives;
-            see(lives, band,
-                static_cast<std::uint32_t>((io.data - memory_.data()) /
-                                           static_cast<std::ptrdiff_t>(bytes_)),
-                io.data, record);
+            see(lives, band, number_of(io), io.data, record);
             if (lives.absent) without.insert(io.device);
         }
         return without.size();
     }
 
   private:
-    void add(std::vector<Io>& ios, std::uint32_t first, std::uint32_t i) {
-        const BandId band(first + i / per_band_);
-        const std::uint32_t segment = i % per_band_;
-        const Io io =
-            array_.segment_io(IoKind::read, band, segment, 0, bytes_, memory_.data() + i * bytes_);
+    // Into the place of that number in memory_.
+    void add(std::vector<Io>& ios, BandId band, std::uint32_t segment, std::uint32_t number) {
+        const Io io = array_.segment_io(IoKind::read, band, segment, 0, bytes_,
+                                        memory_.data() + number * bytes_);
         if (io.device != nullptr) ios.push_back(io);
+    }
+
+    std::uint32_t number_of(const Io& io) const {
+        return static_cast<std::uint32_t>((io.data - memory_.data()) /
+                                          static_cast<std::ptrdiff_t>(bytes_));
     }
 
     void see(Lives& lives, BandId band, std::uint32_t segment, std::byte* bytes,
