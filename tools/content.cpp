@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/zeroes.h"
 
 namespace qlcshape::tools {
 
@@ -32,11 +33,6 @@ void make_sector(Sector& words, std::uint64_t number, std::uint64_t run_key, Sta
         state = state * 0x5851f42d4c957f2d + 0x14057b7ef767814f;
         words[i] = state ^ (state >> 29);
     }
-}
-
-bool is_zero(std::span<const std::byte> bytes) {
-    return bytes[0] == std::byte{0} &&
-           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 }  // namespace
@@ -63,7 +59,7 @@ void fill_content(std::span<std::byte> bytes, std::uint64_t offset, std::uint64_
 bool content_is(std::span<const std::byte> bytes, std::uint64_t offset, std::uint64_t run_key,
                 Stamp stamp) {
     QS_ASSERT(bytes.size() % kSector == 0 && offset % kSector == 0);
-    if ((stamp & kZeroesStamp) != 0) return is_zero(bytes);
+    if ((stamp & kZeroesStamp) != 0) return all_zero(bytes);
     Sector words;
     for (std::size_t at = 0; at < bytes.size(); at += kSector) {
         make_sector(words, (offset + at) / kSector, run_key, stamp);
@@ -82,7 +78,7 @@ std::string describe_sector(std::span<const std::byte> sector, std::uint64_t off
     const auto say = [&](const std::string& what) {
         return fmt::format("sector at offset {}: expected {}, found {}", offset, expected, what);
     };
-    if (is_zero(sector)) return say("zeroes");
+    if (all_zero(sector)) return say("zeroes");
     if (found[2] != run_key) return say("bytes of no write of this run");
     make_sector(proof, found[0], run_key, static_cast<Stamp>(found[1]));
     if (proof != found) return say("a damaged sector");

@@ -6,6 +6,7 @@
 
 #include "base/buffer.h"
 #include "base/canary.h"
+#include "base/zeroes.h"
 #include "format/segment_header.h"
 #include "recovery/remedies.h"
 
@@ -88,8 +89,7 @@ class LivesReader {
         ++lives.read;
         const SegmentHeader header(l_, bytes);
         if (!header.valid(array_.array, band, segment)) {
-            lives.absent |=
-                std::all_of(bytes, bytes + bytes_, [](std::byte b) { return b == std::byte{0}; });
+            lives.absent |= all_zero({bytes, bytes_});
             return;
         }
         const bool this_one = header.fixed().band_sequence == record.sequence;

@@ -6,6 +6,7 @@
 
 #include "base/canary.h"
 #include "base/crc32c.h"
+#include "base/zeroes.h"
 #include "placement/failures.h"
 #include "raid6/parity.h"
 
@@ -201,7 +202,7 @@ bool SegmentScan::holds_zeroes(std::uint32_t role) const {
     const std::byte* right = role < p.data_strips
                                  ? stripe_.data() + role * p.strip_bytes
                                  : parity_.data() + (role - p.data_strips) * p.strip_bytes;
-    return std::all_of(right, right + p.strip_bytes, [](std::byte b) { return b == std::byte{0}; });
+    return all_zero({right, p.strip_bytes});
 }
 
 // Rebuilds every block that is wrong, into the stripe in memory. Block by block, for a torn segment

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/canary.h"
 #include "base/size_text.h"
+#include "base/zeroes.h"
 #include "recovery/diverged.h"
 #include "recovery/remedies.h"
 #include "recovery/superblock_places.h"
@@ -51,10 +52,6 @@ Result<Superblock> read_firmly(Device& device, std::uint64_t offset, std::uint64
         auto record = read_record(device, offset, bytes, identity, queue);
         if (record || record.error().code == Errc::unsupported || tries == kTries) return record;
     }
-}
-
-bool all_zero(std::span<const std::byte> bytes) {
-    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
 }
 
 bool is_blank(Device& device, const Places& places, std::uint32_t unit, std::uint32_t slot,

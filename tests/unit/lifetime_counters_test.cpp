@@ -14,6 +14,10 @@ struct CountedArray : CoreArray {
         REQUIRE(open());
         slots = core->layout().slots_per_segment;
     }
+    void start() {
+        open_again();
+        REQUIRE(core->create_volume("v", 8 * MiB));
+    }
     void write_segments(std::uint64_t count) {
         for (std::uint64_t i = 0; i < count; ++i) write_blocks(i * slots, slots, 5);
     }
@@ -35,8 +39,7 @@ struct CountedArray : CoreArray {
 
 TEST_CASE("lifetime counters: a crash takes what was counted since the last snapshot, once") {
     CountedArray a;
-    a.open_again();
-    REQUIRE(a.core->create_volume("v", 8 * MiB));
+    a.start();
     a.write_segments(5);
     a.take_snapshot();
     const LifetimeCounters at_snapshot = a.core->lifetime();
@@ -68,8 +71,7 @@ TEST_CASE("lifetime counters: a crash takes what was counted since the last snap
 
 TEST_CASE("lifetime counters: one mirror without snapshots is enough") {
     CountedArray a;
-    a.open_again();
-    REQUIRE(a.core->create_volume("v", 8 * MiB));
+    a.start();
     a.write_segments(2);
     a.take_snapshot();
     const ArrayLayout l = a.core->layout();
@@ -84,8 +86,7 @@ TEST_CASE("lifetime counters: one mirror without snapshots is enough") {
 
 TEST_CASE("lifetime counters: what recovery writes is wear, too") {
     CountedArray a;
-    a.open_again();
-    REQUIRE(a.core->create_volume("v", 8 * MiB));
+    a.start();
     a.take_snapshot();
     a.write_blocks(0, 3, 5);  // in the TPS alone
     const std::uint64_t before = a.total(Counter::qlc_data_bytes);
