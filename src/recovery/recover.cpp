@@ -6,13 +6,13 @@
 #include <unordered_map>
 
 #include "base/canary.h"
-#include "format/tombstone.h"
 #include "placement/failures.h"
 #include "recovery/older_members.h"
 #include "recovery/replay.h"
 #include "recovery/segment_scan.h"
 #include "recovery/table_count.h"
 #include "recovery/table_update.h"
+#include "recovery/tail_blocks.h"
 #include "recovery/tps_scan.h"
 
 namespace qlcshape {
@@ -58,7 +58,8 @@ class Recovery {
         QS_TRY(refuse_older_tps(in_.array, tps_.newest, acked_));
         if (!in_.read_only) QS_TRY(mend_newest_segments());
         if (unfinished && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
-        QS_TRY(drop_what_is_committed());
+        QS_TRY(tail_.drop_committed(in_.array, records(), in_.snapshot ? in_.snapshot->epoch : 0,
+                                    scan_));
         if (in_.read_only) {
             keep_in_memory();
         } else {
@@ -113,7 +114,7 @@ class Recovery {
         if (!damaged) return fail(damaged.error());
         for (const auto& [band, from] : *damaged) {
             BandRecord& r = records()[band];
-            const std::size_t blocks = newest_.size() + tps_.entries.size() + mended_.size() +
+            const std::size_t blocks = newest_.size() + tps_.entries.size() + tail_.slots() +
                                        std::size_t{r.segments - from} * l_.slots_per_segment;
             if (!room_to_commit(l_, records(), blocks)) {
                 out_.report.warnings.push_back(
@@ -223,50 +224,13 @@ class Recovery {
                     band.value, segment, scan_.silent_drives());
     }
 
-    // Recoveries since the newest snapshot may have met the same segments, and committed their
-    // blocks to bands of their own: to do so each time would fill the array.
-    Status drop_what_is_committed() {
-        std::unordered_map<std::uint64_t, Version> committed;
-        for (const auto& [entry, block] : mended_) {
-            if (entry.kind == EntryKind::data) committed.try_emplace(entry.lba.value);
-        }
-        if (committed.empty()) return {};
-        const std::uint64_t before = in_.snapshot ? in_.snapshot->epoch : 0;
-        for (std::uint32_t i = 0; i < l_.bands; ++i) {
-            const BandRecord& r = records()[i];
-            if (!r.counts() || r.epoch <= before) continue;
-            QS_TRY(scan_.headers(BandId(i), r.sequence, 0, r.segments,
-                                 [&](std::uint32_t, const SegmentHeader* header) {
-                                     if (header != nullptr) note_versions(*header, committed);
-                                 }));
-        }
-        std::erase_if(mended_, [&](const auto& taken) {
-            const Entry& e = taken.first;
-            return e.kind == EntryKind::data && committed.at(e.lba.value) >= e.version;
-        });
-        return {};
-    }
-
-    void note_versions(const SegmentHeader& header,
-                       std::unordered_map<std::uint64_t, Version>& newest) const {
-        for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
-            const Entry e = header.entry(slot);
-            if (e.kind != EntryKind::data) continue;
-            const auto known = newest.find(e.lba.value);
-            if (known != newest.end()) known->second = std::max(known->second, e.version);
-        }
-    }
-
     // To be committed again, or served from memory. Not where the TPS has a version as new.
     void take_blocks() {
         for (std::uint32_t slot = 0; slot < l_.slots_per_segment; ++slot) {
             const Entry e = scan_.header().entry(slot);
             const TpsEntry* in_tps = find_in_tps(e);
-            if (e.kind == EntryKind::empty ||
-                (in_tps != nullptr && in_tps->entry.version >= e.version))
-                continue;
-            const std::byte* block = scan_.block(slot);
-            mended_.emplace_back(e, std::vector<std::byte>(block, block + kBlockBytes));
+            if (in_tps != nullptr && in_tps->entry.version >= e.version) continue;
+            tail_.take(e, scan_.block(slot));
         }
     }
 
@@ -294,15 +258,8 @@ class Recovery {
         std::sort(entries.begin(), entries.end(),
                   [](const TpsEntry* a, const TpsEntry* b) { return a->entry.lba < b->entry.lba; });
         for (const TpsEntry* t : entries) QS_TRY(replay.append(t->entry, t->data));
-        for (const auto& [entry, block] : mended_) {
-            if (entry.kind != EntryKind::tombstones) {
-                QS_TRY(replay.append(entry, block.data()));
-                continue;
-            }
-            for (std::uint32_t i = 0; i < tombstone_count(block.data()); ++i) {
-                QS_TRY(replay.append(load_tombstone(block.data(), i)));
-            }
-        }
+        for (const auto& [entry, block] : tail_.blocks) QS_TRY(replay.append(entry, block.data()));
+        for (const Tombstone& trim : tail_.trims) QS_TRY(replay.append(trim));
         for (const TpsEntry& t : tps_.entries) {
             if (t.entry.kind != EntryKind::tombstones) continue;
             QS_TRY(replay.append(Tombstone{t.entry.lba, t.entry.crc, t.entry.version}));
@@ -318,14 +275,8 @@ class Recovery {
         restore_bands();
         for (const auto& [lba, t] : newest_)
             keep_in_memory(t->entry, std::vector<std::byte>(t->data, t->data + kBlockBytes));
-        for (auto& [entry, block] : mended_) {
-            if (entry.kind != EntryKind::tombstones) {
-                keep_in_memory(entry, std::move(block));
-                continue;
-            }
-            for (std::uint32_t i = 0; i < tombstone_count(block.data()); ++i)
-                keep_in_memory(load_tombstone(block.data(), i));
-        }
+        for (auto& [entry, block] : tail_.blocks) keep_in_memory(entry, std::move(block));
+        for (const Tombstone& trim : tail_.trims) keep_in_memory(trim);
         for (const TpsEntry& t : tps_.entries) {
             if (t.entry.kind == EntryKind::tombstones)
                 keep_in_memory(Tombstone{t.entry.lba, t.entry.crc, t.entry.version});
@@ -474,7 +425,7 @@ class Recovery {
     std::vector<BandRecord> on_media_;
     std::unordered_map<std::uint64_t, const TpsEntry*> newest_;
     std::unordered_map<std::uint64_t, Version> memory_versions_;
-    std::vector<std::pair<Entry, std::vector<std::byte>>> mended_;
+    TailBlocks tail_;
     std::map<std::uint32_t, std::uint64_t> acked_;  // by shard, as segments tell
     std::uint64_t max_version_ = 0;
     std::uint64_t next_sequence_ = 1;

@@ -103,6 +103,31 @@ TEST_CASE("recovery: trims in a segment that is committed anew hold") {
     array.cut();
 }
 
+// Between the superblock of the new epoch and the records of the bands that recovery decided on:
+// the next recovery decides on them again, and would take a band each time.
+TEST_CASE("recovery: cuts in a row right after the epoch began commit a torn end once") {
+    OpenBand array;
+    for (const std::uint64_t block : {2, 4, 6}) array.trim_blocks(block, 1);
+    array.write_blocks(100, array.l.slots_per_segment - 1, 6);  // with the trims a segment
+    array.cut();
+    array.spoil(1, 1);
+    unsigned replayed = 0;
+    array.power.cut_before = [&](const Io& io) {
+        replayed += io.point == PersistencePoint::replay_strip_write;
+        return io.point == PersistencePoint::band_table_write;
+    };
+    REQUIRE_FALSE(array.open());
+    CHECK(replayed == array.l.p.qlc_count);
+    for (int i = 0; i < 3; ++i) REQUIRE_FALSE(array.open());
+    CHECK(replayed == array.l.p.qlc_count);
+    array.power.cut_before = nullptr;
+    REQUIRE(array.open());
+    for (const std::uint64_t block : {2, 4, 6}) CHECK(array.reads(block, 1, 0));
+    for (const std::uint64_t block : {1, 3, 5}) CHECK(array.reads(block, 1, 5));
+    CHECK(array.reads(100, array.l.slots_per_segment - 1, 6));
+    array.cut();
+}
+
 // As a record that is older than the band's present life would say.
 TEST_CASE("recovery: how far a band was durable in an earlier life says nothing of this one") {
     OpenBand array;
