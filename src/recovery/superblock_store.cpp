@@ -92,6 +92,27 @@ std::vector<SuperblockMark> marks_of(const std::vector<PeekAt>& peeks, const Uui
     return marks;
 }
 
+// Bytes that are neither a superblock's nor blank may have arrived wrong this once; of those that
+// stay so the last reading counts.
+Status read_first_blocks(std::vector<Io>& ios, IoQueue& queue) {
+    const auto garbage = [](const Io& io) {
+        const std::span block(io.data, kBlockBytes);
+        const auto peek = peek_superblock(block);
+        return !peek && peek.error().code != Errc::unsupported && !all_zero(block);
+    };
+    Status read = run(queue, ios);
+    for (int tries = 1; tries < kTries; ++tries) {
+        if (!read) {
+            read = run(queue, ios);
+            continue;
+        }
+        for (Io& io : ios) {
+            if (read && garbage(io)) read = run(queue, io);
+        }
+    }
+    return read;
+}
+
 // The newest whole record of a device whose places are known. Where none is whole, the error says
 // what is wrong with the newest one. First blocks are enough to sort by generation; then whole
 // records are read, newest first, until one passes all checks.
@@ -109,9 +130,7 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
         ios[i].bytes = kBlockBytes;
         ios[i].data = blocks.data() + i * kBlockBytes;
     }
-    Status read = run(queue, ios);
-    for (int tries = 1; !read && tries < kTries; ++tries) read = run(queue, ios);
-    QS_TRY(read);
+    QS_TRY(read_first_blocks(ios, queue));
     std::vector<std::pair<std::uint64_t, std::uint32_t>> order;  // generation, index
     std::vector<PeekAt> peeks;
     std::vector<bool> garbage(2 * slots);

@@ -23,6 +23,7 @@ using Bytes = std::vector<std::byte>;
 struct Power {
     std::function<bool(const Io&)> cut_before;  // this transfer
     std::function<bool(const Io&)> fails;       // this transfer, without a cut
+    std::function<bool(const Io&)> spoils;      // this read: its bytes arrive wrong
     std::function<bool(const Io&)> holds;       // this transfer ends at finish_one(), not before
     bool on = true;
     int error = EIO;  // of what fails
@@ -62,6 +63,7 @@ class CoreDrive final : public Device {
     void transfer(Io& io) {
         std::byte* at = bytes_.data() + io.offset;
         if (io.kind == IoKind::read) std::memcpy(io.data, at, io.bytes);
+        if (power_.spoils && power_.spoils(io)) std::memset(io.data, 0x55, io.bytes);
         if (io.kind == IoKind::write) {
             io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
                 std::memcpy(at, data, bytes);
