@@ -197,7 +197,8 @@ bool SegmentPipeline::journal() {
     contents.frontier = shard_.bands.user_frontier();
     contents.awaited = span_.segment != nullptr;
     if (!tps_.ring_has_room(contents)) return make_ring_room(contents.frontier);
-    const std::uint64_t record = tps_.write(contents, pending_.take());
+    const std::uint64_t record = tps_.write(contents);
+    in_record_[record % Tps::kRecords] = pending_.take();
     trims.trims_journaled = trims.tombstones();
     if (!s.sealed) s.journaled = s.fill();
     s.last_record = record;
@@ -216,7 +217,7 @@ bool SegmentPipeline::make_ring_room(const Placement& frontier) {
     if (tps_.space_to_tell()) {
         Tps::Contents nothing;
         nothing.frontier = frontier;
-        tps_.write(nothing, OpFifo{});
+        tps_.write(nothing);
         return true;
     }
     if (span_.segment != nullptr || !can_open_next()) return false;
@@ -225,7 +226,8 @@ bool SegmentPipeline::make_ring_room(const Placement& frontier) {
     return true;
 }
 
-void SegmentPipeline::record_acked(OpFifo ops, bool good) {
+void SegmentPipeline::record_acked(std::uint64_t record, bool good) {
+    const OpFifo ops = in_record_[record % Tps::kRecords].take();
     if (good) return acknowledge(ops);
     shard_.failed = true;
     shard_.fail_all(ops);

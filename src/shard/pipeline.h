@@ -24,10 +24,10 @@
 // order: an entry has no version, so of two writes the last one published stays.
 //
 // A request's way through the lists, from the shard's queue of writes; each PageOp is in one of
-// them, or in a record's:
+// them:
 //
-//   queue --append--> pending_ --journal--> Tps::Record::ops --record_acked--> done
-//             |                                            |  a part of it bypassed the TPS
+//   queue --append--> pending_ --journal--> in_record_ --record_acked--> done
+//             |                                      |  a part of it bypassed the TPS
 //             +------ all of it bypasses the TPS ---> in_commit_ --advance_durable--> done
 //
 // A trim has one more step before `done`: the publisher applies it to its page.
@@ -36,6 +36,7 @@
 // the TPS. On the shard's thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -64,9 +65,9 @@ class SegmentPipeline {
     bool advance_durable();
     bool publish();
 
-    // These were in a record that has ended.
-    void record_acked(OpFifo ops, bool good);
-    // Of what waits here; what the TPS has comes back by record_acked().
+    // A record of this pipeline's has ended.
+    void record_acked(std::uint64_t record, bool good);
+    // What waits for no record; the others end by record_acked().
     void fail_all();
 
     // Nothing of it is under way: everything waits for a place, or is published.
@@ -110,8 +111,9 @@ class SegmentPipeline {
     std::uint64_t published_sequence_ = 0;
     std::uint64_t commit_cursor_ = 1;  // next to be handed to the committer
 
-    OpFifo pending_;    // appended, the newest blocks in no record yet
-    OpFifo in_commit_;  // wait for durable_sequence_
+    OpFifo pending_;                               // appended, the newest blocks in no record yet
+    OpFifo in_commit_;                             // wait for durable_sequence_
+    std::array<OpFifo, Tps::kRecords> in_record_;  // by its sequence: wait for that record
     Span span_;
 };
 

@@ -25,7 +25,7 @@ Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets
       reads_(context_, memory_.span().subspan(segment_bytes(shared.array.layout))),
       writes_(context_, reads_, pipeline_),
       table_(context_) {
-    tps_.acked = [this](OpFifo ops, bool good) { pipeline_.record_acked(ops, good); };
+    tps_.acked = [this](std::uint64_t record, bool good) { pipeline_.record_acked(record, good); };
 }
 
 Shard::~Shard() = default;

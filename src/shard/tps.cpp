@@ -49,14 +49,13 @@ bool Tps::ring_has_room(const Contents& c) const {
            canary(Canary::reuse_tps_early);
 }
 
-std::uint64_t Tps::write(const Contents& c, OpFifo ops) {
+std::uint64_t Tps::write(const Contents& c) {
     QS_ASSERT(record_free() && ring_has_room(c));
     const std::uint64_t bytes = record_bytes(c);
     const std::uint64_t start = start_of(bytes);
     head_ = start + bytes;
     Record& r = record(next_);
     r.sequence = next_++;
-    r.ops = ops;
     r.failed = false;
     r.tail = tail_;
     // A record without entries is never needed: it is not noted, and the next tail passes it.
@@ -149,7 +148,7 @@ bool Tps::poll() {
             acked_through_ = r.sequence;
             durable_tail_ = r.tail;
         }
-        acked(r.ops.take(), !failed_);
+        acked(r.sequence, !failed_);
         any = true;
     }
     return any;

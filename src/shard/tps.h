@@ -29,7 +29,6 @@
 #include "base/counters.h"
 #include "format/tps_record.h"
 #include "segment/segment_buffer.h"
-#include "shard/page_op.h"
 
 namespace qlcshape {
 
@@ -62,9 +61,10 @@ class Tps {
     // With one in flight it may bring back the same, so that is awaited first.
     bool space_to_tell() const { return tail_ != durable_tail_ && idle(); }
     bool ring_has_room(const Contents& contents) const;
-    // Writes a record; `ops` are handed to `acked` when it is durable. Returns its sequence.
-    std::uint64_t write(const Contents& contents, OpFifo ops);
-    std::function<void(OpFifo ops, bool good)> acked;
+    // Writes a record and returns its sequence. `acked` is called with it once the record is
+    // durable, in the order of sequence; `good` is false where it, or one before it, failed.
+    std::uint64_t write(const Contents& contents);
+    std::function<void(std::uint64_t sequence, bool good)> acked;
 
     bool poll();
     std::uint64_t acked_through() const { return acked_through_; }
@@ -81,7 +81,6 @@ class Tps {
         std::uint32_t pending = 0;
         bool failed = false;
         std::uint64_t tail = 0;
-        OpFifo ops;
         std::array<iovec, 3> parts;  // the header and the pieces
         std::vector<Io> ios;         // one a mirror
     };

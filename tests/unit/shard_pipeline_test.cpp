@@ -30,7 +30,7 @@ struct PipelineRig : Parts {
     int acknowledged_early = 0;
 
     explicit PipelineRig(std::uint64_t seed) : random(seed) {
-        tps.acked = [this](OpFifo ended, bool good) { pipeline.record_acked(ended, good); };
+        tps.acked = [this](std::uint64_t ended, bool good) { pipeline.record_acked(ended, good); };
         scm->performed = [this](const Io& io) {
             if (is_record(io)) record_is_durable(io);
         };

@@ -31,7 +31,7 @@ struct TpsRing {
         array.layout = layout_of(p);
         array.scm = {scm.get()};
         tps = std::make_unique<Tps>(array, 0, queue, counters);
-        tps->acked = [](OpFifo, bool) {};
+        tps->acked = [](std::uint64_t, bool) {};
         memory = Buffer(2 * SegmentBuffer::bytes_needed(array.layout));
         std::memset(memory.data(), 0x33, memory.size());
         for (std::uint64_t i = 0; i < 2; ++i) {
@@ -83,7 +83,7 @@ TEST_CASE(
     // Many records of one block each, as small trims leave them, all of a segment not committed.
     const Tps::Contents one = ring.blocks(1, 1);
     while (tps.ring_has_room(one)) {
-        tps.write(one, OpFifo{});
+        tps.write(one);
         ring.settle();
     }
     CHECK_FALSE(tps.space_to_tell());
@@ -96,7 +96,7 @@ TEST_CASE(
     CHECK_FALSE(tps.ring_has_room(rest));
     rest.awaited = true;
     REQUIRE(tps.ring_has_room(rest));
-    tps.write(rest, OpFifo{});
+    tps.write(rest);
     ring.settle();
 
     // Its segment can be committed now, and a record tells of the space that comes back.
@@ -105,7 +105,7 @@ TEST_CASE(
     CHECK_FALSE(tps.ring_has_room(one));  // not before that
     Tps::Contents nothing;
     REQUIRE(tps.ring_has_room(nothing));
-    tps.write(nothing, OpFifo{});
+    tps.write(nothing);
     ring.settle();
     CHECK(tps.ring_has_room(one));
 }
@@ -119,7 +119,7 @@ TEST_CASE("tps ring: nothing is written behind its end, whatever the sizes of re
         const Tps::Contents contents =
             ring.blocks(static_cast<std::uint32_t>(1 + sizes.below(7)), i);
         REQUIRE(ring.tps->ring_has_room(contents));
-        ring.tps->write(contents, OpFifo{});
+        ring.tps->write(contents);
         ring.settle();
         ring.tps->release(i);
         written += (1 + contents.blocks()) * kBlockBytes;
@@ -131,7 +131,7 @@ TEST_CASE("tps ring: a record tells what was acknowledged before it, and what is
     TpsRing ring;
     std::uint64_t at = ring.begin();
     for (std::uint64_t i = 1; i <= 6; ++i) {
-        ring.tps->write(ring.blocks(1, (i + 1) / 2), OpFifo{});
+        ring.tps->write(ring.blocks(1, (i + 1) / 2));
         ring.settle();
         std::vector<std::byte> header = ring.read(at);
         const TpsRecord record({header.data(), header.size()});
