@@ -24,7 +24,9 @@ namespace qlcshape {
 // volumes may not use: then the oldest is moved, and counted again with that. That space may be
 // gone where bands are out of use: then only an estimate can be wrong. And then bands that have
 // less than a band's garbage together are left alone: what is moved fills a band again, padding and
-// all, so that no band would become free, over and over.
+// all, so that no band would become free, over and over. Tombstones of young bands are no garbage
+// in that sum, though some of them may be superseded: so writing may end up to a band earlier than
+// it must, which harms less than moving for ever.
 class GreedyPolicy {
   public:
     // `newest_sequence`: of the band opened last.
