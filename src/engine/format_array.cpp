@@ -302,20 +302,20 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
     Superblock superblock;
     superblock.array = array.array;
     superblock.name = options.name;
-    superblock.parameters = *parameters;
+    superblock.parameters = layout->p;
     std::vector<MemberDevice> members;
     std::uint16_t indexes[2] = {0, 0};
     for (std::size_t i = 0; i < devices.size(); ++i) {
         MemberDevice m;
         const Geometry& g = devices[i]->geometry();
+        const DeviceRole role = role_of(options.devices[i].role);
+        const bool qlc = role == DeviceRole::qlc;
+        m.record = make_member(*parameters, role, indexes[qlc ? 0 : 1]++);
         m.record.uuid = Uuid::random(random);
-        m.record.role = role_of(options.devices[i].role);
         m.record.capacity_bytes = g.capacity_bytes;
         m.record.iu_bytes = g.iu_bytes;
         m.record.block_bytes = g.block_bytes;
         m.record.erase_unit_bytes = g.erase_unit_bytes;
-        const bool qlc = m.record.role == DeviceRole::qlc;
-        m.record.index = indexes[qlc ? 0 : 1]++;
         m.unit_bytes = qlc ? layout->qlc_superblock_unit_bytes : layout->scm_superblock_unit_bytes;
         superblock.members.push_back(m.record);
         (qlc ? array.qlc : array.scm).push_back(devices[i].get());

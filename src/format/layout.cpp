@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 namespace qlcshape {
 
@@ -22,6 +23,29 @@ std::uint32_t header_blocks_for(std::uint32_t blocks) {
            std::uint64_t{h} * kBlockBytes)
         ++h;
     return h;
+}
+
+Status check_band(const ArrayParameters& p) {
+    if (p.band_bytes % p.strip_bytes != 0 || p.band_bytes / p.strip_bytes < 4) {
+        return fail(Errc::invalid_argument,
+                    "band is {}: it must be a multiple of the strip ({}), at least 4 strips",
+                    size_text(p.band_bytes), size_text(p.strip_bytes));
+    }
+    if (p.band_bytes < kSuperblockRecordMin) {
+        return fail(Errc::invalid_argument,
+                    "band is {}: it must be at least {}, for a superblock to fit in it",
+                    size_text(p.band_bytes), size_text(kSuperblockRecordMin));
+    }
+    // Numbers of bands, and of a band's segments and blocks, have 32 bits, PBAs 46.
+    if (p.qlc_bytes / kBlockBytes > (std::uint64_t{1} << kMaxPbaBits) / p.data_strips ||
+        p.qlc_bytes / p.band_bytes > UINT32_MAX) {
+        return fail(Errc::unsupported, "an array of {} qlc devices of {} is too large", p.qlc_count,
+                    size_text(p.qlc_bytes));
+    }
+    if (p.band_bytes / kBlockBytes > UINT32_MAX / p.data_strips) {
+        return fail(Errc::invalid_argument, "band is {}: it is too large", size_text(p.band_bytes));
+    }
+    return {};
 }
 
 Status check_shape(const ArrayParameters& p) {
@@ -54,20 +78,7 @@ Status check_shape(const ArrayParameters& p) {
                     p.data_strips, size_text(p.strip_bytes),
                     size_text(std::uint64_t{kMinSegmentBytes}));
     }
-    if (p.band_bytes % p.strip_bytes != 0 || p.band_bytes / p.strip_bytes < 4) {
-        return fail(Errc::invalid_argument,
-                    "band is {}: it must be a multiple of the strip ({}), at least 4 strips",
-                    size_text(p.band_bytes), size_text(p.strip_bytes));
-    }
-    // Numbers of bands, and of a band's segments and blocks, have 32 bits, PBAs 46.
-    if (p.qlc_bytes / kBlockBytes > (std::uint64_t{1} << kMaxPbaBits) / p.data_strips ||
-        p.qlc_bytes / p.band_bytes > UINT32_MAX) {
-        return fail(Errc::unsupported, "an array of {} qlc devices of {} is too large", p.qlc_count,
-                    size_text(p.qlc_bytes));
-    }
-    if (p.band_bytes / kBlockBytes > UINT32_MAX / p.data_strips) {
-        return fail(Errc::invalid_argument, "band is {}: it is too large", size_text(p.band_bytes));
-    }
+    QS_TRY(check_band(p));
     if (p.overprovision_ppm < 20000 || p.overprovision_ppm > 900000) {
         return fail(Errc::invalid_argument, "overprovision is {}: it must be from 0.02 to 0.9",
                     p.overprovision_ppm / 1e6);
@@ -111,11 +122,6 @@ Status set_space(ArrayLayout& l) {
     const std::uint64_t kept_ppm = 1000000 - l.p.overprovision_ppm;
     l.writable_blocks = slots / 1000000 * kept_ppm + slots % 1000000 * kept_ppm / 1000000;
     l.writable_blocks = round_down(l.writable_blocks, kPageEntries);
-    const std::uint64_t pbas = std::uint64_t{l.bands} * l.segments_per_band * l.blocks_per_segment;
-    l.pba_bits = static_cast<std::uint32_t>(std::bit_width(pbas));
-    if (l.pba_bits > kMaxPbaBits)
-        return fail(Errc::unsupported, "an array of 2^{} blocks is too large", l.pba_bits);
-    l.crc_bits = std::min<std::uint32_t>(62 - l.pba_bits, 32);
     l.pmt_pages = l.writable_blocks / kPageEntries + kVolumePagesSlack;
     if (l.pmt_pages * kPageEntries > std::uint64_t{1} << kLbaBits) {
         return fail(Errc::unsupported,
@@ -125,18 +131,61 @@ Status set_space(ArrayLayout& l) {
     return {};
 }
 
+// So that drives can be added: bands and table have room for more.
+Status set_max_bands(ArrayLayout& l) {
+    l.slot_bits = static_cast<std::uint32_t>(std::bit_width(l.slots_per_segment - 1));
+    if (l.p.max_bands == 0) {
+        const std::uint64_t nameable =
+            (std::uint64_t{1} << (kMaxPbaBits - 1)) / l.segments_per_band >> l.slot_bits;
+        l.p.max_bands = static_cast<std::uint32_t>(std::max<std::uint64_t>(
+            l.bands,
+            std::min<std::uint64_t>({std::uint64_t{l.bands} * kBandsToGrow, nameable, kMaxBands})));
+    }
+    if (l.p.max_bands >= l.bands && l.p.max_bands <= kMaxBands) return {};
+    return fail(Errc::unsupported, "an array of {} bands is too large: it was made for {}", l.bands,
+                l.p.max_bands);
+}
+
+// The shortest regions that an array of these parameters can work with, one after the other.
+ScmRegions plan_regions(const ArrayLayout& l) {
+    ScmRegions r;
+    std::uint64_t end = kSuperblockUnits * l.scm_superblock_unit_bytes;
+    const auto place = [&end](Region& region, std::uint64_t bytes) {
+        region = {end, bytes};
+        end += bytes;
+    };
+    place(r.band_table, div_up(l.p.max_bands, kBandsPerPage) * 2 * kBlockBytes);
+    place(r.snapshots, 2 * l.snapshot_bytes);
+    place(r.tps, ArrayLayout::min_tps_ring_bytes(l.segment_bytes) * l.p.max_shards);
+    place(r.pmt, div_up(l.pmt_pages, l.p.scm_count) * kBlockBytes);
+    return r;
+}
+
+// For those that a superblock names: each is long enough and within the drive, and none overlaps
+// another.
+bool regions_fit(const ScmRegions& r, const ScmRegions& least, std::uint64_t scm_bytes) {
+    std::vector<Region> sorted{r.band_table, r.snapshots, r.tps, r.pmt};
+    std::ranges::sort(sorted, {}, &Region::offset);
+    std::uint64_t end = least.band_table.offset;
+    for (const Region& region : sorted) {
+        if (region.offset < end || region.offset > scm_bytes ||
+            region.bytes > scm_bytes - region.offset || region.offset % kBlockBytes != 0 ||
+            region.bytes % kBlockBytes != 0)
+            return false;
+        end = region.offset + region.bytes;
+    }
+    return r.band_table.bytes >= least.band_table.bytes &&
+           r.snapshots.bytes >= least.snapshots.bytes && r.tps.bytes >= least.tps.bytes &&
+           r.pmt.bytes >= least.pmt.bytes;
+}
+
 Status set_scm_places(ArrayLayout& l) {
     l.scm_superblock_unit_bytes = l.superblock_record_bytes * kSuperblockSlots;
-    l.band_table_offset = kSuperblockUnits * l.scm_superblock_unit_bytes;
     l.band_table_pages = div_up(l.bands, kBandsPerPage);
-    l.snapshot_offset = l.band_table_offset + l.band_table_pages * 2 * kBlockBytes;
     l.snapshot_bytes =
         round_up(kSnapshotFixedBytes + l.snapshot_bands() * kSnapshotBandBytes, kBlockBytes);
-    l.tps_offset = l.snapshot_offset + 2 * l.snapshot_bytes;
-    const std::uint64_t ring = ArrayLayout::min_tps_ring_bytes(l.segment_bytes);
-    const std::uint64_t pmt_bytes = div_up(l.pmt_pages, l.p.scm_count) * kBlockBytes;
-    const std::uint64_t least = ring * l.p.max_shards;
-    const std::uint64_t need = l.tps_offset + least + pmt_bytes;
+    const ScmRegions least = plan_regions(l);
+    const std::uint64_t need = least.pmt.offset + least.pmt.bytes;
     if (l.p.scm_bytes < need) {
         return fail(
             Errc::invalid_argument,
@@ -144,8 +193,25 @@ Status set_scm_places(ArrayLayout& l) {
             "({} bytes)",
             size_text(l.p.scm_bytes), at_least_text(need), need);
     }
-    l.tps_bytes = least;
-    l.pmt_offset = l.tps_offset + l.tps_bytes;
+    if (l.p.regions == ScmRegions{}) l.p.regions = least;
+    if (!regions_fit(l.p.regions, least, l.p.scm_bytes))
+        return fail(Errc::invalid_argument,
+                    "the regions of its scm drives overlap, are too short or end after the drive");
+    l.band_table_offset = l.p.regions.band_table.offset;
+    l.snapshot_offset = l.p.regions.snapshots.offset;
+    l.tps_offset = l.p.regions.tps.offset;
+    l.tps_bytes = l.p.regions.tps.bytes;
+    l.pmt_offset = l.p.regions.pmt.offset;
+    return {};
+}
+
+// The slots of all bands that there may be, and then a number for each block of the TPS.
+Status set_pba(ArrayLayout& l) {
+    const std::uint64_t slots = std::uint64_t{l.p.max_bands} * l.segments_per_band << l.slot_bits;
+    l.pba_bits = static_cast<std::uint32_t>(std::bit_width(slots + l.tps_bytes / kBlockBytes));
+    if (l.pba_bits > kMaxPbaBits)
+        return fail(Errc::unsupported, "an array of 2^{} blocks is too large", l.pba_bits);
+    l.crc_bits = std::min<std::uint32_t>(62 - l.pba_bits, 32);
     return {};
 }
 
@@ -172,14 +238,14 @@ Result<ArrayLayout> make_layout(const ArrayParameters& parameters) {
     l.slots_per_segment = l.blocks_per_segment - l.header_blocks;
     l.segments_per_band = static_cast<std::uint32_t>(l.p.band_bytes / l.p.strip_bytes);
     l.superblock_record_bytes = round_up(kSuperblockRecordMin, l.p.strip_bytes);
-    l.qlc_superblock_unit_bytes = round_up(l.superblock_record_bytes, l.p.band_bytes);
+    l.qlc_superblock_unit_bytes = l.p.band_bytes;
     const std::uint64_t units = l.p.qlc_bytes / l.p.band_bytes;
-    const std::uint64_t superblock_units =
-        kSuperblockUnits * l.qlc_superblock_unit_bytes / l.p.band_bytes;
-    l.bands = static_cast<std::uint32_t>(units > superblock_units ? units - superblock_units : 0);
+    l.bands = static_cast<std::uint32_t>(units > kSuperblockUnits ? units - kSuperblockUnits : 0);
     set_reserve(l);
     QS_TRY(set_space(l));
+    QS_TRY(set_max_bands(l));
     QS_TRY(set_scm_places(l));
+    QS_TRY(set_pba(l));
     return l;
 }
 

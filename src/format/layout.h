@@ -3,8 +3,10 @@
 // readers of every structure compute places here and nowhere else. docs/disk_format.md has the same
 // in words.
 //
-// A QLC drive:  [superblock unit 0][superblock unit 1][band 0][band 1]...   each one band_bytes
-// long An SCM drive: [superblock unit 0][superblock unit 1][band table][snapshots][TPS][PMT]
+// A QLC drive:  [superblock unit 0][superblock unit 1][band 0][band 1]...  each of band_bytes
+// An SCM drive: [superblock unit 0][superblock unit 1][band table][snapshots][TPS][PMT]
+//
+// create plans the four regions of an SCM drive; from then on they are where the superblock says.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +16,7 @@
 
 namespace qlcshape {
 
-inline constexpr std::uint64_t kSuperblockRecordMin = 64 * KiB;
+inline constexpr std::uint64_t kSuperblockRecordMin = 128 * KiB;
 inline constexpr std::uint32_t kSuperblockSlots = 16;  // records in a unit before the other is used
 inline constexpr std::uint32_t kSegmentFixedBytes = 256;
 inline constexpr std::uint32_t kEntryBytes = 15;
@@ -40,6 +42,25 @@ inline constexpr std::uint32_t kRamSegments = 8;
 // A collector's limit on segments of the GC stream.
 inline constexpr std::uint32_t kGcTargets = 4;
 
+// Bands that an array may ever have, and by default for one that is made.
+inline constexpr std::uint32_t kMaxBands = std::uint32_t{1} << 30;
+inline constexpr std::uint32_t kBandsToGrow = 4;  // times as many as there are
+
+// A part of an SCM drive, bytes; the same on each.
+struct Region {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+    bool operator==(const Region&) const = default;
+};
+
+struct ScmRegions {
+    Region band_table;
+    Region snapshots;
+    Region tps;
+    Region pmt;
+    bool operator==(const ScmRegions&) const = default;
+};
+
 // What an array is made from. Written into every superblock.
 struct ArrayParameters {
     std::uint32_t data_strips = 8;
@@ -52,6 +73,8 @@ struct ArrayParameters {
     std::uint32_t overprovision_ppm = 200000;
     std::uint32_t max_shards = 1;  // what TPS and reserve are sized for
     std::uint32_t max_gc_threads = 1;
+    std::uint32_t max_bands = 0;  // 0, and no regions: make_layout() plans them
+    ScmRegions regions;
 };
 
 struct ArrayLayout {
@@ -71,6 +94,7 @@ struct ArrayLayout {
     std::uint64_t writable_blocks = 0;  // what volumes can be promised in all
 
     // PMT entries.
+    std::uint32_t slot_bits = 0;  // of a PBA: the rest is the stripe
     std::uint32_t pba_bits = 0;
     std::uint32_t crc_bits = 0;  // of the block's CRC-32C, in addition to the PBA
     std::uint64_t pmt_pages = 0;
@@ -105,18 +129,26 @@ struct ArrayLayout {
     }
 
     // A slot is an index into the segment's header.
+    //
+    //   | band x segments_per_band + segment | slot |      bands from max_bands on: places in the
+    //                                      slot_bits     TPS, which no entry names yet
     Pba pba(BandId band, std::uint32_t segment, std::uint32_t slot) const {
-        return Pba(stripe_number(band, segment) * blocks_per_segment + header_blocks + slot);
+        return Pba(stripe_number(band, segment) << slot_bits | slot);
     }
+    std::uint64_t stripe_of(Pba pba) const { return pba.value >> slot_bits; }
     BandId band_of(Pba pba) const {
-        return BandId(
-            static_cast<std::uint32_t>(pba.value / blocks_per_segment / segments_per_band));
+        return BandId(static_cast<std::uint32_t>(stripe_of(pba) / segments_per_band));
     }
     std::uint32_t segment_of(Pba pba) const {
-        return static_cast<std::uint32_t>(pba.value / blocks_per_segment % segments_per_band);
+        return static_cast<std::uint32_t>(stripe_of(pba) % segments_per_band);
     }
     std::uint32_t slot_of(Pba pba) const {
-        return static_cast<std::uint32_t>(pba.value % blocks_per_segment) - header_blocks;
+        return static_cast<std::uint32_t>(pba.value & ((std::uint64_t{1} << slot_bits) - 1));
+    }
+    // Whether there is such a slot: band_of() and the others may be asked of no other PBA.
+    bool is_slot(Pba pba) const {
+        return stripe_of(pba) < std::uint64_t{bands} * segments_per_band &&
+               slot_of(pba) < slots_per_segment;
     }
 
     // PMT page p is on scm drive p % scm_count.

@@ -63,16 +63,12 @@ bool decode_pmt_page(const std::byte* block, PageId page, const Uuid& array, Pmt
 }
 
 bool pmt_entries_fit(const PmtEntry* entries, const ArrayLayout& l) {
-    const std::uint64_t pbas = std::uint64_t{l.bands} * l.segments_per_band * l.blocks_per_segment;
     const std::uint64_t used =
         PmtEntry::kMapped | ((std::uint64_t{1} << (l.pba_bits + l.crc_bits)) - 1);
     for (std::uint32_t i = 0; i < kPageEntries; ++i) {
         const PmtEntry e = entries[i];
         if (e.mapped()) {
-            const std::uint64_t pba = e.pba(l).value;
-            if ((e.bits & ~used) != 0 || pba >= pbas ||
-                pba % l.blocks_per_segment < l.header_blocks)
-                return false;
+            if ((e.bits & ~used) != 0 || !l.is_slot(e.pba(l))) return false;
         } else if (e.reason() > Unmapped::poisoned ||
                    e != PmtEntry::make_unmapped(e.reason(), e.version())) {
             return false;

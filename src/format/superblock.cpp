@@ -17,10 +17,12 @@ namespace {
 
 constexpr std::uint64_t kMagic = 0x4550414853434c51;  // the bytes "QLCSHAPE"
 constexpr std::uint64_t kMembersAt = 4096;
-constexpr std::uint64_t kVolumesAt = 8192;
-constexpr std::uint64_t kExtentsAt = 24576;
-static_assert(kMembersAt + kMaxDevices * sizeof(MemberRecord) <= kVolumesAt);
-static_assert(kVolumesAt + kMaxVolumes * sizeof(VolumeRecord) <= kExtentsAt);
+constexpr std::uint64_t kVolumesAt = 20480;
+constexpr std::uint64_t kTableAt = 36864;  // extents of the table, which has none yet
+constexpr std::uint64_t kExtentsAt = 45056;
+static_assert(kMembersAt + kMaxMembers * sizeof(MemberRecord) <= kVolumesAt);
+static_assert(kVolumesAt + kMaxVolumes * sizeof(VolumeRecord) <= kTableAt);
+static_assert(kTableAt < kExtentsAt);
 constexpr std::uint64_t kTrailerBytes = 8;
 static_assert(kExtentsAt + kMaxExtents * sizeof(VolumeExtent) <=
               kSuperblockRecordMin - kTrailerBytes);
@@ -39,7 +41,9 @@ struct Fixed {
     Uuid device;
     std::uint64_t generation;
     std::uint64_t complete_generation;
-    std::uint64_t membership;
+    MembershipNumber membership;
+    MembershipNumber in_force;  // the newest that every member has that it names in sync
+    std::uint64_t claim;        // of an opening that has not begun; 0: none
     std::uint64_t epoch;
     std::uint64_t epoch_key;
     std::uint64_t next_version;
@@ -57,25 +61,42 @@ struct Fixed {
     std::uint32_t max_gc_threads;
     std::uint32_t shards;
     std::uint32_t header_blocks;
+    std::uint32_t max_members;
+    std::uint32_t max_streams;
+    std::uint32_t max_bands;
+    std::uint32_t reserved_1;
+    ScmRegions regions;
     std::uint8_t state;
     std::uint8_t lba_bits;
     std::uint8_t version_bits;
     std::uint8_t pba_bits;
     std::uint8_t crc_bits;
     std::uint8_t entry_bytes;
-    std::uint16_t member_count;
+    std::uint8_t entry_format;
+    std::uint8_t pmt_copies;
+    std::uint32_t member_count;
     std::uint32_t volume_count;
     std::uint32_t extent_count;
+    std::uint8_t slot_bits;
+    std::uint8_t reserved_2[3];
     char name[kNameBytes];
     std::uint64_t counters[kCounters];
 };
-static_assert(sizeof(Fixed) == 544);
+static_assert(sizeof(Fixed) == 664);
 static_assert(offsetof(Fixed, array) == 48);
 static_assert(offsetof(Fixed, generation) == 80);
-static_assert(offsetof(Fixed, strip_bytes) == 136);
-static_assert(offsetof(Fixed, data_strips) == 176);
-static_assert(offsetof(Fixed, state) == 208);
-static_assert(offsetof(Fixed, name) == 224);
+static_assert(offsetof(Fixed, epoch) == 136);
+static_assert(offsetof(Fixed, strip_bytes) == 168);
+static_assert(offsetof(Fixed, data_strips) == 208);
+static_assert(offsetof(Fixed, regions) == 256);
+static_assert(offsetof(Fixed, state) == 320);
+static_assert(offsetof(Fixed, member_count) == 328);
+static_assert(offsetof(Fixed, name) == 344);
+
+// Fields that later steps of version 3 will use have one value until then.
+constexpr std::uint32_t kMaxStreams = 2;  // users' and GC's
+constexpr std::uint8_t kEntryFormat = 1;
+constexpr std::uint8_t kPmtCopies = 1;
 
 std::uint32_t first_block_crc(std::span<const std::byte> block) {
     const std::byte zero[4] = {};
@@ -114,6 +135,33 @@ Fixed load_fixed(std::span<const std::byte> record) {
     return f;
 }
 
+// What is fixed at create.
+void store_layout(Fixed& f, const ArrayLayout& l) {
+    f.strip_bytes = l.p.strip_bytes;
+    f.band_bytes = l.p.band_bytes;
+    f.qlc_bytes = l.p.qlc_bytes;
+    f.scm_bytes = l.p.scm_bytes;
+    f.data_strips = l.p.data_strips;
+    f.qlc_count = l.p.qlc_count;
+    f.scm_count = l.p.scm_count;
+    f.overprovision_ppm = l.p.overprovision_ppm;
+    f.max_shards = l.p.max_shards;
+    f.max_gc_threads = l.p.max_gc_threads;
+    f.header_blocks = l.header_blocks;
+    f.max_members = kMaxMembers;
+    f.max_streams = kMaxStreams;
+    f.max_bands = l.p.max_bands;
+    f.regions = l.p.regions;
+    f.lba_bits = kLbaBits;
+    f.version_bits = kVersionBits;
+    f.slot_bits = static_cast<std::uint8_t>(l.slot_bits);
+    f.pba_bits = static_cast<std::uint8_t>(l.pba_bits);
+    f.crc_bits = static_cast<std::uint8_t>(l.crc_bits);
+    f.entry_bytes = kEntryBytes;
+    f.entry_format = kEntryFormat;
+    f.pmt_copies = kPmtCopies;
+}
+
 // Magic, checksum and version lie alike in all versions, so that each program knows what it must
 // not read.
 Status check_first_block(const Fixed& f, std::span<const std::byte> block) {
@@ -121,6 +169,33 @@ Status check_first_block(const Fixed& f, std::span<const std::byte> block) {
     if (f.crc != first_block_crc(block))
         return fail(Errc::damaged, "its superblock's checksum is wrong");
     return check_format(f.format, f.draft);
+}
+
+// Only what this program writes itself is accepted: with other values, structures may lie
+// elsewhere, or more must be done to keep the array whole.
+Status check_features(const Fixed& f) {
+    const bool known = f.incompatible == 0 && f.read_only_compatible == 0 &&
+                       f.lba_bits == kLbaBits && f.version_bits == kVersionBits &&
+                       f.entry_bytes == kEntryBytes && f.entry_format == kEntryFormat &&
+                       f.max_members == kMaxMembers && f.max_streams == kMaxStreams &&
+                       f.pmt_copies == kPmtCopies && f.claim == 0 &&
+                       f.membership == MembershipNumber{} && f.in_force == MembershipNumber{};
+    if (known) return {};
+    return fail(Errc::unsupported,
+                "its array uses features that this program doesn't have: serve it with the newer "
+                "release that wrote it");
+}
+
+Status check_features(const MemberRecord& m, const ArrayParameters& p) {
+    const MemberRecord plain = make_member(p, m.role, m.index);
+    if (m.in_sync == plain.in_sync && m.slot_stride == plain.slot_stride &&
+        m.slot_usable_bytes == plain.slot_usable_bytes && m.returns == plain.returns &&
+        m.id == plain.id && m.state == plain.state && m.host == plain.host &&
+        m.enclosure == plain.enclosure)
+        return {};
+    return fail(Errc::unsupported,
+                "a member of its array uses features that this program doesn't have: serve it with "
+                "the newer release that wrote it");
 }
 
 // The record passed its checksums; a value that this program would not have written is refused
@@ -138,6 +213,7 @@ Status check_members(const Superblock& s) {
     if (places.size() != s.parameters.qlc_count + s.parameters.scm_count) {
         return fail(Errc::damaged, "its list of members is inconsistent");
     }
+    for (const auto& m : s.members) QS_TRY(check_features(m, s.parameters));
     return {};
 }
 
@@ -195,12 +271,22 @@ const char* to_string(DeviceRole role) {
     return "unknown";
 }
 
+MemberRecord make_member(const ArrayParameters& p, DeviceRole role, std::uint16_t index) {
+    MemberRecord m;
+    m.role = role;
+    m.index = index;
+    const bool qlc = role == DeviceRole::qlc;
+    m.id = static_cast<std::uint8_t>(qlc ? index : p.qlc_count + index);
+    m.slot_stride = m.slot_usable_bytes = qlc ? p.band_bytes : 0;
+    return m;
+}
+
 void encode_superblock(const Superblock& s, const Uuid& device, std::span<std::byte> record) {
     auto made = make_layout(s.parameters);
     QS_ASSERT(made.has_value());
     const ArrayLayout& l = *made;
     QS_ASSERT(record.size() == l.superblock_record_bytes);
-    QS_ASSERT(s.members.size() <= kMaxDevices && s.volumes.size() <= kMaxVolumes &&
+    QS_ASSERT(s.members.size() <= kMaxMembers && s.volumes.size() <= kMaxVolumes &&
               s.extents.size() <= kMaxExtents);
     const MemberRecord* member = find_member(s, device);
     QS_ASSERT(member != nullptr);
@@ -223,31 +309,15 @@ void encode_superblock(const Superblock& s, const Uuid& device, std::span<std::b
     f.device = device;
     f.generation = s.generation;
     f.complete_generation = s.complete_generation;
-    f.membership = s.membership;
     f.epoch = s.epoch;
     f.epoch_key = s.epoch_key;
     f.next_version = s.next_version;
     f.next_band_sequence = s.next_band_sequence;
-    f.strip_bytes = s.parameters.strip_bytes;
-    f.band_bytes = s.parameters.band_bytes;
-    f.qlc_bytes = s.parameters.qlc_bytes;
-    f.scm_bytes = s.parameters.scm_bytes;
     f.superblock_unit_bytes = unit_bytes_of(l, member->role);
-    f.data_strips = s.parameters.data_strips;
-    f.qlc_count = s.parameters.qlc_count;
-    f.scm_count = s.parameters.scm_count;
-    f.overprovision_ppm = s.parameters.overprovision_ppm;
-    f.max_shards = s.parameters.max_shards;
-    f.max_gc_threads = s.parameters.max_gc_threads;
+    store_layout(f, l);
     f.shards = s.shards;
-    f.header_blocks = l.header_blocks;
     f.state = static_cast<std::uint8_t>(s.state);
-    f.lba_bits = kLbaBits;
-    f.version_bits = kVersionBits;
-    f.pba_bits = static_cast<std::uint8_t>(l.pba_bits);
-    f.crc_bits = static_cast<std::uint8_t>(l.crc_bits);
-    f.entry_bytes = kEntryBytes;
-    f.member_count = static_cast<std::uint16_t>(s.members.size());
+    f.member_count = static_cast<std::uint32_t>(s.members.size());
     f.volume_count = static_cast<std::uint32_t>(s.volumes.size());
     f.extent_count = static_cast<std::uint32_t>(s.extents.size());
     std::memcpy(f.name, s.name.data(), std::min<std::size_t>(s.name.size(), kNameBytes - 1));
@@ -272,35 +342,30 @@ Result<SuperblockPeek> peek_superblock(std::span<const std::byte> first_block) {
 Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* device) {
     const Fixed f = load_fixed(record);
     QS_TRY(check_first_block(f, record.first(kBlockBytes)));
-    if (f.incompatible != 0 || f.read_only_compatible != 0 || f.lba_bits != kLbaBits ||
-        f.version_bits != kVersionBits || f.entry_bytes != kEntryBytes) {
-        return fail(Errc::unsupported,
-                    "its array uses features that this program doesn't have: serve it with the "
-                    "newer release that wrote it");
-    }
+    QS_TRY(check_features(f));
     if (f.record_bytes != record.size() || f.body_crc != crc32c(record.subspan(kBlockBytes))) {
         return fail(Errc::damaged, "its superblock's checksum is wrong after the first block");
     }
     Superblock s;
     s.array = f.array;
     s.name.assign(f.name, strnlen(f.name, kNameBytes));
-    s.parameters = {f.data_strips, f.qlc_count,     f.scm_count, f.strip_bytes,
-                    f.band_bytes,  f.qlc_bytes,     f.scm_bytes, f.overprovision_ppm,
-                    f.max_shards,  f.max_gc_threads};
+    s.parameters = {f.data_strips, f.qlc_count,      f.scm_count, f.strip_bytes,
+                    f.band_bytes,  f.qlc_bytes,      f.scm_bytes, f.overprovision_ppm,
+                    f.max_shards,  f.max_gc_threads, f.max_bands, f.regions};
     auto layout = make_layout(s.parameters);
     if (!layout)
         return fail(Errc::damaged, "its parameters are inconsistent: {}", layout.error().message);
     if (layout->superblock_record_bytes != f.record_bytes ||
-        layout->header_blocks != f.header_blocks || layout->pba_bits != f.pba_bits ||
-        layout->crc_bits != f.crc_bits || f.shards < 1 || f.shards > f.max_shards ||
-        f.member_count > kMaxDevices || f.volume_count > kMaxVolumes ||
+        layout->header_blocks != f.header_blocks || layout->p.max_bands != f.max_bands ||
+        layout->p.regions != f.regions || layout->slot_bits != f.slot_bits ||
+        layout->pba_bits != f.pba_bits || layout->crc_bits != f.crc_bits || f.shards < 1 ||
+        f.shards > f.max_shards || f.member_count > kMaxMembers || f.volume_count > kMaxVolumes ||
         f.extent_count > kMaxExtents || (f.state != 1 && f.state != 2) ||
         f.next_version >> kVersionBits != 0) {
         return fail(Errc::damaged, "its parameters are inconsistent");
     }
     s.generation = f.generation;
     s.complete_generation = f.complete_generation;
-    s.membership = f.membership;
     s.epoch = f.epoch;
     s.epoch_key = f.epoch_key;
     s.shards = f.shards;

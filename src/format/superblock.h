@@ -18,9 +18,9 @@
 
 namespace qlcshape {
 
-inline constexpr std::uint32_t kMaxDevices = 64;
+inline constexpr std::uint32_t kMaxMembers = 128;
 inline constexpr std::uint32_t kMaxVolumes = 128;
-inline constexpr std::uint32_t kMaxExtents = 2432;
+inline constexpr std::uint32_t kMaxExtents = 5375;
 inline constexpr std::uint32_t kNameBytes = 64;  // zero-terminated, so 63 characters
 
 enum class DeviceRole : std::uint8_t { qlc = 1, scm = 2, spare = 3 };
@@ -31,18 +31,43 @@ enum class ArrayState : std::uint8_t {
     open = 2,   // in use, or lost power while in use: recover
 };
 
+// Orders what drives record about the set of members: the number of an opening, and of a change
+// during it.
+struct MembershipNumber {
+    std::uint64_t opening = 1;
+    std::uint64_t counter = 0;
+    bool operator==(const MembershipNumber&) const = default;
+};
+
+// A field with a default value has no other value yet (make_member() sets id and slots): an array
+// with another one is refused.
 struct MemberRecord {
     Uuid uuid;
+    MembershipNumber in_sync;  // the newest with which it was in sync
     std::uint64_t capacity_bytes = 0;
+    std::uint64_t slot_stride = 0;        // of a QLC drive: from one column to the next
+    std::uint64_t slot_usable_bytes = 0;  // in each
+    std::uint64_t erase_unit_bytes = 0;
     std::uint32_t iu_bytes = 0;
     std::uint32_t block_bytes = 0;
-    std::uint64_t erase_unit_bytes = 0;
-    std::uint16_t index = 0;  // among those of its role; for qlc the drive number of the geometry
+    std::uint32_t returns = 0;  // how often it was away
+    std::uint8_t id = 0;        // among all members
     DeviceRole role = DeviceRole::qlc;
     std::uint8_t state = 1;  // 1: a full member
-    std::uint8_t reserved[20] = {};
+    std::uint8_t host = 0;   // failure domains; 0: none is named
+    std::uint8_t enclosure = 0;
+    std::uint8_t reserved_1 = 0;
+    std::uint16_t index = 0;  // among those of its role; for qlc the drive number of the geometry
+    std::uint8_t reserved[40] = {};
 };
-static_assert(sizeof(MemberRecord) == 64);
+static_assert(sizeof(MemberRecord) == 128);
+static_assert(offsetof(MemberRecord, capacity_bytes) == 32);
+static_assert(offsetof(MemberRecord, iu_bytes) == 64);
+static_assert(offsetof(MemberRecord, id) == 76);
+static_assert(offsetof(MemberRecord, index) == 82);
+
+// The member `index` of its role, with what follows from that. The rest is the drive's.
+MemberRecord make_member(const ArrayParameters& parameters, DeviceRole role, std::uint16_t index);
 
 // A deleted volume keeps its extents until they are trimmed. Its name is free.
 inline constexpr std::uint32_t kVolumeDeleted = 2;
@@ -72,7 +97,6 @@ struct Superblock {
 
     std::uint64_t generation = 0;           // of this record; rises each time one is written
     std::uint64_t complete_generation = 0;  // newest generation known durable on every member
-    std::uint64_t membership = 1;           // rises when the set of members changes
     std::uint64_t epoch = 0;                // rises with every open for writing
     std::uint64_t epoch_key = 0;
     std::uint32_t shards = 1;  // of this epoch

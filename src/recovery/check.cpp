@@ -137,12 +137,11 @@ class Check {
         const PmtEntry both[2] = {have, expected};
         for (int i = 0; i < 2; ++i) {
             const Pba pba = both[i].pba(l_);
-            if (pba.value / l_.blocks_per_segment / l_.segments_per_band >= l_.bands) return false;
+            if (!l_.is_slot(pba)) return false;
             const BandId band = l_.band_of(pba);
             const SegmentHeader* header =
                 scan_.rebuilt_header(band, records_[band.value].sequence, l_.segment_of(pba));
-            if (header == nullptr || pba.value % l_.blocks_per_segment < l_.header_blocks)
-                return false;
+            if (header == nullptr) return false;
             const Entry e = header->entry(l_.slot_of(pba));
             if (e.kind != EntryKind::data || e.lba != lba || !both[i].crc_matches(l_, e.crc))
                 return false;

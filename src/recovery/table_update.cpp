@@ -264,10 +264,7 @@ class Update {
 
     bool counts(PmtEntry entry) const {
         const Pba pba = entry.pba(l_);
-        const std::uint64_t stripe = pba.value / l_.blocks_per_segment;
-        return stripe / l_.segments_per_band < l_.bands &&
-               pba.value % l_.blocks_per_segment >= l_.header_blocks &&
-               l_.segment_of(pba) < counts_below_[l_.band_of(pba).value];
+        return l_.is_slot(pba) && l_.segment_of(pba) < counts_below_[l_.band_of(pba).value];
     }
 
     void weigh(std::size_t page, std::uint32_t index, const Best& best) {
@@ -307,9 +304,7 @@ class Update {
     // Sorted by segment, so each header is read once. Where one can't be had recovery ends: to
     // guess could make an older version the newest for good.
     Status answer() {
-        const auto segment = [&](const Question& q) {
-            return q.entry.pba(l_).value / l_.blocks_per_segment;
-        };
+        const auto segment = [&](const Question& q) { return l_.stripe_of(q.entry.pba(l_)); };
         std::ranges::sort(questions_, {}, segment);
         const SegmentHeader* header = nullptr;
         std::uint64_t read = UINT64_MAX;

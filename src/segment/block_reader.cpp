@@ -26,8 +26,7 @@ BlockReader::BlockReader(const ArrayContext& array, const BandTable& bands, IoQu
 
 std::uint32_t BlockReader::run_length(Pba pba, std::uint32_t blocks) const {
     const std::uint32_t strip_blocks = array_.layout.strip_blocks();
-    const auto in_segment =
-        static_cast<std::uint32_t>(pba.value % array_.layout.blocks_per_segment);
+    const std::uint32_t in_segment = array_.layout.header_blocks + array_.layout.slot_of(pba);
     return std::min({blocks, strip_blocks - in_segment % strip_blocks, BlockRead::kMaxBlocks});
 }
 

@@ -59,8 +59,8 @@ rm other/copy
 expect 0 "$QLCSHAPE" devices drives/qlc[0-35].img drives/scm* spoiled --json
 holds "$member (\"qlc\", 4))[\"paths\"] == [\"spoiled\"]"
 for unit in 0 1; do
-    for slot in {0..15}; do
-        printf x | dd of=spoiled bs=1 seek=$((unit * 512 * 1024 + slot * 65536 + 100)) conv=notrunc status=none
+    for slot in {0..3}; do
+        printf x | dd of=spoiled bs=1 seek=$((unit * 512 * 1024 + slot * 131072 + 100)) conv=notrunc status=none
     done
 done
 expect 1 "$QLCSHAPE" devices drives/qlc[0-35].img drives/scm* spoiled --json
@@ -77,7 +77,7 @@ cp drives/qlc4.img spoiled
 python3 - <<'PYTHON'
 import struct
 with open("spoiled", "r+b") as drive:
-    places = [u * 512 * 1024 + s * 65536 for u in (0, 1) for s in range(16)]
+    places = [u * 512 * 1024 + s * 131072 for u in (0, 1) for s in range(4)]
     def generation(at):
         drive.seek(at)
         magic, _, generation = struct.unpack("<8s72sQ", drive.read(88))

@@ -25,10 +25,22 @@ inline void use_layout(const ArrayLayout& l) {
     QS_ASSERT(l.writable_blocks < slots && l.writable_blocks + kPageEntries > slots / 10);
     QS_ASSERT(l.pmt_pages * kPageEntries <= std::uint64_t{1} << kLbaBits);
     QS_ASSERT(l.band_table_pages * kBandsPerPage >= l.bands);
-    QS_ASSERT(l.snapshot_offset == l.band_page_offset(l.band_table_pages, 0));
-    QS_ASSERT(l.tps_offset == l.snapshot_offset + 2 * l.snapshot_bytes);
+    QS_ASSERT(p.max_bands >= l.bands && l.is_slot(pba));
+    QS_ASSERT(!l.is_slot(Pba(pba.value + 1)));
+    // In any order, but none overlaps another.
+    const Region used[] = {
+        {0, 2 * l.scm_superblock_unit_bytes},
+        {l.band_table_offset, l.band_table_pages * 2 * kBlockBytes},
+        {l.snapshot_offset, 2 * l.snapshot_bytes},
+        {l.tps_offset, l.tps_bytes},
+        {l.pmt_offset, (l.pmt_pages + p.scm_count - 1) / p.scm_count * kBlockBytes}};
+    for (const Region& a : used) {
+        QS_ASSERT(a.offset <= p.scm_bytes && a.bytes <= p.scm_bytes - a.offset);
+        for (const Region& b : used)
+            QS_ASSERT(&a == &b || a.offset + a.bytes <= b.offset || b.offset + b.bytes <= a.offset);
+    }
     QS_ASSERT(l.pmt_page_offset(PageId(l.pmt_pages - 1)) <= p.scm_bytes - kBlockBytes);
-    QS_ASSERT(l.tps_ring_offset(p.max_shards, p.max_shards) <= l.pmt_offset);
+    QS_ASSERT(l.tps_ring_offset(p.max_shards, p.max_shards) <= l.tps_offset + l.tps_bytes);
 }
 
 }  // namespace qlcshape::fuzz

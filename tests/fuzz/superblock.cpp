@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A superblock record. The input is packed: the fixed part, then members, volumes and extents as
-// many as the fixed part counts, since a record of 64 KiB is mostly zeroes. What decodes is used as
+// many as the fixed part counts, since a record is mostly zeroes. What decodes is used as
 // discovery and the volume table do.
 #include "format/superblock.h"
 
@@ -56,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Input input(data, size);
     const auto mode = input.take<std::uint8_t>();
     // The large array's record is one strip.
-    Buffer memory((mode & kLarge) != 0 ? 256 * KiB : 64 * KiB);
+    Buffer memory((mode & kLarge) != 0 ? 256 * KiB : 128 * KiB);
     const std::span<std::byte> record = memory.span();
     unpack_superblock(input, record);
     if ((mode & kSeal) != 0) seal(record);

@@ -12,7 +12,7 @@
 
 namespace qlcshape::fuzz {
 
-inline constexpr std::size_t kSuperblockFixedBytes = 544;
+inline constexpr std::size_t kSuperblockFixedBytes = 664;
 
 struct SuperblockList {
     std::size_t at, bytes;
@@ -24,9 +24,9 @@ inline std::vector<SuperblockList> superblock_lists(std::span<const std::byte> r
     auto bytes = [](std::size_t count, std::size_t most, std::size_t each) {
         return std::min(count, most) * each;
     };
-    return {{4096, bytes(load<std::uint16_t>(r + 214), kMaxDevices, sizeof(MemberRecord))},
-            {8192, bytes(load<std::uint32_t>(r + 216), kMaxVolumes, sizeof(VolumeRecord))},
-            {24576, bytes(load<std::uint32_t>(r + 220), kMaxExtents, sizeof(VolumeExtent))}};
+    return {{4096, bytes(load<std::uint32_t>(r + 328), kMaxMembers, sizeof(MemberRecord))},
+            {20480, bytes(load<std::uint32_t>(r + 332), kMaxVolumes, sizeof(VolumeRecord))},
+            {45056, bytes(load<std::uint32_t>(r + 336), kMaxExtents, sizeof(VolumeExtent))}};
 }
 
 inline void unpack_superblock(Input& input, std::span<std::byte> record) {

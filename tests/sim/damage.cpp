@@ -122,12 +122,12 @@ std::vector<Damage::Place> Damage::superblock_records() const {
     return places;
 }
 
-// Its first block, its tables' first, its last.
+// Its first block, its lists' first, its last.
 std::vector<Damage::Place> Damage::superblock_places() const {
     std::vector<Place> places;
     for (const Place& p : superblock_records()) {
         for (const std::uint64_t block :
-             {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{2},
+             {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{5}, std::uint64_t{11},
               array_.layout.superblock_record_bytes / kBlockBytes - 1}) {
             places.push_back({p.media, p.offset + block * kBlockBytes});
         }

@@ -40,7 +40,8 @@ void History::shape() {
     const auto& stripe = wide ? kWide : kStripes[rng_.below(std::size(kStripes))];
     options_.data_strips = stripe.data_strips;
     options_.strip_bytes = stripe.strip_bytes;
-    const std::uint64_t segments = wide ? 4 : 4 + 2 * rng_.below(3);
+    const std::uint64_t segments =
+        std::max(kSuperblockRecordMin / options_.strip_bytes, wide ? 4 : 4 + 2 * rng_.below(3));
     options_.band_bytes = segments * options_.strip_bytes;
     const std::uint64_t percent = wide ? 50 : 25 + 5 * rng_.below(3);
     options_.overprovision = static_cast<double>(percent) / 100;
@@ -62,9 +63,8 @@ void History::shape() {
 }
 
 void History::add_media(std::uint64_t bands, Kinds kinds) {
-    const std::uint64_t units = round_up(64 * KiB, options_.band_bytes) / options_.band_bytes * 2;
     for (std::uint32_t i = 0; i < options_.data_strips + 2; ++i) {
-        media_.push_back(&world_.add(fmt::format("qlc{}", i), (bands + units) * options_.band_bytes,
+        media_.push_back(&world_.add(fmt::format("qlc{}", i), (bands + 2) * options_.band_bytes,
                                      kinds.qlc_cache, kinds.discard_clears));
         media_.back()->qlc = true;
         if (kinds.zoned) media_.back()->make_zoned(options_.band_bytes);

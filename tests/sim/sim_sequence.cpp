@@ -63,8 +63,8 @@ std::string sequence_text(std::uint64_t number) {
 // More pages of the table than the cache holds.
 void History::shape_for_sequences() {
     options_.name = "sim";
-    options_.data_strips = 8;
-    options_.strip_bytes = 16 * KiB;
+    options_.data_strips = 4;
+    options_.strip_bytes = 32 * KiB;
     options_.band_bytes = 4 * options_.strip_bytes;
     options_.overprovision = 0.25;
     options_.shards = 1;

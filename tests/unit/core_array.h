@@ -77,6 +77,12 @@ class CoreDrive final : public Device {
     Power& power_;
 };
 
+// The first of the writes that a superblock on a QLC drive takes.
+inline bool begins_qlc_superblock(const Io& io) {
+    return io.point == PersistencePoint::qlc_superblock_write &&
+           io.offset % kSuperblockRecordMin == 0;
+}
+
 class SteppingClock final : public Clock {
   public:
     std::uint64_t now_ns() override { return now_ += 1000; }
@@ -107,7 +113,7 @@ struct CoreArray {
         options.pmt_cache_bytes = MiB;
         for (int i = 0; i < 6; ++i) {
             const bool qlc = i < 4;
-            media.emplace_back(qlc ? 20 * MiB : 16 * MiB);
+            media.emplace_back(20 * MiB);
             options.devices.push_back(
                 {qlc ? Role::qlc : Role::scm, (qlc ? "qlc" : "scm") + std::to_string(i), 0});
         }

@@ -26,10 +26,10 @@ using namespace qlcshape;
 namespace {
 
 constexpr std::uint64_t kQlcBytes = 24 * MiB;
-constexpr std::uint64_t kScmBytes = 8 * MiB;
-constexpr std::uint64_t kRecordBytes = 64 * KiB;
+constexpr std::uint64_t kScmBytes = 16 * MiB;
+constexpr std::uint64_t kRecordBytes = 128 * KiB;
 constexpr std::uint64_t kQlcUnitBytes = 512 * KiB;
-constexpr std::uint64_t kScmUnitBytes = MiB;
+constexpr std::uint64_t kScmUnitBytes = 2 * MiB;
 
 // Devices q0 to q3, s0 and s1, under names of their own; gone when the test is.
 struct TestArray {

@@ -110,7 +110,7 @@ TEST_CASE("diverged: an append that was cut off, and then an opening, leave an a
     array.open_and_write_sevens();
     int writes = 0;
     array.power.cut_before = [&](const Io& io) {
-        if (io.point != PersistencePoint::qlc_superblock_write) return false;
+        if (!begins_qlc_superblock(io)) return false;
         const auto drive = static_cast<std::size_t>(io.device->path().back() - '0');
         if (writes++ < torn)
             std::memcpy(array.media[drive].data() + io.offset, io.data, kBlockBytes);
@@ -120,7 +120,7 @@ TEST_CASE("diverged: an append that was cut off, and then an opening, leave an a
     array.cut();
     writes = 0;
     array.power.cut_before = [&](const Io& io) {
-        return io.point == PersistencePoint::qlc_superblock_write && ++writes > 4;
+        return begins_qlc_superblock(io) && ++writes > 4;
     };
     REQUIRE_FALSE(array.open());
     array.core.reset();

@@ -41,7 +41,7 @@ std::vector<ArrayParameters> shapes() {
             }
         }
     }
-    all.push_back(shape(8, 16 * KiB, 4, 2));
+    all.push_back(shape(8, 16 * KiB, 8, 2));
     all.push_back(shape(32, 4 * MiB, 4, 2));
     return all;
 }
@@ -261,6 +261,8 @@ TEST_CASE("layout: bad shapes are refused") {
          [](ArrayParameters& p) { p.data_strips = 2, p.qlc_count = 4, p.strip_bytes = 32 * KiB; }},
         {"no band", [](ArrayParameters& p) { p.band_bytes = 0; }},
         {"a band of 3 strips", [](ArrayParameters& p) { p.band_bytes = 3 * 128 * KiB; }},
+        {"a band shorter than a superblock",
+         [](ArrayParameters& p) { p.strip_bytes = 16 * KiB, p.band_bytes = 64 * KiB; }},
         {"a band of 8 strips and a half",
          [](ArrayParameters& p) { p.band_bytes = 8 * 128 * KiB + 64 * KiB; }},
         {"overprovision of 1 percent", [](ArrayParameters& p) { p.overprovision_ppm = 10000; }},

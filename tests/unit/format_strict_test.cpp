@@ -135,8 +135,10 @@ TEST_CASE("pmt page: entries that lead nowhere are refused") {
     const std::uint64_t last =
         l.pba(BandId(l.bands - 1), l.segments_per_band - 1, l.slots_per_segment - 1).value;
     CHECK(fits(mapped(last)));
-    CHECK_FALSE(fits(mapped(last + 1 + l.header_blocks)));  // no such band
-    CHECK_FALSE(fits(mapped(l.blocks_per_segment)));        // a header
+    CHECK(fits(mapped(l.slots_per_segment - 1)));
+    CHECK_FALSE(fits(mapped(l.slots_per_segment)));                       // no such slot
+    CHECK_FALSE(fits(mapped(l.pba(BandId(l.bands), 0, 0).value)));        // no such band
+    CHECK_FALSE(fits(mapped(l.pba(BandId(l.p.max_bands), 0, 0).value)));  // of the TPS
     CHECK(fits(PmtEntry::make_unmapped(Unmapped::poisoned, Version(7))));
     CHECK_FALSE(fits({std::uint64_t{3} << 60}));
     CHECK_FALSE(fits({std::uint64_t{1} << kVersionBits}));

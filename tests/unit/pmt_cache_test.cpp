@@ -52,7 +52,7 @@ class LateDevice final : public Device {
 
 ArrayContext context() {
     ArrayContext array;
-    array.layout = small_layout({.strips_per_band = 64, .bands = 58, .scm_bytes = 8 * MiB});
+    array.layout = small_layout({.strips_per_band = 64, .bands = 58, .scm_bytes = 16 * MiB});
     Random random(1);
     array.array = Uuid::random(random);
     array.epoch = 3;
@@ -72,7 +72,7 @@ struct Asker : PageWaiter {
 
 struct Table {
     ArrayContext array = context();
-    LateDevice scm[2]{LateDevice(8 * MiB), LateDevice(8 * MiB)};
+    LateDevice scm[2]{LateDevice(16 * MiB), LateDevice(16 * MiB)};
     IoQueue queue;
     Counters counters;
     std::unique_ptr<PageCache> cache;

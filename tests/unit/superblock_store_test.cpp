@@ -18,8 +18,7 @@ TEST_CASE(
     CoreArray array;
     std::uint64_t newest = 0;  // where it lies on qlc0
     array.power.cut_before = [&](const Io& io) {
-        if (io.point == PersistencePoint::qlc_superblock_write && io.device->path() == "qlc0")
-            newest = io.offset;
+        if (begins_qlc_superblock(io) && io.device->path() == "qlc0") newest = io.offset;
         return false;
     };
     REQUIRE(array.open());

@@ -22,10 +22,9 @@ Superblock two_volumes() {
     s.parameters.qlc_bytes = 100 * MiB;
     s.parameters.scm_bytes = 64 * MiB;
     for (std::uint16_t i = 0; i < 6; ++i) {
-        MemberRecord m;
+        MemberRecord m = make_member(s.parameters, i < 4 ? DeviceRole::qlc : DeviceRole::scm,
+                                     static_cast<std::uint16_t>(i < 4 ? i : i - 4));
         m.uuid.bytes[0] = static_cast<std::uint8_t>(i + 1);
-        m.role = i < 4 ? DeviceRole::qlc : DeviceRole::scm;
-        m.index = i < 4 ? i : static_cast<std::uint16_t>(i - 4);
         s.members.push_back(m);
     }
     s.extents = {{0, 1}, {1, 1}};
@@ -44,7 +43,7 @@ Superblock two_volumes() {
 bool accepted(const std::function<void(Superblock&)>& change) {
     Superblock s = two_volumes();
     change(s);
-    Buffer record(64 * KiB);
+    Buffer record(128 * KiB);
     encode_superblock(s, s.members[0].uuid, record.span());
     Uuid device;
     return decode_superblock(record.span(), &device).has_value();
@@ -75,7 +74,7 @@ TEST_CASE("superblock: lists that contradict themselves are refused") {
 
 TEST_CASE("superblock: one that is for no member, or tells of another role's places") {
     const Superblock s = two_volumes();
-    Buffer record(64 * KiB);
+    Buffer record(128 * KiB);
     Uuid device;
     auto with = [&](std::size_t offset, std::uint8_t value) {
         encode_superblock(s, s.members[0].uuid, record.span());
@@ -86,5 +85,5 @@ TEST_CASE("superblock: one that is for no member, or tells of another role's pla
     };
     CHECK(with(64, 1));
     CHECK_FALSE(with(64, 99));    // the device's UUID
-    CHECK_FALSE(with(168, 255));  // superblock_unit_bytes
+    CHECK_FALSE(with(200, 255));  // superblock_unit_bytes
 }

@@ -62,10 +62,10 @@ Superblock superblock_of(const ArrayParameters& p, std::uint32_t volumes) {
     s.epoch = 3;
     s.next_version = 1000;
     for (std::uint32_t i = 0; i < p.qlc_count + p.scm_count; ++i) {
-        MemberRecord m;
+        const bool qlc = i < p.qlc_count;
+        MemberRecord m = make_member(p, qlc ? DeviceRole::qlc : DeviceRole::scm,
+                                     static_cast<std::uint16_t>(qlc ? i : i - p.qlc_count));
         m.uuid.bytes[0] = static_cast<std::uint8_t>(i + 1);
-        m.role = i < p.qlc_count ? DeviceRole::qlc : DeviceRole::scm;
-        m.index = static_cast<std::uint16_t>(i < p.qlc_count ? i : i - p.qlc_count);
         s.members.push_back(m);
     }
     for (std::uint32_t i = 0; i < volumes; ++i) {
