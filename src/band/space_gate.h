@@ -69,9 +69,14 @@ class SpaceGate {
 
     // May `blocks` be appended now? Takes them from the credit where that counts.
     bool admit(std::uint32_t blocks) {
-        const bool yes = take(blocks);
-        if (!yes) refused_.store(true, std::memory_order_relaxed);
-        return yes;
+        if (take(blocks)) return true;
+        const std::uint64_t now = bands_.changes();
+        if (take(blocks)) return true;
+        std::uint64_t known = refused_.load(std::memory_order_relaxed);
+        while (known <= now &&
+               !refused_.compare_exchange_weak(known, now + 1, std::memory_order_relaxed)) {
+        }
+        return false;
     }
 
     // Where a shard or a collector notes that it rests: changes() as it was before it looked, if
@@ -86,7 +91,7 @@ class SpaceGate {
     bool standstill() const {
         if (bands_.out_of_use() == 0 || !gc_wanted()) return false;
         const std::uint64_t changes = bands_.changes();
-        const bool waits = refused_.load(std::memory_order_relaxed) ||
+        const bool waits = refused_.load(std::memory_order_relaxed) > changes ||
                            bands_.starved(Stream::user) || (closing_ && bands_.starved(Stream::gc));
         return waits && std::all_of(rests_.begin(), rests_.end(), [&](const Rest& r) {
                    return r.load(std::memory_order_acquire) == changes;
@@ -100,7 +105,7 @@ class SpaceGate {
         while (!credit_.compare_exchange_weak(credit, std::min(credit + gain, 4 * credit_cap_),
                                               std::memory_order_relaxed)) {
         }
-        if (gain > 0) refused_.store(false, std::memory_order_relaxed);
+        if (gain > 0) refused_.store(0, std::memory_order_relaxed);
     }
 
   private:
@@ -117,7 +122,6 @@ class SpaceGate {
         }
         if (free >= gc_start()) {
             if (credit_.load(std::memory_order_relaxed) != credit_cap_) credit_ = credit_cap_;
-            if (refused_.load(std::memory_order_relaxed)) refused_ = false;
             return true;
         }
         if (free < recovery_) return false;
@@ -140,8 +144,10 @@ class SpaceGate {
     std::atomic<bool> ending_{false};
     std::atomic<End> ended_{End::none};
     Io ended_by_;
-    std::atomic<bool> refused_{false};  // a writer, since GC last gained anything
-    std::deque<Rest> rests_;            // of each shard and collector
+    // A writer was refused with the bands as they were at this many changes less one, and GC gained
+    // nothing since. After a later change it has been admitted, or refused again.
+    std::atomic<std::uint64_t> refused_{0};
+    std::deque<Rest> rests_;  // of each shard and collector
 };
 
 }  // namespace qlcshape
