@@ -58,8 +58,7 @@ std::string member_text(const SurveyedMember& member, const fs::path& folder) {
         std::string text = fmt::format("\n# {} drive {} (device UUID {}) is ", to_string(r.role),
                                        r.index, r.uuid.to_string());
         if (member.devices.empty()) return text + "missing.\n";
-        return text + fmt::format("{}: {}\n",
-                                  member.cut_short ? "truncated" : "older than the others",
+        return text + fmt::format("{}: {}\n", member.fault(),
                                   toml_string(member.devices.front().candidate.path));
     }
     const SurveyedDevice& device = member.devices.front();

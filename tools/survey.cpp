@@ -7,9 +7,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/patience.h"
+#include "base/printable.h"
 #include "device/device.h"
 #include "engine/offline_queue.h"
 #include "recovery/superblock_store.h"
@@ -31,15 +33,20 @@ SurveyedDevice device_of(const Opened& opened, std::string why = "") {
     return {opened.candidate, opened.device->geometry().capacity_bytes, std::move(why)};
 }
 
-// Superblocks of those devices, read again. A drive that keeps a read for too long gets no more.
-void see(std::vector<Opened*> devices) {
+// A drive that keeps a read for too long gets no more.
+struct PatientQueue {
+    PatientQueue() { queue.set_clock(io_clock, IoQueue::Late::ended); }
     SystemClock clock;
-    IoClock io_clock(clock, std::chrono::nanoseconds(kCallPatience).count());
+    IoClock io_clock{clock, std::chrono::nanoseconds(kCallPatience).count()};
     IoQueue queue;
-    queue.set_clock(io_clock, IoQueue::Late::ended);
+};
+
+// Superblocks of those devices, read again.
+void see(std::vector<Opened*> devices) {
+    PatientQueue patient;
     std::vector<std::unique_ptr<Device>> list;
     for (Opened* o : devices) list.push_back(std::move(o->device));
-    auto seen = see_superblocks(list, queue);
+    auto seen = see_superblocks(list, patient.queue);
     for (std::size_t i = 0; i < list.size(); ++i) {
         devices[i]->device = std::move(list[i]);
         devices[i]->seen = std::move(seen[i]);
@@ -89,11 +96,27 @@ void find_by_others(std::vector<Opened>& opened) {
     }
 }
 
+// Those of copies of the array that were opened by themselves.
+std::set<const Opened*> diverged_of(const std::vector<Opened*>& devices) {
+    PatientQueue patient;
+    std::vector<SeenDrive> drives;
+    for (const Opened* o : devices) drives.push_back({o->device.get(), &*o->seen});
+    std::set<const Opened*> diverged;
+    for (std::size_t i : diverged_drives(histories_of(drives, patient.queue)))
+        diverged.insert(devices[i]);
+    return diverged;
+}
+
 SurveyedArray sort_members(const std::vector<Opened*>& devices) {
     SurveyedArray array;
     const auto generation = [](const Opened* o) { return o->seen->superblock.generation; };
+    const std::set<const Opened*> diverged = diverged_of(devices);
+    // Only the array's own drives say what it is like.
     std::vector<const Superblock*> seen;
-    for (const Opened* o : devices) seen.push_back(&o->seen->superblock);
+    for (const Opened* o : devices) {
+        if (!diverged.contains(o) || diverged.size() == devices.size())
+            seen.push_back(&o->seen->superblock);
+    }
     array.superblock = newest_superblock(seen);
     for (const MemberRecord& record : array.superblock.members)
         array.members.emplace_back().record = record;
@@ -105,7 +128,7 @@ SurveyedArray sort_members(const std::vector<Opened*>& devices) {
         array.held |= o->device->held_elsewhere();
         const auto& members = array.superblock.members;
         const auto record = std::ranges::find(members, o->seen->device, &MemberRecord::uuid);
-        if (record != members.end() && record->role == DeviceRole::scm)
+        if (record != members.end() && record->role == DeviceRole::scm && !diverged.contains(o))
             on_scm = std::max(on_scm, generation(o));
     }
     for (const Opened* o : devices) {
@@ -119,6 +142,7 @@ SurveyedArray sort_members(const std::vector<Opened*>& devices) {
         member->devices.push_back(device_of(*o));
         const ArrayParameters& p = array.superblock.parameters;
         const bool qlc = member->record.role == DeviceRole::qlc;
+        member->diverged |= diverged.contains(o);
         member->older |= is_older(array.superblock, member->record.role, generation(o),
                                   o->seen->newer_damaged, on_scm);
         member->cut_short |= member->devices.back().bytes < (qlc ? p.qlc_bytes : p.scm_bytes);
@@ -143,8 +167,16 @@ std::string SurveyedArray::state() const {
     return superblock.state == ArrayState::clean ? "clean" : "crashed";
 }
 
+const char* SurveyedMember::fault() const {
+    if (devices.empty()) return "missing";
+    if (cut_short) return "truncated";
+    return diverged ? "from a copy of this array that was opened by itself"
+                    : "older than the others";
+}
+
 std::string SurveyedArray::problem() const {
     std::string lost;
+    std::string wrong;  // present, and of no use
     std::uint32_t qlc = 0;
     std::uint32_t scm = 0;
     for (const SurveyedMember& m : members) {
@@ -156,15 +188,20 @@ std::string SurveyedArray::problem() const {
         }
         ++(m.record.role == DeviceRole::qlc ? qlc : scm);
         lost += fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ",
-                            to_string(m.record.role), m.record.index,
-                            m.devices.empty() ? "missing"
-                            : m.cut_short     ? "truncated"
-                                              : "older than the others");
+                            to_string(m.record.role), m.record.index, m.fault());
+        if (!m.devices.empty())
+            wrong += (wrong.empty() ? "" : ", ") + printable(m.devices.front().candidate.path);
     }
     if (lost.empty()) return "";
-    if (scm > 0) return lost + ": it can't be opened because every scm drive is needed";
-    if (qlc > 2) return lost + ": it can't be opened because at most two qlc drives may be missing";
-    return lost + ": degraded, it opens read-only";
+    const std::string restore =
+        wrong.empty() ? "" : "; restore the array's own, current contents of " + wrong;
+    if (scm > 0) return lost + ": it can't be opened because every scm drive is needed" + restore;
+    if (qlc > 2)
+        return lost + ": it can't be opened because at most two qlc drives may be missing" +
+               restore;
+    if (wrong.empty()) return lost + ": degraded, it opens read-only";
+    return lost + ": degraded, it opens read-only without " + wrong + " in the array file" +
+           restore;
 }
 
 Survey survey(const std::vector<Candidate>& candidates) {

@@ -21,10 +21,13 @@ struct SurveyedMember {
     MemberRecord record;
     std::vector<SurveyedDevice> devices;
     // The array is not opened with such a one.
-    bool older = false;  // than the others
+    bool older = false;     // than the others
+    bool diverged = false;  // of a copy of the array that was opened by itself
     bool cut_short = false;
 
-    bool usable() const { return devices.size() == 1 && !older && !cut_short; }
+    bool usable() const { return devices.size() == 1 && !older && !diverged && !cut_short; }
+    // "missing", or what is wrong with the one device that claims it.
+    const char* fault() const;
 };
 
 struct SurveyedArray {

@@ -27,6 +27,7 @@ const char* state_of(const SurveyedMember& member) {
     if (member.devices.empty()) return "missing";
     if (member.devices.size() > 1) return "twice";
     if (member.cut_short) return "short";
+    if (member.diverged) return "diverged";
     return member.older ? "older" : "member";
 }
 

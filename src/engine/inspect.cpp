@@ -102,6 +102,22 @@ Status would_open(const Options& options, IoQueue& queue) {
     return found ? Status{} : fail(found.error());
 }
 
+// What a copy's drive says is not what the array is like.
+void leave_out_diverged(Sight& sight, IoQueue& queue) {
+    std::vector<SeenDrive> seen;
+    for (const Sight::Drive& d : sight.drives) seen.push_back({d.device.get(), &d.seen});
+    const auto diverged = diverged_drives(histories_of(seen, queue));
+    for (auto i = diverged.rbegin(); i != diverged.rend(); ++i) {
+        const std::string path = sight.drives[*i].device->path();
+        sight.unusable.push_back(
+            {path,
+             {Errc::stale_device,
+              fmt::format("{}: it belongs to a copy of this array that was opened by itself",
+                          path)}});
+        sight.drives.erase(sight.drives.begin() + static_cast<std::ptrdiff_t>(*i));
+    }
+}
+
 }  // namespace
 
 Result<Sight> see_array(const Options& options, IoQueue& queue) {
@@ -130,6 +146,7 @@ Result<Sight> see_array(const Options& options, IoQueue& queue) {
             sight.drives.push_back({std::move(devices[i]), std::move(*seen[i])});
         }
     }
+    leave_out_diverged(sight, queue);
     if (!sight.drives.empty()) return sight;
     QS_TRY(would_open(options, queue));
     return fail(Errc::foreign_device, "no device has a superblock of an array");

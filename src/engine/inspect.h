@@ -24,8 +24,9 @@ struct Sight {
         std::string path;
         Error why;
     };
-    std::vector<Drive> drives;       // with a superblock of the array that most of them have
-    std::vector<Unusable> unusable;  // the others: missing, unreadable, of another array
+    std::vector<Drive> drives;  // with a superblock of the array that most of them have
+    std::vector<Unusable>
+        unusable;  // the others: missing, unreadable, of another array, or of a copy
     std::string array_uuid;
 };
 

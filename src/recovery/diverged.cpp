@@ -27,23 +27,30 @@ bool agree(const DriveHistory& a, const DriveHistory& b) {
 
 }  // namespace
 
-Status refuse_diverged(const std::vector<DriveHistory>& drives) {
-    if (drives.empty() || canary(Canary::diverged_taken)) return {};
+std::vector<std::size_t> diverged_drives(const std::vector<DriveHistory>& drives) {
+    std::vector<std::size_t> diverged;
+    if (drives.empty() || canary(Canary::diverged_taken)) return diverged;
     const auto supporters = [&](const DriveHistory& drive) {
         return std::ranges::count_if(drives,
                                      [&](const DriveHistory& d) { return agree(drive, d); });
     };
     const auto right = std::ranges::max_element(drives, {}, supporters);
-    for (const DriveHistory& drive : drives) {
-        if (agree(*right, drive)) continue;
-        return fail(Errc::stale_device,
-                    "{}: it belongs to a copy of this array that was opened by itself: its "
-                    "superblock of generation {} is not the one that the other drives know; "
-                    "restore the array's own contents of this drive, or, if it is a qlc drive, "
-                    "remove it from the array file: the array then opens read-only without it",
-                    drive.path, drive.newest.generation);
+    for (std::size_t i = 0; i < drives.size(); ++i) {
+        if (!agree(*right, drives[i])) diverged.push_back(i);
     }
-    return {};
+    return diverged;
+}
+
+Status refuse_diverged(const std::vector<DriveHistory>& drives) {
+    const auto diverged = diverged_drives(drives);
+    if (diverged.empty()) return {};
+    const DriveHistory& drive = drives[diverged.front()];
+    return fail(Errc::stale_device,
+                "{}: it belongs to a copy of this array that was opened by itself: its "
+                "superblock of generation {} is not the one that the other drives know; "
+                "restore the array's own contents of this drive, or, if it is a qlc drive, "
+                "remove it from the array file: the array then opens read-only without it",
+                drive.path, drive.newest.generation);
 }
 
 }  // namespace qlcshape

@@ -8,6 +8,7 @@
 //   the copy   | 8 key a | 9 key a | 10 key c |                likewise: at 10 they differ
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ struct DriveHistory {
     SuperblockMark newest;
     std::vector<SuperblockMark> records;  // all of this array that are on it, torn ones too
 };
+
+// Those that most of the others contradict, by their place in `drives`.
+std::vector<std::size_t> diverged_drives(const std::vector<DriveHistory>& drives);
 
 // stale_device, which names a drive that most of the others contradict. A record that a power cut
 // tore never counted, and its generation is given again: that contradicts nobody.

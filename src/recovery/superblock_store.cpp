@@ -9,7 +9,6 @@
 #include "base/canary.h"
 #include "base/size_text.h"
 #include "base/zeroes.h"
-#include "recovery/diverged.h"
 #include "recovery/remedies.h"
 #include "recovery/superblock_places.h"
 
@@ -17,16 +16,10 @@ namespace qlcshape {
 
 namespace {
 
-struct Found {
-    Superblock superblock;
-    Uuid device;
+struct Found : SeenSuperblock {
     std::uint32_t unit = 0;
     std::uint32_t slot = 0;
     bool next_blank = false;  // nothing lies after it in its unit
-    // What may be a newer record lies where one would be, and is damaged. So the drive is not
-    // taken for older than the others, which it would be by the whole ones alone.
-    bool newer_damaged = false;
-    std::vector<SuperblockMark> records;  // all of its array
 };
 
 Result<Superblock> read_record(Device& device, std::uint64_t offset, std::uint64_t bytes,
@@ -299,25 +292,12 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     return {};
 }
 
-// Which records are whole takes reading all of them, and matters only where one contradicts.
 Status check_histories(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
                        IoQueue& queue) {
-    std::vector<DriveHistory> drives;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        const Superblock& s = found[i]->superblock;
-        drives.push_back(
-            {devices[i]->path(), {s.generation, s.epoch, s.epoch_key}, found[i]->records});
-    }
-    if (refuse_diverged(drives)) return {};
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        const std::uint64_t bytes =
-            make_layout(found[i]->superblock.parameters)->superblock_record_bytes;
-        std::erase_if(drives[i].records, [&](const SuperblockMark& mark) {
-            Uuid device;
-            return !read_firmly(*devices[i], mark.offset, bytes, &device, queue);
-        });
-    }
-    return refuse_diverged(drives);
+    std::vector<SeenDrive> drives;
+    for (std::size_t i = 0; i < devices.size(); ++i)
+        drives.push_back({devices[i].get(), &*found[i]});
+    return refuse_diverged(histories_of(drives, queue));
 }
 
 std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& device) {
@@ -449,12 +429,30 @@ std::vector<Result<SeenSuperblock>> see_superblocks(
     std::vector<Result<SeenSuperblock>> seen;
     for (auto& found : find_all(devices, queue)) {
         if (found)
-            seen.push_back(
-                SeenSuperblock{std::move(found->superblock), found->device, found->newer_damaged});
+            seen.push_back(SeenSuperblock(std::move(*found)));
         else
             seen.push_back(fail(found.error()));
     }
     return seen;
+}
+
+std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQueue& queue) {
+    std::vector<DriveHistory> histories;
+    for (const auto& [device, seen] : drives) {
+        const Superblock& s = seen->superblock;
+        histories.push_back({device->path(), {s.generation, s.epoch, s.epoch_key}, seen->records});
+    }
+    if (diverged_drives(histories).empty()) return histories;
+    for (std::size_t i = 0; i < drives.size(); ++i) {
+        const auto& [device, seen] = drives[i];
+        const std::uint64_t bytes =
+            make_layout(seen->superblock.parameters)->superblock_record_bytes;
+        std::erase_if(histories[i].records, [&](const SuperblockMark& mark) {
+            Uuid identity;
+            return !read_firmly(*device, mark.offset, bytes, &identity, queue);
+        });
+    }
+    return histories;
 }
 
 ArrayContext context_of(const Discovery& discovery) {

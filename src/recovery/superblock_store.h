@@ -24,6 +24,7 @@
 #include "device/io.h"
 #include "format/superblock.h"
 #include "placement/array_context.h"
+#include "recovery/diverged.h"
 
 namespace qlcshape {
 
@@ -59,10 +60,21 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
 struct SeenSuperblock {
     Superblock superblock;
     Uuid device;
-    bool newer_damaged = false;  // what may be a newer one is damaged
+    // What may be a newer record lies where one would be, and is damaged. So the drive is not
+    // taken for older than the others, which it would be by the whole ones alone.
+    bool newer_damaged = false;
+    std::vector<SuperblockMark> records;  // all of its array
 };
 std::vector<Result<SeenSuperblock>> see_superblocks(
     const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
+
+struct SeenDrive {
+    Device* device = nullptr;
+    const SeenSuperblock* seen = nullptr;
+};
+// What drives of one array remember, for diverged_drives(). Records are read again, whole, where
+// one contradicts another: one that a power cut tore never counted.
+std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQueue& queue);
 
 // The newest of what members of one array say, at least one. That the array was closed cleanly
 // counts only if each of them says so: otherwise the power went in the middle of that append, or a

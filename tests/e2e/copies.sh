@@ -55,3 +55,27 @@ if unshare --net true 2>/dev/null; then
     says "(nbdkit)" "in another network namespace"
 fi
 stop_server
+
+# Both were opened by themselves since. A drive of the copy among the array's is named, as an opening
+# names it, and is left out of an array file that is written.
+member='next(m for m in j["arrays"][0]["members"] if (m["role"], m["index"]) == '
+for drive in scm0 qlc2; do
+    others=()
+    for image in *.img; do [[ $image == $drive.img ]] || others+=("$image"); done
+    expect 1 "$QLCSHAPE" devices "${others[@]}" copy/$drive.img --json
+    holds "$member (\"${drive:0:3}\", ${drive:3}))[\"state\"] == \"diverged\""
+    holds "not j[\"arrays\"][0][\"complete\"] and \"contents of copy/$drive.img\" in j[\"arrays\"][0][\"problem\"]"
+    sed "s|\"$drive.img|\"copy/$drive.img|" array.toml >mixed.toml
+    expect 2 "$QLCSHAPE" volume create mixed.toml v2 --size 1MiB
+    says "copy/$drive.img: it belongs to a copy of this array that was opened by itself"
+    expect 1 "$QLCSHAPE" status mixed.toml --exit-code
+    grep -q "^FAILED.*copy/$drive.img: it belongs to a copy of this array" out || fail "status"
+    expect 0 "$QLCSHAPE" volume list mixed.toml --json
+    holds '[v["name"] for v in j["volumes"]] == ["v0"]' # not the copy's v1
+done
+expect 1 "$QLCSHAPE" devices "${others[@]}" copy/qlc2.img --write-array without.toml
+grep -q "degraded, it opens read-only without copy/qlc2.img" out ||
+    fail "not said how it opens"
+expect 0 "$QLCSHAPE" volume list without.toml --json
+holds 'j["volumes"][0]["name"] == "v0"'
+expect 0 "$QLCSHAPE" devices ./*.img
