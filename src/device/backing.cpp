@@ -115,7 +115,7 @@ Status lock_range(int fd, const std::string& name, const Backing& backing, Acces
                     name, std::strerror(errno));
     return fail(Errc::busy,
                 "{}: a part of it is in use by another process, or as another device of this one; "
-                "close it there first, or only inspect it",
+                "close it there first",
                 name);
 }
 

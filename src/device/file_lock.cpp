@@ -82,10 +82,10 @@ Status lock_file(int fd, const std::string& path, Access access) {
         return fail(Errc::busy,
                     "{}: locked by a process that has ended, or by one of another container: "
                     "transfers of it that a drive keeps hold the lock until they end; try again "
-                    "when the drive answers, or inspect it",
+                    "when the drive answers",
                     path);
     }
-    return fail(Errc::busy, "{}: in use by {}; close it there first, or only inspect it", path,
+    return fail(Errc::busy, "{}: in use by {}; close it there first", path,
                 describe_process(lock_holder(fd)));
 }
 

@@ -34,7 +34,17 @@ struct Opened {
     bool direct = false;
 };
 
-std::unexpected<Error> cannot_open(const std::string& path, int error_number) {
+// What an opening for writing was refused may still be readable.
+bool only_writing_is_refused(const std::string& path, Access access, bool make) {
+    return access == Access::read_write && !make &&
+           ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
+}
+
+std::unexpected<Error> cannot_open(const std::string& path, int error_number,
+                                   Access access = Access::inspect, bool make = false) {
+    const char* const read_only = only_writing_is_refused(path, access, make)
+                                      ? "; the array can still be opened read-only"
+                                      : "";
     const char* cause = strerrordesc_np(error_number);
     switch (error_number) {
         case ENOENT:
@@ -51,9 +61,8 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number) {
         case EACCES:
         case EPERM:
             return fail(Errc::io_error,
-                        "{}: can't be opened: {}; check its owner and permissions, or open "
-                        "the array read-only",
-                        path, cause);
+                        "{}: can't be opened: {}; check its owner and permissions{}", path, cause,
+                        read_only);
         case EMFILE:
         case ENFILE:
             return fail(Errc::no_memory,
@@ -61,8 +70,7 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number) {
                         "LimitNOFILE= of a systemd unit)",
                         path, cause);
         case EROFS:
-            return fail(Errc::read_only, "{}: its medium is read-only; open the array read-only",
-                        path);
+            return fail(Errc::read_only, "{}: its medium is read-only{}", path, read_only);
         default:
             return fail(Errc::io_error, "{}: can't be opened: {}", path, cause);
     }
@@ -82,19 +90,19 @@ std::vector<Backing> backings_at(int fd) {
     return ::fstat(fd, &status) == 0 ? backings_of(kSysfs, status.st_rdev) : std::vector<Backing>{};
 }
 
-Result<Opened> open_existing(const std::string& path, Access access, bool block_device) {
+Result<Opened> open_existing(const std::string& path, Access access, bool block_device, bool make) {
     // O_EXCL keeps mounts and md away from a block device.
     Held held;
     if (block_device && access == Access::read_write) {
         const int claim = ::open(path.c_str(), O_CLOEXEC | O_RDONLY | O_EXCL);
-        if (claim < 0) return cannot_open(path, errno);
+        if (claim < 0) return cannot_open(path, errno, access, make);
         held.add(claim);
     }
     const int flags = O_CLOEXEC | (access == Access::read_write ? O_RDWR : O_RDONLY);
     int fd = ::open(path.c_str(), flags | O_DIRECT);
     const bool direct = fd >= 0;
     if (fd < 0 && errno == EINVAL) fd = ::open(path.c_str(), flags);
-    if (fd < 0) return cannot_open(path, errno);
+    if (fd < 0) return cannot_open(path, errno, access, make);
     Status locked;
     if (block_device) locked = lock_backings(backings_at(fd), fd, path, access, held);
     Opened opened{.file = std::make_shared<const OpenFile>(fd, std::move(held)), .direct = direct};
@@ -213,8 +221,8 @@ std::unique_ptr<Device> make_device(const std::string& path, const Geometry& geo
 }
 
 Result<std::unique_ptr<Device>> open_block_device(const std::string& path, std::uint64_t size_bytes,
-                                                  Access access) {
-    const Result<Opened> opened = open_existing(path, access, true);
+                                                  Access access, bool make) {
+    const Result<Opened> opened = open_existing(path, access, true, make);
     QS_TRY(opened);
     QS_TRY(lock_file(opened->file->fd, path, access));
     const Result<Geometry> geometry = block_device_geometry(*opened, path);
@@ -267,11 +275,11 @@ Result<std::unique_ptr<Device>> open_file_device(const std::string& path, std::u
         if (errno == ENOENT && make) return open_new_file(path, size_bytes);
         return cannot_open(path, errno);
     }
-    if (S_ISBLK(status.st_mode)) return open_block_device(path, size_bytes, access);
+    if (S_ISBLK(status.st_mode)) return open_block_device(path, size_bytes, access, make);
     if (!S_ISREG(status.st_mode)) {
         return fail(Errc::invalid_argument, "{}: neither a regular file nor a block device", path);
     }
-    Result<Opened> opened = open_existing(path, access, false);
+    Result<Opened> opened = open_existing(path, access, false, make);
     QS_TRY(opened);
     return open_regular_file(path, *std::move(opened), size_bytes, access, make);
 }

@@ -92,8 +92,7 @@ Status check_free(const Medium& medium, const std::string& path, Access access) 
     if (access == Access::inspect) return {};
     const bool taken = medium.writers > 0 || (access == Access::read_write && medium.readers > 0);
     if (!taken) return {};
-    return fail(Errc::busy, "{}: in use by this process; close it there first, or only inspect it",
-                path);
+    return fail(Errc::busy, "{}: in use by this process; close it there first", path);
 }
 
 Status settle_size(Medium& medium, const std::string& path, std::uint64_t size_bytes, bool make) {

@@ -220,7 +220,7 @@ class Recovery {
         return fail(Errc::media_error,
                     "band {} segment {}: {} don't answer, which is more than two: acknowledged "
                     "writes may be there, so the array is not opened for writing; reconnect the "
-                    "drives, or open it read-only",
+                    "drives (until then it can be opened read-only)",
                     band.value, segment, scan_.silent_drives());
     }
 

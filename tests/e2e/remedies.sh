@@ -76,6 +76,26 @@ says "scm1.img" "every scm drive is needed"
 mv kept.img scm1.img
 reads
 
+# A user who may only read, and one who may not even that. `create` opens nothing read-only.
+if [[ $(id -u) == 0 ]]; then
+    cp "$QLCSHAPE" command
+    chmod -R a+rX,go-w .
+    as_user=(setpriv --reuid=65534 --clear-groups ./command)
+    expect 2 "${as_user[@]}" volume create array.toml other --size 1MiB
+    says "Permission denied" "check its owner" "can still be opened read-only"
+    expect 0 "${as_user[@]}" bench array.toml --volume v0 --read-only --rw read --size 1m
+    expect 2 "${as_user[@]}" create array.toml --force
+    says "check its owner"
+    ! grep -q "read-only" err || fail "create is to open the array read-only"
+    chmod go-r folder/*.img ./*.img
+    for words in "check array.toml" "volume create array.toml other --size 1MiB"; do
+        # shellcheck disable=SC2086  # its words
+        expect 2 "${as_user[@]}" $words
+        says "check its owner"
+        ! grep -q "read-only" err || fail "to open read-only what may not be read"
+    done
+fi
+
 # The size that the file does not have.
 sed -i '0,/"24MiB"/s//"32MiB"/' array.toml
 reads # sizes count for create alone
