@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/assert.h"
@@ -43,36 +45,53 @@ Result<std::unique_ptr<StampTable>> StampTable::on_file(const std::string& path,
                                                         std::uint64_t unit_bytes,
                                                         std::uint64_t run_key) {
     const Head head{kMagic, run_key, volume_bytes / unit_bytes, unit_bytes, 0};
-    const auto bytes = static_cast<::off_t>(sizeof(Head) + head.units * sizeof(Entry));
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) return in_new_file(path, head);
     if (fd < 0) return fail(Errc::invalid_argument, "{}: {}", path, std::strerror(errno));
     if (const Status fits = check_file(fd, path, head.units, unit_bytes); !fits) {
         ::close(fd);
         return fail(fits.error());
-    }
-    if (::ftruncate(fd, bytes) != 0) {
-        const int cause = errno;
-        ::close(fd);
-        return fail(Errc::io_error, "{}: {}", path, std::strerror(cause));
     }
     std::unique_ptr<StampTable> table(new StampTable(fd, head));
     ::close(fd);
     return table;
 }
 
-// A new or empty file will do, and the state of such a volume. Any other file, a drive of the array
-// for one, must be neither written nor, on our advice, removed.
+// It gets its name when it is whole: what a kill leaves at `path` is a state, or nothing. Its space
+// is reserved, for a write to memory can't say that there is none.
+Result<std::unique_ptr<StampTable>> StampTable::in_new_file(const std::string& path,
+                                                            const Head& head) {
+    std::string unnamed = path + ".XXXXXX";
+    const int fd = ::mkostemp(unnamed.data(), O_CLOEXEC);
+    if (fd < 0) return fail(Errc::invalid_argument, "{}: {}", path, std::strerror(errno));
+    const std::size_t bytes = sizeof(Head) + head.units * sizeof(Entry);
+    int cause = ::posix_fallocate(fd, 0, static_cast<::off_t>(bytes));
+    std::unique_ptr<StampTable> table;
+    if (cause == 0) {
+        table.reset(new StampTable(fd, head));
+        if (::renameat2(AT_FDCWD, unnamed.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0)
+            cause = errno;
+    }
+    ::close(fd);
+    if (cause == 0) return table;
+    ::unlink(unnamed.c_str());
+    return fail(Errc::io_error, "{}: can't be made: {}", path, std::strerror(cause));
+}
+
+// Only the state of such a volume will do. Any other file, a drive of the array or an empty one of
+// somebody's, must be neither written nor, on our advice, removed.
 Status StampTable::check_file(int fd, const std::string& path, std::uint64_t units,
                               std::uint64_t unit_bytes) {
     struct stat status {};
-    if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0) return {};
     Head found{};
-    const bool state = S_ISREG(status.st_mode) &&
+    const bool state = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
                        ::pread(fd, &found, sizeof(found), 0) == sizeof(found) &&
                        found.magic == kMagic;
     if (!state) {
         return fail(Errc::invalid_argument,
-                    "{}: it is not a file of --verify-state; name another, or a new one", path);
+                    "{}: it is not a file of --verify-state{}; name another, or one that does not "
+                    "exist yet",
+                    path, status.st_size == 0 && S_ISREG(status.st_mode) ? ", it is empty" : "");
     }
     const auto bytes = static_cast<std::uint64_t>(status.st_size);
     if (found.units != units || found.unit_bytes != unit_bytes) {

@@ -27,8 +27,8 @@ class StampTable {
     // `fresh`: the volume is new, so what was never written reads as zeroes.
     StampTable(std::uint64_t volume_bytes, std::uint64_t unit_bytes, std::uint64_t run_key,
                bool fresh);
-    // The same in a file. One that is not empty must be of a volume and units of these sizes, and
-    // is continued, with its run key: `resumed` is then true.
+    // The same in a file. One that is there must be of a volume and units of these sizes, and is
+    // continued, with its run key: `resumed` is then true.
     static Result<std::unique_ptr<StampTable>> on_file(const std::string& path,
                                                        std::uint64_t volume_bytes,
                                                        std::uint64_t unit_bytes,
@@ -69,13 +69,15 @@ class StampTable {
     }
 
     struct alignas(4096) Head {
-        std::uint64_t magic;  // 0 in a new file
+        std::uint64_t magic;  // 0 until it is written
         std::uint64_t run_key;
         std::uint64_t units;
         std::uint64_t unit_bytes;
         std::uint64_t fresh;
     };
     StampTable(int fd, const Head& head);
+    static Result<std::unique_ptr<StampTable>> in_new_file(const std::string& path,
+                                                           const Head& head);
     static Status check_file(int fd, const std::string& path, std::uint64_t units,
                              std::uint64_t unit_bytes);
 
