@@ -13,7 +13,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "base/types.h"
+#include "base/utf8.h"
 #include "engine/array_file.h"
 
 namespace qlcshape::tools {
@@ -59,7 +61,7 @@ std::string member_text(const SurveyedMember& member, const fs::path& folder) {
                                        r.index, r.uuid.to_string());
         if (member.devices.empty()) return text + "missing.\n";
         return text + fmt::format("{}: {}\n", member.fault(),
-                                  toml_string(member.devices.front().candidate.path));
+                                  printable(member.devices.front().candidate.path));
     }
     const SurveyedDevice& device = member.devices.front();
     std::string text = fmt::format("\n[[device]]\nrole = \"{}\"\npath = {}\n", to_string(r.role),
@@ -114,6 +116,15 @@ Status write_array_file(const SurveyedArray& array, const std::string& path) {
             "{} and {} are the same member of array {} ({} drive {}): name only the right one",
             m.devices[0].candidate.path, m.devices[1].candidate.path, array.superblock.name,
             to_string(m.record.role), m.record.index);
+    }
+    for (const SurveyedMember& m : array.members) {
+        if (!m.usable()) continue;
+        const std::string name = path_from(folder, m.devices.front().candidate.path);
+        if (is_utf8(name)) continue;
+        return fail(Errc::invalid_argument,
+                    "{}: its path is not UTF-8, which an array file must be; rename it, or name a "
+                    "symbolic link to it whose path is UTF-8 (ln -s)",
+                    name);
     }
     const std::string text = array_text(array, folder);
     if (const auto read = parse_array_file(text, path); !read)

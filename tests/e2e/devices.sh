@@ -96,8 +96,7 @@ expect 0 "$QLCSHAPE" devices drives --json
 holds 'j["arrays"][0]["state"] == "open"'
 expect 0 "$QLCSHAPE" devices drives
 grep -q "open: a process has it" out || fail "not said to be open"
-kill -KILL "$(pgrep -P "$server" nbdkit)"
-ended "$server" || true
+kill_server
 expect 0 "$QLCSHAPE" devices drives --json
 holds 'j["arrays"][0]["state"] == "crashed"'
 expect 0 "$QLCSHAPE" status array.toml
@@ -148,6 +147,26 @@ expect 2 "$QLCSHAPE" devices . far* --write-array both.toml
 says "2 arrays are here"
 expect 0 "$QLCSHAPE" devices . --write-array one.toml
 expect 0 "$QLCSHAPE" status one.toml
+
+# TOML is UTF-8; every other name can be written.
+bytes=$'n\xffame'
+mkdir names
+cp qlc*.img scm*.img names
+mv names/qlc0.img "names/$bytes"
+mv names/qlc1.img $'names/#"\n\t\\\x7f\u0085\u202e'"'"
+expect 2 "$QLCSHAPE" devices names --write-array names.toml
+says 'names/n\xffame: its path is not UTF-8' 'symbolic link'
+[[ ! -e names.toml ]] || fail "an array file all the same"
+ln -s "$bytes" names/link # as it advises
+others=(names/[!n]*)
+expect 0 "$QLCSHAPE" devices names/link "${others[@]}" --write-array names.toml
+expect 0 "$QLCSHAPE" check names.toml
+# One that is not usable is named in a comment.
+truncate -s 1M "names/$bytes"
+expect 1 "$QLCSHAPE" devices names --write-array comment.toml
+grep -qF 'is truncated: names/' comment.toml || fail "not named"
+expect 0 "$QLCSHAPE" status comment.toml
+rm -r names
 
 # What may not be read is said; as an ordinary user not even that, on whose drives it is.
 if [[ $(id -u) == 0 ]]; then

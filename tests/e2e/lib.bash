@@ -22,6 +22,14 @@ expect() {
     [[ $code == "$wanted" ]] || fail "exit $code, not $wanted: $*"
 }
 
+# killed PID: a child that had not ended before.
+killed() {
+    local code=0
+    kill -KILL "$1" 2>/dev/null || fail "process $1 ended by itself"
+    wait "$1" 2>/dev/null || code=$?
+    [[ $code == 137 ]] || fail "process $1 ended by itself with $code"
+}
+
 # says TEXT...: the last command's message has each of them.
 says() {
     for text in "$@"; do

@@ -44,6 +44,15 @@ start_server_of() {
     fail "no server: $(cat serve.err)"
 }
 
+# kill_server: a crash of it. The command outlives nbdkit, and says that the array was not closed.
+kill_server() {
+    local code=0
+    kill -KILL "$(pgrep -P "$server" nbdkit)"
+    ended "$server" || code=$?
+    server=
+    [[ $code == 1 ]] || fail "after its nbdkit was killed the server ended with $code"
+}
+
 # stop_server: as an operator does; the array must be closed in order.
 stop_server() {
     local code=0
