@@ -172,8 +172,7 @@ int config_complete() {
 // that can be checked without changing anything.
 int get_ready() {
     allow_most_files();
-    // At least: a drive has its file and its control socket.
-    if (report(check_open_files(2 * options.devices.size() + kFilesOfClients)) != 0) return -1;
+    if (report(check_open_files(options.devices.size())) != 0) return -1;
     if (memory_bytes != 0) return 0;
     const auto volumes = Engine::probe(options);
     if (!volumes) return report(std::unexpected(volumes.error()));
@@ -195,7 +194,7 @@ int open_engine() {
         if (auto found = engine->open_volume(name); !found)
             return report(std::unexpected(found.error()));
     }
-    return report(check_open_files(kFilesOfClients));
+    return report(check_open_files(0));
 }
 
 int after_fork() {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <vector>
 
 namespace qlcshape {
@@ -19,11 +20,13 @@ void allow_most_files() {
     ::setrlimit(RLIMIT_NOFILE, &files);
 }
 
-Status check_open_files(std::size_t more) {
+Status check_open_files(std::size_t drives) {
+    const std::size_t of_drives = drives * kFilesOfDrive;
+    const std::size_t needed = of_drives + kFilesOfClients;
     std::vector<int> opened;
-    opened.reserve(more);
+    opened.reserve(needed);
     int cause = 0;
-    while (opened.size() < more && cause == 0) {
+    while (opened.size() < needed && cause == 0) {
         const int fd = ::eventfd(0, EFD_CLOEXEC);
         if (fd >= 0)
             opened.push_back(fd);
@@ -32,16 +35,24 @@ Status check_open_files(std::size_t more) {
     }
     for (const int fd : opened) ::close(fd);
     if (cause == 0) return {};
+    const std::string purpose = drives == 0 ? "four clients"
+                                            : fmt::format("{} drives ({}) and four clients ({})",
+                                                          drives, of_drives, kFilesOfClients);
+    if (cause != EMFILE) {
+        return fail(Errc::no_memory,
+                    "{} more files can be opened of {} that are needed at least for {}: {}",
+                    opened.size(), needed, purpose, std::strerror(cause));
+    }
     rlimit files{};
     ::getrlimit(RLIMIT_NOFILE, &files);
     // An engine that had to do without rings for lack of files takes more the next time.
-    const rlim_t enough = std::max<rlim_t>(1024, 2 * (files.rlim_cur + more));
-    return fail(
-        Errc::no_memory,
-        "the limit on open files is {}, and {} more can be opened of {} that are needed for "
-        "the drives and at least four clients ({}); raise it to {} (ulimit -Hn, "
-        "LimitNOFILE= of a systemd unit)",
-        files.rlim_cur, opened.size(), more, std::strerror(cause), enough);
+    const rlim_t enough = std::max<rlim_t>(1024, 2 * (files.rlim_cur + needed));
+    return fail(Errc::no_memory,
+                "the limit on open files is {}: {} are open, and {} more can be, but at least {} "
+                "more are needed for {}; raise it to {} (ulimit -Hn, LimitNOFILE= of a systemd "
+                "unit)",
+                files.rlim_cur, files.rlim_cur - opened.size(), opened.size(), needed, purpose,
+                enough);
 }
 
 }  // namespace qlcshape

@@ -9,13 +9,16 @@
 
 namespace qlcshape {
 
+// A drive has its file and its control socket, at least.
+inline constexpr std::size_t kFilesOfDrive = 2;
 // For four clients, of which each has a connection and a pipe, and for what is opened for a moment.
 inline constexpr std::size_t kFilesOfClients = 4 * 3 + 4;
 
 // Raises the soft limit to the hard one.
 void allow_most_files();
 
-// Refuses if fewer than `more` files can be opened now.
-Status check_open_files(std::size_t more);
+// Refuses if not all files of so many drives, which are not open yet, and of four clients can be
+// opened now.
+Status check_open_files(std::size_t drives);
 
 }  // namespace qlcshape

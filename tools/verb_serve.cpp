@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/process.h"
+#include "tools/key_file.h"
 #include "tools/report.h"
 #include "tools/serve_socket.h"
 #include "tools/serve_ublk.h"
@@ -217,6 +218,10 @@ int run(const Arguments& a) {
     }
     if (const auto options = Options::from_file(a.array_file); !options)
         return report_error("serve", a.json, options.error());
+    if (!a.tls_psk.empty()) {
+        if (const Status keys = check_key_file(a.tls_psk); !keys)
+            return report_error("serve", a.json, keys.error());
+    }
     const auto plugin = plugin_path();
     if (!plugin) return report_error("serve", a.json, plugin.error());
     const std::string psk = a.tls_psk.empty() ? "" : fs::absolute(a.tls_psk).string();

@@ -16,8 +16,7 @@ for cycle in {1..12}; do
         --verify --verify-state stamps >out 2>err &
     bench=$!
     sleep "$life"
-    kill -KILL $bench 2>/dev/null || fail "bench ended by itself"
-    wait $bench 2>/dev/null || true
+    killed $bench
     if [[ $((cycle % 4)) == 0 ]]; then
         expect 0 "$QLCSHAPE" check array.toml
     fi

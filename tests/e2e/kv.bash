@@ -30,10 +30,7 @@ kv_stop() {
     wait "$kv" || { cp kv.err err; fail "kv_store ended with $?"; }
 }
 
-kv_kill() {
-    kill -KILL "$kv"
-    wait "$kv" 2>/dev/null || true
-}
+kv_kill() { killed "$kv"; }
 
 # The server must not outlive the test.
 trap '[[ -z ${kv-} ]] || kill -KILL "$kv" 2>/dev/null || true; wait; rm -rf "$WORK"' EXIT

@@ -51,7 +51,7 @@ if [[ ${#as_user[@]} != 0 ]]; then # other users have processes of their own
     expect 0 "${as_user[@]}" "$QLCSHAPE" status array.toml --prometheus
     grep -q 'io_method.*method="blocking"} 1' out || fail "no metric of the slow way"
     kill -INT $bench
-    wait $bench || true
+    wait $bench || fail "bench ended with $? on SIGINT"
 fi
 expect 0 "${limited[@]}" -n 14 # without rings and sockets, which it says
 says "can't query it"

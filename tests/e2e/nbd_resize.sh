@@ -25,8 +25,7 @@ with open("image", "rb") as image:
     for at in range(0, h.get_size(), 1 << 20):
         h.pwrite(image.read(1 << 20), at)
 PYTHON
-kill -KILL "$(pgrep -P "$server" nbdkit)"
-ended "$server" || true
+kill_server
 expect 0 "$QLCSHAPE" volume resize array.toml v0 --size 9MiB --yes # recovers the array
 space 13 9
 expect 0 "$QLCSHAPE" volume resize array.toml v0 --size 40MiB

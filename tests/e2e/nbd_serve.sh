@@ -26,6 +26,9 @@ expect 2 "$QLCSHAPE" serve array.toml --volume v0 --socket "$SOCKET"
 says "another server"
 expect 2 "$QLCSHAPE" serve array.toml --volume v0 --socket s
 says "in use"
+expect 2 "$QLCSHAPE" check array.toml
+says "in use" "close it there first"
+! grep -qi "inspect" err || fail "check is to inspect it"
 expect 0 nbdinfo --size "$URI" # the first one still serves
 stop_server
 
@@ -40,6 +43,19 @@ stop_server
 
 # Where there are few, it serves four clients at once, or does not start and says why. It never
 # prints its URI and then answers nobody.
+# adds_up: the numbers of the message.
+adds_up() {
+    python3 - err <<'PYTHON' || fail "numbers that don't add up"
+import re, sys
+text = open(sys.argv[1]).read()
+m = re.search(r"the limit on open files is (\d+): (\d+) are open, and (\d+) more can be, but at least "
+              r"(\d+) more are needed for (?:(\d+) drives \((\d+)\) and four clients \((\d+)\)|four clients)", text)
+limit, opened, left, needed = map(int, m.groups()[:4])
+assert opened + left == limit and left < needed, text
+if m[5]:
+    assert int(m[5]) == 8 and int(m[6]) + int(m[7]) == needed, text
+PYTHON
+}
 refused=0 served=0
 for files in 16 20 32 40 44 48 52 56 64 96; do
     rm -f uri
@@ -64,6 +80,7 @@ for client in clients: client.pwrite(b"x" * 4096, 0)' "$URI" || fail "no answer 
         refused=$((refused + 1))
         [[ $code == 2 ]] || fail "exit $code with $files files"
         says "open files" "ulimit"
+        adds_up
         # Plain nbdkit, also in the background, where its exit code is that of its start.
         expect 1 bash -c 'ulimit -n "$1"; shift; exec "$@"' _ $files \
             nbdkit -f -U "$WORK/plain.sock" "$PLUGIN" array=array.toml
@@ -143,6 +160,19 @@ for _ in {1..1200}; do
 done
 holds 'j["recovery"]["kind"] == "clean"'
 
+# What is not a file of keys: clients would get no further than the handshake.
+mkfifo fifo
+: >none
+printf 'alice:0123\nbob\n' >bob
+printf 'alice:012\n' >odd
+for keys in qlc0.img fifo none bob odd array.toml; do
+    expect 2 "$QLCSHAPE" serve array.toml --socket "$SOCKET" --tls-psk $keys
+    says "--tls-psk $keys: " NAME:HEX
+done
+expect 2 "$QLCSHAPE" serve array.toml --socket "$SOCKET" --tls-psk bob
+says "line 2" NAME:HEX
+! grep -q 0123 err || fail "a key in a message"
+
 # A loopback port, with keys: nobody without TLS.
 printf 'alice:%s\n' "$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')" >keys
 for port in $(shuf -i 20000-32000 -n 20); do
@@ -156,6 +186,7 @@ for port in $(shuf -i 20000-32000 -n 20); do
     [[ ! -s out ]] || break # else the port was taken
 done
 holds 'j["verb"] == "serve" and j["uri"].startswith("nbds://127.0.0.1:")'
+says "keys: all users may read"
 expect 1 nbdinfo --size "nbd://127.0.0.1:$port"
 expect 0 nbdinfo --size "nbds://alice@127.0.0.1:$port/?tls-psk-file=$PWD/keys"
 kill -INT "$server"

@@ -23,11 +23,6 @@ attach() {
     for _ in {1..100}; do [[ ! -s disk ]] && sleep 0.1 || break; done
     loop=$(losetup --find --show --direct-io=on --sector-size 4096 disk) || fail "no loop device"
 }
-kill_server() {
-    kill -KILL "$(pgrep -P "$server" nbdkit)"
-    ended "$server" || true
-    server=
-}
 
 for kind in ext4 xfs; do
     start_server
@@ -41,7 +36,7 @@ for kind in ext4 xfs; do
     ! dd if=/dev/zero of=mnt/after bs=1M count=2 conv=fsync 2>dd.err || fail "$kind: a write without a server"
     source ./down
     loop=
-    ended $fuse || true
+    ended $fuse || [[ $? != 137 ]] || fail "nbdfuse does not end"
     ! grep -q " $WORK/" /proc/mounts || fail "still mounted: $(grep "$WORK" /proc/mounts)"
     start_server
     attach "$URI"
@@ -51,7 +46,7 @@ for kind in ext4 xfs; do
     expect 0 losetup -d "$loop"
     loop=
     expect 0 umount disk
-    ended $fuse || true
+    ended $fuse || [[ $? != 137 ]] || fail "nbdfuse does not end"
     stop_server
 done
 
@@ -75,7 +70,7 @@ expect 0 umount mnt
 expect 0 losetup -d "$loop"
 loop=
 expect 0 umount disk
-ended $fuse || true
+ended $fuse || [[ $? != 137 ]] || fail "nbdfuse does not end"
 kill $proxy
 wait $proxy || true
 

@@ -96,8 +96,7 @@ sizes v0=9
 # What the command said is there after a kill.
 expect 0 "$QLCSHAPE" volume create array.toml v3 --size 5MiB
 expect 0 "$QLCSHAPE" volume resize array.toml v0 --size 11MiB
-kill -KILL "$(pgrep -P "$server" nbdkit)"
-ended "$server" || true
+kill_server
 sizes v0=11,v3=5
 start_server # v0 alone
 expect 0 "$QLCSHAPE" volume create array.toml v4 --size 4MiB

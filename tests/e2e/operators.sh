@@ -65,8 +65,7 @@ kill -CONT $load
 written >/dev/null
 
 # Killed, it leaves its file; the next opening says that it recovers.
-kill -KILL $load
-wait $load 2>/dev/null || true
+killed $load
 [[ -e live.prom ]] || fail "a kill took the metrics away"
 expect 0 "$QLCSHAPE" status array.toml
 head -1 out | grep -q '^CRASHED: ' || fail "line 1 does not tell of the crash"

@@ -11,11 +11,6 @@ grep -q '^array  *e2e  clean  ' <(head -1 out) || fail "line 1 of a healthy arra
 
 line_1() { [[ $(head -1 out) == "$1" ]] || fail "line 1 is not: $1"; }
 logged() { grep -qF -- "$1" serve.err || fail "the server does not log: $1; but: $(cat serve.err)"; }
-kill_server() {
-    kill -KILL "$(pgrep -P "$server")"
-    ended "$server" || true
-    server=
-}
 
 # Killed: nobody has it open. The next server says that it recovered it.
 start_server

@@ -59,4 +59,4 @@ for key in q $'\003' signal; do
     expect 0 python3 watch.py "$QLCSHAPE" "$key"
 done
 kill -INT $bench
-wait $bench || true
+wait $bench || fail "bench ended with $? on SIGINT"
