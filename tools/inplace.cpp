@@ -14,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/size_text.h"
+#include "device/remedy.h"
 
 namespace qlcshape::tools {
 
@@ -70,22 +71,22 @@ class Scratch {
     Status fill(const std::string& path, std::uint64_t bytes) {
         const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd < 0) {
-            return fail(Errc::io_error, "{}: cannot make a scratch file: {}", path,
-                        std::strerror(errno));
+            return fail(Errc::io_error, "{}: cannot make a scratch file: {}; {}", path,
+                        std::strerror(errno), remedy_of(errno, path));
         }
         paths_.push_back(path);
         const Buffer zeroes(kFillBytes);
-        bool written = true;
-        for (std::uint64_t at = 0; at < bytes && written; at += kFillBytes) {
-            const std::uint64_t part = std::min(kFillBytes, bytes - at);
-            written = ::write(fd, zeroes.data(), part) == static_cast<::ssize_t>(part);
+        ::ssize_t written = 1;
+        for (std::uint64_t at = 0; at < bytes && written > 0;) {
+            written = ::write(fd, zeroes.data(), std::min(kFillBytes, bytes - at));
+            at += static_cast<std::uint64_t>(std::max<::ssize_t>(written, 0));
         }
-        written = written && ::fsync(fd) == 0;
+        const bool good = written > 0 && ::fsync(fd) == 0;
         const int cause = errno;
         ::close(fd);
-        if (written) return {};
-        return fail(Errc::io_error, "{}: cannot fill a scratch file of {}: {}", path,
-                    size_text(bytes), std::strerror(cause));
+        if (good) return {};
+        return fail(Errc::io_error, "{}: cannot fill a scratch file of {}: {}; {}", path,
+                    size_text(bytes), std::strerror(cause), remedy_of(cause, path));
     }
 
     std::vector<std::string> paths_;

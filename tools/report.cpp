@@ -44,6 +44,12 @@ Json volume_json(const VolumeInfo& volume) {
             {"device", volume.device}};
 }
 
+Json file_system_json(const Stats::FileSystem& system) {
+    return {{"path", system.path},
+            {"unallocated_bytes", system.unallocated_bytes},
+            {"available_bytes", system.available_bytes}};
+}
+
 Json bytes_json(const Stats::Bytes& bytes) {
     return {{"user_written", bytes.user_written}, {"user_read", bytes.user_read},
             {"user_trimmed", bytes.user_trimmed}, {"tps_written", bytes.tps_written},
@@ -127,6 +133,7 @@ void add_stats(Json& object, const Stats& stats) {
                        {"uuid", stats.array_uuid},
                        {"state", stats.state},
                        {"cause", stats.cause},
+                       {"remedy", stats.remedy},
                        {"read_only", stats.read_only},
                        {"health", stats.health},
                        {"health_reasons", stats.health_reasons},
@@ -174,6 +181,7 @@ void add_stats(Json& object, const Stats& stats) {
                     {"slow", stats.io.slow},
                     {"unregistered", stats.io.unregistered}};
     object["memory"] = memory_json(stats.memory);
+    object["file_systems"] = to_array(stats.file_systems, file_system_json);
     object["devices"] = to_array(stats.devices, device_json);
     object["volumes"] = to_array(stats.volumes, volume_json);
     object["latency_us"] = {{"read", latency_json(stats.latency.read)},

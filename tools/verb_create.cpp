@@ -33,6 +33,7 @@ Result<Stats> create(const Arguments& arguments) {
     }
     ProgressLine progress;
     options->progress = progress.callback();
+    options->log = print_log;
     if (Status made = Engine::create(*options, arguments.force); !made) {
         return std::unexpected(made.error());
     }

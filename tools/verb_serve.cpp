@@ -173,7 +173,8 @@ int exit_code_of(const Arguments& a, std::optional<int> ended, bool ready) {
     if (WIFEXITED(status) && !ready) return kCouldNotRun;  // it has said why
     const std::string how = WIFSIGNALED(status)
                                 ? fmt::format("was killed by signal {}", WTERMSIG(status))
-                                : fmt::format("ended with {}", WEXITSTATUS(status));
+                                : fmt::format("ended with {} (its messages say why and what helps)",
+                                              WEXITSTATUS(status));
     return static_cast<void>(report_error(
                "serve", a.json,
                {Errc::io_error,

@@ -3,8 +3,10 @@
 // reports.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
+#include "engine/file_room.h"
 #include "engine/health.h"
 #include "tools/report.h"
 #include "tools/tell.h"
@@ -38,8 +40,10 @@ void print_array(const Stats& s) {
             "answers\n");
     }
     if (s.state == "crashed") {
-        say("          as of its last superblock: no process has it open; the next opening "
-            "recovers it {}\n",
+        const bool room = std::ranges::none_of(s.file_systems, is_short);
+        say("          as of its last superblock: no process has it open; the next opening {} it "
+            "{}\n",
+            room ? "recovers" : "has to recover",
             s.recovery.kind == "full" ? "from all segment headers (full)"
                                       : "from its newest snapshot");
     }
@@ -47,6 +51,9 @@ void print_array(const Stats& s) {
         size_text(s.space.promised_bytes), size_text(s.space.used_bytes),
         size_text(s.space.raw_bytes));
     say("{}", unused_text(s));
+    for (const Stats::FileSystem& system : s.file_systems) {
+        if (is_short(system)) say("room      {}\n", shortage(system));
+    }
     say("bands     {}: {} free, {} open, {} closed; {} kept in reserve\n", s.bands.total,
         s.bands.free, s.bands.open, s.bands.closed, s.bands.reserve);
     say("user      {} written, {} read, {} trimmed\n", size_text(b.user_written),

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "engine/file_room.h"
 #include "engine/holder.h"
 #include "tools/progress.h"
 #include "tools/report.h"
@@ -40,15 +41,16 @@ template <class Change>
 Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Change change) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
+    options->log = print_log;
     const auto holder = Holder::of(*options);
     if (holder) {
+        log_shortages(*options);
         const Status changed = change(*holder);
         if (!changed) return std::unexpected(changed.error());
         return list_volumes(arguments);
     }
     ProgressLine progress;
     options->progress = progress.callback();
-    options->log = print_log;
     auto engine = Engine::open(*options);
     if (!engine) return std::unexpected(engine.error());
     const Status changed = change(**engine);

@@ -120,13 +120,22 @@ struct Stats {
         // Why memory isn't registered with io_uring, which costs some CPU time; empty: it is.
         std::string unregistered;
     } io;
+    // A file system that holds drive files. They are sparse: where they may grow by more than it has
+    // left, writing ends when it is full. By Engine::inspect() alone.
+    struct FileSystem {
+        std::string path;                     // of a drive file on it
+        std::uint64_t unallocated_bytes = 0;  // by which its drive files may grow
+        std::uint64_t available_bytes = 0;    // what it has left for ordinary users
+    };
+    std::vector<FileSystem> file_systems;
     std::vector<DeviceStatus> devices;
     std::vector<VolumeInfo> volumes;
     std::string array_name, array_uuid;
     // The array's life cycle: "clean" (closed cleanly), "open", "crashed" (no process has it open,
     // and the next opening recovers it by `recovery.kind`), "failed" (open, but writing has ended).
     std::string state;
-    std::string cause;  // of "failed": the drive, what failed and why
+    std::string cause;   // of "failed": the drive, what failed and why
+    std::string remedy;  // of "failed": what helps
     // Refuses writes: opened so, or drives are missing. Of a closed array: whether it would be.
     bool read_only = false;
     // The worst of "ok", "degraded" (something is missing, one more QLC drive may fail),

@@ -18,6 +18,7 @@
 
 #include "base/patience.h"
 #include "device/file_lock.h"
+#include "device/remedy.h"
 
 namespace qlcshape {
 
@@ -129,9 +130,8 @@ Status lock_backing(const Backing& backing, const std::string& path, Access acce
     const int fd = ::open(backing.path.c_str(), flags);
     if (fd < 0) {
         const int cause = errno;
-        const char* const remedy = cause == EBUSY    ? "release it there first"
-                                   : cause == EMFILE ? "raise the limit on open files (ulimit -n)"
-                                                     : "permit this user to open it";
+        const std::string remedy =
+            cause == EBUSY ? "release it there first" : remedy_of(cause, backing.path);
         return fail(cause == EBUSY ? Errc::busy : Errc::io_error,
                     "{}: it can't be locked against other openings: {}; {}", name,
                     std::strerror(cause), remedy);

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +12,7 @@
 #include "base/guarded.h"
 #include "device/flush_log.h"
 #include "device/io.h"
+#include "device/remedy.h"
 #include "device/shape_guard.h"
 
 namespace qlcshape {
@@ -70,9 +70,10 @@ class Device {
     // has succeeded since. A read that failed says little: that place alone may be unreadable.
     bool silent() const { return silent_.load(std::memory_order_relaxed); }
     void note_silent(int error_number) {
-        if (error_number != ENOMEM) silent_.store(true, std::memory_order_relaxed);
+        if (!refused_by_system(error_number)) silent_.store(true, std::memory_order_relaxed);
     }
-    // The last few transfers all failed: more than an incident.
+    // The last few transfers all failed: more than an incident. Those that the system refused, as on
+    // a full file system, say nothing about the drive.
     bool failing() const { return in_a_row_.load(std::memory_order_relaxed) >= kFailingInARow; }
 
     // Blocks that came back as something else than was written, and where the last run of them

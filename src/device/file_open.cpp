@@ -23,6 +23,7 @@
 #include "device/backing.h"
 #include "device/file_device.h"
 #include "device/file_lock.h"
+#include "device/remedy.h"
 
 namespace qlcshape {
 
@@ -63,16 +64,13 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number,
             return fail(Errc::io_error,
                         "{}: can't be opened: {}; check its owner and permissions{}", path, cause,
                         read_only);
-        case EMFILE:
-        case ENFILE:
-            return fail(Errc::no_memory,
-                        "{}: can't be opened: {}; raise the limit on open files (ulimit -n, "
-                        "LimitNOFILE= of a systemd unit)",
-                        path, cause);
         case EROFS:
-            return fail(Errc::read_only, "{}: its medium is read-only{}", path, read_only);
+            return fail(Errc::read_only, "{}: its medium is read-only; {}{}", path,
+                        remedy_of(EROFS, path), read_only);
         default:
-            return fail(Errc::io_error, "{}: can't be opened: {}", path, cause);
+            return fail(
+                error_number == EMFILE || error_number == ENFILE ? Errc::no_memory : Errc::io_error,
+                "{}: can't be opened: {}; {}", path, cause, remedy_of(error_number, path));
     }
 }
 
@@ -116,7 +114,10 @@ Result<Opened> make_file(const std::string& path) {
     if (fd < 0 && errno == ENOENT) {
         return fail(Errc::missing_device, "{}: its folder does not exist; create it first", path);
     }
-    if (fd < 0) return cannot_open(path, errno);
+    if (fd < 0) {
+        return fail(Errc::io_error, "{}: can't be made: {}; {}", path, std::strerror(errno),
+                    remedy_of(errno, path));
+    }
     Opened opened;
     opened.file = std::make_shared<const OpenFile>(fd);
     opened.made = true;
@@ -133,8 +134,8 @@ Status make_name_durable(const std::string& path) {
     const int error_number = errno;
     if (fd >= 0) ::close(fd);
     if (!failed || error_number == EINVAL) return {};
-    return fail(Errc::io_error, "{}: its folder can't be flushed: {}", path,
-                std::strerror(error_number));
+    return fail(Errc::io_error, "{}: its folder can't be flushed: {}; {}", path,
+                std::strerror(error_number), remedy_of(error_number, path));
 }
 
 Status grow(const Opened& opened, const std::string& path, std::uint64_t size_bytes) {
@@ -142,8 +143,8 @@ Status grow(const Opened& opened, const std::string& path, std::uint64_t size_by
         ::fsync(opened.file->fd) == 0) {
         return {};
     }
-    return fail(Errc::io_error, "{}: can't be made {} large: {}", path, size_text(size_bytes),
-                std::strerror(errno));
+    return fail(Errc::io_error, "{}: can't be made {} large: {}; {}", path, size_text(size_bytes),
+                std::strerror(errno), remedy_of(errno, path));
 }
 
 Result<std::uint64_t> settle_file_size(const Opened& opened, const std::string& path,

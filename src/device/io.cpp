@@ -9,42 +9,9 @@
 
 #include "base/assert.h"
 #include "device/device.h"
+#include "device/remedy.h"
 
 namespace qlcshape {
-
-namespace {
-
-const char* remedy(int error_number) {
-    switch (error_number) {
-        case EIO:
-        case ENODATA:
-        case EREMOTEIO:
-            return "check the drive's health and the kernel log";
-        case ENODEV:
-        case ENXIO:
-        case ENOLINK:
-            return "the drive is gone: reconnect it, or continue without it";
-        case EFBIG:
-            return "raise the limit on the size of files (ulimit -f, LimitFSIZE= of a systemd "
-                   "unit)";
-        case ENOSPC:
-        case EDQUOT:
-            return "free space on the file system that holds it";
-        case ENOMEM:
-            return "raise the limit on memory (ulimit -v, MemoryMax= of a systemd unit)";
-        case EROFS:
-        case EBADF:
-            return "open it for writing";
-        case EINVAL:
-            return "its alignment may differ from what it reported when it was opened";
-        case ETIMEDOUT:
-            return "the drive doesn't answer: check its cabling and firmware";
-        default:
-            return "check the kernel log";
-    }
-}
-
-}  // namespace
 
 const char* to_string(IoKind kind) {
     switch (kind) {
@@ -98,18 +65,23 @@ const char* to_string(PersistencePoint point) {
     return kNames[static_cast<std::size_t>(point)];
 }
 
-Error describe_failure(const Io& io) {
+std::string what_failed(const Io& io) {
     QS_ASSERT(io.error_number != 0);
-    const Errc code = io.error_number == EROFS ? Errc::read_only : Errc::io_error;
     const char* cause = strerrordesc_np(io.error_number);
     if (cause == nullptr) cause = "unknown error";
     if (io.kind == IoKind::flush) {
-        return {code, fmt::format("{}: flush failed: {} (errno {}); {}", io.device->path(), cause,
-                                  io.error_number, remedy(io.error_number))};
+        return fmt::format("{}: flush failed: {} (errno {})", io.device->path(), cause,
+                           io.error_number);
     }
-    return {code, fmt::format("{}: {} of {} bytes at offset {} failed: {} (errno {}); {}",
-                              io.device->path(), to_string(io.kind), io.bytes, io.offset, cause,
-                              io.error_number, remedy(io.error_number))};
+    return fmt::format("{}: {} of {} bytes at offset {} failed: {} (errno {})", io.device->path(),
+                       to_string(io.kind), io.bytes, io.offset, cause, io.error_number);
+}
+
+std::string remedy_of(const Io& io) { return remedy_of(io.error_number, io.device->path()); }
+
+Error describe_failure(const Io& io) {
+    return {io.error_number == EROFS ? Errc::read_only : Errc::io_error,
+            what_failed(io) + "; " + remedy_of(io)};
 }
 
 void Device::count_failure(const Io& io) {
@@ -117,7 +89,7 @@ void Device::count_failure(const Io& io) {
         const Locked lock(failure_mutex_);
         last_failure_ = io;
     }
-    in_a_row_.fetch_add(1, std::memory_order_relaxed);
+    if (!refused_by_system(io.error_number)) in_a_row_.fetch_add(1, std::memory_order_relaxed);
     if (io.kind != IoKind::read) note_silent(io.error_number);
     failures_.fetch_add(1, std::memory_order_relaxed);
 }

@@ -142,20 +142,21 @@ void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
         push_waiting(index);
         return;
     }
+    const bool is_transfer = request.kind == IoKind::read || request.kind == IoKind::write;
+    const bool is_short =
+        is_transfer && result >= 0 && static_cast<std::uint64_t>(result) != io.bytes;
     // Nothing here cancels: the kernel does where it can't start the thread that a request needs.
-    if (result == -ECANCELED) {
-        queue.slow().note(SlowIo::no_kernel_threads, ECANCELED);
+    // Of a write that ends early the next try tells why: a full file system, a limit.
+    const bool canceled = result == -ECANCELED;
+    if (canceled || (is_short && request.kind == IoKind::write)) {
+        if (canceled) queue.slow().note(SlowIo::no_kernel_threads, ECANCELED);
         const OpenFile& file = *request.opened;
         free_request(index);
         const IoQueue::Starting mark(queue);
         queue.complete(io, transfer_now(io, file));
         return;
     }
-    const bool is_transfer = request.kind == IoKind::read || request.kind == IoKind::write;
-    int error_number = result < 0 ? -result : 0;
-    if (is_transfer && result >= 0 && static_cast<std::uint64_t>(result) != io.bytes) {
-        error_number = EIO;
-    }
+    int error_number = is_short ? EIO : std::max(-result, 0);
     if (error_number == 0 && request.flush_after) {
         request.flush_after = false;
         request.kind = IoKind::flush;

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/size_text.h"
+#include "device/remedy.h"
 
 namespace qlcshape {
 
@@ -41,8 +42,7 @@ std::string cause_of(int error_number) {
             return locked_memory();
         case EMFILE:
         case ENFILE:
-            return "there are no more file descriptors; raise the limit on open files (ulimit -n, "
-                   "LimitNOFILE= of a systemd unit)";
+            return "there are no more file descriptors; " + remedy_of(error_number, "");
         default:
             return std::strerror(error_number);
     }

@@ -25,7 +25,8 @@ Status Core::submit(VolumeState& volume, Request request) {
 Status Core::take(VolumeState& volume, Request request) {
     if (stopped_) return fail(Errc::closed, "volume {}: the engine is closing", volume.name);
     if (halted()) {
-        return fail(Errc::io_error, "volume {}: the array stopped {}", volume.name, cause());
+        return fail(Errc::io_error, "volume {}: the array stopped {}; {}", volume.name, cause(),
+                    remedy());
     }
     const bool changes =
         request.op != Op::read && request.op != Op::flush && request.op != Op::mapped;
@@ -64,6 +65,8 @@ std::string Core::cause() const {
     return ending(*gate_, array_);
 }
 
+std::string Core::remedy() const { return qlcshape::remedy(*gate_, array_, Then::close_and_open); }
+
 // stopped_ first: requests that come later are refused, so the number in flight can reach 0. The
 // phase may become `halted` at any time, by another thread: it is never moved on from that.
 bool Core::advance_close() {
@@ -89,9 +92,9 @@ Status Core::finish_close() {
     if (read_only_ && !halted()) return {};
     if (failed()) {
         return fail(Errc::io_error,
-                    "array {}: it could not be closed cleanly {}; everything acknowledged is safe, "
-                    "and the next opening recovers it",
-                    superblock_.name, cause());
+                    "array {}: it could not be closed cleanly {}; everything acknowledged is safe; "
+                    "{}",
+                    superblock_.name, cause(), qlcshape::remedy(*gate_, array_, Then::open));
     }
     const Locked lock(control_mutex_);
     QS_TRY(write_band_table(*keeper_));

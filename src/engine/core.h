@@ -89,6 +89,7 @@ class Core {
     bool failed() const;
     // Why it stopped, for messages: "after a drive failed (which, what, errno)". Where failed().
     std::string cause() const;
+    std::string remedy() const;  // what helps then
     const std::string& name() const { return superblock_.name; }
     std::uint32_t requests_in_flight() const { return in_flight_.load(); }
 

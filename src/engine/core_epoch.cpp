@@ -18,11 +18,9 @@ Status Core::settle(BandKeeper& keeper) {
         if (control_->poll() == 0 && !any) control_->wait(1000);
     }
     if (!keeper.failed()) return {};
-    return fail(
-        Errc::io_error,
-        "array {}: an scm drive failed while the band table was written: {}; open the array "
-        "again",
-        superblock_.name, drive_failures(array_));
+    return fail(Errc::io_error,
+                "array {}: an scm drive failed while the band table was written: {}",
+                superblock_.name, failed_opening(control_->last_failed_write(), array_));
 }
 
 // The new epoch's first snapshot: the table is complete now, or the one before stays in force, with
@@ -93,8 +91,7 @@ Status Core::complete_epoch() {
 // After a failure nothing more is written: neither on top of it, nor what depends on what failed.
 Status Core::refuse_if_stopped() const {
     if (!gate_->failed()) return {};
-    return fail(Errc::io_error, "array {}: it stopped {}; {}", superblock_.name, cause(),
-                remedy(*gate_, array_));
+    return fail(Errc::io_error, "array {}: it stopped {}; {}", superblock_.name, cause(), remedy());
 }
 
 // Under control_mutex_, or while opening. Without memory for it nothing has changed, and the array

@@ -237,7 +237,10 @@ Stats Core::stats() const {
     s.latency.write = summarize(requests_->latency(Op::write));
     fill_io(s.io);
     s.state = failed() ? "failed" : "open";
-    if (failed()) s.cause = cause();
+    if (failed()) {
+        s.cause = cause();
+        s.remedy = remedy();
+    }
     s.read_only = read_only_;
     s.live = true;
     s.counters_incomplete = s.recovery.kind != "clean";

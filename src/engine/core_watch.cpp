@@ -41,7 +41,7 @@ void Core::watch() {
     if (requests_->done_threw())
         return halt("since a request's `done` threw an exception, which it must not", {});
     if (const auto late = overdue()) {
-        std::string why = "since a drive does not answer: " + describe_failure(*late).message;
+        std::string why = "since a drive does not answer: " + what_failed(*late);
         late->device->give_up(*late);
         return halt(why, *late);
     }

@@ -2,6 +2,7 @@
 // Why writing has ended and what helps, in words: errors, status and log say the same.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "band/space_gate.h"
@@ -16,7 +17,9 @@ inline constexpr const char* kReconnect =
 // "after a drive failed (which, what, errno)". Any thread.
 std::string ending(const SpaceGate& gate, const ArrayContext& array);
 
-// What the operator can do about it. Any thread.
-std::string remedy(const SpaceGate& gate, const ArrayContext& array);
+// What the operator can do about it: "free space on the file system that holds qlc0.img, then close
+// the array and open it again". Any thread.
+enum class Then : std::uint8_t { close_and_open, open };
+std::string remedy(const SpaceGate& gate, const ArrayContext& array, Then then);
 
 }  // namespace qlcshape

@@ -14,6 +14,7 @@
 #include "base/kept.h"
 #include "base/size_text.h"
 #include "engine/engine_impl.h"
+#include "engine/file_room.h"
 #include "engine/format_array.h"
 #include "engine/limits.h"
 #include "engine/volume_change.h"
@@ -89,6 +90,7 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     start->ready.wait();
     Stats opened = impl->core_->stats();
     log_opened(options, opened);
+    if (!impl->core_->read_only()) log_shortages(options);
     impl->monitor_ =
         std::make_unique<Monitor>(impl->options_, *impl->core_, std::move(opened), threads);
     impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_, threads);
@@ -357,6 +359,7 @@ Status Engine::create(const Options& options, bool force) {
         OfflineQueue offline(options);
         QS_TRY(format_array(options, *devices, force, random, offline.queue()));
         made.keep();
+        log_shortages(options);
         return {};
     });
 }

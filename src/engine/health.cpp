@@ -10,6 +10,7 @@
 
 #include "base/printable.h"
 #include "engine/ending.h"
+#include "engine/file_room.h"
 
 namespace qlcshape {
 
@@ -40,7 +41,7 @@ std::string name_of(const DeviceStatus& d) { return fmt::format("{} drive {}", d
 
 // What is wrong with a drive; empty where nothing is. One transfer that failed is no fault: it was
 // done again or its blocks rebuilt, and `failing` says that the drive goes on failing. `cause` is
-// printed before it: a failure that it names is not repeated.
+// printed before it, with what helps: a failure that it names is not repeated.
 std::string fault_of(const DeviceStatus& d, const std::string& cause) {
     if (d.state == "missing") {
         return fmt::format("{} is missing{}", name_of(d),
@@ -49,7 +50,8 @@ std::string fault_of(const DeviceStatus& d, const std::string& cause) {
     if (d.state == "failed") return fmt::format("{} can't be used: {}", name_of(d), d.last_error);
     if (!d.failing) return "";  // what failed once was done again, or rebuilt
     std::string fault = fmt::format("{} fails: {} transfers failed", name_of(d), d.errors);
-    const bool said = !d.last_error.empty() && cause.find(d.last_error) != std::string::npos;
+    const std::string without_remedy = d.last_error.substr(0, d.last_error.rfind("; "));
+    const bool said = !d.last_error.empty() && cause.find(without_remedy) != std::string::npos;
     return said ? fault : fault + ", the last: " + d.last_error;
 }
 
@@ -102,7 +104,8 @@ std::string remedy_of_loss(const Stats& s) {
 
 void assess_health(Stats& s) {
     Assessment out(s);
-    if (s.state == "failed") out.add(failed, "writing has ended " + s.cause);
+    if (s.state == "failed")
+        out.add(failed, "writing has ended " + s.cause + (s.remedy.empty() ? "" : "; " + s.remedy));
     if (s.recovery.segments_unread != 0) {
         out.add(failed, fmt::format("{} bands were cut short because more than two drives did not "
                                     "answer: acknowledged writes may be missing",
@@ -124,7 +127,14 @@ std::string headline(const Stats& s) {
     std::string word = s.health == "ok" ? "crashed" : s.health;
     std::ranges::transform(word, word.begin(), [](unsigned char c) { return std::toupper(c); });
     std::vector<std::string> reasons = s.health_reasons;
-    if (crashed) reasons.emplace_back("not closed cleanly; the next opening recovers it");
+    if (crashed) {
+        const auto full = std::ranges::find_if(s.file_systems, is_short);
+        reasons.push_back(
+            full == s.file_systems.end()
+                ? "not closed cleanly; the next opening recovers it"
+                : "not closed cleanly; the next opening recovers it, if there is room: " +
+                      shortage(*full));
+    }
     return fmt::format("{}{}: {}", word, s.read_only ? ", read-only" : "",
                        fmt::join(reasons, "; "));
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "engine/file_room.h"
 #include "engine/format_array.h"
 #include "engine/health.h"
 #include "engine/holder.h"
@@ -152,13 +153,10 @@ Result<Sight> see_array(const Options& options, IoQueue& queue) {
     return fail(Errc::foreign_device, "no device has a superblock of an array");
 }
 
-// From the process that has it open, whose figures are live; otherwise from the drives: counters of
-// the newest superblock or snapshot, states of the band table.
-Result<Stats> Engine::inspect(const Options& options) {
-    if (const auto holder = Holder::of(options)) {
-        auto live = holder->stats();
-        if (live || live.error().code == Errc::foreign_device) return live;
-    }
+namespace {
+
+// Counters of the newest superblock or snapshot, states of the band table.
+Result<Stats> inspect_drives(const Options& options) {
     OfflineQueue offline(options);
     IoQueue& queue = offline.queue();
     auto sight = see_array(options, queue);
@@ -190,6 +188,21 @@ Result<Stats> Engine::inspect(const Options& options) {
     if (const Status opens = would_open(options, queue); !opens)
         add_failure(s, opens.error().message);
     return s;
+}
+
+Result<Stats> ask_holder(const Options& options) {
+    const auto holder = Holder::of(options);
+    return holder ? holder->stats() : fail(Errc::closed, "no process has it open");
+}
+
+}  // namespace
+
+// From the process that has it open, whose figures are live; otherwise from the drives.
+Result<Stats> Engine::inspect(const Options& options) {
+    Result<Stats> stats = ask_holder(options);
+    if (!stats && stats.error().code != Errc::foreign_device) stats = inspect_drives(options);
+    if (stats) stats->file_systems = file_systems_of(options);
+    return stats;
 }
 
 }  // namespace qlcshape

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <string>
 
+#include "device/remedy.h"
 #include "engine/core.h"
 #include "engine/health.h"
 #include "engine/limits.h"
@@ -116,9 +117,8 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
     log_slow_io(options, before, now);
     if (now.state == "failed" && before.state != "failed") {
         log(options, LogLevel::error,
-            "array {}: writing has ended {}; everything acknowledged is safe, and the next opening "
-            "recovers it",
-            now.array_name, now.cause);
+            "array {}: writing has ended {}; everything acknowledged is safe; {}", now.array_name,
+            now.cause, now.remedy);
     }
 }
 
@@ -182,8 +182,9 @@ void Monitor::write_metrics() {
         failed = errno;
     if (failed != 0 && !metrics_failed_) {
         log(options_, LogLevel::warning, "{}: the metrics can't be written: {}", fresh,
-            failed == EEXIST ? "something else is there now; name another file"
-                             : std::strerror(failed));
+            failed == EEXIST
+                ? "something else is there now; name another file"
+                : fmt::format("{}; {}", std::strerror(failed), remedy_of(failed, fresh)));
     }
     metrics_failed_ = failed != 0;
 }

@@ -311,9 +311,10 @@ void RequestTable::end_all(const std::string& why) {
                in_words(Errc::io_error,
                         [&]() -> Status {
                             return fail(Errc::io_error,
-                                        "volume {}: {} at byte {}: the array stopped {}",
+                                        "volume {}: {} at byte {}: the array stopped {}; {}",
                                         a.volume->name, to_string(a.request.op),
-                                        a.request.offset_bytes, why);
+                                        a.request.offset_bytes, why,
+                                        remedy(gate_, array_, Then::close_and_open));
                         }),
                false);
     }
@@ -344,7 +345,8 @@ Status RequestTable::outcome_of(const Active& a) const {
                           "overwrite or trim it, and run `qlcshape check`");
     }
     return fail(a.error, "volume {}: {} at byte {}: writing has ended {}; {}", a.volume->name,
-                to_string(op), a.bad_offset, ending(gate_, array_), remedy(gate_, array_));
+                to_string(op), a.bad_offset, ending(gate_, array_),
+                remedy(gate_, array_, Then::close_and_open));
 }
 
 // The place is given back before `done` is called, which may submit the next request: so that one

@@ -36,11 +36,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Memory, pmt_cache, segmen
                                                 band_table, requests, gc)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Latency, read, write)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Io, method, slow, unregistered)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::FileSystem, path, unallocated_bytes,
+                                                available_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats, space, bytes, waf_data, waf_total, pmt, gc,
                                                 bands, endurance, recovery, errors, memory, latency,
-                                                io, devices, volumes, array_name, array_uuid, state,
-                                                cause, read_only, health, health_reasons, epoch,
-                                                live, counters_incomplete)
+                                                io, file_systems, devices, volumes, array_name,
+                                                array_uuid, state, cause, remedy, read_only, health,
+                                                health_reasons, epoch, live, counters_incomplete)
 
 namespace {
 
@@ -92,6 +94,7 @@ std::unexpected<Error> out_of_range(const std::string& field) {
 
 Json model_of_stats() {
     Stats one;
+    one.file_systems.emplace_back();
     one.devices.emplace_back();
     one.volumes.emplace_back();
     return one;

@@ -16,6 +16,11 @@ std::string drive_failures(const ArrayContext& array) {
     return text.empty() ? "no drive reports a failed transfer" : text;
 }
 
+std::string failed_opening(const Io& by, const ArrayContext& array) {
+    if (by.error_number == 0) return drive_failures(array) + "; open the array again";
+    return what_failed(by) + "; " + remedy_of(by) + ", then open the array again";
+}
+
 std::size_t drives_away(const ArrayContext& array) {
     return static_cast<std::size_t>(std::ranges::count_if(
         array.qlc, [](const Device* d) { return d == nullptr || d->given_up() || d->silent(); }));

@@ -56,9 +56,9 @@ Status Replay::commit() {
     while (!settled_) {
         if (committer_.failed() || keeper_.failed()) {
             return fail(Errc::io_error,
-                        "recovery could not commit a segment in {} attempts: {}; the array can "
-                        "still be opened read-only",
-                        segment_.attempts, drive_failures(array_));
+                        "recovery could not commit a segment in {} attempts: {}; until then it "
+                        "can be opened read-only",
+                        segment_.attempts, failed_opening(queue_.last_failed_write(), array_));
         }
         const bool any =
             static_cast<int>(committer_.poll()) + static_cast<int>(keeper_.poll()) != 0;
@@ -66,9 +66,9 @@ Status Replay::commit() {
         if (queue_.in_flight() == 0 && bands_.free_bands() == 0 && keeper_.idle() && !settled_ &&
             segment_.step == SegmentBuffer::Step::placing) {
             return fail(Errc::io_error,
-                        "recovery found no free band for what the TPS holds: {}; the array can "
-                        "still be opened read-only",
-                        drive_failures(array_));
+                        "recovery found no free band for what the TPS holds: {}; until then it "
+                        "can be opened read-only",
+                        failed_opening(queue_.last_failed_write(), array_));
         }
         queue_.wait(1000);
     }

@@ -24,6 +24,6 @@ kill -TERM "$server"
 ended "$server" || code=$?
 server=
 [[ $code == 1 ]] || fail "the server ended with $code"
-grep -q "writing has ended after a drive failed (.*File too large" serve.err || fail "no cause: $(cat serve.err)"
+grep -q "writing has ended after the system refused a transfer (.*File too large.*ulimit -f" serve.err || fail "no cause: $(cat serve.err)"
 grep -q "like this in the last" serve.err || fail "no count: $(cat serve.err)"
 (($(wc -l <serve.err) < 30)) || fail "$(wc -l <serve.err) lines"

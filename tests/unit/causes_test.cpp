@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an array says of drives that fail once, always, or return something else than was written.
+#include <fmt/ranges.h>
+
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <string>
 
 #include "core_array.h"
@@ -118,4 +121,53 @@ TEST_CASE("causes: how long drives last is told of a day, not of seconds") {
     a.clock.pass(kHour);
     CHECK(a.core->stats().endurance.days_left > 0);
     a.cut();
+}
+
+TEST_CASE("causes: what the system refuses is told with what helps, and no drive is blamed") {
+    const struct {
+        int error;
+        const char* remedy;
+    } kCases[] = {{ENOSPC, "free space on the file system that holds"},
+                  {EDQUOT, "raise the quota"},
+                  {EFBIG, "ulimit -f"},
+                  {EROFS, "remount,rw"},
+                  {EPERM, "let this user write to"},
+                  {EACCES, "let this user write to"}};
+    for (const auto& c : kCases) {
+        INFO(strerrorname_np(c.error));
+        CoreArray a;
+        open_with_volume(a);
+        a.power.error = c.error;
+        a.power.fails = [](const Io& io) { return io.kind == IoKind::write; };
+        Bytes data(4 * MiB, std::byte{1});
+        const Status written = request(a, Op::write, 0, data);
+        REQUIRE_FALSE(written);
+        INFO(written.error().message);
+        for (int i = 0; i < 10'000; ++i) a.poll();
+        const auto says = [&](const std::string& text) {
+            INFO(text);
+            CHECK(text.find(c.remedy) != std::string::npos);
+            CHECK(text.find("reconnect") == std::string::npos);
+        };
+        says(written.error().message);
+        CHECK(written.error().message.ends_with(", then close the array and open it again"));
+        const Stats s = a.core->stats();
+        CHECK(s.health == "failed");
+        says(fmt::format("{}", fmt::join(s.health_reasons, "; ")));
+        says(s.remedy);
+        CHECK(s.cause.starts_with("after the system refused a transfer ("));
+        for (const DeviceStatus& d : s.devices) CHECK_FALSE(d.failing);
+        while (!a.core->advance_close()) a.poll();
+        const Status closed = a.core->finish_close();
+        REQUIRE_FALSE(closed);
+        says(closed.error().message);
+        CHECK(closed.error().message.ends_with(", then open the array again"));
+        a.core.reset();
+        // What is acknowledged is in the TPS alone, so recovery has to write, which is refused.
+        const Status opened = a.open();
+        REQUIRE_FALSE(opened);
+        says(opened.error().message);
+        a.power.fails = nullptr;
+        CHECK(a.open());
+    }
 }

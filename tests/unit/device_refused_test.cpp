@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a queue does where the system refuses a ring or a descriptor: blocking calls, same outcome.
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -66,6 +68,31 @@ TEST_CASE("io queue: rings that can be made and not entered") {
             });
             CHECK(passed);
         }
+    }
+}
+
+TEST_CASE("io queue: a write that a limit on the size of files cuts short names the limit") {
+    const OneFile file;
+    for (const bool blocking : {false, true}) {
+        IoQueue queue;
+        if (blocking) queue.use_blocking_calls();
+        const Buffer out(64 * KiB);
+        std::memset(out.data(), 7, out.size());
+        rlimit before{};
+        REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+        const rlimit low{160 * KiB, before.rlim_max};
+        const auto handler = std::signal(SIGXFSZ, SIG_IGN);  // as the programs do
+        REQUIRE(::setrlimit(RLIMIT_FSIZE, &low) == 0);
+        const Status written = run(queue, {.kind = IoKind::write,
+                                           .device = file.device.get(),
+                                           .offset = 128 * KiB,
+                                           .bytes = out.size(),
+                                           .data = out.data()});
+        ::setrlimit(RLIMIT_FSIZE, &before);
+        std::signal(SIGXFSZ, handler);
+        REQUIRE_FALSE(written);
+        INFO(written.error().message);
+        CHECK(written.error().message.find("ulimit -f") != std::string::npos);
     }
 }
 

@@ -74,6 +74,12 @@ TEST_CASE("health: what is wrong and what it means") {
     CHECK(judged(s) ==
           "failed|FAILED: writing has ended after a drive failed (why); qlc drive 0 "
           "fails: 3 transfers failed");  // what is said once is not said again
+    s.cause = "after a drive failed (what)";
+    s.remedy = "do this";
+    s.devices[0].last_error = "what; do that";
+    CHECK(judged(s) ==
+          "failed|FAILED: writing has ended after a drive failed (what); do this; qlc drive 0 "
+          "fails: 3 transfers failed");
     s.state = "open";
     s.devices[1] = s.devices[0];
     CHECK(judged(s).starts_with("unprotected|"));
@@ -85,7 +91,13 @@ TEST_CASE("health: what is wrong and what it means") {
 
     s = of_drives(6, 2);
     s.state = "crashed";
-    CHECK(judged(s).starts_with("ok|CRASHED: not closed cleanly; the next opening recovers it"));
+    CHECK(judged(s) == "ok|CRASHED: not closed cleanly; the next opening recovers it");
+    s.file_systems = {{"qlc0.img", 5 * MiB, 5 * MiB}};
+    CHECK(judged(s) == "ok|CRASHED: not closed cleanly; the next opening recovers it");
+    s.file_systems.push_back({"scm0.img", 5 * MiB, 4 * MiB});  // it may fail for want of space
+    CHECK(judged(s).starts_with(
+        "ok|CRASHED: not closed cleanly; the next opening recovers it, if there is room: the drive "
+        "files on the file system that holds scm0.img may grow by 5 MiB, and it has 4 MiB left"));
     s = of_drives(6, 2);
     s.bands.out_of_use = 2;
     CHECK(judged(s).starts_with("degraded|"));
