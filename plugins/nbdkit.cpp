@@ -260,6 +260,9 @@ int list_exports(int, int, nbdkit_exports* exports) {
 
 const char* default_export(int, int) { return nbdkit_strdup_intern(default_name().c_str()); }
 
+// Clients that were sent away come again: as often as they like.
+int preconnect(int) { return report_request(check_room_for_client()); }
+
 void* open_connection(int) {
     const char* const wanted = nbdkit_export_name();
     const std::string name = wanted == nullptr || *wanted == 0 ? default_name() : wanted;
@@ -377,6 +380,7 @@ nbdkit_plugin make_plugin() {
     p.unload = Guard<unload>::call;
     p.list_exports = Guard<list_exports>::call;
     p.default_export = Guard<default_export>::call;
+    p.preconnect = Guard<preconnect>::call;
     p.open = Guard<open_connection>::call;
     p.close = Guard<close_connection>::call;
     p.get_size = Guard<get_size>::call;

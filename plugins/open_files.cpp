@@ -11,7 +11,19 @@
 #include <string>
 #include <vector>
 
+#include "base/spare_files.h"
+
 namespace qlcshape {
+
+namespace {
+
+// A drive has its file and its control socket, at least.
+constexpr std::size_t kFilesOfDrive = 2;
+
+// Of four clients, of which each has a connection and a pipe, and what is kept back.
+std::size_t files_of_clients() { return 4 * 3 + 1 + std::size_t{spare_files()}; }
+
+}  // namespace
 
 void allow_most_files() {
     rlimit files{};
@@ -22,7 +34,8 @@ void allow_most_files() {
 
 Status check_open_files(std::size_t drives) {
     const std::size_t of_drives = drives * kFilesOfDrive;
-    const std::size_t needed = of_drives + kFilesOfClients;
+    const std::size_t of_clients = files_of_clients();
+    const std::size_t needed = of_drives + of_clients;
     std::vector<int> opened;
     opened.reserve(needed);
     int cause = 0;
@@ -37,7 +50,7 @@ Status check_open_files(std::size_t drives) {
     if (cause == 0) return {};
     const std::string purpose = drives == 0 ? "four clients"
                                             : fmt::format("{} drives ({}) and four clients ({})",
-                                                          drives, of_drives, kFilesOfClients);
+                                                          drives, of_drives, of_clients);
     if (cause != EMFILE) {
         return fail(Errc::no_memory,
                     "{} more files can be opened of {} that are needed at least for {}: {}",
@@ -53,6 +66,16 @@ Status check_open_files(std::size_t drives) {
                 "unit)",
                 files.rlim_cur, files.rlim_cur - opened.size(), opened.size(), needed, purpose,
                 enough);
+}
+
+Status check_room_for_client() {
+    if (can_open_files(spare_files())) return {};
+    rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    return fail(Errc::no_memory,
+                "a client is sent away, since the limit on open files is {}; raise it (ulimit -Hn, "
+                "LimitNOFILE= of a systemd unit)",
+                files.rlim_cur);
 }
 
 }  // namespace qlcshape

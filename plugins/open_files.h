@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The limit on open files. Where nbdkit has none left for a client it tries again at once, logs
-// that each time, and answers nobody: so a server starts only if it has room for some clients.
+// that each time, and answers nobody: so a server starts only if it has room for some clients, and
+// sends a client away while it still has some left.
 #pragma once
 
 #include <cstddef>
@@ -9,16 +10,14 @@
 
 namespace qlcshape {
 
-// A drive has its file and its control socket, at least.
-inline constexpr std::size_t kFilesOfDrive = 2;
-// For four clients, of which each has a connection and a pipe, and for what is opened for a moment.
-inline constexpr std::size_t kFilesOfClients = 4 * 3 + 4;
-
 // Raises the soft limit to the hard one.
 void allow_most_files();
 
 // Refuses if not all files of so many drives, which are not open yet, and of four clients can be
 // opened now.
 Status check_open_files(std::size_t drives);
+
+// Refuses if there is no room for a client that has come.
+Status check_room_for_client();
 
 }  // namespace qlcshape

@@ -21,6 +21,7 @@
 
 #include "base/assert.h"
 #include "base/kept.h"
+#include "base/spare_files.h"
 #include "device/copied_io.h"
 #include "device/device.h"
 #include "device/io.h"
@@ -240,10 +241,14 @@ void IoQueue::make_ring() {
 }
 
 bool IoQueue::make_shared_ring() {
+    ring_refused_ = true;
+    // Others can't do without, as a server's clients.
+    if (!can_open_files(2 * spare_files())) return false;
     auto made = Ring::make(Ring::Use::shared, -1);
-    ring_refused_ = !made;
-    if (made) ring_ = std::move(*made);
-    return !ring_refused_;
+    if (!made) return false;
+    ring_ = std::move(*made);
+    ring_refused_ = false;
+    return true;
 }
 
 void IoQueue::register_memory() {

@@ -91,6 +91,54 @@ done
 expect 1 bash -c 'ulimit -n 20; exec "$@"' _ nbdkit -U "$WORK/plain.sock" "$PLUGIN" array=array.toml
 says "open files" "ulimit"
 
+# More clients than there is room for, with and without a word of theirs: they are sent away, and the
+# log does not grow for as long as the others are there.
+bash -c 'ulimit -n 96; exec "$@"' _ "$QLCSHAPE" serve array.toml --volume v0 --socket "$SOCKET" >uri 2>serve.err &
+server=$!
+for _ in {1..600}; do
+    [[ ! -s uri ]] && kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+done
+timeout 120 "$PYTHON" - "$URI" "$SOCKET" <<'PYTHON' || fail "too many clients: $(head -5 serve.err)"
+import nbd, socket, sys, time
+
+def clients(most):
+    came = []
+    for _ in range(most):
+        client = nbd.NBD()
+        try:
+            client.connect_uri(sys.argv[1])
+        except nbd.Error:
+            break
+        came.append(client)
+    return came
+
+def stays(mute):
+    mute.connect(sys.argv[2])
+    return mute.recv(18) != b""
+
+came = clients(60)
+assert 4 <= len(came) < 60, len(came)
+mute = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+staying = sum(stays(one) for one in mute)
+assert staying <= 1, staying
+came[0].pwrite(b"x" * 4096, 0)
+again = len(came)
+del came, mute
+for _ in range(500):
+    came = clients(again)
+    if len(came) == again:
+        break
+    del came
+    time.sleep(0.1)
+else:
+    sys.exit("no room afterwards")
+came[-1].pwrite(b"x" * 4096, 0)
+PYTHON
+stop_server
+(($(wc -l <serve.err) < 1000)) || fail "$(wc -l <serve.err) lines in the log"
+grep -q "a client is sent away.*limit on open files is 96.*ulimit" serve.err || fail "no cause: $(head -5 serve.err)"
+
 # Several volumes, each by its name, and no others.
 expect 0 "$QLCSHAPE" volume create array.toml v1 --size 8MiB
 expect 0 "$QLCSHAPE" volume create array.toml v2 --size 4MiB
