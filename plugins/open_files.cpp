@@ -48,9 +48,10 @@ Status check_open_files(std::size_t drives) {
     }
     for (const int fd : opened) ::close(fd);
     if (cause == 0) return {};
-    const std::string purpose = drives == 0 ? "four clients"
-                                            : fmt::format("{} drives ({}) and four clients ({})",
-                                                          drives, of_drives, of_clients);
+    const std::string purpose =
+        drives == 0 ? "four clients and a reserve"
+                    : fmt::format("{} drives ({}) and four clients with a reserve ({})", drives,
+                                  of_drives, of_clients);
     if (cause != EMFILE) {
         return fail(Errc::no_memory,
                     "{} more files can be opened of {} that are needed at least for {}: {}",

@@ -49,7 +49,7 @@ adds_up() {
 import re, sys
 text = open(sys.argv[1]).read()
 m = re.search(r"the limit on open files is (\d+): (\d+) are open, and (\d+) more can be, but at least "
-              r"(\d+) more are needed for (?:(\d+) drives \((\d+)\) and four clients \((\d+)\)|four clients)", text)
+              r"(\d+) more are needed for (?:(\d+) drives \((\d+)\) and four clients with a reserve \((\d+)\)|four clients and a reserve)", text)
 limit, opened, left, needed = map(int, m.groups()[:4])
 assert opened + left == limit and left < needed, text
 if m[5]:
