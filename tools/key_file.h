@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pre-shared keys of TLS. nbdkit opens their file when a client connects, not before, so a wrong
-// one would let a server start that takes no client.
+// The pre-shared keys of TLS. nbdkit opens their file when a client connects, not before, so a
+// wrong one would let a server start that takes no client.
 #pragma once
 
 #include <string>

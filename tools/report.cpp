@@ -69,6 +69,16 @@ Json memory_json(const Stats::Memory& memory) {
             {"gc_bytes", memory.gc}};
 }
 
+Json bands_json(const Stats::Bands& bands) {
+    return {{"total", bands.total},
+            {"free", bands.free},
+            {"open", bands.open},
+            {"closed", bands.closed},
+            {"reserve", bands.reserve},
+            {"out_of_use", bands.out_of_use},
+            {"by_validity", bands.by_validity}};
+}
+
 }  // namespace
 
 // Damage in the array's contents is a finding; everything else, a failing drive included, keeps the
@@ -154,13 +164,7 @@ void add_stats(Json& object, const Stats& stats) {
     object["gc"] = {{"bands_moved", stats.gc.bands_moved},
                     {"blocks_moved", stats.gc.blocks_moved},
                     {"races_lost", stats.gc.races_lost}};
-    object["bands"] = {{"total", stats.bands.total},
-                       {"free", stats.bands.free},
-                       {"open", stats.bands.open},
-                       {"closed", stats.bands.closed},
-                       {"reserve", stats.bands.reserve},
-                       {"out_of_use", stats.bands.out_of_use},
-                       {"by_validity", stats.bands.by_validity}};
+    object["bands"] = bands_json(stats.bands);
     object["endurance"] = {{"rated_cycles", Stats::Endurance::kRatedCycles},
                            {"cycles_used", stats.endurance.cycles_used},
                            {"open_seconds", stats.endurance.open_seconds},

@@ -120,8 +120,8 @@ struct Stats {
         // Why memory isn't registered with io_uring, which costs some CPU time; empty: it is.
         std::string unregistered;
     } io;
-    // A file system that holds drive files. They are sparse: where they may grow by more than it has
-    // left, writing ends when it is full. By Engine::inspect() alone.
+    // A file system that holds drive files. They are sparse: where they may grow by more than it
+    // has left, writing ends when it is full. By Engine::inspect() alone.
     struct FileSystem {
         std::string path;                     // of a drive file on it
         std::uint64_t unallocated_bytes = 0;  // by which its drive files may grow

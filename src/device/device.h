@@ -72,8 +72,8 @@ class Device {
     void note_silent(int error_number) {
         if (!refused_by_system(error_number)) silent_.store(true, std::memory_order_relaxed);
     }
-    // The last few transfers all failed: more than an incident. Those that the system refused, as on
-    // a full file system, say nothing about the drive.
+    // The last few transfers all failed: more than an incident. Those that the system refused, as
+    // on a full file system, say nothing about the drive.
     bool failing() const { return in_a_row_.load(std::memory_order_relaxed) >= kFailingInARow; }
 
     // Blocks that came back as something else than was written, and where the last run of them

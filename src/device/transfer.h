@@ -92,8 +92,8 @@ struct Io {
     Io* newer = nullptr;
 };
 
-// The failure of a completed Io in words: device, offset, cause; and what helps. error_number is not
-// 0.
+// The failure of a completed Io in words: device, offset, cause; and what helps. error_number is
+// not 0.
 std::string what_failed(const Io& io);
 std::string remedy_of(const Io& io);
 Error describe_failure(const Io& io);  // both

@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Why writing has ended and what helps, in words: errors, status and log say the same.
+//
+//   what ended writing                     what helps
+//   more drives are away than parity       to reconnect them, whatever else happened: neither an
+//   covers                                 opening nor `check` can do without them
+//   a transfer that a drive failed         by its errno (device/remedy.h), then another opening
+//   one that the system refused            likewise: room, a limit, a permission
+//   a page of the table                    another opening, which rebuilds the table
+//   bands that are out of use take space   another opening, which tries them again
 #pragma once
 
 #include <cstdint>

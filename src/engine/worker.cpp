@@ -38,6 +38,9 @@ bool Worker::poll(Phase phase) {
     return false;
 }
 
+// A phase is reached in a round in which nothing happened and every actor is done with it, not when
+// each was done with it at some time: an answer on its way from one actor to another may give that
+// one more to do.
 bool Worker::work(Phase phase) {
     if (phase != Phase::running) {
         for (const auto& actor : actors_) actor->begin(phase);

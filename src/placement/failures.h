@@ -13,9 +13,10 @@ namespace qlcshape {
 // remedy. If there was none, it says so. Any thread.
 std::string drive_failures(const ArrayContext& array);
 
-// Why an opening can't go on after a transfer failed, and what helps: "qlc0.img: write of ... failed:
-// No space left on device (errno 28); free space on ..., then open the array again". `by`: that
-// transfer; without one (error_number 0) all failures since the drives were opened. Any thread.
+// Why an opening can't go on after a transfer failed, and what helps: "qlc0.img: write of ...
+// failed: No space left on device (errno 28); free space on ..., then open the array again". `by`:
+// that transfer; without one (error_number 0) all failures since the drives were opened. Any
+// thread.
 std::string failed_opening(const Io& by, const ArrayContext& array);
 
 // How many QLC drives are missing or don't answer. Any thread.

@@ -88,8 +88,10 @@ TEST_CASE("health: what is wrong and what it means") {
     CHECK(judged(s).starts_with("failed|"));
     CHECK(judged(s).ends_with("reconnect the drives, then close the array and open it again"));
     CHECK(remedy_of_loss(s).find("check") == std::string::npos);
+}
 
-    s = of_drives(6, 2);
+TEST_CASE("health: a crash, bands out of use, segments that were not read") {
+    Stats s = of_drives(6, 2);
     s.state = "crashed";
     CHECK(judged(s) == "ok|CRASHED: not closed cleanly; the next opening recovers it");
     s.file_systems = {{"qlc0.img", 5 * MiB, 5 * MiB}};
