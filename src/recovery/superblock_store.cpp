@@ -85,13 +85,16 @@ std::vector<SuperblockMark> marks_of(const std::vector<PeekAt>& peeks, const Uui
     return marks;
 }
 
-// Bytes that are neither a superblock's nor blank may have arrived wrong this once; of those that
-// stay so the last reading counts.
+// Neither a superblock's, of whatever version, nor blank. `peek`: what it was taken for.
+bool is_garbage(std::span<const std::byte> block, const Result<SuperblockPeek>& peek) {
+    return !peek && peek.error().code != Errc::unsupported && !all_zero(block);
+}
+
+// Garbage may have arrived wrong this once; of what stays so the last reading counts.
 Status read_first_blocks(std::vector<Io>& ios, IoQueue& queue) {
-    const auto garbage = [](const Io& io) {
+    const auto doubtful = [](const Io& io) {
         const std::span block(io.data, kBlockBytes);
-        const auto peek = peek_superblock(block);
-        return !peek && peek.error().code != Errc::unsupported && !all_zero(block);
+        return is_garbage(block, peek_superblock(block));
     };
     Status read = run(queue, ios);
     for (int tries = 1; tries < kTries; ++tries) {
@@ -100,7 +103,7 @@ Status read_first_blocks(std::vector<Io>& ios, IoQueue& queue) {
             continue;
         }
         for (Io& io : ios) {
-            if (read && garbage(io)) read = run(queue, io);
+            if (read && doubtful(io)) read = run(queue, io);
         }
     }
     return read;
@@ -133,7 +136,7 @@ Result<Found> newest_record(Device& device, const Places& places, IoQueue& queue
         looks |= looks_like_superblock(block);
         const auto peek = peek_superblock(block);
         if (!peek && peek.error().code == Errc::unsupported) return fail(peek.error());
-        garbage[i] = !peek && !all_zero(block);
+        garbage[i] = is_garbage(block, peek);
         if (!peek) continue;
         peeks.push_back({*peek, ios[i].offset});
         // A record of a drive with other places may happen to lie where this one's would.
