@@ -14,7 +14,7 @@
 #include "base/printable.h"
 #include "device/device.h"
 #include "engine/offline_queue.h"
-#include "recovery/superblock_store.h"
+#include "meta/superblock_store.h"
 
 namespace qlcshape::tools {
 

@@ -11,8 +11,8 @@
 #include <memory>
 
 #include "base/error.h"
-#include "tests/sim/sim_campaign.h"
-#include "tests/sim/sim_sequence.h"
+#include "sim/sim_campaign.h"
+#include "sim/sim_sequence.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/tell.h"

@@ -10,8 +10,8 @@
 #include <optional>
 #include <thread>
 
+#include "admin/holder.h"
 #include "base/error.h"
-#include "engine/holder.h"
 #include "tools/report.h"
 #include "tools/tell.h"
 #include "tools/terminal.h"

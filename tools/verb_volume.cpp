@@ -8,9 +8,9 @@
 #include <iostream>
 #include <memory>
 
+#include "admin/holder.h"
 #include "base/error.h"
 #include "engine/file_room.h"
-#include "engine/holder.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/tell.h"

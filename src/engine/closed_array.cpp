@@ -4,10 +4,10 @@
 #include "engine/format_array.h"
 #include "engine/limits.h"
 #include "engine/offline_queue.h"
+#include "meta/band_load.h"
+#include "meta/superblock_store.h"
 #include "qlcshape/engine.h"
-#include "recovery/band_load.h"
 #include "recovery/check.h"
-#include "recovery/superblock_store.h"
 
 namespace qlcshape {
 

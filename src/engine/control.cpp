@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
+#include "admin/stats_json.h"
 #include "engine/engine_impl.h"
 #include "engine/limits.h"
-#include "engine/stats_json.h"
 
 namespace qlcshape {
 

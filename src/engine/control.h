@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lets other processes of the same user look at an open array and change its volumes, so that the
-// command works on an array that is being served; they do it by engine/holder.h. A connection
+// command works on an array that is being served; they do it by admin/holder.h. A connection
 // carries one request and its answer. A request is a line with the drives that the asker means
 // (their medium_of(), blanks between), and:
 //
@@ -31,7 +31,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/control_socket.h"
+#include "admin/control_socket.h"
 #include "qlcshape/engine.h"
 
 namespace qlcshape {

@@ -8,8 +8,8 @@
 #include "engine/ending.h"
 #include "engine/limits.h"
 #include "engine/monitor.h"
+#include "meta/snapshot_store.h"
 #include "placement/failures.h"
-#include "recovery/snapshot_store.h"
 
 namespace qlcshape {
 Core::~Core() = default;

@@ -30,11 +30,11 @@
 #include "engine/volume_table.h"
 #include "engine/worker.h"
 #include "gc/collector.h"
+#include "meta/superblock_store.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 #include "recovery/recover.h"
 #include "recovery/snapshotter.h"
-#include "recovery/superblock_store.h"
 #include "recovery/table_build.h"
 
 namespace qlcshape {

@@ -5,8 +5,8 @@
 #include "engine/core.h"
 #include "engine/ending.h"
 #include "engine/limits.h"
+#include "meta/snapshot_store.h"
 #include "placement/failures.h"
-#include "recovery/snapshot_store.h"
 
 namespace qlcshape {
 

@@ -5,7 +5,7 @@
 #include "base/size_text.h"
 #include "engine/core.h"
 #include "engine/monitor.h"
-#include "recovery/snapshot_store.h"
+#include "meta/snapshot_store.h"
 
 namespace qlcshape {
 

@@ -5,12 +5,12 @@
 #include <bit>
 #include <span>
 
-#include "band/keeper.h"
 #include "base/buffer.h"
 #include "base/size_text.h"
 #include "device/medium.h"
 #include "format/pmt_page.h"
-#include "recovery/superblock_store.h"
+#include "meta/keeper.h"
+#include "meta/superblock_store.h"
 
 namespace qlcshape {
 

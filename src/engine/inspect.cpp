@@ -5,15 +5,15 @@
 #include <map>
 #include <optional>
 
+#include "admin/holder.h"
 #include "engine/file_room.h"
 #include "engine/format_array.h"
 #include "engine/health.h"
-#include "engine/holder.h"
 #include "engine/offline_queue.h"
 #include "engine/report.h"
+#include "meta/band_load.h"
+#include "meta/snapshot_store.h"
 #include "qlcshape/engine.h"
-#include "recovery/band_load.h"
-#include "recovery/snapshot_store.h"
 
 namespace qlcshape {
 

@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "meta/superblock_store.h"
 #include "qlcshape/options.h"
-#include "recovery/superblock_store.h"
 
 namespace qlcshape {
 

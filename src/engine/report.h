@@ -7,9 +7,9 @@
 
 #include "base/counters.h"
 #include "format/superblock.h"
+#include "meta/superblock_store.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
-#include "recovery/superblock_store.h"
 
 namespace qlcshape {
 

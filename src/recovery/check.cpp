@@ -3,7 +3,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "recovery/band_load.h"
+#include "meta/band_load.h"
 #include "recovery/segment_scan.h"
 #include "recovery/table_build.h"
 

@@ -8,7 +8,7 @@
 #include "base/canary.h"
 #include "base/zeroes.h"
 #include "format/segment_header.h"
-#include "recovery/remedies.h"
+#include "meta/remedies.h"
 
 namespace qlcshape {
 

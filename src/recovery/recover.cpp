@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/canary.h"
+#include "journal/tps_scan.h"
 #include "placement/failures.h"
 #include "recovery/older_members.h"
 #include "recovery/replay.h"
@@ -13,7 +14,6 @@
 #include "recovery/table_count.h"
 #include "recovery/table_update.h"
 #include "recovery/tail_blocks.h"
-#include "recovery/tps_scan.h"
 
 namespace qlcshape {
 

@@ -59,12 +59,12 @@
 #include <optional>
 #include <string>
 
-#include "band/keeper.h"
 #include "device/team.h"
 #include "format/snapshot_record.h"
 #include "format/superblock.h"
+#include "meta/band_load.h"
+#include "meta/keeper.h"
 #include "qlcshape/options.h"
-#include "recovery/band_load.h"
 #include "shard/shard.h"
 
 namespace qlcshape {

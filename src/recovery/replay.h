@@ -12,8 +12,8 @@
 #include <memory>
 #include <vector>
 
-#include "band/keeper.h"
 #include "base/error.h"
+#include "meta/keeper.h"
 #include "segment/committer.h"
 
 namespace qlcshape {

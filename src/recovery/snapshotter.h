@@ -24,8 +24,8 @@
 #include <functional>
 #include <vector>
 
-#include "band/keeper.h"
 #include "format/snapshot_record.h"
+#include "meta/keeper.h"
 #include "shard/shard.h"
 
 namespace qlcshape {

@@ -40,11 +40,11 @@
 #include <cstdint>
 #include <span>
 
+#include "journal/tps.h"
 #include "segment/committer.h"
 #include "shard/publisher.h"
 #include "shard/ram_segment.h"
 #include "shard/shard_context.h"
-#include "shard/tps.h"
 
 namespace qlcshape {
 

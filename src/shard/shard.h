@@ -17,13 +17,13 @@
 
 #include "base/actor.h"
 #include "base/mailbox.h"
+#include "journal/tps.h"
 #include "shard/direct_read.h"
 #include "shard/pipeline.h"
 #include "shard/publisher.h"
 #include "shard/reads.h"
 #include "shard/shard_context.h"
 #include "shard/table_service.h"
-#include "shard/tps.h"
 #include "shard/write_queue.h"
 
 namespace qlcshape {

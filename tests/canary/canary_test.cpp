@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "tests/sim/sim_run.h"
+#include "sim/sim_run.h"
 
 namespace qlcshape {
 

@@ -13,7 +13,7 @@ from sources import finish, sources
 
 LEAST_PERCENT = 12
 MOST_WIDTH = 100
-ROOMS = ("engine", "gc", "recovery", "segment", "shard")
+ROOMS = ("engine", "gc", "journal", "meta", "recovery", "segment", "shard")
 
 
 def percent(folder):

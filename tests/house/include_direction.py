@@ -16,7 +16,12 @@ from sources import finish, sources
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 STD_HEADER = re.compile(r"^[a-z_0-9]+$")
-PROGRAMS = {"tools": {"tools", "bench", "tests"}, "bench": {"bench"}, "plugins": {"plugins"}}
+PROGRAMS = {
+    "tools": {"tools", "bench", "sim"},
+    "bench": {"bench"},
+    "plugins": {"plugins"},
+    "sim": {"sim"},
+}
 
 
 def allowed_folders(root, problems):

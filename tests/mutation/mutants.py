@@ -3,7 +3,7 @@
 
 A list is a text file of entries like this one:
 
-    @ src/recovery/tps_scan.cpp
+    @ src/journal/tps_scan.cpp
     - sequence <= acked
     + sequence < acked
     # acknowledged records are lost without a word where both mirrors are damaged

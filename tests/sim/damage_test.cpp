@@ -6,7 +6,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 
-#include "sim_run.h"
+#include "sim/sim_run.h"
 
 using namespace qlcshape::sim;
 

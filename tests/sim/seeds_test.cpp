@@ -7,7 +7,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "sim_campaign.h"
+#include "sim/sim_campaign.h"
 
 using namespace qlcshape::sim;
 

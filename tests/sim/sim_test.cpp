@@ -3,7 +3,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "sim_campaign.h"
+#include "sim/sim_campaign.h"
 
 using namespace qlcshape::sim;
 

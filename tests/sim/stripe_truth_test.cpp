@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The judge of redundancy, on one segment that is made here: what it finds wrong is what was
 // damaged.
-#include "stripe_truth.h"
+#include "sim/stripe_truth.h"
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -12,9 +12,9 @@
 #include "engine/format_array.h"
 #include "format/band_page.h"
 #include "format/segment_header.h"
+#include "meta/superblock_store.h"
 #include "raid6/parity.h"
-#include "recovery/superblock_store.h"
-#include "sim_world.h"
+#include "sim/sim_world.h"
 
 using namespace qlcshape;
 using namespace qlcshape::sim;

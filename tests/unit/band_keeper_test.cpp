@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What has to be durable before a band is used or erased, transfer by transfer.
-#include "band/keeper.h"
+#include "meta/keeper.h"
 #include "small_layout.h"
 
 #include <catch2/catch.hpp>

@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "admin/control_socket.h"
 #include "base/buffer.h"
 #include "device/device.h"
 #include "device/medium.h"
-#include "engine/control_socket.h"
 #include "format/bits.h"
 #include "qlcshape/engine.h"
 

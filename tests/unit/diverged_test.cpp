@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A drive of a copy of the array, which was opened by itself, among the array's own drives.
-#include "recovery/diverged.h"
+#include "meta/diverged.h"
 
 #include <catch2/catch.hpp>
 #include <cstring>

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "admin/control_socket.h"
+#include "admin/holder.h"
+#include "admin/stats_json.h"
 #include "device/medium.h"
-#include "engine/control_socket.h"
-#include "engine/holder.h"
-#include "engine/stats_json.h"
 #include "test_array.h"
 
 using namespace qlcshape;

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <string>
 
-#include "engine/holder.h"
+#include "admin/holder.h"
 #include "test_array.h"
 
 using namespace qlcshape;

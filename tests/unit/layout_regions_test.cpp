@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a superblock fixes of places: regions of SCM drives, and how many bands there may be.
 #include "core_array.h"
-#include "recovery/superblock_store.h"
+#include "meta/superblock_store.h"
 #include "small_layout.h"
 
 using namespace qlcshape;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counters over an array's life: what a crash takes from them, and what it must not.
 #include "core_array.h"
-#include "recovery/snapshot_store.h"
+#include "meta/snapshot_store.h"
 
 using namespace qlcshape;
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "core_array.h"
-#include "recovery/snapshot_store.h"
+#include "meta/snapshot_store.h"
 
 using namespace qlcshape;
 

@@ -8,8 +8,8 @@
 #include "core_array.h"
 #include "format/segment_header.h"
 #include "format/tps_record.h"
+#include "meta/snapshot_store.h"
 #include "recovery/segment_scan.h"
-#include "recovery/snapshot_store.h"
 
 using namespace qlcshape;
 

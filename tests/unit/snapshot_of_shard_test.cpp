@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A snapshot of a shard's pages: it stands when they are written, and says what is damaged.
-#include "recovery/snapshot_store.h"
+#include "meta/snapshot_store.h"
 #include "recovery/snapshotter.h"
 #include "shard_rig.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which snapshot of the table is in force, by what the SCM drives have.
-#include "recovery/snapshot_store.h"
+#include "meta/snapshot_store.h"
 
 #include <catch2/catch.hpp>
 #include <memory>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statistics that another process, maybe of another version, tells.
-#include "engine/stats_json.h"
+#include "admin/stats_json.h"
 
 #include <catch2/catch.hpp>
 #include <string>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Superblocks on drives whose transfers fail now and then.
-#include "recovery/superblock_store.h"
+#include "meta/superblock_store.h"
 
 #include <catch2/catch.hpp>
 

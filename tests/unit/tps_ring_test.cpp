@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "shard/tps.h"
+#include "journal/tps.h"
 #include "small_layout.h"
 
 using namespace qlcshape;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which records of the TPS count after a crash, and what is a loss that must be named.
-#include "recovery/tps_scan.h"
+#include "journal/tps_scan.h"
 
 #include <catch2/catch.hpp>
 #include <cstring>

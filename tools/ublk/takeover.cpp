@@ -9,8 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "admin/holder.h"
 #include "base/process.h"
-#include "engine/holder.h"
 #include "qlcshape/engine.h"
 #include "tools/ublk/shape.h"
 

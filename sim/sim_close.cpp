@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// How an opening ends: in a power cut, or closed in order and judged by check.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "recovery/check.h"
+#include "sim/sim_history.h"
+
+namespace qlcshape::sim {
+
+void History::crash() {
+    if (world_.dead() || !rng_.chance(1, 3)) {
+        world_.cut();
+        ++result_.crashes;
+    } else {
+        world_.kill();
+        ++result_.kills;
+    }
+    drop();
+    judge_redundancy(Moment::crashed);
+}
+
+// Ends an opening whose power or process is gone: everything in flight has failed.
+void History::drop() {
+    world_.cut();
+    for (int round = 0; round < 1000; ++round) {
+        bool any = false;
+        for (const auto& w : core_->workers()) any |= w->poll(core_->phase());
+        if (!any && round > 10) break;
+    }
+    crashed_ = true;
+    forget_opening();
+}
+
+void History::forget_opening() {
+    const Stats after = core_->stats();
+    result_.bands_moved += after.gc.bands_moved - before_.gc.bands_moved;
+    result_.snapshots += after.pmt.snapshots;
+    result_.verify_failed += after.errors.verify_failed - before_.errors.verify_failed;
+    result_.reconstructed += after.errors.reconstructed - before_.errors.reconstructed;
+    result_.commit_retries += after.errors.commit_retries - before_.errors.commit_retries;
+    result_.halts += core_->halted() ? 1 : 0;
+    const LifetimeCounters totals = core_->lifetime();
+    for (std::size_t i = 0; i < kCounters; ++i) counted_[i] += totals[i] - opened_with_[i];
+    for (const auto& v : volumes_) v->state.reset();
+    core_.reset();
+    changes_.clear();
+    gone_.clear();
+    for (SimOp& op : ops_) op.busy = false;
+}
+
+void History::close_clean() {
+    if (rng_.chance(1, 4)) plan_cut(200, PersistencePoint::tps_write, kLastPoint);
+    for (std::uint64_t i = 0; !core_->advance_close(); ++i) {
+        poll_something();
+        if (world_.dead()) return crash();
+        if (i <= 20000000) continue;
+        violate(fmt::format("closing hangs in phase {}", static_cast<int>(core_->phase())));
+        return crash();
+    }
+    may_be_clean_ = true;
+    const LifetimeCounters totals = core_->lifetime();
+    const Status closed = core_->finish_close();
+    if (world_.dead()) return crash();
+    if (!closed) {
+        if (!may_stop()) violate("close: " + closed.error().message);
+        ++result_.stops;
+        return crash();
+    }
+    ++result_.clean_closes;
+    raise_counters(durable_, totals);
+    world_.cut_after(0);
+    if (rng_.chance(1, 2)) world_.cut();  // what was closed is durable
+    world_.power_on();
+    forget_opening();
+    crashed_ = false;
+    judge();
+}
+
+// The offline check of a cleanly closed array finds nothing; after faults it finds strips that can
+// be rebuilt and damaged pages of the table, and nothing else.
+void History::judge() {
+    if (older_ || errors_ || !harm_.pmt_stale.empty()) return;  // nobody knows what it should find
+    ++result_.judged;
+    world_.faults().rest();
+    auto q = queue();
+    auto discovery = discover(devices(), "", *q);
+    if (!discovery) return void(violate("discover: " + discovery.error().message));
+    const ArrayContext array = context_of(*discovery);
+    auto report = check_array(array, discovery->superblock, *q, {});
+    if (!report) return void(violate("check: " + report.error().message));
+    const auto& faults = world_.faults().counts().of;
+    const bool spoilt = std::any_of(faults.begin(), faults.end(),
+                                    [](const FaultCount& c) { return c.injected != 0; });
+    for (const std::string& problem : report->problems) {
+        const bool expected =
+            (spoilt && (problem.ends_with("it can be rebuilt") ||
+                        problem.ends_with("of the table is damaged"))) ||
+            (blocks_lost_ && problem.ends_with("more is damaged than P and Q can reconstruct"));
+        if (!expected) return void(violate("check: " + problem));
+    }
+    judge_redundancy(Moment::closed, &*report);
+}
+
+RunResult History::finish() {
+    if (core_) drop();
+    result_.trace = world_.trace();
+    result_.events = world_.events();
+    result_.faults = world_.faults().counts();
+    result_.coverage = world_.coverage();
+    return result_;
+}
+
+}  // namespace qlcshape::sim

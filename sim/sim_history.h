@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+// The history that one seed makes: what run_history() drives. Ten files by subject: sim_run.cpp
+// (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
+// were earlier in the same opening), sim_beyond.cpp (more lost than redundancy covers),
+// sim_load.cpp (load and volumes), sim_close.cpp (crash, clean close, the judge),
+// sim_redundancy.cpp (whether all that counts is redundant), sim_counters.cpp (lifetime counters),
+// sim_sequence.cpp (short sequences of
+// operations, cut after every event), sim_damaged.cpp (openings after damage that nothing promises
+// to bear).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/volume_change.h"
+#include "sim/damage.h"
+#include "sim/oracle.h"
+#include "sim/sim_run.h"
+#include "sim/sim_sequence.h"
+#include "sim/sim_world.h"
+#include "sim/stripe_truth.h"
+
+namespace qlcshape::sim {
+
+inline constexpr std::uint64_t kSectorsPerBlock = kBlockBytes / kSectorBytes;
+
+class History {
+  public:
+    History(std::uint64_t seed, Profile profile);
+    RunResult run(std::uint32_t cycles);
+    // See run_sequence().
+    void prepare_sequences();
+    void run_sequence(std::uint64_t number, SequenceResult& result);
+    const std::string& violation() const { return result_.violation; }
+    DamageResult run_damaged();
+
+  private:
+    struct SimVolume {
+        SimVolume(std::string name_, std::uint64_t blocks)
+            : name(std::move(name_)), sectors(blocks * kSectorsPerBlock), oracle(sectors) {}
+        std::string name;
+        std::uint64_t sectors;
+        Oracle oracle;
+        std::shared_ptr<VolumeState> state;
+        bool certain = true;  // false: its creation or deletion was cut off or failed
+        std::uint64_t maybe_sectors =
+            0;  // not 0: the other size, if a resize was cut off or failed
+    };
+    struct SimOp {
+        bool busy = false;
+        Op kind = Op::read;
+        SimVolume* volume = nullptr;
+        std::uint32_t id = 0;
+        std::uint64_t begun = 0;  // in the order of submission
+        bool may_fail = false;    // part of a block that may be lost is to be kept
+        std::uint64_t first_sector = 0, sectors = 0;
+        Buffer data;
+    };
+    enum class Look { good, stopped, wrong };
+    enum class Pattern : std::uint64_t { random, sequential, skewed, hot, count };
+
+    // sim_run.cpp
+    struct Kinds {
+        bool qlc_cache, scm_cache, discard_clears, zoned;
+    };
+    void shape();
+    void add_media(std::uint64_t bands, Kinds kinds);
+    void choose_weak();
+    bool create();
+    void cycle();
+    void loop_of_cuts(std::uint32_t cuts);
+    bool violate(const std::string& what);
+    // A failure of the engine that the faults of this opening explain.
+    bool may_stop() const { return world_.dead() || world_.faults().may_stop(); }
+    void poll_something();
+    // Power goes within `events`, or at some persistence point from `first` to `last`, so that rare
+    // ones have their share.
+    void plan_cut(std::uint64_t events, PersistencePoint first, PersistencePoint last);
+
+    // sim_open.cpp
+    std::vector<std::unique_ptr<Device>> devices();
+    std::unique_ptr<IoQueue> queue();
+    Result<std::unique_ptr<Core>> try_open();
+    bool open(bool quiet);
+    bool open_through_cuts();
+    bool find_volumes();
+    Look compare_all(bool settle);
+    Look compare(SimVolume& volume, bool settle);
+    Status read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t sectors);
+    void check_sector(const SimVolume& volume, std::uint64_t sector, const std::byte* data);
+    void look_read_only(std::set<std::size_t> lost);
+    void degraded_episode();
+    void stale_episode();
+    void superblock_episode();
+    bool pmt_damaged();
+    void spoil_table();
+    void lose_mirror();
+
+    // sim_older.cpp
+    struct Older {
+        Media* media;
+        std::vector<std::byte> image;
+        std::vector<Media::Cached> cache{};
+    };
+    bool members_get_older() const {
+        const Profile p = world_.faults().profile();
+        return p == Profile::older || p == Profile::all;
+    }
+    void choose_older();
+    void copy_episode();
+    bool traced();
+    bool all_scm_older() const;
+    void exchange_older();
+    void older_episode();
+
+    // sim_beyond.cpp
+    struct Closed;
+    bool beyond() const { return world_.faults().profile() == Profile::beyond; }
+    void beyond_episode();
+    void lose_blocks(Closed& closed);
+    void lose_row(Closed& closed, BandId band, std::uint32_t segment);
+    void split_mirrors(Closed& closed);
+    void lose_record(Closed& closed);
+    void open_refused(const char* why, const std::set<std::size_t>& lost, const char* names);
+    void take_drives_away();
+    void ruin_drives();
+    void open_ruined();
+
+    // sim_damaged.cpp
+    bool look_at_damaged(std::uint32_t number);
+    bool open_damaged(std::uint32_t number);
+    void open_without_refused(std::string refusal);
+    Look compare_damaged(SimVolume& volume);
+    bool stopped_by_damage();
+    bool in_stale_page(const SimVolume& volume, std::uint64_t sector) const;
+
+    // sim_load.cpp
+    bool make_first_volumes();
+    void create_volume();
+    void delete_volume();
+    void resize_volume();
+    bool finish_deletion(const Core::Deletion& deletion);
+    Status finish_change(std::unique_ptr<VolumeChange> change, const char* what);
+    void choose_load();
+    void load(bool to_be_cut);
+    void fill();
+    void storm();
+    void trim_next(std::uint64_t blocks);
+    void submit_one();
+    void place(SimOp& op);
+    void place_unaligned(SimOp& op);
+    void check_flush(const SimOp& flush);
+    void submit(SimOp& op, Op kind);
+    // Not of a drive that does not answer: the thread would be inside the kernel as long.
+    bool reads_inline() const { return opened_ % 2 == 0 && !world_.silenced(); }
+    bool read_inline(SimVolume& volume, const Request& request);
+    void done(SimOp& op, const Status& status);
+    void wait_for_requests();
+    void silence_one();
+
+    // sim_sequence.cpp
+    void shape_for_sequences();
+    void do_step(Step step);
+    void one_op(Op kind, std::uint64_t first_block, std::uint64_t blocks);
+    void wait_and_cut(const std::function<bool()>& done, const char* what);
+    void cut_here();
+    void rest();
+    void tell(SequenceResult& result) const;
+
+    // sim_counters.cpp
+    void note_counters();
+    void judge_counters();
+
+    // sim_close.cpp
+    void crash();
+    void drop();
+    void forget_opening();
+    void close_clean();
+    void judge();
+    RunResult finish();
+
+    // sim_redundancy.cpp
+    void note_settled();
+    void note_unmended(const std::string& message);
+    void spoil_tail();
+    void spoil_strip(Media& media, std::uint64_t offset);
+    enum class Moment { crashed, recovered, closed };
+    void judge_redundancy(Moment moment, const CheckReport* report = nullptr);
+    void judge_segment(const BandTruth& band, std::uint32_t segment, const SegmentTruth& found,
+                       bool proved);
+    void name_wrong(BandId band, std::uint32_t segment, const SegmentTruth& found,
+                    std::set<std::string>& wrong) const;
+    void compare_with_check(std::set<std::string> wrong);
+    void compare(const CheckReport& report, std::set<std::string> wrong);
+
+    static constexpr std::uint64_t kIoLimitNs = 3'000'000'000;
+    static constexpr std::uint64_t kLargest = 1 * MiB;
+    static constexpr std::uint64_t kLargestHere = 64 * KiB;
+
+    World world_;
+    Random& rng_;
+    Options options_;
+    std::uint32_t max_shards_ = 1;
+    std::uint64_t counted_pages_ = 0;
+    std::uint64_t kept_findings_ = 0;
+    IoClock io_clock_{world_, kIoLimitNs};
+    std::uint64_t version_gap_ = 0;
+    std::vector<Media*> media_;
+    std::set<std::size_t> weak_qlc_;
+    std::set<std::size_t> lost_;
+    std::vector<SimOp> ops_;
+    std::unique_ptr<Core> core_;
+    std::vector<std::unique_ptr<SimVolume>> volumes_;
+    std::uint64_t volumes_named_ = 0;
+    std::vector<std::unique_ptr<SimVolume>> gone_;        // deleted in this opening
+    std::vector<std::unique_ptr<VolumeChange>> changes_;  // of this opening
+    RunResult result_;
+    Stats before_;
+    Uuid array_id_;
+    LifetimeCounters opened_with_{};  // the opening that is there
+    LifetimeCounters counted_{};      // by all openings
+    LifetimeCounters durable_{};      // what no opening may be below
+    LifetimeCounters required_{};     // likewise of this one, by the snapshots that are there, too
+    std::uint64_t stamp_ = 0;
+    std::uint64_t opened_ = 0;   // for writing
+    bool crashed_ = false;       // the opening before, for writing, ended in a cut
+    bool may_be_clean_ = false;  // on the drives it may stand that the array was closed in order
+    bool quiet_ = true;
+
+    // One drive as it was, and when.
+    std::unique_ptr<Media> image_;
+    std::size_t image_of_ = 0;
+    std::uint64_t image_opened_ = 0;
+
+    // Drives as they were at a moment of this opening. Drawn apart from all else.
+    std::vector<Older> images_;
+    ArrayContext images_array_;  // then
+    bool copied_ = false;        // they are of a copy that was opened by itself
+    Random images_random_;
+    Random silence_random_;  // which drive does not answer; drawn apart, too
+    Random tail_random_;     // what a power cut does to strips, likewise
+
+    // After random damage: what it excuses, so far.
+    Harm harm_;
+    bool damaged_ = false, older_ = false, errors_ = false, table_met_damage_ = false;
+    bool one_volume_ = false;                          // of one size
+    bool blocks_lost_ = false;                         // beyond redundancy
+    std::map<std::uint64_t, std::uint64_t> block_of_;  // of an LBA, in the only volume
+    bool drives_away_ = false;  // more of them than redundancy covers, in this opening
+    DamageResult damage_result_;
+
+    // Before the recovery: segments that count, by the band's sequence; and how much was damaged.
+    using SegmentIds = std::set<std::pair<std::uint64_t, std::uint32_t>>;
+    SegmentIds settled_;
+    std::uint64_t settled_damage_ = 0;
+    SegmentIds seen_right_;  // at some time
+    SegmentIds unmended_;    // and named in the log
+    std::uint64_t judgements_ = 0;
+
+    // Of read_now(): not on a stack that a read might outlive.
+    bool read_finished_ = false;
+    Status read_outcome_;
+
+    // The load of this opening.
+    Pattern pattern_ = Pattern::random;
+    bool trims_ = false, large_ = false, partial_ = false, reads_ = false, volume_changes_ = false;
+    std::uint64_t cursor_ = 0;
+    std::uint64_t last_sector_ = 0;  // where the newest operation begins or ends
+    std::unique_ptr<IoQueue> here_;  // of a thread that reads without a shard's
+    DirectRead direct_;
+
+    SequenceResult* cuts_ = nullptr;  // not null: every event is followed by a cut, in a child
+};
+
+// A sector full of one stamp, and of its number in the volume; nothing where it is not, or is
+// another one's.
+void fill_sector(std::byte* data, std::uint64_t stamp, std::uint64_t sector);
+std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t sector);
+
+}  // namespace qlcshape::sim

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "admin/holder.h"
+
+#include <charconv>
+
+#include "admin/control_socket.h"
+#include "admin/stats_json.h"
+#include "base/process.h"
+#include "device/medium.h"
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::size_t kMostAnswerBytes = 16 << 20;
+constexpr int kPatience = 5;        // seconds, for statistics
+constexpr int kLongPatience = 600;  // for what may have to trim a volume
+constexpr std::string_view kDone = "done\n";
+const std::string kOther = "other ";
+
+}  // namespace
+
+Result<Holder> Holder::of(const Options& options) {
+    std::vector<Drive> drives;
+    for (const DeviceOptions& d : options.devices) {
+        std::string medium = medium_of(d.path);
+        if (!medium.empty()) drives.push_back({d.path, std::move(medium)});
+    }
+    Error error{Errc::not_found, "no process of this user has the array open"};
+    for (const Drive& drive : drives) {
+        const auto socket = connect_to(drive.medium);
+        if (socket) return Holder(drives, drive.medium, describe_process(socket->peer()));
+        error = socket.error();
+    }
+    return fail(error);
+}
+
+// "other " and a medium, or the error's number, a blank and its message; anything else, and nothing
+// at all, is an answer that was cut off.
+Error Holder::error_in(const std::string& answer) const {
+    for (const Drive& drive : drives_) {
+        if (answer != kOther + drive.medium) continue;
+        return {Errc::foreign_device,
+                fmt::format("{}: {} has other drives of this array file open, but not this one: is "
+                            "it a copy? Name the drives of one array",
+                            drive.path, process_)};
+    }
+    int code = 0;
+    const char* const end = answer.data() + answer.size();
+    const auto [rest, failed] = std::from_chars(answer.data(), end, code);
+    if (failed != std::errc{} || rest == end) {
+        return {Errc::io_error,
+                fmt::format("{}, which has the array open, ended before it answered; the request "
+                            "may have been carried out or not",
+                            process_)};
+    }
+    return {static_cast<Errc>(code), std::string(rest + 1, end)};
+}
+
+Result<std::string> Holder::ask(const std::string& request, int patience) const {
+    const auto socket = connect_to(asked_);
+    if (!socket) return fail(Errc::closed, "{}, which had the array open, has ended", process_);
+    socket->set_timeout(patience);
+    std::string named;
+    for (const Drive& drive : drives_) named += drive.medium + " ";
+    if (!socket->send(named + "\n" + request)) return fail(error_in(""));
+    auto answer = socket->receive(kMostAnswerBytes);
+    if (!answer) {
+        return fail(
+            answer.error().code,
+            "{}, which has the array open, does not answer within {} s ({}); {}", process_,
+            patience, answer.error().message,
+            patience == kPatience
+                ? "find out why, or stop it"
+                : "the request may have been carried out or not: check the array when it answers");
+    }
+    if (!answer->starts_with(kDone)) return fail(error_in(*answer));
+    return answer->substr(kDone.size());
+}
+
+// A process that is stopped or hangs would be waited for 10 minutes: so it is asked for something
+// quick first.
+Result<std::string> Holder::ask_at_length(const std::string& request) const {
+    QS_TRY(stats());
+    return ask(request, kLongPatience);
+}
+
+Result<Stats> Holder::stats() const {
+    const auto text = ask("stats", kPatience);
+    if (!text) return fail(text.error());
+    return stats_from_json(*text);
+}
+
+Status Holder::create_volume(const std::string& name, std::uint64_t bytes) const {
+    QS_TRY(ask_at_length(fmt::format("create {} {}", name, bytes)));
+    return {};
+}
+
+Result<bool> Holder::holds_data(const std::string& volume, std::uint64_t from_bytes) const {
+    const auto answer = ask_at_length(fmt::format("holds {} {}", volume, from_bytes));
+    if (!answer) return fail(answer.error());
+    return *answer == "yes";
+}
+
+Status Holder::resize_volume(const std::string& name, std::uint64_t bytes) const {
+    QS_TRY(ask_at_length(fmt::format("resize {} {}", name, bytes)));
+    return {};
+}
+
+Status Holder::delete_volume(const std::string& name) const {
+    QS_TRY(ask_at_length(fmt::format("delete {}", name)));
+    return {};
+}
+
+}  // namespace qlcshape

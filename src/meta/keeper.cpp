@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/keeper.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/canary.h"
+
+namespace qlcshape {
+
+BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
+                       std::vector<std::uint64_t> generations, IoQueue& queue, Counters& counters)
+    : array_(array),
+      bands_(bands),
+      gate_(gate),
+      queue_(queue),
+      counters_(counters),
+      generations_(std::move(generations)),
+      blocks_(std::size_t{kErasesPerRound + kStreams} * kBlockBytes) {
+    const std::size_t pages = kErasesPerRound + kStreams;
+    ios_.resize(
+        std::max(pages * array.scm.size(), std::size_t{kErasesPerRound} * array.layout.width()));
+    opening_.reserve(kStreams);
+    erasing_.reserve(kErasesPerRound);
+    pages_.reserve(pages);
+    not_erased_.reserve(kErasesPerRound);
+}
+
+bool BandKeeper::poll() {
+    if (pending_ != 0 || failed_) return false;
+    switch (step_) {
+        case Step::idle:
+            if (!gather()) return false;
+            write_pages();
+            return true;
+        case Step::writing:
+            flush();
+            return true;
+        case Step::flushing:
+            for (BandId band : opening_) bands_.opened(band);
+            opening_.clear();
+            discard();
+            return true;
+        case Step::discarding:
+            finish();
+            return true;
+    }
+    return false;
+}
+
+// From there on no more bands are opened, and erasing continues.
+void BandKeeper::begin(Phase phase) { closing_ = phase >= Phase::erasing; }
+
+bool BandKeeper::done_with(Phase phase) { return phase != Phase::erasing || failed() || idle(); }
+
+bool BandKeeper::gather() {
+    for (Stream s : {Stream::gc, Stream::user}) {
+        if (closing_ || !bands_.wants_band(s)) continue;
+        if (!(s == Stream::user ? gate_.user_may_open() : gate_.gc_may_open())) continue;
+        if (auto band = bands_.begin_open(s, array_.epoch)) opening_.push_back(*band);
+    }
+    while (erasing_.size() < kErasesPerRound) {
+        auto band = bands_.next_moved();
+        if (!band) break;
+        erasing_.push_back(*band);
+    }
+    if (!opening_.empty() || !erasing_.empty() || refreshing()) return true;
+    if (!gate_.failed() && gate_.standstill()) gate_.fail_for_space();
+    return false;
+}
+
+void BandKeeper::write_pages() {
+    pages_.clear();
+    for (const auto* list : {&opening_, &erasing_}) {
+        if (canary(Canary::band_used_before_record) && list == &opening_) continue;
+        if (canary(Canary::band_erased_before_record) && list == &erasing_) continue;
+        for (BandId band : *list) pages_.push_back(band.value / kBandsPerPage);
+    }
+    while (refreshing() && pages_.size() < kErasesPerRound) pages_.push_back(refresh_++);
+    std::sort(pages_.begin(), pages_.end());
+    pages_.erase(std::unique(pages_.begin(), pages_.end()), pages_.end());
+    used_ios_ = 0;
+    for (std::size_t i = 0; i < pages_.size(); ++i) {
+        const std::uint64_t page = pages_[i];
+        const std::uint64_t generation = ++generations_[page];
+        std::byte* block = blocks_.data() + i * kBlockBytes;
+        encode_band_page(array_, bands_, page, generation, block);
+        const std::uint64_t offset = array_.layout.band_page_offset(page, generation & 1);
+        for (Device* scm : array_.scm) next_io(IoKind::write, scm, offset, kBlockBytes, block);
+    }
+    counters_.add(Counter::band_table_written_bytes, pages_.size() * kBlockBytes);
+    step_ = Step::writing;
+    submit_round();
+}
+
+void BandKeeper::flush() {
+    used_ios_ = 0;
+    for (Device* scm : array_.scm) {
+        if (scm->geometry().volatile_cache) next_io(IoKind::flush, scm, 0, 0, nullptr);
+    }
+    step_ = Step::flushing;
+    submit_round();
+}
+
+void BandKeeper::discard() {
+    used_ios_ = 0;
+    not_erased_.assign(erasing_.size(), false);
+    for (BandId band : erasing_) {
+        for (std::uint32_t column = 0; column < array_.layout.width(); ++column) {
+            const Location place = locate_column(array_.layout, band, column);
+            next_io(IoKind::discard, array_.qlc[place.drive], place.offset,
+                    array_.layout.p.band_bytes, nullptr);
+        }
+    }
+    step_ = Step::discarding;
+    submit_round();
+}
+
+// A band whose discard failed stays out of use until the next opening tries again.
+void BandKeeper::finish() {
+    for (std::size_t i = 0; i < erasing_.size(); ++i) {
+        if (not_erased_[i])
+            bands_.put_out_of_use(erasing_[i]);
+        else
+            bands_.erased(erasing_[i]);
+    }
+    erasing_.clear();
+    step_ = Step::idle;
+}
+
+Io& BandKeeper::next_io(IoKind kind, Device* device, std::uint64_t offset, std::uint64_t bytes,
+                        std::byte* data) {
+    QS_ASSERT(used_ios_ < ios_.size());
+    Io& io = ios_[used_ios_++];
+    io = Io{};
+    io.kind = kind;
+    io.point = kind == IoKind::write   ? PersistencePoint::keeper_write
+               : kind == IoKind::flush ? PersistencePoint::keeper_flush
+                                       : PersistencePoint::keeper_discard;
+    io.device = device;
+    io.offset = offset;
+    io.bytes = bytes;
+    io.data = data;
+    io.context = this;
+    io.done = [](Io& done) { static_cast<BandKeeper*>(done.context)->io_done(done); };
+    return io;
+}
+
+void BandKeeper::submit_round() {
+    pending_ = used_ios_;
+    for (std::size_t i = 0; i < used_ios_; ++i) queue_.submit(ios_[i]);
+}
+
+void BandKeeper::io_done(const Io& io) {
+    --pending_;
+    if (io.error_number == 0) return;
+    counters_.add(Counter::io_errors, 1);
+    if (io.kind == IoKind::discard) {
+        const auto place = static_cast<std::size_t>(&io - ios_.data());  // as discard() made them
+        not_erased_[place / array_.layout.width()] = true;
+    } else {
+        failed_ = true;
+        gate_.fail(queue_);
+    }
+}
+
+void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
+                      std::uint64_t generation, std::byte* block) {
+    std::fill(block, block + kBlockBytes, std::byte{0});
+    BandPage view(block);
+    for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
+        const std::uint64_t band = page * kBandsPerPage + i;
+        if (band < array.layout.bands) {
+            view.records()[i] = bands.media_record_of(BandId(static_cast<std::uint32_t>(band)));
+        }
+    }
+    view.seal(array.array, page, generation);
+}
+
+}  // namespace qlcshape

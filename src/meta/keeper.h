@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Makes band states durable before they count: a band's opening before its first strip, its erasing
+// before its discard. Runs as an actor on a GC thread; the only writer of the band table while the
+// array is in use. Changes of one round share page writes.
+//
+// A round in which bands 7 and 9 are opened and band 3 is erased, and what a cut in it leaves:
+//
+//   write the pages   to place A or B by their          a page is as before (its other place), or
+//                     generation, on every scm drive    says open: a band without a segment
+//   flush             scm drives with a cache           from here on streams may use 7 and 9
+//   discard           band 3, on every QLC drive        its record says erasing: the next opening
+//                                                       discards it again
+//   free              in DRAM; the record follows       likewise
+//                     when its page is next written
+//
+// So a strip lies only in bands whose opening every scm drive knows, and what was discarded counts
+// nowhere, whichever scm drive is read.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "band/band_table.h"
+#include "band/space_gate.h"
+#include "base/actor.h"
+#include "base/buffer.h"
+#include "base/counters.h"
+#include "placement/array_context.h"
+
+namespace qlcshape {
+
+class BandKeeper final : public Actor {
+  public:
+    // `generations`: of each page of the band table on media.
+    BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
+               std::vector<std::uint64_t> generations, IoQueue& queue, Counters& counters);
+
+    bool poll() override;
+    bool busy() const override { return !idle(); }
+    void begin(Phase phase) override;
+    bool done_with(Phase phase) override;
+    bool failed() const override { return failed_; }
+    bool idle() const { return pending_ == 0 && step_ == Step::idle; }
+    // Rewrites every page gradually, so that the counts on media are not far behind.
+    void refresh() { refresh_ = 0; }
+    const std::vector<std::uint64_t>& generations() const { return generations_; }
+    void set_generations(std::vector<std::uint64_t> generations) {
+        generations_ = std::move(generations);
+    }
+
+  private:
+    enum class Step : std::uint8_t { idle, writing, flushing, discarding };
+    static constexpr std::uint32_t kErasesPerRound = 8;
+
+    bool gather();
+    bool refreshing() const { return refresh_ < generations_.size() && !closing_; }
+    void write_pages();
+    void flush();
+    void discard();
+    void finish();
+    Io& next_io(IoKind kind, Device* device, std::uint64_t offset, std::uint64_t bytes,
+                std::byte* data);
+    void submit_round();
+    void io_done(const Io& io);
+
+    const ArrayContext& array_;
+    BandTable& bands_;
+    SpaceGate& gate_;
+    IoQueue& queue_;
+    Counters& counters_;
+    std::vector<std::uint64_t> generations_;
+    std::vector<BandId> opening_;
+    std::vector<BandId> erasing_;
+    std::vector<bool> not_erased_;  // of them: a drive did not discard its part
+    std::vector<std::uint64_t> pages_;
+    Buffer blocks_;
+    std::vector<Io> ios_;
+    std::uint64_t refresh_ = UINT64_MAX;  // next page to refresh
+    std::size_t used_ios_ = 0;
+    std::size_t pending_ = 0;
+    Step step_ = Step::idle;
+    bool closing_ = false;
+    bool failed_ = false;
+};
+
+// Encodes page `page` of the band table in its current state.
+void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
+                      std::uint64_t generation, std::byte* block);
+
+}  // namespace qlcshape

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The next record of every drive: QLC drives first, scm drives when those are durable.
+//
+// A cut leaves a generation on some drives and not on others. With g the one before:
+//
+//   QLC drives     SCM drives     the next opening
+//   some g + 1     all g          takes g + 1 where it sees it, as an array that was not closed
+//   all g + 1      some g + 1     likewise; a QLC drive with g alone is older, and refused
+#include "meta/superblock_places.h"
+#include "meta/superblock_store.h"
+
+namespace qlcshape {
+
+SuperblockAppend::SuperblockAppend(const Superblock& superblock,
+                                   const std::vector<MemberDevice>& members)
+    : next_(superblock), places_(members.size()) {
+    ++next_.generation;
+    const ArrayLayout layout = *make_layout(next_.parameters);
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        const MemberDevice& m = members[i];
+        if (m.device == nullptr) continue;
+        const Places places{layout.superblock_record_bytes, m.unit_bytes};
+        SuperblockPlace& place = places_[i] = m.next;
+        if (place.slot >= places.slots()) place = {place.unit ^ 1, 0, true};
+        add(m, places.offset(place.unit, 0), places.offset(place.unit, place.slot),
+            place.fresh_unit, layout);
+        place = {place.unit, place.slot + 1, false};
+    }
+}
+
+void SuperblockAppend::add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at,
+                           bool fresh_unit, const ArrayLayout& layout) {
+    const bool qlc = member.record.role == DeviceRole::qlc;
+    Transfers& transfers = qlc ? qlc_ : scm_;
+    Io io;
+    io.device = member.device.get();
+    if (fresh_unit) {
+        io.kind = IoKind::discard;
+        io.point = qlc ? PersistencePoint::qlc_superblock_discard
+                       : PersistencePoint::scm_superblock_discard;
+        io.offset = unit;
+        io.bytes = member.unit_bytes;
+        transfers.discards.push_back(io);
+    }
+    records_.emplace_back(layout.superblock_record_bytes);
+    encode_superblock(next_, member.record.uuid, records_.back().span());
+    io.kind = IoKind::write;
+    io.point =
+        qlc ? PersistencePoint::qlc_superblock_write : PersistencePoint::scm_superblock_write;
+    io.bytes = layout.p.strip_bytes;
+    for (std::uint64_t done = 0; done < layout.superblock_record_bytes; done += io.bytes) {
+        io.offset = at + done;
+        io.data = records_.back().data() + done;
+        transfers.writes.push_back(io);
+    }
+    io = Io{};
+    io.kind = IoKind::flush;
+    io.point =
+        qlc ? PersistencePoint::qlc_superblock_flush : PersistencePoint::scm_superblock_flush;
+    io.device = member.device.get();
+    transfers.flushes.push_back(io);
+}
+
+Status SuperblockAppend::write(Superblock& superblock, std::vector<MemberDevice>& members,
+                               IoQueue& queue) {
+    superblock.generation = next_.generation;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (members[i].device != nullptr) members[i].next = places_[i];
+    }
+    for (Transfers* transfers : {&qlc_, &scm_}) {
+        QS_TRY(run(queue, transfers->discards));
+        QS_TRY(run(queue, transfers->writes));
+        QS_TRY(run(queue, transfers->flushes));
+    }
+    return {};
+}
+
+Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
+                         IoQueue& queue) {
+    return SuperblockAppend(superblock, members).write(superblock, members, queue);
+}
+
+}  // namespace qlcshape

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the superblocks of an array on its devices, and appends new ones. Every call blocks.
+//
+// A device has two reserved units; records are appended to one until it is full, then the other is
+// discarded and used. QLC drives are written first, scm drives when those are durable, so that a
+// cut never leaves all devices in the middle of a change of units.
+//
+//   unit 0   | 33 | 34 | 35 | next |  ...  |      generations; the newest whole record counts
+//   unit 1   | 17 | 18 |    ...       | 32 |      discarded when it is used next, not before
+//
+// After a crash, or where anything lies after the newest record, the next one goes to the beginning
+// of the other unit: a torn append may have written there, and nothing is written over it.
+//
+// Because of the order, a generation on an scm drive proves that every QLC drive had it. One that
+// has not is older (is_older()).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/buffer.h"
+#include "device/device.h"
+#include "device/io.h"
+#include "format/superblock.h"
+#include "meta/diverged.h"
+#include "placement/array_context.h"
+
+namespace qlcshape {
+
+struct SuperblockPlace {
+    std::uint32_t unit = 0;
+    std::uint32_t slot = 0;
+    bool fresh_unit = true;  // discard the unit first
+};
+
+struct MemberDevice {
+    std::unique_ptr<Device> device;  // null: missing
+    MemberRecord record;
+    std::uint64_t unit_bytes = 0;
+    SuperblockPlace next;  // of the next record
+};
+
+// What the devices say together.
+struct Discovery {
+    Superblock superblock;              // the newest
+    std::vector<MemberDevice> members;  // all of them, in the order of the superblock
+    std::uint32_t missing_qlc = 0;
+};
+
+// Flushes all devices that may be written, so that what is read from now on is durable, and sorts
+// them into the members of one array. Refuses strangers, stale members, doubles, damaged
+// superblocks, and arrays of which too much is missing; the error names the device. `absent` names
+// devices that could not be opened, for messages.
+Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
+                           IoQueue& queue);
+
+// Of each device its newest whole superblock, and which member it says that it is. Refuses nothing:
+// for a look at arrays that may be damaged or open elsewhere.
+struct SeenSuperblock {
+    Superblock superblock;
+    Uuid device;
+    // What may be a newer record lies where one would be, and is damaged. So the drive is not
+    // taken for older than the others, which it would be by the whole ones alone.
+    bool newer_damaged = false;
+    std::vector<SuperblockMark> records;  // all of its array
+};
+std::vector<Result<SeenSuperblock>> see_superblocks(
+    const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
+
+struct SeenDrive {
+    Device* device = nullptr;
+    const SeenSuperblock* seen = nullptr;
+};
+// What drives of one array remember, for diverged_drives(). Records are read again, whole, where
+// one contradicts another: one that a power cut tore never counted.
+std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQueue& queue);
+
+// The newest of what members of one array say, at least one. That the array was closed cleanly
+// counts only if each of them says so: otherwise the power went in the middle of that append, or a
+// member is as it was before, and the state is open. To recover without need costs time; to trust
+// a table, of which a part is older, would cost data.
+Superblock newest_superblock(const std::vector<const Superblock*>& seen);
+
+// Whether a member that has `generation` lacks what others have. `on_scm`: the newest generation of
+// an scm drive. Each record is durable on the QLC drives before it is written to the scm drives: a
+// QLC drive that is behind one of those lacks what it had, unless the record that would show it is
+// damaged.
+bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generation,
+              bool newer_damaged, std::uint64_t on_scm);
+
+// The array as the newest superblock describes it. The devices stay the discovery's.
+ArrayContext context_of(const Discovery& discovery);
+
+// The next record of every member that is there, with the next generation. All memory that it takes
+// is taken when it is made: until write() nothing has changed, on no drive and in no argument.
+class SuperblockAppend {
+  public:
+    SuperblockAppend(const Superblock& superblock, const std::vector<MemberDevice>& members);
+
+    // Once, with the arguments as they were. After an error it is not known which drives have it.
+    Status write(Superblock& superblock, std::vector<MemberDevice>& members, IoQueue& queue);
+
+  private:
+    void add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at, bool fresh_unit,
+             const ArrayLayout& layout);
+
+    struct Transfers {
+        std::vector<Io> discards, writes, flushes;
+    };
+    Superblock next_;
+    std::vector<SuperblockPlace> places_;  // of the record after this one, by member
+    std::vector<Buffer> records_;
+    Transfers qlc_, scm_;
+};
+
+// Both at once.
+Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
+                         IoQueue& queue);
+
+}  // namespace qlcshape
