@@ -12,7 +12,7 @@ namespace qlcshape {
 inline constexpr std::uint16_t kFormatVersion = 3;
 // Version 3 is being completed step by step, and each step that changes a structure gets the next
 // number. No program reads another's: what looks alike may lie elsewhere.
-inline constexpr std::uint16_t kFormatDraft = 3;
+inline constexpr std::uint16_t kFormatDraft = 4;
 
 // Whether this program reads an array of that version and draft; the error says what helps.
 Status check_format(std::uint16_t version, std::uint16_t draft);
