@@ -51,7 +51,7 @@ Damage::Newest Damage::look() {
         if (s) newest.superblock = std::max(newest.superblock, s->generation);
     }
     for (const Place& p : scm_places(l.band_table_offset, 2 * l.band_table_pages * kBlockBytes)) {
-        BandPage page(at(p));
+        BandPage page(l, at(p));
         const std::uint64_t number = (p.offset - l.band_table_offset) / (2 * kBlockBytes);
         if (!page.valid(array_.array, number)) continue;
         std::uint64_t& generation = newest.band_pages[number];
@@ -193,7 +193,7 @@ std::vector<Damage::Place> Damage::stripe_places(bool tombstones) const {
         const std::uint32_t segment = i % l.segments_per_band;
         const BandRecord& r = loaded->records[band.value];
         const std::uint64_t stripe = l.stripe_number(band, segment);
-        const auto [first, offset] = locate(l, band, segment, 0);
+        const auto [first, offset] = array_.locate(band, segment, 0);
         const SegmentHeader header(l, qlc_[first]->bytes.get() + offset);
         if (!r.counts() || !header.valid(array_.array, band, segment) ||
             header.fixed().band_sequence != r.sequence)

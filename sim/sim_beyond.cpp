@@ -92,7 +92,7 @@ void History::lose_blocks(Closed& closed) {
 // they are gone the table can't be rebuilt, and damage_test.cpp has that.
 void History::lose_row(Closed& closed, BandId band, std::uint32_t segment) {
     const ArrayLayout& l = closed.array.layout;
-    const auto place = [&](std::uint32_t role) { return locate(l, band, segment, role); };
+    const auto place = [&](std::uint32_t role) { return closed.array.locate(band, segment, role); };
     const auto drive = [&](std::uint32_t role) { return closed.qlc[place(role).drive]; };
     const SegmentHeader header(l, drive(0)->bytes.get() + place(0).offset);
     if (!header.valid(closed.array.array, band, segment)) return;
@@ -149,7 +149,7 @@ void History::split_mirrors(Closed& closed) {
             std::uint64_t generation = 0, at = 0;
             for (std::uint32_t copy = 0; copy < 2; ++copy) {
                 const std::uint64_t offset = l.band_page_offset(page, copy);
-                BandPage p(m.bytes.get() + offset);
+                BandPage p(l, m.bytes.get() + offset);
                 if (!p.valid(closed.array.array, page) || p.header().generation <= generation)
                     continue;
                 generation = p.header().generation;

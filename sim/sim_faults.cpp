@@ -64,7 +64,7 @@ std::uint64_t Injector::region_end(const Media& media, Region region) const {
             return layout_.pmt_offset +
                    div_up(layout_.pmt_pages, layout_.p.scm_count) * kBlockBytes;
         case Region::bands:
-            return layout_.band_offset(BandId(layout_.bands));
+            return layout_.slot_offset(layout_.drive_slots());
     }
     return 0;
 }

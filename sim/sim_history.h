@@ -191,10 +191,10 @@ class History {
     void spoil_strip(Media& media, std::uint64_t offset);
     enum class Moment { crashed, recovered, closed };
     void judge_redundancy(Moment moment, const CheckReport* report = nullptr);
-    void judge_segment(const BandTruth& band, std::uint32_t segment, const SegmentTruth& found,
-                       bool proved);
-    void name_wrong(BandId band, std::uint32_t segment, const SegmentTruth& found,
-                    std::set<std::string>& wrong) const;
+    void judge_segment(const StripeTruth& truth, const BandTruth& band, std::uint32_t segment,
+                       const SegmentTruth& found, bool proved);
+    void name_wrong(const StripeTruth& truth, BandId band, std::uint32_t segment,
+                    const SegmentTruth& found, std::set<std::string>& wrong) const;
     void compare_with_check(std::set<std::string> wrong);
     void compare(const CheckReport& report, std::set<std::string> wrong);
 

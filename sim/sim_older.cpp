@@ -41,6 +41,7 @@ void History::choose_older() {
             {&m, std::vector<std::byte>(m.bytes.get(), m.bytes.get() + m.capacity())});
     }
     images_array_ = core_->array();
+    images_array_.columns = std::make_shared<Columns>(*images_array_.columns);
 }
 
 // A write that was acknowledged after both SCM drives' images were made, and by the TPS alone, is
@@ -55,7 +56,7 @@ bool History::traced() {
     for (std::uint32_t i = 0; i < l.bands * l.segments_per_band; ++i) {
         const BandId band(i / l.segments_per_band);
         const std::uint32_t segment = i % l.segments_per_band;
-        const Location place = locate(l, band, segment, 0);
+        const Location place = array.locate(band, segment, 0);
         media_[place.drive]->read(place.offset, bytes.data(), bytes.size(),
                                   world_.faults().counts());
         const SegmentHeader header(l, bytes.data());

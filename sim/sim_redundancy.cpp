@@ -49,7 +49,7 @@ void History::spoil_tail() {
         for (std::uint32_t s = band.segments; band.open && s < l.segments_per_band; ++s) {
             if (!truth.has_header(band, s)) continue;
             for (std::uint32_t role = 0; role < l.width(); ++role) {
-                const Location place = locate(l, band.band, s, role);
+                const Location place = truth.locate(band.band, s, role);
                 if (weak_qlc_.contains(place.drive) && (always || tail_random_.chance(1, 2)))
                     spoil_strip(*media_[place.drive], place.offset);
             }
@@ -81,8 +81,8 @@ void History::judge_redundancy(Moment moment, const CheckReport* report) {
             if (found.right()) seen_right_.insert(id);
             ++result_.stripes_judged;
             const bool proved = moment == Moment::recovered && !settled_.contains(id);
-            if (band.epoch <= truth.epoch()) judge_segment(band, segment, found, proved);
-            if (segment < band.in_table) name_wrong(band.band, segment, found, wrong);
+            if (band.epoch <= truth.epoch()) judge_segment(truth, band, segment, found, proved);
+            if (segment < band.in_table) name_wrong(truth, band.band, segment, found, wrong);
         }
     }
     if (report != nullptr)
@@ -91,8 +91,8 @@ void History::judge_redundancy(Moment moment, const CheckReport* report) {
         compare_with_check(std::move(wrong));
 }
 
-void History::judge_segment(const BandTruth& band, std::uint32_t segment, const SegmentTruth& found,
-                            bool proved) {
+void History::judge_segment(const StripeTruth& truth, const BandTruth& band, std::uint32_t segment,
+                            const SegmentTruth& found, bool proved) {
     const ArrayLayout& l = world_.faults().layout();
     if (found.lost) {
         if (!blocks_lost_)
@@ -101,7 +101,7 @@ void History::judge_segment(const BandTruth& band, std::uint32_t segment, const 
     }
     if (unmended_.contains({band.sequence, segment})) return;
     for (const std::uint32_t role : found.wrong) {
-        const Location place = locate(l, band.band, segment, role);
+        const Location place = truth.locate(band.band, segment, role);
         const Media& m = *media_[place.drive];
         if (m.damaged(place.offset, l.p.strip_bytes, proved ? settled_damage_ : 0)) continue;
         violate(
@@ -112,14 +112,14 @@ void History::judge_segment(const BandTruth& band, std::uint32_t segment, const 
 }
 
 // As `check` says it.
-void History::name_wrong(BandId band, std::uint32_t segment, const SegmentTruth& found,
-                         std::set<std::string>& wrong) const {
+void History::name_wrong(const StripeTruth& truth, BandId band, std::uint32_t segment,
+                         const SegmentTruth& found, std::set<std::string>& wrong) const {
     if (found.lost) {
         wrong.insert(fmt::format("band {} segment {}: more is damaged than P and Q can reconstruct",
                                  band.value, segment));
     }
     for (const std::uint32_t role : found.wrong) {
-        const Location place = locate(world_.faults().layout(), band, segment, role);
+        const Location place = truth.locate(band, segment, role);
         wrong.insert(
             fmt::format("{} at offset {}: the strip of band {} segment {} is not what was written; "
                         "it can be rebuilt",

@@ -22,8 +22,8 @@ class Stripe {
            std::uint32_t segment)
         : array_(array), l_(array.layout), band_(band), segment_(segment), wrong_(l_.width()) {
         for (std::uint32_t role = 0; role < l_.width(); ++role) {
-            const Location place = locate(l_, band.band, segment, role);
-            strips_.push_back({qlc[place.drive], place.offset});
+            const Location place = array.locate(band.band, segment, role);
+            strips_.push_back({place.there() ? qlc[place.drive] : nullptr, place.offset});
         }
     }
 
@@ -48,7 +48,8 @@ class Stripe {
     const std::byte* block(std::uint32_t role, std::uint32_t row) const {
         const Strip& s = strips_[role];
         const std::uint64_t offset = s.offset + row * kBlockBytes;
-        return s.media->unreadable(offset, kBlockBytes) ? nullptr : s.media->bytes.get() + offset;
+        if (s.media == nullptr || s.media->unreadable(offset, kBlockBytes)) return nullptr;
+        return s.media->bytes.get() + offset;
     }
     SegmentHeader header() { return SegmentHeader(l_, header_.data()); }
 
@@ -183,9 +184,9 @@ class Stripe {
 
 }  // namespace
 
-StripeTruth::StripeTruth(const ArrayLayout& layout, const std::vector<Media*>& media) : l_(layout) {
+StripeTruth::StripeTruth(const ArrayLayout& layout, const std::vector<Media*>& media)
+    : l_(layout), array_(layout) {
     for (Media* m : media) (m->qlc ? qlc_ : scm_).push_back(m);
-    array_.layout = layout;
     find_superblock();
 }
 
@@ -222,18 +223,20 @@ std::vector<BandTruth> StripeTruth::bands() const {
         for (const Media* m : scm_) {
             for (std::uint32_t copy = 0; copy < 2; ++copy) {
                 const std::uint64_t offset = l_.band_page_offset(page, copy);
-                BandPage seen(m->bytes.get() + offset);
+                BandPage seen(l_, m->bytes.get() + offset);
                 if (m->unreadable(offset, kBlockBytes) || !seen.valid(array_.array, page)) continue;
                 if (!newest || newest->header().generation < seen.header().generation)
                     newest = seen;
             }
         }
-        for (std::uint32_t i = 0; newest && i < kBandsPerPage; ++i) {
-            const BandRecord& r = newest->records()[i];
-            const BandId band(static_cast<std::uint32_t>(page * kBandsPerPage + i));
-            if (band.value < l_.bands && r.counts())
-                bands.push_back({band, r.sequence, r.epoch, r.state == BandState::open, r.segments,
-                                 r.segments});
+        for (std::uint32_t i = 0; newest && i < l_.bands_per_page(); ++i) {
+            const BandRecord& r = newest->record(i);
+            const BandId band(static_cast<std::uint32_t>(page * l_.bands_per_page() + i));
+            if (band.value >= l_.bands || !r.counts()) continue;
+            bands.push_back(
+                {band, r.sequence, r.epoch, r.state == BandState::open, r.segments, r.segments});
+            for (std::uint32_t c = 0; c < l_.width(); ++c)
+                array_.columns->set(band, c, newest->column(i, c));
         }
     }
     raise_frontiers(bands);

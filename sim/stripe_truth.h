@@ -43,6 +43,10 @@ class StripeTruth {
     std::optional<std::uint64_t> epoch() const { return epoch_; }
     // Those of epochs above epoch() are void: their recovery did not come through.
     std::vector<BandTruth> bands() const;
+    // Of one of them; where no drive has the column, nowhere.
+    Location locate(BandId band, std::uint32_t segment, std::uint32_t role) const {
+        return array_.locate(band, segment, role);
+    }
     SegmentTruth look(const BandTruth& band, std::uint32_t segment) const;
     // As it is read.
     bool has_header(const BandTruth& band, std::uint32_t segment) const;

@@ -23,7 +23,7 @@ void BandTable::restore(BandId id, const BandRecord& record) {
     band.frontier = band.submitted = band.published_frontier = record.segments;
     band.valid = record.valid;
     band.tombstones = record.tombstones;
-    band.valid_is_estimate = record.valid_is_estimate != 0;
+    band.valid_is_estimate = record.valid_is_estimate();
     if (record.state == BandState::free) {
         free_list_.push_back(id);
         free_.fetch_add(1);
@@ -316,7 +316,7 @@ BandRecord BandTable::record_of(BandId id) const {
     r.segments = band.state == BandState::closed ? band.segments : band.frontier.load();
     r.valid = band.valid.load();
     r.tombstones = band.tombstones;
-    r.valid_is_estimate = band.valid_is_estimate ? 1 : 0;
+    r.flags = band.valid_is_estimate ? BandRecord::kValidIsEstimate : 0;
     return r;
 }
 

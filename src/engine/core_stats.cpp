@@ -228,7 +228,7 @@ Stats Core::stats() const {
     s.recovery.blocks_replayed = recovered_.report.blocks_replayed;
     s.recovery.segments_discarded = recovered_.report.segments_discarded;
     s.recovery.segments_unread = recovered_.report.segments_unread;
-    s.memory.band_table = bands_->memory_bytes();
+    s.memory.band_table = bands_->memory_bytes() + array_.columns->memory_bytes();
     s.memory.requests = requests_->memory_bytes() + readers_.memory_bytes();
     for (const Shard* shard : shards_)
         shard->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);

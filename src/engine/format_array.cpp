@@ -296,8 +296,7 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
         if (!force) QS_TRY(check_empty(*device, queue));
     }
 
-    ArrayContext array;
-    array.layout = *layout;
+    ArrayContext array(*layout);
     array.array = Uuid::random(random);
     Superblock superblock;
     superblock.array = array.array;

@@ -52,8 +52,7 @@ std::vector<MemberDevice> members_of(Sight& sight, const Superblock& superblock)
 
 ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout& layout,
                                  const std::vector<MemberDevice>& members) {
-    ArrayContext array;
-    array.layout = layout;
+    ArrayContext array(layout);
     array.array = superblock.array;
     for (const MemberDevice& m : members) {
         if (m.device != nullptr && m.record.role == DeviceRole::scm)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/band_page.h"
 
+#include <bitset>
 #include <cstddef>
+#include <cstring>
 
 #include "base/crc32c.h"
 #include "format/format_version.h"
@@ -34,12 +36,23 @@ std::uint32_t BandPage::computed_crc() {
     return crc32c_continue(crc, {block_ + kField + 4, kBlockBytes - kField - 4});
 }
 
+Column BandPage::column(std::uint32_t i, std::uint32_t column) {
+    std::uint32_t packed = 0;
+    std::memcpy(&packed, at(i) + kBandRecordBytes + column * kColumnBytes, sizeof(packed));
+    return Column::unpack(packed);
+}
+
+void BandPage::set_column(std::uint32_t i, std::uint32_t column, Column to) {
+    const std::uint32_t packed = to.packed();
+    std::memcpy(at(i) + kBandRecordBytes + column * kColumnBytes, &packed, sizeof(packed));
+}
+
 void BandPage::seal(const Uuid& array, std::uint64_t page, std::uint64_t generation) {
     auto& h = header();
     h = BandPageHeader{};
     h.magic = kBandPageMagic;
     h.format = kFormatVersion;
-    h.records = kBandsPerPage;
+    h.records = static_cast<std::uint16_t>(layout_->bands_per_page());
     h.array = array;
     h.page = page;
     h.generation = generation;
@@ -48,23 +61,43 @@ void BandPage::seal(const Uuid& array, std::uint64_t page, std::uint64_t generat
 
 bool BandPage::valid(const Uuid& array, std::uint64_t page) {
     const auto& h = header();
-    if (h.magic != kBandPageMagic || h.format != kFormatVersion || h.records != kBandsPerPage ||
-        h.array != array || h.page != page || h.crc != computed_crc()) {
+    if (h.magic != kBandPageMagic || h.format != kFormatVersion ||
+        h.records != layout_->bands_per_page() || h.array != array || h.page != page ||
+        h.crc != computed_crc()) {
         return false;
     }
-    for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
-        if (records()[i].state > BandState::erasing) return false;
+    for (std::uint32_t i = 0; i < layout_->bands_per_page(); ++i) {
+        if (record(i).state > BandState::erasing) return false;
     }
     return true;
 }
 
-bool BandPage::fits(const ArrayLayout& layout) {
-    for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
-        // Its counts are hints: any will do.
-        const BandRecord& r = records()[i];
-        if (r.segments > layout.segments_per_band || r.stream > 1) return false;
+bool BandPage::fits() {
+    for (std::uint32_t i = 0; i < layout_->bands_per_page(); ++i) {
+        if (!record_fits(i)) return false;
     }
     return true;
+}
+
+// Counts are hints: any will do. At most two columns may be missing, and no drive has two.
+bool BandPage::record_fits(std::uint32_t i) {
+    const ArrayLayout& l = *layout_;
+    const BandRecord& r = record(i);
+    if (r.segments > l.segments_per_band || r.stream > 1) return false;
+    if (!r.has_columns()) return true;
+    if (r.data_columns != l.p.data_strips || r.rotation != l.width() || r.index_segments != 0 ||
+        r.mean_written != 0 || (r.flags & ~BandRecord::kValidIsEstimate) != 0)
+        return false;
+    std::bitset<Column::kNobody> seen;
+    for (std::uint32_t c = 0; c < l.width(); ++c) {
+        const Column place = column(i, c);
+        if (!place.there()) continue;
+        if (place.member >= l.p.qlc_count || seen[place.member] || place.slot < kSuperblockUnits ||
+            place.slot >= l.drive_slots())
+            return false;
+        seen.set(place.member);
+    }
+    return seen.count() >= l.p.data_strips;
 }
 
 }  // namespace qlcshape

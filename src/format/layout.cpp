@@ -10,7 +10,6 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::uint32_t kSuperblockUnits = 2;
 constexpr std::uint32_t kVolumePagesSlack = 128;  // volumes are rounded up to whole PMT pages
 constexpr std::uint32_t kMinSpareBands = 4;       // open bands may contain garbage: see below
 // Of the 64 bits of an entry one is for the page's trailer, one for the kind, 16 for the CRC.
@@ -154,7 +153,7 @@ ScmRegions plan_regions(const ArrayLayout& l) {
         region = {end, bytes};
         end += bytes;
     };
-    place(r.band_table, div_up(l.p.max_bands, kBandsPerPage) * 2 * kBlockBytes);
+    place(r.band_table, div_up(l.p.max_bands, l.bands_per_page()) * 2 * kBlockBytes);
     place(r.snapshots, 2 * l.snapshot_bytes);
     place(r.tps, ArrayLayout::min_tps_ring_bytes(l.segment_bytes) * l.p.max_shards);
     place(r.pmt, div_up(l.pmt_pages, l.p.scm_count) * kBlockBytes);
@@ -181,7 +180,7 @@ bool regions_fit(const ScmRegions& r, const ScmRegions& least, std::uint64_t scm
 
 Status set_scm_places(ArrayLayout& l) {
     l.scm_superblock_unit_bytes = l.superblock_record_bytes * kSuperblockSlots;
-    l.band_table_pages = div_up(l.bands, kBandsPerPage);
+    l.band_table_pages = div_up(l.bands, l.bands_per_page());
     l.snapshot_bytes =
         round_up(kSnapshotFixedBytes + l.snapshot_bands() * kSnapshotBandBytes, kBlockBytes);
     const ScmRegions least = plan_regions(l);

@@ -3,7 +3,7 @@
 // readers of every structure compute places here and nowhere else. docs/disk_format.md has the same
 // in words.
 //
-// A QLC drive:  [superblock unit 0][superblock unit 1][band 0][band 1]...  each of band_bytes
+// A QLC drive:  [superblock unit 0][superblock unit 1][slot 2][slot 3]...  each of band_bytes
 // An SCM drive: [superblock unit 0][superblock unit 1][band table][snapshots][TPS][PMT]
 //
 // create plans the four regions of an SCM drive; from then on they are where the superblock says.
@@ -20,8 +20,10 @@ inline constexpr std::uint64_t kSuperblockRecordMin = 128 * KiB;
 inline constexpr std::uint32_t kSuperblockSlots = 16;  // records in a unit before the other is used
 inline constexpr std::uint32_t kSegmentFixedBytes = 256;
 inline constexpr std::uint32_t kEntryBytes = 15;
-inline constexpr std::uint32_t kBandRecordBytes = 48;
-inline constexpr std::uint32_t kBandsPerPage = 84;
+inline constexpr std::uint32_t kBandRecordBytes = 48;  // without its columns
+inline constexpr std::uint32_t kBandPageHeaderBytes = 64;
+inline constexpr std::uint32_t kColumnBytes = 4;
+inline constexpr std::uint32_t kSuperblockUnits = 2;  // at the start of a drive
 inline constexpr std::uint32_t kSnapshotFixedBytes = 384;
 inline constexpr std::uint32_t kSnapshotBandBytes = 16;
 inline constexpr std::uint32_t kLbaBits = 38;
@@ -111,8 +113,14 @@ struct ArrayLayout {
     std::uint64_t tps_bytes = 0;  // shared evenly by the shards of an epoch
     std::uint64_t pmt_offset = 0;
 
-    std::uint64_t band_offset(BandId band) const {
-        return 2 * qlc_superblock_unit_bytes + std::uint64_t{band.value} * p.band_bytes;
+    // A QLC drive is divided into slots, each for a column of a band. The first are its superblock
+    // units.
+    std::uint64_t slot_offset(std::uint32_t drive_slot) const { return drive_slot * p.band_bytes; }
+    std::uint32_t drive_slots() const { return kSuperblockUnits + bands; }
+    std::uint32_t band_record_bytes() const { return kBandRecordBytes + kColumnBytes * width(); }
+    std::uint32_t bands_per_page() const {
+        return static_cast<std::uint32_t>((kBlockBytes - kBandPageHeaderBytes) /
+                                          band_record_bytes());
     }
     std::uint64_t stripe_number(BandId band, std::uint32_t segment) const {
         return std::uint64_t{band.value} * segments_per_band + segment;

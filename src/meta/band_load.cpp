@@ -7,6 +7,34 @@
 
 namespace qlcshape {
 
+namespace {
+
+// Two bands in one place would overwrite each other. Each page is whole, so this is not damage to
+// one: an older version of a page stands in for a newer one that is lost on every drive, and says
+// of a band what was so before the other was opened. Which of them has the place is not known.
+Status refuse_shared_slots(const ArrayContext& array, const std::vector<BandRecord>& records) {
+    const ArrayLayout& l = array.layout;
+    std::vector<std::uint32_t> owners(std::size_t{l.p.qlc_count} * l.drive_slots(), UINT32_MAX);
+    for (std::uint32_t band = 0; band < l.bands; ++band) {
+        if (!records[band].has_columns()) continue;
+        for (std::uint32_t c = 0; c < l.width(); ++c) {
+            const Column place = array.columns->of(BandId(band), c);
+            if (!place.there()) continue;
+            std::uint32_t& owner = owners[std::size_t{place.member} * l.drive_slots() + place.slot];
+            if (owner != UINT32_MAX) {
+                return fail(Errc::damaged,
+                            "the band table is damaged: bands {} and {} both have the place at "
+                            "offset {} of qlc drive {}, so the array can't be opened",
+                            owner, band, l.slot_offset(place.slot), place.member);
+            }
+            owner = band;
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
 Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
     const ArrayLayout& l = array.layout;
     const std::uint64_t bytes = l.band_table_pages * 2 * kBlockBytes;
@@ -31,8 +59,8 @@ Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
         std::optional<BandPage> best;
         for (std::size_t i = 0; i < copies.size(); ++i) {
             for (std::uint32_t copy = 0; copy < 2; ++copy) {
-                BandPage seen(copies[i].data() + (page * 2 + copy) * kBlockBytes);
-                if (ios[i].error_number != 0 || !seen.valid(array.array, page) || !seen.fits(l))
+                BandPage seen(l, copies[i].data() + (page * 2 + copy) * kBlockBytes);
+                if (ios[i].error_number != 0 || !seen.valid(array.array, page) || !seen.fits())
                     continue;
                 if (!best || seen.header().generation > best->header().generation) best = seen;
             }
@@ -46,11 +74,17 @@ Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
                 array.scm[0]->path(), l.band_page_offset(page, 0), page);
         }
         loaded.generations[page] = best->header().generation;
-        for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
-            const std::uint64_t band = page * kBandsPerPage + i;
-            if (band < l.bands) loaded.records[band] = best->records()[i];
+        for (std::uint32_t i = 0; i < l.bands_per_page(); ++i) {
+            const std::uint64_t band = page * l.bands_per_page() + i;
+            if (band >= l.bands) break;
+            loaded.records[band] = best->record(i);
+            if (!loaded.records[band].has_columns()) continue;
+            const BandId id(static_cast<std::uint32_t>(band));
+            for (std::uint32_t c = 0; c < l.width(); ++c)
+                array.columns->set(id, c, best->column(i, c));
         }
     }
+    QS_TRY(refuse_shared_slots(array, loaded.records));
     return loaded;
 }
 

@@ -17,6 +17,7 @@ struct LoadedBands {
     std::vector<std::uint64_t> generations;  // by page
 };
 
+// The columns of bands go to array.columns.
 Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue);
 
 }  // namespace qlcshape

@@ -24,6 +24,7 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
     erasing_.reserve(kErasesPerRound);
     pages_.reserve(pages);
     not_erased_.reserve(kErasesPerRound);
+    erasing_of_.reserve(ios_.size());
 }
 
 bool BandKeeper::poll() {
@@ -57,7 +58,11 @@ bool BandKeeper::gather() {
     for (Stream s : {Stream::gc, Stream::user}) {
         if (closing_ || !bands_.wants_band(s)) continue;
         if (!(s == Stream::user ? gate_.user_may_open() : gate_.gc_may_open())) continue;
-        if (auto band = bands_.begin_open(s, array_.epoch)) opening_.push_back(*band);
+        if (auto band = bands_.begin_open(s, array_.epoch)) {
+            // Now: the page that says it is open says where, and nobody uses it before.
+            array_.columns->choose(*band);
+            opening_.push_back(*band);
+        }
     }
     while (erasing_.size() < kErasesPerRound) {
         auto band = bands_.next_moved();
@@ -74,7 +79,7 @@ void BandKeeper::write_pages() {
     for (const auto* list : {&opening_, &erasing_}) {
         if (canary(Canary::band_used_before_record) && list == &opening_) continue;
         if (canary(Canary::band_erased_before_record) && list == &erasing_) continue;
-        for (BandId band : *list) pages_.push_back(band.value / kBandsPerPage);
+        for (BandId band : *list) pages_.push_back(band.value / array_.layout.bands_per_page());
     }
     while (refreshing() && pages_.size() < kErasesPerRound) pages_.push_back(refresh_++);
     std::sort(pages_.begin(), pages_.end());
@@ -105,10 +110,14 @@ void BandKeeper::flush() {
 void BandKeeper::discard() {
     used_ios_ = 0;
     not_erased_.assign(erasing_.size(), false);
-    for (BandId band : erasing_) {
+    // What lies in another band's slot, or on no drive, is not this band's to discard.
+    erasing_of_.clear();
+    for (std::size_t i = 0; i < erasing_.size(); ++i) {
         for (std::uint32_t column = 0; column < array_.layout.width(); ++column) {
-            const Location place = locate_column(array_.layout, band, column);
-            next_io(IoKind::discard, array_.qlc[place.drive], place.offset,
+            const Location place = array_.locate_column(erasing_[i], column);
+            if (!place.there()) continue;
+            erasing_of_.push_back(i);
+            next_io(IoKind::discard, array_.drive_at(place), place.offset,
                     array_.layout.p.band_bytes, nullptr);
         }
     }
@@ -156,8 +165,7 @@ void BandKeeper::io_done(const Io& io) {
     if (io.error_number == 0) return;
     counters_.add(Counter::io_errors, 1);
     if (io.kind == IoKind::discard) {
-        const auto place = static_cast<std::size_t>(&io - ios_.data());  // as discard() made them
-        not_erased_[place / array_.layout.width()] = true;
+        not_erased_[erasing_of_[static_cast<std::size_t>(&io - ios_.data())]] = true;
     } else {
         failed_ = true;
         gate_.fail(queue_);
@@ -167,11 +175,18 @@ void BandKeeper::io_done(const Io& io) {
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
                       std::uint64_t generation, std::byte* block) {
     std::fill(block, block + kBlockBytes, std::byte{0});
-    BandPage view(block);
-    for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
-        const std::uint64_t band = page * kBandsPerPage + i;
-        if (band < array.layout.bands) {
-            view.records()[i] = bands.media_record_of(BandId(static_cast<std::uint32_t>(band)));
+    const ArrayLayout& l = array.layout;
+    BandPage view(l, block);
+    for (std::uint32_t i = 0; i < l.bands_per_page(); ++i) {
+        const std::uint64_t number = page * l.bands_per_page() + i;
+        if (number >= l.bands) break;
+        const BandId band(static_cast<std::uint32_t>(number));
+        BandRecord& r = view.record(i) = bands.media_record_of(band);
+        if (!r.has_columns()) continue;
+        r.data_columns = static_cast<std::uint8_t>(l.p.data_strips);
+        r.rotation = static_cast<std::uint8_t>(l.width());
+        for (std::uint32_t c = 0; c < l.width(); ++c) {
+            view.set_column(i, c, array.columns->of(band, c));
         }
     }
     view.seal(array.array, page, generation);

@@ -460,8 +460,7 @@ std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQ
 
 ArrayContext context_of(const Discovery& discovery) {
     const Superblock& s = discovery.superblock;
-    ArrayContext array;
-    array.layout = *make_layout(s.parameters);
+    ArrayContext array(*make_layout(s.parameters));
     array.array = s.array;
     array.epoch = s.epoch;
     array.epoch_key = s.epoch_key;

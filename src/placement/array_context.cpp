@@ -5,16 +5,17 @@
 
 namespace qlcshape {
 
-// Every band has a column on every drive, at the same offset.
-Location locate_column(const ArrayLayout& l, BandId band, std::uint32_t column) {
-    return {column, l.band_offset(band)};
+Location ArrayContext::locate_column(BandId band, std::uint32_t column) const {
+    const Column place = columns->of(band, column);
+    if (!place.there()) return {};
+    return {place.member, layout.slot_offset(place.slot)};
 }
 
-Location locate(const ArrayLayout& l, BandId band, std::uint32_t segment, std::uint32_t role) {
-    const StripeGeometry geometry{l.p.data_strips};
+Location ArrayContext::locate(BandId band, std::uint32_t segment, std::uint32_t role) const {
+    const StripeGeometry geometry{layout.p.data_strips};
     Location place =
-        locate_column(l, band, geometry.column_of(l.stripe_number(band, segment), role));
-    place.offset += std::uint64_t{segment} * l.p.strip_bytes;
+        locate_column(band, geometry.column_of(layout.stripe_number(band, segment), role));
+    place.offset += std::uint64_t{segment} * layout.p.strip_bytes;
     return place;
 }
 
@@ -23,10 +24,10 @@ Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std
     const std::uint64_t in_strip = at % layout.p.strip_bytes;
     QS_ASSERT(in_strip + bytes <= layout.p.strip_bytes);
     const auto role = static_cast<std::uint32_t>(at / layout.p.strip_bytes);
-    const Location place = locate(layout, band, segment, role);
+    const Location place = locate(band, segment, role);
     Io io;
     io.kind = kind;
-    io.device = qlc[place.drive];
+    io.device = drive_at(place);
     io.offset = place.offset + in_strip;
     io.bytes = bytes;
     io.data = data;

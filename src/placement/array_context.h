@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every part of an open array needs to know about it: its layout, its identity, its drives,
-// and where each strip, band and page of the table lies on them. Constant while the array is open.
+// and where each strip, band and page of the table lies on them. Constant while the array is open,
+// but for the columns of bands.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/uuid.h"
@@ -11,22 +13,24 @@
 #include "device/io.h"
 #include "format/layout.h"
 #include "format/pmt_page.h"
+#include "placement/columns.h"
 #include "placement/geometry.h"
 
 namespace qlcshape {
 
 // A place on a QLC drive.
 struct Location {
-    std::uint32_t drive = 0;   // its number
-    std::uint64_t offset = 0;  // bytes
+    static constexpr std::uint32_t kNowhere = UINT32_MAX;
+    std::uint32_t drive = kNowhere;  // its number; kNowhere: no drive has the column
+    std::uint64_t offset = 0;        // bytes
+    bool there() const { return drive != kNowhere; }
 };
 
-// Column `column` of a band: its part of one drive, band_bytes long.
-Location locate_column(const ArrayLayout& layout, BandId band, std::uint32_t column);
-// The strip of `role` in a stripe. Nothing else knows on which drive a strip lies.
-Location locate(const ArrayLayout& layout, BandId band, std::uint32_t segment, std::uint32_t role);
-
 struct ArrayContext {
+    ArrayContext() = default;
+    explicit ArrayContext(const ArrayLayout& array_layout)
+        : layout(array_layout), columns(std::make_shared<Columns>(layout)) {}
+
     ArrayLayout layout;
     Uuid array;
     std::uint64_t epoch = 0;
@@ -34,6 +38,16 @@ struct ArrayContext {
     std::uint32_t shards = 1;
     std::vector<Device*> qlc;  // by drive number; null where the drive is missing
     std::vector<Device*> scm;  // by index; all are present
+    std::shared_ptr<Columns> columns;
+
+    // Column `column` of a band: its part of one drive, band_bytes long.
+    Location locate_column(BandId band, std::uint32_t column) const;
+    // The strip of `role` in a stripe. Nothing else knows on which drive a strip lies.
+    Location locate(BandId band, std::uint32_t segment, std::uint32_t role) const;
+    // The drive there, null where it is missing.
+    Device* drive_at(const Location& place) const {
+        return place.there() ? qlc[place.drive] : nullptr;
+    }
 
     // A transfer of a part of a segment that lies in one strip. `at` is a byte of the segment:
     // those of its header and data, then P's, then Q's. The device is null where it is missing.

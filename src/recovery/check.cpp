@@ -159,7 +159,7 @@ class Check {
             expected += totals.valid[i];
             const bool counts = records_[i].counts();
             have += counts ? records_[i].valid : 0;
-            valid_is_estimate |= counts && records_[i].valid_is_estimate != 0;
+            valid_is_estimate |= counts && records_[i].valid_is_estimate();
         }
         if (expected != have && !valid_is_estimate) {
             problem("band table: it counts {} valid blocks, by the headers there are {}", have,

@@ -208,8 +208,9 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
                     in_a_row[drive] += in_row(drive) ? 1 : 0;
                 for (std::uint32_t role = 0; proved && role < array.layout.width(); ++role) {
                     if (!scan.holds_zeroes(role)) continue;
-                    const std::uint32_t drive = locate(array.layout, band, segment, role).drive;
-                    says_nothing[drive] += in_row(drive) ? 1 : 0;
+                    const Location place = array.locate(band, segment, role);
+                    if (!place.there()) continue;
+                    says_nothing[place.drive] += in_row(place.drive) ? 1 : 0;
                 }
                 ++told;
                 if (mendable && proof == Proof::mendable) anew[band.value] = segment;

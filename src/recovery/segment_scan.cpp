@@ -93,8 +93,8 @@ bool SegmentScan::rebuild_block(const BlockIdentity& id) {
     return good;
 }
 
-// By role: what is not on its drive, or could not be read. That is wrong even where zeroes belong,
-// which is what such a strip has here.
+// By role: what is on no drive, or could not be read. That is wrong even where zeroes belong, which
+// is what such a strip has here.
 std::vector<bool> SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     const ArrayLayout& l = array_.layout;
     std::vector<bool> wrong(l.width());
@@ -113,7 +113,9 @@ std::vector<bool> SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
         if (io.error_number != 0 && !canary(Canary::unread_is_zeroes))
             wrong[at / l.p.strip_bytes] = true;
     }
-    all_read_ = std::ranges::none_of(wrong, std::identity{});
+    all_read_ = true;
+    for (std::uint32_t role = 0; role < l.width(); ++role)
+        all_read_ &= !wrong[role] || !array_.locate(band, segment, role).there();
     return wrong;
 }
 
@@ -193,7 +195,8 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
 void SegmentScan::name_wrong_strips(BandId band, std::uint32_t segment,
                                     const std::vector<bool>& wrong) {
     for (std::uint32_t r = 0; r < array_.layout.width(); ++r) {
-        if (wrong[r]) wrong_strips_.push_back(locate(array_.layout, band, segment, r));
+        const Location place = array_.locate(band, segment, r);
+        if (wrong[r] && place.there()) wrong_strips_.push_back(place);
     }
 }
 

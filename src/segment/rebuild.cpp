@@ -151,10 +151,11 @@ void Rebuild::probe() {
     drives_away_ = false;
     for (std::uint32_t role = 0; role < width_; ++role) {
         Io& io = ios_[role];
-        drives_away_ |= io.device == nullptr;
-        if (io.device == nullptr || there_[role]) continue;
-        const std::uint32_t drive = locate(array_.layout, id_.band, id_.segment, role).drive;
-        io = array_.probe_io(drive, row(role));
+        const Location place = array_.locate(id_.band, id_.segment, role);
+        if (!place.there() || there_[role]) continue;  // a column that is lost comes back with none
+        drives_away_ |= array_.drive_at(place) == nullptr;
+        if (array_.drive_at(place) == nullptr) continue;
+        io = array_.probe_io(place.drive, row(role));
         ++pending_;
         io.context = this;
         io.done = [](Io& done) {

@@ -14,15 +14,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const ArrayLayout& l = fuzz::layout_for(mode);
     Buffer memory(kBlockBytes);
     input.take(memory.span());
-    BandPage page(memory.data());
+    BandPage page(l, memory.data());
     if ((mode & fuzz::kSeal) != 0) page.seal(fuzz::array_uuid(), 0, page.header().generation);
-    if (!page.valid(fuzz::array_uuid(), 0) || !page.fits(l)) return 0;
+    if (!page.valid(fuzz::array_uuid(), 0) || !page.fits()) return 0;
     BandTable bands(l);
-    for (std::uint32_t i = 0; i < std::min(l.bands, kBandsPerPage); ++i) {
-        bands.restore(BandId(i), page.records()[i]);
+    for (std::uint32_t i = 0; i < std::min(l.bands, l.bands_per_page()); ++i) {
+        bands.restore(BandId(i), page.record(i));
     }
-    for (std::uint32_t i = 0; i < std::min(l.bands, kBandsPerPage); ++i) {
-        if (page.records()[i].state == BandState::open) bands.resume(BandId(i));
+    for (std::uint32_t i = 0; i < std::min(l.bands, l.bands_per_page()); ++i) {
+        if (page.record(i).state == BandState::open) bands.resume(BandId(i));
     }
     for (const Stream stream : {Stream::user, Stream::gc}) {
         if (const auto place = bands.place(stream)) {

@@ -15,7 +15,7 @@ inline void use_layout(const ArrayLayout& l) {
     QS_ASSERT(l.slots_per_band() / l.segments_per_band == l.slots_per_segment);
     QS_ASSERT(l.bands > l.reserve_bands && l.reserve_bands > l.recovery_bands);
     const BandId last(l.bands - 1);
-    QS_ASSERT(l.band_offset(last) <= p.qlc_bytes - p.band_bytes);
+    QS_ASSERT(l.slot_offset(l.drive_slots() - 1) <= p.qlc_bytes - p.band_bytes);
     const Pba pba = l.pba(last, l.segments_per_band - 1, l.slots_per_segment - 1);
     QS_ASSERT(pba.value >> l.pba_bits == 0 && l.pba_bits + l.crc_bits <= 62);
     QS_ASSERT(l.band_of(pba) == last && l.segment_of(pba) == l.segments_per_band - 1);
@@ -24,7 +24,7 @@ inline void use_layout(const ArrayLayout& l) {
     const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
     QS_ASSERT(l.writable_blocks < slots && l.writable_blocks + kPageEntries > slots / 10);
     QS_ASSERT(l.pmt_pages * kPageEntries <= std::uint64_t{1} << kLbaBits);
-    QS_ASSERT(l.band_table_pages * kBandsPerPage >= l.bands);
+    QS_ASSERT(l.band_table_pages * l.bands_per_page() >= l.bands);
     QS_ASSERT(p.max_bands >= l.bands && l.is_slot(pba));
     QS_ASSERT(!l.is_slot(Pba(pba.value + 1)));
     // In any order, but none overlaps another.

@@ -57,6 +57,8 @@ struct OneSegment {
         record.sequence = 77;
         record.state = BandState::closed;
         record.segments = 2;
+        record.data_columns = kStrips;
+        record.rotation = kStrips + 2;
         write_record();
         write_segment(0);
         write_segment(1);
@@ -70,8 +72,10 @@ struct OneSegment {
 
     void write_record() {
         for (std::uint64_t generation = 2; generation < 4; ++generation) {
-            BandPage page(media.back()->bytes.get() + l.band_page_offset(0, generation % 2));
-            page.records()[3] = record;
+            BandPage page(l, media.back()->bytes.get() + l.band_page_offset(0, generation % 2));
+            page.record(3) = record;
+            for (std::uint32_t c = 0; c < l.width(); ++c)
+                page.set_column(3, c, {static_cast<std::uint8_t>(c), kSuperblockUnits + 3});
             page.seal(array, 0, generation);
         }
     }
@@ -106,12 +110,12 @@ struct OneSegment {
     }
 
     std::byte* block(std::uint32_t segment, std::uint32_t role, std::uint32_t row) {
-        const Location place = locate(l, BandId(3), segment, role);
+        const Location place = ArrayContext(l).locate(BandId(3), segment, role);
         return media[place.drive]->bytes.get() + place.offset + row * kBlockBytes;
     }
     void flip(std::uint32_t role, std::uint32_t row) { block(1, role, row)[100] ^= std::byte{4}; }
     void make_unreadable(std::uint32_t role, std::uint32_t row) {
-        const Location place = locate(l, BandId(3), 1, role);
+        const Location place = ArrayContext(l).locate(BandId(3), 1, role);
         media[place.drive]->note_damage(place.offset + row * kBlockBytes, kBlockBytes,
                                         Fault::unreadable, counts);
     }

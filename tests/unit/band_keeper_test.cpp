@@ -45,7 +45,7 @@ struct Kept {
     std::unique_ptr<BandKeeper> keeper;
 
     Kept() {
-        array.layout = small_layout({.strips_per_band = 4});
+        array = ArrayContext(small_layout({.strips_per_band = 4}));
         const ArrayLayout& l = array.layout;
         array.epoch = 5;
         for (int i = 0; i < 4; ++i) {
@@ -116,7 +116,9 @@ struct Kept {
         bands->moved(band);
     }
     BandState state(BandId band) const { return bands->record_of(band).state; }
-    BandPage page_in(const HeldDrive& drive) const { return BandPage(drive.held.front().io->data); }
+    BandPage page_in(const HeldDrive& drive) const {
+        return BandPage(array.layout, drive.held.front().io->data);
+    }
 };
 
 }  // namespace
@@ -128,7 +130,7 @@ TEST_CASE("band keeper: a band is used when all scm drives have its record durab
     REQUIRE(k.page_in(*k.scm[0]).valid(k.array.array, 0));
     std::uint32_t open = 0;
     for (std::uint32_t i = 0; i < k.array.layout.bands; ++i)
-        open += k.page_in(*k.scm[0]).records()[i].state == BandState::open;
+        open += k.page_in(*k.scm[0]).record(i).state == BandState::open;
     CHECK(open == 2);  // of each stream
     k.scm[0]->end_one();
     k.poll();
@@ -173,7 +175,7 @@ TEST_CASE("band keeper: a band is discarded when all scm drives know, and free w
     k.move(band);
     k.poll();
     REQUIRE(k.all_hold(IoKind::write));
-    CHECK(k.page_in(*k.scm[1]).records()[band.value].state == BandState::erasing);
+    CHECK(k.page_in(*k.scm[1]).record(band.value).state == BandState::erasing);
     k.end_round(k.scm);
     REQUIRE(k.all_hold(IoKind::flush));
     k.scm[0]->end_one();
@@ -183,7 +185,7 @@ TEST_CASE("band keeper: a band is discarded when all scm drives know, and free w
     for (const auto& d : k.qlc) {
         REQUIRE(d->held.size() == 1);
         REQUIRE(d->holds(IoKind::discard));
-        CHECK(d->held.front().io->offset == k.array.layout.band_offset(band));
+        CHECK(d->held.front().io->offset == k.array.locate_column(band, 0).offset);
         CHECK(d->held.front().io->bytes == k.array.layout.p.band_bytes);
     }
     for (std::size_t i = 0; i < 3; ++i) k.qlc[i]->end_one();
@@ -210,7 +212,7 @@ TEST_CASE("band keeper: of a round that band alone is out of use which a drive d
     CHECK_FALSE(k.gate->failed());
     CHECK(k.bands->out_of_use() == 1);
     for (const BandId band : moved) {
-        const bool kept = k.array.layout.band_offset(band) == place;
+        const bool kept = k.array.locate_column(band, 0).offset == place;
         CHECK(k.state(band) == (kept ? BandState::erasing : BandState::free));
     }
     CHECK(k.counters.get(Counter::io_errors) == 1);

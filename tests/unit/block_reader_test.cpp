@@ -48,11 +48,11 @@ struct Array {
 
     // `empty`: slots at the end that stay so.
     explicit Array(std::uint32_t k = 3, std::uint64_t strip = 64 * KiB, std::uint32_t empty = 0) {
-        context.layout = small_layout({.k = k,
-                                       .strip_bytes = strip,
-                                       .strips_per_band = 4,
-                                       .bands = 58,
-                                       .scm_bytes = 256 * MiB});
+        context = ArrayContext(small_layout({.k = k,
+                                             .strip_bytes = strip,
+                                             .strips_per_band = 4,
+                                             .bands = 58,
+                                             .scm_bytes = 256 * MiB}));
         const ArrayParameters& p = context.layout.p;
         Random random(k);
         context.array = Uuid::random(random);
@@ -102,7 +102,7 @@ struct Array {
         return (context.layout.header_blocks + slot) % context.layout.strip_blocks();
     }
     std::uint32_t drive_of(std::uint32_t role) const {
-        return locate(context.layout, placement.band, placement.segment, role).drive;
+        return context.locate(placement.band, placement.segment, role).drive;
     }
     // Spoils block `row` of a strip on its drive.
     void spoil(std::uint32_t role, std::uint32_t row) {
@@ -111,7 +111,7 @@ struct Array {
         Io io;
         io.kind = IoKind::write;
         io.device = &drives[drive_of(role)]->memory();
-        io.offset = locate(context.layout, placement.band, placement.segment, role).offset +
+        io.offset = context.locate(placement.band, placement.segment, role).offset +
                     std::uint64_t{row} * kBlockBytes;
         io.bytes = kBlockBytes;
         io.data = noise.data();

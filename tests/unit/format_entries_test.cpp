@@ -337,22 +337,27 @@ TEST_CASE("tps record: numbers of entries that can't be are refused") {
 
 TEST_CASE("band page: sealed and valid, and each flipped byte is seen") {
     const Buffer block(kBlockBytes);
-    BandPage page(block.data());
+    const ArrayLayout l = small_layout();
+    BandPage page(l, block.data());
     CHECK_FALSE(page.valid(Uuid{}, 0));
-    for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
-        page.records()[i].sequence = 100 + i;
-        page.records()[i].segments = i;
-        page.records()[i].state = static_cast<BandState>(i % 4);
+    for (std::uint32_t i = 0; i < l.bands_per_page(); ++i) {
+        page.record(i).sequence = 100 + i;
+        page.record(i).segments = i;
+        page.record(i).state = static_cast<BandState>(i % 4);
+        page.set_column(i, l.width() - 1, {static_cast<std::uint8_t>(i), 0xfffffe});
     }
     page.seal(uuid(1), 3, 42);
     REQUIRE(page.valid(uuid(1), 3));
     CHECK(page.header().generation == 42);
-    CHECK(page.records()[83].sequence == 183);
+    const std::uint32_t last = l.bands_per_page() - 1;
+    CHECK(page.record(last).sequence == 100 + last);
+    CHECK(page.column(last, l.width() - 1) == Column{static_cast<std::uint8_t>(last), 0xfffffe});
+    CHECK(page.column(last, 0) == Column{0, 0});
     CHECK_FALSE(page.valid(uuid(2), 3));
     CHECK_FALSE(page.valid(uuid(1), 4));
     CHECK(unseen_flips(block.span(), [&] { return page.valid(uuid(1), 3); }) == 0);
     // A state that this program doesn't know, under a right checksum.
-    page.records()[7].state = static_cast<BandState>(4);
+    page.record(7).state = static_cast<BandState>(4);
     page.seal(uuid(1), 3, 43);
     CHECK_FALSE(page.valid(uuid(1), 3));
 }

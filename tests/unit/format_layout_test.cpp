@@ -114,14 +114,14 @@ TEST_CASE("layout: regions of a qlc drive follow each other inside it") {
         CHECK(l.superblock_record_bytes >= kSuperblockRecordMin);
         CHECK(l.superblock_record_bytes % p.strip_bytes == 0);
         CHECK(l.superblock_record_bytes <= l.qlc_superblock_unit_bytes);
-        CHECK(l.band_offset(BandId(0)) == 2 * l.qlc_superblock_unit_bytes);
-        for (std::uint32_t i = 0; i < l.bands; ++i) {
-            const BandId band(i);
-            REQUIRE(l.band_offset(band) % p.band_bytes == 0);
-            REQUIRE(l.band_offset(BandId(i + 1)) == l.band_offset(band) + p.band_bytes);
-            REQUIRE(l.segments_per_band * p.strip_bytes <= p.band_bytes);
+        CHECK(l.slot_offset(kSuperblockUnits) == 2 * l.qlc_superblock_unit_bytes);
+        CHECK(l.drive_slots() == kSuperblockUnits + l.bands);
+        for (std::uint32_t slot = 0; slot < l.drive_slots(); ++slot) {
+            REQUIRE(l.slot_offset(slot) % p.band_bytes == 0);
+            REQUIRE(l.slot_offset(slot + 1) == l.slot_offset(slot) + p.band_bytes);
         }
-        const std::uint64_t end = l.band_offset(BandId(l.bands));
+        CHECK(l.segments_per_band * p.strip_bytes <= p.band_bytes);
+        const std::uint64_t end = l.slot_offset(l.drive_slots());
         CHECK(end <= p.qlc_bytes);
         CHECK(end + p.band_bytes > p.qlc_bytes);
     }
@@ -131,7 +131,7 @@ TEST_CASE("layout: regions of an scm drive follow each other inside it") {
     for (const auto& [p, l] : layouts()) {
         CHECK(l.scm_superblock_unit_bytes >= kSuperblockSlots * l.superblock_record_bytes);
         CHECK(l.band_table_offset >= 2 * l.scm_superblock_unit_bytes);
-        CHECK(l.band_table_pages * kBandsPerPage >= l.bands);
+        CHECK(l.band_table_pages * l.bands_per_page() >= l.bands);
         CHECK(l.band_page_offset(0, 0) == l.band_table_offset);
         CHECK(l.tps_offset >= l.band_page_offset(l.band_table_pages - 1, 1) + kBlockBytes);
         CHECK(l.pmt_offset >= l.tps_offset + l.tps_bytes);

@@ -110,18 +110,59 @@ TEST_CASE("tps record: its payload is whole where each block is as its entry say
 
 TEST_CASE("band page: records that the array can't have are refused") {
     const ArrayLayout l = strict_layout();
-    auto fits = [&](const std::function<void(BandRecord&)>& change) {
+    const std::uint32_t last = l.width() - 1;
+    const auto column = [](std::uint32_t member, std::uint32_t slot) {
+        return Column{static_cast<std::uint8_t>(member), slot};
+    };
+    using Change = std::function<void(BandRecord&, BandPage&)>;
+    auto fits = [&](BandState state, const Change& change) {
         const Buffer block(kBlockBytes);
-        BandPage page(block.data());
-        change(page.records()[5]);
+        BandPage page(l, block.data());
+        BandRecord& r = page.record(5);
+        r.state = state;
+        r.data_columns = static_cast<std::uint8_t>(l.p.data_strips);
+        r.rotation = static_cast<std::uint8_t>(l.width());
+        for (std::uint32_t c = 0; c <= last; ++c) page.set_column(5, c, column(c, 7));
+        change(r, page);
         page.seal(Uuid{}, 0, 1);
         REQUIRE(page.valid(Uuid{}, 0));
-        return page.fits(l);
+        return page.fits();
     };
-    CHECK(fits([&](BandRecord& r) { r.segments = l.segments_per_band; }));
-    CHECK_FALSE(fits([&](BandRecord& r) { r.segments = l.segments_per_band + 1; }));
-    CHECK(fits([&](BandRecord& r) { r.valid = r.tombstones = UINT32_MAX; }));
-    CHECK_FALSE(fits([](BandRecord& r) { r.stream = 2; }));
+    for (const BandState state : {BandState::open, BandState::closed, BandState::erasing}) {
+        CHECK(fits(state, [&](BandRecord& r, BandPage&) { r.segments = l.segments_per_band; }));
+        CHECK(fits(state, [](BandRecord& r, BandPage&) { r.valid = r.tombstones = UINT32_MAX; }));
+        CHECK(fits(state, [](BandRecord& r, BandPage&) { r.flags = 1; }));
+        CHECK(fits(state, [&](BandRecord&, BandPage& p) {
+            p.set_column(5, 0, {});
+            p.set_column(5, last, {});
+        }));
+        CHECK(fits(state, [&](BandRecord&, BandPage& p) {
+            p.set_column(5, 0, column(1, 2));
+            p.set_column(5, 1, column(0, l.drive_slots() - 1));
+        }));
+        const Change impossible[] = {
+            [&](BandRecord& r, BandPage&) { r.segments = l.segments_per_band + 1; },
+            [](BandRecord& r, BandPage&) { r.stream = 2; },
+            [](BandRecord& r, BandPage&) { r.flags = 2; },
+            [](BandRecord& r, BandPage&) { --r.data_columns; },
+            [](BandRecord& r, BandPage&) { ++r.rotation; },
+            [](BandRecord& r, BandPage&) { r.index_segments = 1; },
+            [](BandRecord& r, BandPage&) { r.mean_written = 1; },
+            [&](BandRecord&, BandPage& p) {
+                for (const std::uint32_t c : {0u, 1u, last}) p.set_column(5, c, {});
+            },
+            [&](BandRecord&, BandPage& p) { p.set_column(5, 0, column(1, 7)); },
+            [&](BandRecord&, BandPage& p) { p.set_column(5, 0, column(l.p.qlc_count, 7)); },
+            [&](BandRecord&, BandPage& p) { p.set_column(5, 0, column(0, 1)); },
+            [&](BandRecord&, BandPage& p) { p.set_column(5, 0, column(0, l.drive_slots())); },
+        };
+        for (const Change& change : impossible) CHECK_FALSE(fits(state, change));
+    }
+    // What a free band's record says of columns is of its last life.
+    CHECK(fits(BandState::free, [&](BandRecord& r, BandPage& p) {
+        r.rotation = 0;
+        p.set_column(5, 0, column(1, 0));
+    }));
 }
 
 TEST_CASE("pmt page: entries that lead nowhere are refused") {

@@ -78,7 +78,7 @@ struct GcRig : ShardRig {
         const ArrayLayout& l = array.layout;
         const std::uint64_t at = std::uint64_t{l.header_blocks + slot} * kBlockBytes;
         const auto change = [&](std::uint32_t role, std::uint64_t in_strip) {
-            const Location strip = locate(l, BandId(0), segment, role);
+            const Location strip = array.locate(BandId(0), segment, role);
             *qlc[strip.drive]->at(strip.offset + in_strip) ^= std::byte{1};
         };
         const std::uint64_t in_strip = at % l.p.strip_bytes + byte;

@@ -6,6 +6,7 @@
 
 #include "core_array.h"
 #include "format/segment_header.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -45,7 +46,7 @@ struct Poisoned : CoreArray {
     };
     Strip strip_at(std::uint64_t offset) const {
         const ArrayLayout& l = core->layout();
-        const std::uint64_t in_bands = offset - l.band_offset(BandId(0));
+        const std::uint64_t in_bands = offset - l.slot_offset(kSuperblockUnits);
         return {BandId(static_cast<std::uint32_t>(in_bands / l.p.band_bytes)),
                 static_cast<std::uint32_t>(in_bands % l.p.band_bytes / l.p.strip_bytes)};
     }
@@ -53,7 +54,7 @@ struct Poisoned : CoreArray {
         const ArrayLayout& l = core->layout();
         const Strip s = strip_at(p.offset);
         for (std::uint32_t role = 0;; ++role) {
-            if (locate(l, s.band, s.segment, role).drive == p.drive) return role;
+            if (home_of(l, s.band, s.segment, role).drive == p.drive) return role;
         }
     }
     // Where on QLC drives a block of data full of `value` lies.
@@ -62,7 +63,7 @@ struct Poisoned : CoreArray {
         const std::vector<std::byte> block(kBlockBytes, static_cast<std::byte>(value));
         const ArrayLayout& l = core->layout();
         for (std::uint32_t d = 0; d < l.p.qlc_count; ++d) {
-            for (std::uint64_t at = l.band_offset(BandId(0)); at < media[d].size();
+            for (std::uint64_t at = l.slot_offset(kSuperblockUnits); at < media[d].size();
                  at += kBlockBytes) {
                 if (role_of({d, at}) < l.p.data_strips &&
                     std::memcmp(media[d].data() + at, block.data(), kBlockBytes) == 0)
@@ -99,10 +100,10 @@ struct Poisoned : CoreArray {
     std::vector<Place> find_poisoned() {
         const ArrayLayout& l = core->layout();
         std::vector<Place> places;
-        for (std::uint64_t at = l.band_offset(BandId(0)); at < l.band_offset(BandId(l.bands));
-             at += l.p.strip_bytes) {
+        for (std::uint64_t at = l.slot_offset(kSuperblockUnits);
+             at < l.slot_offset(l.drive_slots()); at += l.p.strip_bytes) {
             const Strip s = strip_at(at);
-            const Place p{locate(l, s.band, s.segment, 0).drive, at};
+            const Place p{home_of(l, s.band, s.segment, 0).drive, at};
             if (has_poisoned(p)) places.push_back(p);
         }
         return places;

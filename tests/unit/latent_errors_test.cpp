@@ -6,6 +6,7 @@
 
 #include "core_array.h"
 #include "recovery/check.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -40,7 +41,7 @@ struct Sevens : CoreArray {
     }
     // Whether the transfer reads that row of the role's strip in the first segment.
     bool reads_row(const Io& io, std::uint32_t role, std::uint64_t row) const {
-        const Location place = locate(l, band, 0, role);
+        const Location place = home_of(l, band, 0, role);
         const std::uint64_t at = place.offset + row * kBlockBytes;
         return io.kind == IoKind::read && io.device->path() == options.devices[place.drive].path &&
                io.offset <= at && at < io.offset + io.bytes;
@@ -171,7 +172,7 @@ TEST_CASE("drives gone: recovery tells them from a block of trims that is damage
     const std::uint64_t at = l.slot_byte(l.slots_per_segment - 1);
     const auto role = static_cast<std::uint32_t>(at / l.p.strip_bytes);
     const auto reads = [&](const Io& io, std::uint32_t of_role) {
-        const Location place = locate(l, band, 1, of_role);
+        const Location place = home_of(l, band, 1, of_role);
         return io.kind == IoKind::read &&
                io.device->path() == a.options.devices[place.drive].path &&
                io.offset == place.offset + at % l.p.strip_bytes && io.bytes == kBlockBytes;
@@ -190,7 +191,7 @@ TEST_CASE("drives gone: recovery tells them from a block of trims that is damage
     SECTION("three drives") {
         a.power.fails = [&](const Io& io) {
             gone = gone || reads(io, role);
-            const std::string drive = a.options.devices[locate(l, band, 1, role).drive].path;
+            const std::string drive = a.options.devices[home_of(l, band, 1, role).drive].path;
             return gone && io.kind == IoKind::read && io.device->path().starts_with("qlc") &&
                    (io.device->path() == drive ||
                     io.device->path() != (drive == "qlc3" ? "qlc0" : "qlc3"));

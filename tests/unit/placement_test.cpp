@@ -51,19 +51,20 @@ ArrayLayout five_drives() {
 }  // namespace
 
 TEST_CASE("placement: strips lie in their band's columns, and no two at one place") {
-    const ArrayLayout l = five_drives();
+    const ArrayContext array(five_drives());
+    const ArrayLayout& l = array.layout;
     std::set<std::pair<std::uint32_t, std::uint64_t>> places;
     for (std::uint32_t b = 0; b < l.bands; ++b) {
         std::map<std::uint32_t, std::uint64_t> columns;  // by drive
         for (std::uint32_t c = 0; c < l.width(); ++c) {
-            const Location column = locate_column(l, BandId(b), c);
+            const Location column = array.locate_column(BandId(b), c);
             columns[column.drive] = column.offset;
         }
         REQUIRE(columns.size() == l.width());
         for (std::uint32_t segment = 0; segment < l.segments_per_band; ++segment) {
             std::set<std::uint32_t> drives;
             for (std::uint32_t role = 0; role < l.width(); ++role) {
-                const Location strip = locate(l, BandId(b), segment, role);
+                const Location strip = array.locate(BandId(b), segment, role);
                 drives.insert(strip.drive);
                 REQUIRE(strip.offset == columns.at(strip.drive) + segment * l.p.strip_bytes);
                 REQUIRE(places.insert({strip.drive, strip.offset}).second);
@@ -75,7 +76,7 @@ TEST_CASE("placement: strips lie in their band's columns, and no two at one plac
 
 TEST_CASE("placement: a transfer of a part of a segment meets its strip") {
     ArrayContext array;
-    array.layout = five_drives();
+    array = ArrayContext(five_drives());
     const ArrayLayout& l = array.layout;
     std::vector<std::unique_ptr<Device>> drives;
     for (std::uint32_t i = 0; i < l.p.qlc_count; ++i) {
@@ -88,7 +89,7 @@ TEST_CASE("placement: a transfer of a part of a segment meets its strip") {
         const std::uint64_t in_strip = 5 * kBlockBytes;
         const Io io = array.segment_io(IoKind::read, BandId(7), 2,
                                        role * l.p.strip_bytes + in_strip, kBlockBytes, &block);
-        const Location strip = locate(l, BandId(7), 2, role);
+        const Location strip = array.locate(BandId(7), 2, role);
         CHECK(io.device == array.qlc[strip.drive]);  // null: the drive is missing
         CHECK(io.offset == strip.offset + in_strip);
         CHECK(io.bytes == kBlockBytes);

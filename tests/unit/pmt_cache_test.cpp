@@ -52,7 +52,7 @@ class LateDevice final : public Device {
 
 ArrayContext context() {
     ArrayContext array;
-    array.layout = small_layout({.strips_per_band = 64, .bands = 58, .scm_bytes = 16 * MiB});
+    array = ArrayContext(small_layout({.strips_per_band = 64, .bands = 58, .scm_bytes = 16 * MiB}));
     Random random(1);
     array.array = Uuid::random(random);
     array.epoch = 3;

@@ -10,6 +10,7 @@
 #include "format/tps_record.h"
 #include "meta/snapshot_store.h"
 #include "recovery/segment_scan.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -31,7 +32,7 @@ struct OpenBand : CoreArray {
         write_blocks(first_block, l.slots_per_segment, value);
     }
     std::byte* strip(std::uint32_t segment, std::uint32_t role) {
-        const Location at = locate(l, band, segment, role);
+        const Location at = home_of(l, band, segment, role);
         return media[at.drive].data() + at.offset;
     }
     SegmentHeader header(std::uint32_t segment) { return {l, strip(segment, 0)}; }

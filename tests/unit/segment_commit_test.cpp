@@ -53,11 +53,11 @@ struct Array {
     std::vector<SegmentBuffer*> done;
 
     explicit Array(std::uint32_t k, std::uint64_t strip, bool volatile_cache = false) {
-        context.layout = small_layout({.k = k,
-                                       .strip_bytes = strip,
-                                       .strips_per_band = 4,
-                                       .bands = 58,
-                                       .scm_bytes = 256 * MiB});
+        context = ArrayContext(small_layout({.k = k,
+                                             .strip_bytes = strip,
+                                             .strips_per_band = 4,
+                                             .bands = 58,
+                                             .scm_bytes = 256 * MiB}));
         const ArrayLayout& l = context.layout;
         const ArrayParameters& p = l.p;
         Random random(1);
@@ -118,7 +118,8 @@ struct Array {
         for (std::uint32_t role = 0; role < l.width(); ++role) {
             Io io;
             io.kind = IoKind::read;
-            const auto [drive, offset] = locate(l, s.placement.band, s.placement.segment, role);
+            const auto [drive, offset] =
+                context.locate(s.placement.band, s.placement.segment, role);
             io.device = drives[drive].get();
             io.offset = offset;
             io.bytes = strip.size();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core_array.h"
+#include "small_layout.h"
 
 using namespace qlcshape;
 
@@ -28,7 +29,7 @@ struct OneSegment : CoreArray {
         sequence = core->bands().sequence_of(band);
     }
     ~OneSegment() { cut(); }
-    Location place(std::uint32_t role) const { return locate(l, band, 0, role); }
+    Location place(std::uint32_t role) const { return home_of(l, band, 0, role); }
     std::byte* strip(std::uint32_t role) {
         return media[place(role).drive].data() + place(role).offset;
     }

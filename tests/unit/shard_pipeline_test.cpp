@@ -53,7 +53,7 @@ struct PipelineRig : Parts {
     void segment_is_durable(const Io& io) {
         for (const RamSegment& s : context.ram) {
             if (!s.sealed || s.committed ||
-                locate(array.layout, s.placement.band, s.placement.segment, 0).offset != io.offset)
+                array.locate(s.placement.band, s.placement.segment, 0).offset != io.offset)
                 continue;
             for (std::uint32_t slot = 0; slot < s.fill(); ++slot)
                 durable.emplace(s.entry(slot).lba.value, s.entry(slot).version.value);

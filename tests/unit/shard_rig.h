@@ -92,11 +92,11 @@ struct ShardDrives {
 
     explicit ShardDrives(std::uint32_t data_strips = 2, std::uint64_t strip_bytes = 64 * KiB) {
         // Memory of drives of that size costs nothing until it is written.
-        array.layout = small_layout({.k = data_strips,
-                                     .scm_count = 1,
-                                     .strip_bytes = strip_bytes,
-                                     .bands = 70,
-                                     .scm_bytes = 128 * MiB});
+        array = ArrayContext(small_layout({.k = data_strips,
+                                           .scm_count = 1,
+                                           .strip_bytes = strip_bytes,
+                                           .bands = 70,
+                                           .scm_bytes = 128 * MiB}));
         const ArrayLayout& l = array.layout;
         const ArrayParameters& p = l.p;
         Random random(1);

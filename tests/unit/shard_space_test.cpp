@@ -46,7 +46,7 @@ TEST_CASE("shard: at a standstill a segment waits for a place, and later ones fo
     rig.opens_bands = false;
     // One in the last place of the first band is on its way; all others of the next band arrive.
     const std::uint64_t last =
-        locate(l, bands.user_frontier().band, l.segments_per_band - 1, 0).offset;
+        rig.array.locate(bands.user_frontier().band, l.segments_per_band - 1, 0).offset;
     rig.qlc[0]->hold = [=](const Io& io) { return io.kind == IoKind::write && io.offset == last; };
     write_segment();
     REQUIRE(rig.qlc[0]->held() == 1);

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "format/layout.h"
+#include "placement/array_context.h"
 
 namespace qlcshape {
 
@@ -37,5 +38,11 @@ inline ArrayLayout layout_of(const ArrayParameters& p) {
 }
 
 inline ArrayLayout small_layout(const SmallArray& a = {}) { return layout_of(small_parameters(a)); }
+
+// Where a strip lies in an array whose drives have all been there all the time.
+inline Location home_of(const ArrayLayout& l, BandId band, std::uint32_t segment,
+                        std::uint32_t role) {
+    return ArrayContext(l).locate(band, segment, role);
+}
 
 }  // namespace qlcshape

@@ -57,8 +57,8 @@ struct Fixture {
     Io flush;  // another thread's
 
     Fixture() {
-        array.layout = small_layout(
-            {.scm_count = 1, .strips_per_band = 4, .bands = 254, .scm_bytes = 256 * MiB});
+        array = ArrayContext(small_layout(
+            {.scm_count = 1, .strips_per_band = 4, .bands = 254, .scm_bytes = 256 * MiB}));
         array.scm.push_back(&drive);
         bands = std::make_unique<BandTable>(array.layout);
         gate = std::make_unique<SpaceGate>(array.layout, *bands);

@@ -97,7 +97,7 @@ struct TwoSegments : ShardRig {
         return std::move(*updated);
     }
     PmtEntry in_segment(std::uint32_t segment, std::uint32_t slot) {
-        const Location at = locate(array.layout, BandId(0), segment, 0);
+        const Location at = array.locate(BandId(0), segment, 0);
         const SegmentHeader header(array.layout, qlc[at.drive]->at(at.offset));
         return PmtEntry::make_mapped(array.layout, array.layout.pba(BandId(0), segment, slot),
                                      header.entry(slot).crc);

@@ -28,7 +28,7 @@ struct TpsRing {
         auto opened = open_device("memory:tps-ring", p.scm_bytes, Access::read_write, true);
         REQUIRE(opened);
         scm = std::move(*opened);
-        array.layout = layout_of(p);
+        array = ArrayContext(layout_of(p));
         array.scm = {scm.get()};
         tps = std::make_unique<Tps>(array, 0, queue, counters);
         tps->acked = [](std::uint64_t, bool) {};

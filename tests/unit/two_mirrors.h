@@ -15,7 +15,8 @@ struct TwoMirrors {
     IoQueue queue;
 
     TwoMirrors() {
-        array.layout = small_layout({.strips_per_band = 4, .bands = 254, .scm_bytes = 32 * MiB});
+        array =
+            ArrayContext(small_layout({.strips_per_band = 4, .bands = 254, .scm_bytes = 32 * MiB}));
         for (Bytes& bytes : media) {
             bytes.resize(array.layout.p.scm_bytes);
             drives.push_back(

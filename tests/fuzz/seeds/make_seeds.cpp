@@ -146,14 +146,19 @@ void tps_records() {
 
 void band_pages() {
     Buffer memory(kBlockBytes);
-    BandPage page(memory.data());
-    for (std::uint32_t i = 0; i < kBandsPerPage; ++i) {
-        BandRecord& r = page.records()[i];
+    const ArrayLayout& l = layout_for(0);
+    BandPage page(l, memory.data());
+    for (std::uint32_t i = 0; i < l.bands_per_page(); ++i) {
+        BandRecord& r = page.record(i);
         r.sequence = i;
         r.state = static_cast<BandState>(i % 4);
         r.stream = i / 4 % 2;
         r.segments = r.state == BandState::free ? 0 : i % 9;
         r.valid = r.segments * 10;
+        r.data_columns = static_cast<std::uint8_t>(l.p.data_strips);
+        r.rotation = static_cast<std::uint8_t>(l.width());
+        for (std::uint32_t c = 0; c < l.width(); ++c)
+            page.set_column(i, c, {static_cast<std::uint8_t>(c), kSuperblockUnits + i % 8});
     }
     page.seal(array_uuid(), 0, 4);
     write_both("band_page", "states", 0, memory.span());
