@@ -75,7 +75,6 @@ class InplaceRaid6 {
     void note_failure(const Io& io);
 
     const InplaceLayout layout_;
-    const StripeGeometry geometry_;
     const std::uint64_t rows_per_strip_;
     const std::uint64_t rows_;
     Random random_;
@@ -95,7 +94,6 @@ class InplaceRaid6 {
 InplaceRaid6::InplaceRaid6(std::span<Device* const> qlc, const InplaceLayout& layout,
                            std::uint32_t depth, std::uint64_t seed)
     : layout_(layout),
-      geometry_{layout.data_strips},
       rows_per_strip_(layout.strip_bytes / kBlockBytes),
       rows_(layout.bytes_per_drive / layout.strip_bytes * rows_per_strip_),
       random_(seed),
@@ -156,9 +154,9 @@ void InplaceRaid6::aim(Update& update) {
     update.role = static_cast<std::uint32_t>(random_.below(layout_.data_strips));
     update.fresh = memory_.data() + random_.below(kPoolBlocks) * kBlockBytes;
     const std::uint64_t stripe = update.row / rows_per_strip_;
-    update.drives = {geometry_.column_of(stripe, update.role),
-                     geometry_.column_of(stripe, layout_.data_strips),
-                     geometry_.column_of(stripe, layout_.data_strips + 1)};
+    const std::uint32_t k = layout_.data_strips;
+    update.drives = {column_of(stripe, update.role, k + 2), column_of(stripe, k, k + 2),
+                     column_of(stripe, k + 1, k + 2)};
 }
 
 // Two updates of the same P and Q must not both start from the same old ones.
@@ -325,7 +323,6 @@ Result<InplaceResult> run_inplace_raid6(std::span<Device* const> qlc, const Inpl
 
 Status check_inplace_parity(std::span<Device* const> qlc, const InplaceLayout& layout) {
     QS_TRY(check_layout(qlc, layout));
-    const StripeGeometry geometry{layout.data_strips};
     const std::uint32_t k = layout.data_strips;
     const Buffer memory((k + 4) * layout.strip_bytes);
     std::vector<std::byte*> strips;
@@ -340,7 +337,7 @@ Status check_inplace_parity(std::span<Device* const> qlc, const InplaceLayout& l
     for (std::uint64_t stripe = 0; stripe < layout.bytes_per_drive / layout.strip_bytes; ++stripe) {
         for (std::uint32_t role = 0; role < k + 2; ++role) {
             ios[role] = {.kind = IoKind::read,
-                         .device = qlc[geometry.column_of(stripe, role)],
+                         .device = qlc[column_of(stripe, role, k + 2)],
                          .offset = layout.offset + stripe * layout.strip_bytes,
                          .bytes = layout.strip_bytes,
                          .data = strips[role]};

@@ -58,7 +58,7 @@ static Status errors(const Volume& volume) {
             std::cout << "refused: " << status.error().message << "\n";
             return {};
         case Errc::media_error:  // this block is lost; others can be read
-        case Errc::read_only:    // drives are missing: reads go on
+        case Errc::read_only:    // opened so: reads go on
         case Errc::io_error:     // writing has ended: close, and open again
         default:
             return status;

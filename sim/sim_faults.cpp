@@ -5,8 +5,8 @@ namespace qlcshape::sim {
 
 namespace {
 
-constexpr const char* kProfiles[] = {"cuts",   "media", "drives", "older",
-                                     "beyond", "all",   "loop",   "sequences"};
+constexpr const char* kProfiles[] = {"cuts",   "away", "media", "drives",   "older",
+                                     "beyond", "all",  "loop",  "sequences"};
 
 constexpr Fault kOfMedia[] = {Fault::bit_rot,           Fault::unreadable,       Fault::lost_write,
                               Fault::misdirected_write, Fault::misdirected_read, Fault::read_error};

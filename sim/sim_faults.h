@@ -16,7 +16,17 @@
 
 namespace qlcshape::sim {
 
-enum class Profile : std::uint8_t { cuts, media, drives, older, beyond, all, loop, sequences };
+enum class Profile : std::uint8_t {
+    cuts,
+    away,
+    media,
+    drives,
+    older,
+    beyond,
+    all,
+    loop,
+    sequences
+};
 
 const char* to_string(Profile profile);
 bool profile_of(const std::string& name, Profile& profile);

@@ -101,6 +101,12 @@ class History {
     void spoil_table();
     void lose_mirror();
 
+    // sim_away.cpp
+    bool goes_away() const { return world_.faults().profile() == Profile::away; }
+    bool readable_without(const std::set<std::size_t>& lost) const;
+    void away_episode();
+    bool must_come_back(const Error& error);
+
     // sim_older.cpp
     struct Older {
         Media* media;
@@ -213,6 +219,7 @@ class History {
     std::vector<Media*> media_;
     std::set<std::size_t> weak_qlc_;
     std::set<std::size_t> lost_;
+    std::set<std::size_t> away_;  // QLC drives that the array is written without
     std::vector<SimOp> ops_;
     std::unique_ptr<Core> core_;
     std::vector<std::unique_ptr<SimVolume>> volumes_;
@@ -244,6 +251,7 @@ class History {
     Random images_random_;
     Random silence_random_;  // which drive does not answer; drawn apart, too
     Random tail_random_;     // what a power cut does to strips, likewise
+    Random away_random_;     // which drives are away, likewise
 
     // After random damage: what it excuses, so far.
     Harm harm_;

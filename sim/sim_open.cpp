@@ -30,7 +30,7 @@ std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t secto
 std::vector<std::unique_ptr<Device>> History::devices() {
     std::vector<std::unique_ptr<Device>> list;
     for (std::size_t i = 0; i < media_.size(); ++i) {
-        if (lost_.contains(i)) continue;
+        if (lost_.contains(i) || away_.contains(i)) continue;
         list.push_back(world_.device(*media_[i]));
         if (options_.read_only) list.back()->set_read_only();
     }
@@ -71,10 +71,12 @@ bool History::open(bool quiet) {
     if (pmt_damaged()) world_.faults().note_may_stop();
     note_counters();
     auto core = try_open();
+    if (!core && must_come_back(core.error())) core = try_open();
     if (!core) {
         if (!may_stop()) violate("open: " + core.error().message);
         return false;
     }
+    if (!away_.empty()) ++result_.away_opens;
     core_ = std::move(*core);
     judge_counters();
     if (!core_->read_only()) may_be_clean_ = false;
@@ -283,23 +285,25 @@ Status History::read_now(SimVolume& volume, std::uint64_t sector, std::uint64_t 
     return read_outcome_;
 }
 
-// Opens without some QLC drives, or read-only, and reads everything: after a crash, too. The device
-// layer asserts that nothing is written.
+// Opens read-only, perhaps without some QLC drives, and reads everything: after a crash, too. The
+// device layer asserts that nothing is written.
 void History::look_read_only(std::set<std::size_t> lost) {
     world_.power_on();
     world_.cut_after(0);
     const bool crashed = crashed_;
-    options_.read_only = lost.empty() || rng_.chance(1, 4);
+    options_.read_only = true;
+    const auto away = std::exchange(away_, {});
+    if (!readable_without(lost)) lost.clear();
     lost_ = std::move(lost);
     if (open(true)) {
         ++result_.degraded_opens;
-        if (!core_->read_only()) violate("it opened for writing with drives missing");
         if (find_volumes()) compare_all(false);
         drop();
     }
     crashed_ = crashed;  // nothing was written
     options_.read_only = false;
     lost_.clear();
+    away_ = away;
 }
 
 // Weak drives among them: no more than two drives may be wrong or missing.

@@ -15,7 +15,8 @@ History::History(std::uint64_t seed, Profile profile)
       rng_(world_.random()),
       images_random_(~seed),
       silence_random_(seed ^ 0x5113),
-      tail_random_(seed ^ 0x7a11) {
+      tail_random_(seed ^ 0x7a11),
+      away_random_(seed ^ 0xaaa7) {
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     version_gap_ = seed % 3;  // so small that versions which come again are seen
@@ -138,6 +139,7 @@ void History::cycle() {
         if (world_.faults().media_faults() && rng_.chance(1, 8)) superblock_episode();
         if (beyond()) beyond_episode();
         copy_episode();
+        away_episode();
     }
     if (!result_.violation.empty() || !open_through_cuts()) return;
     if (crashed_ && rng_.chance(1, 8)) return close_clean();
@@ -197,6 +199,7 @@ void RunCounts::add(const RunCounts& o) {
     older_refused += o.older_refused;
     older_taken += o.older_taken;
     degraded_opens += o.degraded_opens;
+    away_opens += o.away_opens;
     blocks_damaged += o.blocks_damaged;
     blocks_lost += o.blocks_lost;
     mirrors_split += o.mirrors_split;

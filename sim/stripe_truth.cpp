@@ -34,7 +34,7 @@ class Stripe {
         }
         SegmentTruth truth;
         for (std::uint32_t role = 0; role < l_.width(); ++role) {
-            if (wrong_[role]) truth.wrong.push_back(role);
+            if (wrong_[role] && strips_[role].media != nullptr) truth.wrong.push_back(role);
         }
         return truth;
     }
@@ -235,6 +235,7 @@ std::vector<BandTruth> StripeTruth::bands() const {
             if (band.value >= l_.bands || !r.counts()) continue;
             bands.push_back(
                 {band, r.sequence, r.epoch, r.state == BandState::open, r.segments, r.segments});
+            array_.columns->set_rotation(band, r.rotation);
             for (std::uint32_t c = 0; c < l_.width(); ++c)
                 array_.columns->set(band, c, newest->column(i, c));
         }

@@ -165,6 +165,9 @@ void add_stats(Json& object, const Stats& stats) {
                     {"blocks_moved", stats.gc.blocks_moved},
                     {"races_lost", stats.gc.races_lost}};
     object["bands"] = bands_json(stats.bands);
+    object["protection"] = {{"two", stats.protection.two},
+                            {"one", stats.protection.one},
+                            {"none", stats.protection.none}};
     object["endurance"] = {{"rated_cycles", Stats::Endurance::kRatedCycles},
                            {"cycles_used", stats.endurance.cycles_used},
                            {"open_seconds", stats.endurance.open_seconds},

@@ -14,7 +14,7 @@
 #include "base/printable.h"
 #include "device/device.h"
 #include "engine/offline_queue.h"
-#include "meta/superblock_store.h"
+#include "meta/membership.h"
 
 namespace qlcshape::tools {
 
@@ -112,10 +112,10 @@ SurveyedArray sort_members(const std::vector<Opened*>& devices) {
     const auto generation = [](const Opened* o) { return o->seen->superblock.generation; };
     const std::set<const Opened*> diverged = diverged_of(devices);
     // Only the array's own drives say what it is like.
-    std::vector<const Superblock*> seen;
+    std::vector<SeenMember> seen;
     for (const Opened* o : devices) {
         if (!diverged.contains(o) || diverged.size() == devices.size())
-            seen.push_back(&o->seen->superblock);
+            seen.push_back({&o->seen->superblock, o->seen->device});
     }
     array.superblock = newest_superblock(seen);
     for (const MemberRecord& record : array.superblock.members)
@@ -143,8 +143,9 @@ SurveyedArray sort_members(const std::vector<Opened*>& devices) {
         const ArrayParameters& p = array.superblock.parameters;
         const bool qlc = member->record.role == DeviceRole::qlc;
         member->diverged |= diverged.contains(o);
-        member->older |= is_older(array.superblock, member->record.role, generation(o),
-                                  o->seen->newer_damaged, on_scm);
+        const Standing standing = standing_of(array.superblock, member->record, *o->seen, on_scm);
+        member->diverged |= standing == Standing::diverged;
+        member->older |= standing == Standing::older;
         member->cut_short |= member->devices.back().bytes < (qlc ? p.qlc_bytes : p.scm_bytes);
     }
     return array;
@@ -199,9 +200,8 @@ std::string SurveyedArray::problem() const {
     if (qlc > 2)
         return lost + ": it can't be opened because at most two qlc drives may be missing" +
                restore;
-    if (wrong.empty()) return lost + ": degraded, it opens read-only";
-    return lost + ": degraded, it opens read-only without " + wrong + " in the array file" +
-           restore;
+    if (wrong.empty()) return lost + ": degraded";
+    return lost + ": degraded, it opens without " + wrong + " in the array file" + restore;
 }
 
 Survey survey(const std::vector<Candidate>& candidates) {

@@ -169,14 +169,15 @@ class Run {
         line("  of them during a recovery", s.crashes_in_recovery);
         line("kills of the process without a power cut", s.kills);
         line("  most of those in a row", s.longest_row);
-        line("openings with drives missing", s.degraded_opens);
+        line("openings for reading", s.degraded_opens);
+        line("openings for writing with drives missing", s.away_opens);
+        line("openings refused for what is missing", s.refused);
         line("openings with older members, refused", s.older_refused);
         line("openings with older members, all right", s.older_taken);
         if (campaign_.profile == Profile::beyond) {
             line("blocks damaged beyond redundancy", s.blocks_damaged);
             line("reads of a block that were errors for it", s.blocks_lost);
             line("openings with damage on both SCM drives", s.mirrors_split);
-            line("openings refused for what is missing", s.refused);
             line("times that more drives went than are covered", s.drives_away);
         }
         line("clean closes, each verified by check", s.judged);
@@ -200,21 +201,24 @@ class Run {
         line("  power cut at, in flight and right after", s.coverage.covered());
         for (const std::string& name : s.coverage.uncovered())
             fmt::print("    never at: {}\n", name);
-        if (any_fault()) {
-            fmt::print("\n");
-            Table table({"fault", "injected", "detected", "repaired"});
-            for (std::size_t i = 1; i < kFaults; ++i) {
-                const FaultCount& c = s.faults.of[i];
-                if (c.injected == 0) continue;
-                table.add({to_string(static_cast<Fault>(i)), std::to_string(c.injected),
-                           std::to_string(c.detected), std::to_string(c.repaired)});
-            }
-            fmt::print("{}", table.text());
-        }
+        print_faults();
         fmt::print("\n{} in {}: {:.1f} cycles/s; {} violations\n",
                    campaign_.profile == Profile::loop ? fmt::format("{} cuts", s.crashes)
                                                       : fmt::format("{} cycles", s.recoveries),
                    seconds_text(seconds_), rate(), result_.failures.size());
+    }
+
+    void print_faults() const {
+        if (!any_fault()) return;
+        fmt::print("\n");
+        Table table({"fault", "injected", "detected", "repaired"});
+        for (std::size_t i = 1; i < kFaults; ++i) {
+            const FaultCount& c = result_.sum.faults.of[i];
+            if (c.injected == 0) continue;
+            table.add({to_string(static_cast<Fault>(i)), std::to_string(c.injected),
+                       std::to_string(c.detected), std::to_string(c.repaired)});
+        }
+        fmt::print("{}", table.text());
     }
 
     bool any_fault() const {

@@ -36,9 +36,9 @@ class QLCSHAPE_API Engine {
     // sizes that can't work and says which would. Nothing is written before every check has passed.
     static Status create(const Options& options, bool force = false);
 
-    // Opens an array, and recovers it if it was not closed cleanly. With one or two QLC devices
-    // missing it opens read-only. Allocates all its memory here, except for 128 KiB for each of up
-    // to 64 threads that wait for reads at once.
+    // Opens an array, and recovers it if it was not closed cleanly. One or two QLC devices may be
+    // missing: the array is then written without them. Allocates all its memory here, except for
+    // 128 KiB for each of up to 64 threads that wait for reads at once.
     static Result<std::unique_ptr<Engine>> open(const Options& options);
 
     // Closes: waits for requests in flight, commits what is in RAM, writes the table back. A second

@@ -60,8 +60,7 @@ struct Options {
 
     // Read-only: nothing is written to any drive, also after a crash, and no write permission is
     // needed. Several processes may have the array open like this, while none has it open for
-    // writing. After a crash what is not yet in place is served from DRAM. If QLC drives are
-    // missing, open() is read-only by itself (and locks the drives exclusively, as for writing).
+    // writing. After a crash what is not yet in place is served from DRAM.
     bool read_only = false;
 
     Progress progress;  // may be empty

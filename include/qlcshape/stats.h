@@ -76,6 +76,11 @@ struct Stats {
         // 100%. Of an open array alone.
         std::array<std::uint32_t, 10> by_validity{};
     } bands;
+    // Bands in use by how many QLC drives may be lost now without loss of what is in them. Fewer
+    // than two: drives are missing, or were when the band was written.
+    struct Protection {
+        std::uint32_t two = 0, one = 0, none = 0;
+    } protection;
     // How far the QLC drives are worn. Full strips appended in order leave a drive nothing to move,
     // so a byte written counts as a byte programmed, and a capacity written as one cycle.
     struct Endurance {
@@ -136,7 +141,7 @@ struct Stats {
     std::string state;
     std::string cause;   // of "failed": the drive, what failed and why
     std::string remedy;  // of "failed": what helps
-    // Refuses writes: opened so, or drives are missing. Of a closed array: whether it would be.
+    // Refuses writes: it was opened so.
     bool read_only = false;
     // The worst of "ok", "degraded" (something is missing, one more QLC drive may fail),
     // "unprotected" (the next failure may lose data), "failed" (it can't be opened, writing has

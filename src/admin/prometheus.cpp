@@ -115,6 +115,10 @@ void write_space(Writer& out, const Stats& s) {
         .sample(s.bands.free, label("state", "free"))
         .sample(s.bands.open, label("state", "open"))
         .sample(s.bands.closed, label("state", "closed"));
+    out.gauge("bands_by_protection", "Bands in use by the QLC drives that may be lost now.")
+        .sample(s.protection.two, label("losses", "2"))
+        .sample(s.protection.one, label("losses", "1"))
+        .sample(s.protection.none, label("losses", "0"));
     out.gauge("bands_out_of_use", "Closed bands that GC can't move or erase.")
         .sample(s.bands.out_of_use);
     out.gauge("bands_by_validity",

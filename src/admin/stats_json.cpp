@@ -25,6 +25,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Pmt, hits, misses, write_
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Gc, bands_moved, blocks_moved, races_lost)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Bands, total, free, open, closed, reserve,
                                                 out_of_use, by_validity)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Protection, two, one, none)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Endurance, open_seconds, cycles_used,
                                                 drive_writes_per_day, days_left)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Recovery, kind, seconds, segments_scanned,
@@ -39,10 +40,11 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Io, method, slow, unregis
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::FileSystem, path, unallocated_bytes,
                                                 available_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats, space, bytes, waf_data, waf_total, pmt, gc,
-                                                bands, endurance, recovery, errors, memory, latency,
-                                                io, file_systems, devices, volumes, array_name,
-                                                array_uuid, state, cause, remedy, read_only, health,
-                                                health_reasons, epoch, live, counters_incomplete)
+                                                bands, protection, endurance, recovery, errors,
+                                                memory, latency, io, file_systems, devices, volumes,
+                                                array_name, array_uuid, state, cause, remedy,
+                                                read_only, health, health_reasons, epoch, live,
+                                                counters_incomplete)
 
 namespace {
 

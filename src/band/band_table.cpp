@@ -342,6 +342,14 @@ void BandTable::published_now(Snapshot& snapshot) const {
     }
 }
 
+void BandTable::in_use(const std::function<void(BandId)>& see) const {
+    const Locked lock(mutex_);
+    for (std::uint32_t i = 0; i < bands_.size(); ++i) {
+        const BandState state = bands_[i].state;
+        if (state == BandState::open || state == BandState::closed) see(BandId(i));
+    }
+}
+
 BandCounts BandTable::counts() const {
     const Locked lock(mutex_);
     BandCounts c;

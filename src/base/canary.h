@@ -40,6 +40,9 @@ enum class Canary : std::uint8_t {
     older_scm_taken,            // a band table older than the contents of the QLC drives counts
     older_tps_taken,            // a TPS that lacks what segment headers acknowledge counts
     diverged_taken,             // a drive of a copy that was opened by itself counts
+    in_before_in_force,         // a drive is in again before all others know it
+    returned_not_erased,        // a drive that is back keeps strips of bands that no longer are
+    absent_is_named,            // a band that is opened names a drive that is missing
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS
     count,

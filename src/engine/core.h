@@ -172,7 +172,7 @@ class Core {
     Status check_options(const ArrayParameters& parameters) const;
     void set_array(Discovery discovery);
     Status bring_up();
-    void prepare_drives(const LoadedBands& loaded);
+    Status prepare_drives(const LoadedBands& loaded);
     void place_guards(const LoadedBands& loaded);
     std::optional<Snapshot> newest_snapshot();
     Status recover_contents(LoadedBands& loaded);
@@ -223,6 +223,7 @@ class Core {
     std::map<std::string, std::shared_ptr<VolumeState>> volumes_ QS_GUARDED_BY(shown_mutex_);
     std::vector<MemberDevice> members_;
     ArrayContext array_;
+    std::vector<std::uint32_t> returned_;  // QLC drives that were out until this opening
     bool read_only_ = false;
     std::unique_ptr<BandTable> bands_;
     std::unique_ptr<SpaceGate> gate_;

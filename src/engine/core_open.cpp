@@ -5,6 +5,7 @@
 #include "base/size_text.h"
 #include "engine/core.h"
 #include "engine/monitor.h"
+#include "meta/membership.h"
 #include "meta/snapshot_store.h"
 
 namespace qlcshape {
@@ -25,7 +26,7 @@ Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::stri
     auto discovery = discover(std::move(devices), absent, *control_);
     if (!discovery) return fail(discovery.error());
     QS_TRY(check_options(discovery->superblock.parameters));
-    read_only_ = options_.read_only || discovery->missing_qlc != 0;
+    read_only_ = options_.read_only;
     set_array(std::move(*discovery));
     QS_TRY(bring_up());
     recovery_seconds_ = static_cast<double>(environment_.clock.elapsed_ns(opened_ns_)) / 1e9;
@@ -56,13 +57,21 @@ void Core::set_array(Discovery d) {
     array_ = context_of(d);
     superblock_ = std::move(d.superblock);
     members_ = std::move(d.members);
+    if (!read_only_) {
+        for (const MemberDevice& m : members_) {
+            if (m.device != nullptr && m.record.state == MemberState::out)
+                returned_.push_back(m.record.index);
+        }
+        take_stock(superblock_, members_);
+    }
     array_.epoch = superblock_.epoch + 1;
     array_.epoch_key = environment_.random.next();
     array_.shards = options_.shards;
 }
 
-// Where writing goes on, on every QLC drive. Bands that are not free or open take no writes; nor
+// Where writing goes on, on every QLC drive. Columns of bands that are not open take no writes; nor
 // does an open band after a crash, which recovery closes: strips beyond its frontier may be torn.
+// What no band names is erased, and takes writes from its beginning.
 void Core::place_guards(const LoadedBands& loaded) {
     const ArrayLayout& l = array_.layout;
     const auto strips = static_cast<std::uint32_t>(l.superblock_record_bytes / l.p.strip_bytes);
@@ -71,11 +80,20 @@ void Core::place_guards(const LoadedBands& loaded) {
         m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
         ShapeGuard& guard = *m.device->guard();
         if (!m.next.fresh_unit) guard.set_position(m.next.unit, m.next.slot * strips);
+        std::vector<bool> named(l.drive_slots());
         for (std::uint32_t i = 0; i < l.bands; ++i) {
             const BandRecord& r = loaded.records[i];
-            const bool clean = superblock_.state == ArrayState::clean;
-            if (r.state == BandState::free) guard.set_position(2 + i, 0);
-            if (r.state == BandState::open && clean) guard.set_position(2 + i, r.segments);
+            const bool goes_on =
+                r.state == BandState::open && superblock_.state == ArrayState::clean;
+            for (std::uint32_t c = 0; r.has_columns() && c < l.width(); ++c) {
+                const Column place = array_.columns->of(BandId(i), c);
+                if (!place.there() || place.member != m.record.index) continue;
+                named[place.slot] = true;
+                if (goes_on) guard.set_position(place.slot, r.segments);
+            }
+        }
+        for (std::uint32_t slot = kSuperblockUnits; slot < l.drive_slots(); ++slot) {
+            if (!named[slot]) guard.set_position(slot, 0);
         }
     }
 }
@@ -86,7 +104,7 @@ void Core::place_guards(const LoadedBands& loaded) {
 Status Core::bring_up() {
     auto loaded = load_band_table(array_, *control_);
     if (!loaded) return fail(loaded.error());
-    prepare_drives(*loaded);
+    QS_TRY(prepare_drives(*loaded));
     bands_ = std::make_unique<BandTable>(array_.layout);
     gate_ = std::make_unique<SpaceGate>(array_.layout, *bands_);
     QS_TRY(recover_contents(*loaded));
@@ -104,11 +122,16 @@ Status Core::bring_up() {
     return {};
 }
 
-void Core::prepare_drives(const LoadedBands& loaded) {
-    if (!read_only_) return place_guards(loaded);
-    for (MemberDevice& m : members_) {
-        if (m.device != nullptr) m.device->set_read_only();
+Status Core::prepare_drives(const LoadedBands& loaded) {
+    if (read_only_) {
+        for (MemberDevice& m : members_) {
+            if (m.device != nullptr) m.device->set_read_only();
+        }
+        return {};
     }
+    QS_TRY(refuse_if_unreadable(array_, loaded.records, superblock_.epoch));
+    place_guards(loaded);
+    return erase_unnamed(array_, loaded.records, returned_, *control_);
 }
 
 std::optional<Snapshot> Core::newest_snapshot() {

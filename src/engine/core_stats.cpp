@@ -135,6 +135,11 @@ void fill_endurance(Stats& s) {
 
 }  // namespace
 
+void count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band) {
+    const std::uint32_t there = array.columns_there(band), k = array.layout.p.data_strips;
+    ++(there >= k + 2 ? protection.two : there == k + 1 ? protection.one : protection.none);
+}
+
 void fill_devices(Stats& s, const Superblock& superblock, const std::vector<MemberDevice>& members,
                   const std::vector<DeviceOptions>& named) {
     for (const MemberDevice& m : members) {
@@ -215,6 +220,7 @@ Stats Core::stats() const {
     s.bands.open = counts.open;
     s.bands.closed = counts.closed;
     s.bands.out_of_use = bands_->out_of_use();
+    bands_->in_use([&](BandId band) { count_protection(s.protection, array_, band); });
     const std::uint64_t slots = array_.layout.slots_per_band();
     bands_->candidates([&](const Candidate& c) {
         const std::uint64_t tenth = std::uint64_t{c.valid} * s.bands.by_validity.size() / slots;

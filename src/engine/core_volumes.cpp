@@ -21,14 +21,7 @@ std::shared_ptr<VolumeState> Core::for_trim(const VolumeState& state) {
 }
 
 std::unexpected<Error> Core::fail_read_only(const std::string& volume) const {
-    std::string missing;
-    for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
-        if (array_.qlc[i] != nullptr) continue;
-        missing +=
-            fmt::format("{} {}", missing.empty() ? " because qlc drives are missing:" : ",", i);
-    }
-    if (!missing.empty()) missing += "; reconnect them, then open the array again";
-    return fail(Errc::read_only, "volume {}: the array is open read-only{}", volume, missing);
+    return fail(Errc::read_only, "volume {}: the array is open read-only", volume);
 }
 
 Status Core::create_volume(const std::string& name, std::uint64_t bytes) {

@@ -95,6 +95,23 @@ void assess_drives(const Stats& s, Assessment& out) {
     }
 }
 
+// What is written while a drive is missing lacks parity, and does so until GC has moved it.
+void assess_protection(const Stats& s, Assessment& out) {
+    const Stats::Protection& p = s.protection;
+    if (p.none == 0 && p.one == 0) return;
+    const bool all_there = std::ranges::all_of(
+        s.devices, [](const DeviceStatus& d) { return d.role != "qlc" || d.state == "online"; });
+    std::string reason =
+        fmt::format("of {} bands in use, {} can lose one more qlc drive and {} can't lose any",
+                    p.none + p.one + p.two, p.one, p.none);
+    if (all_there) {
+        reason +=
+            ": they were written while drives were missing, and are being rewritten while the "
+            "array is open";
+    }
+    out.add(p.none != 0 ? unprotected : degraded, reason);
+}
+
 }  // namespace
 
 std::string remedy_of_loss(const Stats& s) {
@@ -112,6 +129,7 @@ void assess_health(Stats& s) {
                                     s.recovery.segments_unread));
     }
     assess_drives(s, out);
+    assess_protection(s, out);
     if (s.bands.out_of_use != 0) {
         out.add(degraded, fmt::format("{} bands are out of use because parts of them can't be read "
                                       "or a drive failed to erase them",

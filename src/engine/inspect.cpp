@@ -12,6 +12,7 @@
 #include "engine/offline_queue.h"
 #include "engine/report.h"
 #include "meta/band_load.h"
+#include "meta/membership.h"
 #include "meta/snapshot_store.h"
 #include "qlcshape/engine.h"
 
@@ -31,8 +32,8 @@ std::string most_frequent_array(const std::vector<Result<SeenSuperblock>>& seen)
 }
 
 Superblock newest(const Sight& sight) {
-    std::vector<const Superblock*> seen;
-    for (const Sight::Drive& d : sight.drives) seen.push_back(&d.seen.superblock);
+    std::vector<SeenMember> seen;
+    for (const Sight::Drive& d : sight.drives) seen.push_back({&d.seen.superblock, d.seen.device});
     return newest_superblock(seen);
 }
 
@@ -54,7 +55,9 @@ ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout
                                  const std::vector<MemberDevice>& members) {
     ArrayContext array(layout);
     array.array = superblock.array;
+    array.qlc.resize(layout.p.qlc_count);
     for (const MemberDevice& m : members) {
+        if (m.record.role == DeviceRole::qlc) array.qlc[m.record.index] = m.device.get();
         if (m.device != nullptr && m.record.role == DeviceRole::scm)
             array.scm.push_back(m.device.get());
     }
@@ -82,7 +85,9 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
     }
     const auto loaded = load_band_table(array, queue);
     if (!loaded) return add_failure(s, loaded.error().message);
-    for (const BandRecord& r : loaded->records) {
+    for (std::uint32_t i = 0; i < array.layout.bands; ++i) {
+        const BandRecord& r = loaded->records[i];
+        if (r.counts()) count_protection(s.protection, array, BandId(i));
         if (r.state == BandState::free)
             ++s.bands.free;
         else if (r.state == BandState::open)
@@ -180,8 +185,6 @@ Result<Stats> inspect_drives(const Options& options) {
     fill_devices(s, superblock, members, options.devices);
     name_unusable(s, sight->unusable);
     fill_bands(s, array, superblock, snapshot.snapshot, queue);
-    s.read_only = std::ranges::any_of(
-        s.devices, [](const DeviceStatus& d) { return d.role == "qlc" && d.state != "online"; });
     assess_health(s);
     if (held || s.health == "failed") return s;
     if (const Status opens = would_open(options, queue); !opens)

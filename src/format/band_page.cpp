@@ -79,14 +79,16 @@ bool BandPage::fits() {
     return true;
 }
 
-// Counts are hints: any will do. At most two columns may be missing, and no drive has two.
+// Counts are hints: any will do. At most two columns may be missing, then or now, and no drive has
+// two.
 bool BandPage::record_fits(std::uint32_t i) {
     const ArrayLayout& l = *layout_;
     const BandRecord& r = record(i);
     if (r.segments > l.segments_per_band || r.stream > 1) return false;
     if (!r.has_columns()) return true;
-    if (r.data_columns != l.p.data_strips || r.rotation != l.width() || r.index_segments != 0 ||
-        r.mean_written != 0 || (r.flags & ~BandRecord::kValidIsEstimate) != 0)
+    if (r.data_columns != l.p.data_strips || r.rotation < l.p.data_strips ||
+        r.rotation > l.width() || r.index_segments != 0 || r.mean_written != 0 ||
+        (r.flags & ~BandRecord::kValidIsEstimate) != 0)
         return false;
     std::bitset<Column::kNobody> seen;
     for (std::uint32_t c = 0; c < l.width(); ++c) {

@@ -188,10 +188,12 @@ Status check_features(const Fixed& f) {
 
 Status check_features(const MemberRecord& m, const ArrayParameters& p) {
     const MemberRecord plain = make_member(p, m.role, m.index);
-    if (m.in_sync == plain.in_sync && m.slot_stride == plain.slot_stride &&
+    const bool may_be = m.state == MemberState::in
+                            ? m.in_sync == plain.in_sync && m.left_at == plain.left_at
+                            : m.state == MemberState::out && m.role == DeviceRole::qlc;
+    if (may_be && m.slot_stride == plain.slot_stride &&
         m.slot_usable_bytes == plain.slot_usable_bytes && m.returns == plain.returns &&
-        m.id == plain.id && m.state == plain.state && m.host == plain.host &&
-        m.enclosure == plain.enclosure)
+        m.id == plain.id && m.host == plain.host && m.enclosure == plain.enclosure)
         return {};
     return fail(Errc::unsupported,
                 "a member of its array uses features that this program doesn't have: serve it with "
@@ -213,6 +215,8 @@ Status check_members(const Superblock& s) {
     if (places.size() != s.parameters.qlc_count + s.parameters.scm_count) {
         return fail(Errc::damaged, "its list of members is inconsistent");
     }
+    const auto out = std::ranges::count(s.members, MemberState::out, &MemberRecord::state);
+    if (out > 2) return fail(Errc::damaged, "more of its members are out than parity covers");
     for (const auto& m : s.members) QS_TRY(check_features(m, s.parameters));
     return {};
 }

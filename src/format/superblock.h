@@ -31,8 +31,14 @@ enum class ArrayState : std::uint8_t {
     open = 2,   // in use, or lost power while in use: recover
 };
 
-// Orders what drives record about the set of members: the number of an opening, and of a change
-// during it.
+// Whether a member takes part in what is written.
+enum class MemberState : std::uint8_t {
+    in = 1,
+    out = 2,  // a QLC drive that missed what was written since `in_sync`
+};
+
+// Orders what drives record about the set of members: the epoch of an opening, and the generation
+// of a record. The default where it says nothing.
 struct MembershipNumber {
     std::uint64_t opening = 1;
     std::uint64_t counter = 0;
@@ -43,7 +49,7 @@ struct MembershipNumber {
 // with another one is refused.
 struct MemberRecord {
     Uuid uuid;
-    MembershipNumber in_sync;  // the newest with which it was in sync
+    MembershipNumber in_sync;  // of one that is out: the newest that it had for sure
     std::uint64_t capacity_bytes = 0;
     std::uint64_t slot_stride = 0;        // of a QLC drive: from one column to the next
     std::uint64_t slot_usable_bytes = 0;  // in each
@@ -53,14 +59,17 @@ struct MemberRecord {
     std::uint32_t returns = 0;  // how often it was away
     std::uint8_t id = 0;        // among all members
     DeviceRole role = DeviceRole::qlc;
-    std::uint8_t state = 1;  // 1: a full member
-    std::uint8_t host = 0;   // failure domains; 0: none is named
+    MemberState state = MemberState::in;
+    std::uint8_t host = 0;  // failure domains; 0: none is named
     std::uint8_t enclosure = 0;
     std::uint8_t reserved_1 = 0;
     std::uint16_t index = 0;  // among those of its role; for qlc the drive number of the geometry
-    std::uint8_t reserved[40] = {};
+    std::uint32_t reserved_2 = 0;
+    std::uint64_t left_at = 0;  // of one that is out: the newest generation on any drive then
+    std::uint8_t reserved[32] = {};
 };
 static_assert(sizeof(MemberRecord) == 128);
+static_assert(offsetof(MemberRecord, left_at) == 88);
 static_assert(offsetof(MemberRecord, capacity_bytes) == 32);
 static_assert(offsetof(MemberRecord, iu_bytes) == 64);
 static_assert(offsetof(MemberRecord, id) == 76);

@@ -24,6 +24,9 @@ Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gat
       memory_(std::move(memory)),
       sources_(kSources) {
     const ArrayLayout& l = array.layout;
+    bands.in_use([this](BandId band) {
+        if (is_narrow(band)) to_widen_.push_back(band);
+    });
     const std::size_t most = std::max<std::size_t>(l.slots_per_segment, kTombstonesPerBlock);
     auto make_batches = [&](std::vector<MapBatch>& batches, void* context) {
         batches.resize(shards_.size());
@@ -135,12 +138,32 @@ bool Collector::take_replies() {
     return any;
 }
 
-bool Collector::pick() {
-    if (victim_ || closing_ || awaiting_.size() >= kAwaiting || !gate_.gc_wanted()) return false;
+// For as long as the array is open the drives are the same, and bands that are opened are as wide
+// as they can be: so what is narrow was so from the beginning.
+bool Collector::is_narrow(BandId band) const {
+    const auto drives = static_cast<std::uint32_t>(array_.drives_in().count());
+    return array_.columns->count(band) < std::min(array_.layout.width(), drives);
+}
+
+std::optional<BandId> Collector::choose() {
+    if (!gate_.gc_wanted()) {
+        while (!to_widen_.empty()) {
+            const BandId band = to_widen_.back();
+            to_widen_.pop_back();
+            widening_ = true;
+            if (is_narrow(band)) return band;
+        }
+        return std::nullopt;
+    }
     GreedyPolicy policy(array_.layout.slots_per_band(), array_.layout.bands, bands_.next_sequence(),
                         bands_.out_of_use() != 0);
     bands_.candidates([&](const Candidate& c) { policy.see(c); });
-    const auto band = policy.best();
+    return policy.best();
+}
+
+bool Collector::pick() {
+    if (victim_ || closing_ || awaiting_.size() >= kAwaiting) return false;
+    const auto band = choose();
     if (!band) return false;
     if (!bands_.begin_move(*band)) return true;
     victim_ = Victim{*band, bands_.sequence_of(*band), bands_.segments_of(*band), 0, 0};
@@ -197,8 +220,11 @@ bool Collector::give_back() {
 // are short. Otherwise the next victim fills it.
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
-    const bool wanted = closing_ || (gate_.gc_wanted() && !awaiting_.empty() && committer_.idle());
+    const bool last_widened = widening_ && to_widen_.empty();
+    const bool wanted = closing_ || ((gate_.gc_wanted() || last_widened) && !awaiting_.empty() &&
+                                     committer_.idle());
     if (!wanted) return false;
+    widening_ = false;
     seal_target();
     return true;
 }

@@ -18,6 +18,9 @@
 // Several victims share a target, so a band waits until that target is full: an early seal would
 // be padding on QLC. seal_if_stuck() makes the exception.
 //
+// Bands that were opened while drives were missing are moved, too, when there are more drives: what
+// is in them gets all of its parity again. Space comes first.
+//
 // Source and target state belong to this thread. A MapBatch is the shard's from send() until it is
 // back in replies_. The band table and the space gate are shared.
 #pragma once
@@ -103,6 +106,8 @@ class Collector final : public Actor {
     bool work();
     bool take_replies();
     bool pick();
+    std::optional<BandId> choose();
+    bool is_narrow(BandId band) const;
     bool end_victim();
     bool give_back();
     bool seal_if_stuck();
@@ -156,7 +161,9 @@ class Collector final : public Actor {
     std::uint64_t next_target_ = 1;
     std::optional<Victim> victim_;
     std::vector<Victim> awaiting_;  // all moved, not all settled
+    std::vector<BandId> to_widen_;  // there are more drives now than when they were opened
     bool victim_damaged_ = false;
+    bool widening_ = false;  // some of to_widen_ were moved, and the last target is not sealed
     bool closing_ = false;
 };
 

@@ -39,11 +39,15 @@ bool Collector::start_source() {
         Io& io = s.header_io;
         io = array_.segment_io(IoKind::read, victim_->band, s.segment, 0, l.header_bytes(),
                                s.memory);
-        io.context = &s;
         s.reads_pending = 1;
+        any = true;
+        if (io.device == nullptr) {  // missing, or no drive has that column
+            s.step = Step::rebuild;
+            continue;
+        }
+        io.context = &s;
         io.done = [](Io& done) { static_cast<Source*>(done.context)->reads_pending = 0; };
         queue_.submit(io);
-        any = true;
     }
     return any;
 }
@@ -70,7 +74,7 @@ bool Collector::step(Source& s) {
                     s.step = Step::idle;
                 }
             });
-            return false;
+            return true;
         case Step::lookup:
             if (s.batches_pending != 0) return false;
             looked_up(s);

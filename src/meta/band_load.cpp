@@ -80,6 +80,7 @@ Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
             loaded.records[band] = best->record(i);
             if (!loaded.records[band].has_columns()) continue;
             const BandId id(static_cast<std::uint32_t>(band));
+            array.columns->set_rotation(id, best->record(i).rotation);
             for (std::uint32_t c = 0; c < l.width(); ++c)
                 array.columns->set(id, c, best->column(i, c));
         }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/canary.h"
+#include "meta/remedies.h"
 
 namespace qlcshape {
 
@@ -41,18 +42,22 @@ std::vector<std::size_t> diverged_drives(const std::vector<DriveHistory>& drives
     return diverged;
 }
 
+Error diverged(const std::string& path, std::uint64_t generation) {
+    return {Errc::stale_device,
+            fmt::format("{}: it belongs to a copy of this array that was opened by itself: its "
+                        "superblock of generation {} is not the one that the other drives know; "
+                        "restore the array's own contents of this drive, or, if it is a qlc drive, "
+                        "remove it from the array file: {}",
+                        path, generation, kOpensWithout)};
+}
+
 // Which of two lives is the array's own nobody can tell. The one that more drives agree on is
 // taken, so that a single drive of the other is named, and not all the others.
 Status refuse_diverged(const std::vector<DriveHistory>& drives) {
-    const auto diverged = diverged_drives(drives);
-    if (diverged.empty()) return {};
-    const DriveHistory& drive = drives[diverged.front()];
-    return fail(Errc::stale_device,
-                "{}: it belongs to a copy of this array that was opened by itself: its "
-                "superblock of generation {} is not the one that the other drives know; "
-                "restore the array's own contents of this drive, or, if it is a qlc drive, "
-                "remove it from the array file: the array then opens read-only without it",
-                drive.path, drive.newest.generation);
+    const auto found = diverged_drives(drives);
+    if (found.empty()) return {};
+    const DriveHistory& drive = drives[found.front()];
+    return fail(diverged(drive.path, drive.newest.generation));
 }
 
 }  // namespace qlcshape

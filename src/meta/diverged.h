@@ -33,6 +33,9 @@ struct DriveHistory {
 // Those that most of the others contradict, by their place in `drives`.
 std::vector<std::size_t> diverged_drives(const std::vector<DriveHistory>& drives);
 
+// The refusal of a drive whose newest record is of that generation.
+Error diverged(const std::string& path, std::uint64_t generation);
+
 // stale_device, which names a drive that most of the others contradict. A record that a power cut
 // tore never counted, and its generation is given again: that contradicts nobody.
 Status refuse_diverged(const std::vector<DriveHistory>& drives);

@@ -60,7 +60,7 @@ bool BandKeeper::gather() {
         if (!(s == Stream::user ? gate_.user_may_open() : gate_.gc_may_open())) continue;
         if (auto band = bands_.begin_open(s, array_.epoch)) {
             // Now: the page that says it is open says where, and nobody uses it before.
-            array_.columns->choose(*band);
+            array_.columns->choose(*band, array_.drives_in());
             opening_.push_back(*band);
         }
     }
@@ -110,15 +110,15 @@ void BandKeeper::flush() {
 void BandKeeper::discard() {
     used_ios_ = 0;
     not_erased_.assign(erasing_.size(), false);
-    // What lies in another band's slot, or on no drive, is not this band's to discard.
+    // A drive that is missing discards what no band has any more when it is back.
     erasing_of_.clear();
     for (std::size_t i = 0; i < erasing_.size(); ++i) {
         for (std::uint32_t column = 0; column < array_.layout.width(); ++column) {
             const Location place = array_.locate_column(erasing_[i], column);
-            if (!place.there()) continue;
+            Device* const drive = array_.drive_at(place);
+            if (drive == nullptr) continue;
             erasing_of_.push_back(i);
-            next_io(IoKind::discard, array_.drive_at(place), place.offset,
-                    array_.layout.p.band_bytes, nullptr);
+            next_io(IoKind::discard, drive, place.offset, array_.layout.p.band_bytes, nullptr);
         }
     }
     step_ = Step::discarding;
@@ -184,7 +184,7 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
         BandRecord& r = view.record(i) = bands.media_record_of(band);
         if (!r.has_columns()) continue;
         r.data_columns = static_cast<std::uint8_t>(l.p.data_strips);
-        r.rotation = static_cast<std::uint8_t>(l.width());
+        r.rotation = static_cast<std::uint8_t>(array.columns->rotation(band));
         for (std::uint32_t c = 0; c < l.width(); ++c) {
             view.set_column(i, c, array.columns->of(band, c));
         }

@@ -6,8 +6,10 @@ namespace qlcshape {
 
 inline constexpr const char* kEveryScm =
     "every scm drive is needed, so restore its current contents";
+inline constexpr const char* kOpensWithout =
+    "the array then opens without it, and what is written is protected against one loss less";
 inline constexpr const char* kWithoutQlc =
-    "restore its current contents, or remove it from the array file: the array then opens "
-    "read-only without it";
+    "restore its current contents, or remove it from the array file: the array then opens without "
+    "it, and what is written is protected against one loss less";
 
 }  // namespace qlcshape

@@ -9,6 +9,7 @@
 #include "base/canary.h"
 #include "base/size_text.h"
 #include "base/zeroes.h"
+#include "meta/membership.h"
 #include "meta/remedies.h"
 #include "meta/superblock_places.h"
 
@@ -231,10 +232,10 @@ const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
     }
     if (!scm) {
         return "restore its contents, or remove it from the array file: with no more than two qlc "
-               "drives missing the array opens read-only";
+               "drives missing the array opens without them";
     }
     return qlc ? "restore its contents; if it is a qlc drive, you can remove it from the array "
-                 "file, and the array opens read-only, but every scm drive is needed"
+                 "file, and the array opens without it, but every scm drive is needed"
                : "every scm drive is needed, so restore its contents";
 }
 
@@ -295,18 +296,22 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     return {};
 }
 
-Status check_histories(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
-                       IoQueue& queue) {
-    std::vector<SeenDrive> drives;
-    for (std::size_t i = 0; i < devices.size(); ++i)
-        drives.push_back({devices[i].get(), &*found[i]});
-    return refuse_diverged(histories_of(drives, queue));
-}
-
 std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& device) {
     const auto at = std::ranges::find(superblock.members, device, &MemberRecord::uuid);
     if (at == superblock.members.end()) return std::nullopt;
     return static_cast<std::size_t>(at - superblock.members.begin());
+}
+
+// Of drives that take part. One that is out may have a record of an opening that was cut off.
+Status check_histories(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
+                       const Superblock& newest, IoQueue& queue) {
+    std::vector<SeenDrive> drives;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const auto member = member_of(newest, found[i]->device);
+        if (!member || newest.members[*member].state != MemberState::out)
+            drives.push_back({devices[i].get(), &*found[i]});
+    }
+    return refuse_diverged(histories_of(drives, queue));
 }
 
 // Members that missed superblocks.
@@ -325,13 +330,13 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
     }
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const std::uint64_t generation = found[i]->superblock.generation;
-        const bool scm =
-            newest.members[*member_of(newest, found[i]->device)].role == DeviceRole::scm;
+        const MemberRecord& member = newest.members[*member_of(newest, found[i]->device)];
+        const bool scm = member.role == DeviceRole::scm;
         // Another process writes to it: the drives were read at different moments.
         if (devices[i]->held_elsewhere()) continue;
-        if (!is_older(newest, scm ? DeviceRole::scm : DeviceRole::qlc, generation,
-                      found[i]->newer_damaged, on_scm))
-            continue;
+        const Standing standing = standing_of(newest, member, *found[i], on_scm);
+        if (standing == Standing::diverged) return fail(diverged(devices[i]->path(), generation));
+        if (standing != Standing::older) continue;
         return fail(Errc::stale_device,
                     "{}: it is older than the other drives (its superblock is of generation {}, "
                     "the array's of {}) and lacks what was written since; {}",
@@ -364,11 +369,11 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     QS_TRY(flush_drives(all, queue, PersistencePoint::open_flush));
     FoundEach found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
-    QS_TRY(check_histories(devices, found, queue));
     Discovery d;
-    std::vector<const Superblock*> seen;
-    for (const auto& f : found) seen.push_back(&f->superblock);
+    std::vector<SeenMember> seen;
+    for (const auto& f : found) seen.push_back({&f->superblock, f->device});
     d.superblock = newest_superblock(seen);
+    QS_TRY(check_histories(devices, found, d.superblock, queue));
     QS_TRY(refuse_stale(devices, found, d.superblock));
     const ArrayLayout layout = *make_layout(d.superblock.parameters);
     for (const MemberRecord& record : d.superblock.members) {
@@ -410,21 +415,6 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
         }
     }
     return d;
-}
-
-Superblock newest_superblock(const std::vector<const Superblock*>& seen) {
-    Superblock newest = **std::ranges::max_element(seen, {}, &Superblock::generation);
-    const bool everywhere = std::ranges::all_of(
-        seen, [&](const Superblock* s) { return s->generation == newest.generation; });
-    if (!everywhere && !canary(Canary::clean_if_any)) newest.state = ArrayState::open;
-    return newest;
-}
-
-bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generation,
-              bool newer_damaged, std::uint64_t on_scm) {
-    const bool behind = role == DeviceRole::qlc && generation < on_scm && !newer_damaged &&
-                        !canary(Canary::older_qlc_taken);
-    return generation < newest.complete_generation || behind;
 }
 
 std::vector<Result<SeenSuperblock>> see_superblocks(

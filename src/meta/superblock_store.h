@@ -12,7 +12,7 @@
 // of the other unit: a torn append may have written there, and nothing is written over it.
 //
 // Because of the order, a generation on an scm drive proves that every QLC drive had it. One that
-// has not is older (is_older()).
+// has not is older (standing_of()).
 #pragma once
 
 #include <memory>
@@ -75,19 +75,6 @@ struct SeenDrive {
 // What drives of one array remember, for diverged_drives(). Records are read again, whole, where
 // one contradicts another: one that a power cut tore never counted.
 std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQueue& queue);
-
-// The newest of what members of one array say, at least one. That the array was closed cleanly
-// counts only if each of them says so: otherwise the power went in the middle of that append, or a
-// member is as it was before, and the state is open. To recover without need costs time; to trust
-// a table, of which a part is older, would cost data.
-Superblock newest_superblock(const std::vector<const Superblock*>& seen);
-
-// Whether a member that has `generation` lacks what others have. `on_scm`: the newest generation of
-// an scm drive. Each record is durable on the QLC drives before it is written to the scm drives: a
-// QLC drive that is behind one of those lacks what it had, unless the record that would show it is
-// damaged.
-bool is_older(const Superblock& newest, DeviceRole role, std::uint64_t generation,
-              bool newer_damaged, std::uint64_t on_scm);
 
 // The array as the newest superblock describes it. The devices stay the discovery's.
 ArrayContext context_of(const Discovery& discovery);

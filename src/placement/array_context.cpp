@@ -2,6 +2,7 @@
 #include "placement/array_context.h"
 
 #include "base/assert.h"
+#include "base/canary.h"
 
 namespace qlcshape {
 
@@ -12,11 +13,24 @@ Location ArrayContext::locate_column(BandId band, std::uint32_t column) const {
 }
 
 Location ArrayContext::locate(BandId band, std::uint32_t segment, std::uint32_t role) const {
-    const StripeGeometry geometry{layout.p.data_strips};
-    Location place =
-        locate_column(band, geometry.column_of(layout.stripe_number(band, segment), role));
+    const std::uint64_t stripe = layout.stripe_number(band, segment);
+    Location place = locate_column(band, column_of(stripe, role, columns->rotation(band)));
     place.offset += std::uint64_t{segment} * layout.p.strip_bytes;
     return place;
+}
+
+DriveSet ArrayContext::drives_in() const {
+    DriveSet in;
+    for (std::size_t d = 0; d < qlc.size(); ++d)
+        in[d] = qlc[d] != nullptr || canary(Canary::absent_is_named);
+    return in;
+}
+
+std::uint32_t ArrayContext::columns_there(BandId band) const {
+    std::uint32_t there = 0;
+    for (std::uint32_t c = 0; c < layout.width(); ++c)
+        there += drive_at(locate_column(band, c)) != nullptr ? 1 : 0;
+    return there;
 }
 
 Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,

@@ -49,6 +49,12 @@ struct ArrayContext {
         return place.there() ? qlc[place.drive] : nullptr;
     }
 
+    // The QLC drives that take new columns.
+    DriveSet drives_in() const;
+
+    // How many drives that are there have a column of the band.
+    std::uint32_t columns_there(BandId band) const;
+
     // A transfer of a part of a segment that lies in one strip. `at` is a byte of the segment:
     // those of its header and data, then P's, then Q's. The device is null where it is missing.
     Io segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,

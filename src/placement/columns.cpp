@@ -4,13 +4,28 @@
 namespace qlcshape {
 
 Columns::Columns(const ArrayLayout& layout)
-    : width_(layout.width()), columns_(std::size_t{layout.bands} * layout.width()) {
-    for (std::uint32_t i = 0; i < layout.bands; ++i) choose(BandId(i));
+    : width_(layout.width()),
+      columns_(std::size_t{layout.bands} * layout.width()),
+      rotations_(layout.bands) {
+    const DriveSet all = ~DriveSet{} >> (DriveSet{}.size() - layout.p.qlc_count);
+    for (std::uint32_t i = 0; i < layout.bands; ++i) choose(BandId(i), all);
 }
 
-void Columns::choose(BandId band) {
-    for (std::uint32_t c = 0; c < width_; ++c)
-        set(band, c, {static_cast<std::uint8_t>(c), kSuperblockUnits + band.value});
+std::uint32_t Columns::count(BandId band) const {
+    std::uint32_t there = 0;
+    for (std::uint32_t c = 0; c < width_; ++c) there += of(band, c).there() ? 1 : 0;
+    return there;
+}
+
+// The slot of the band's number is nobody else's, on any drive.
+void Columns::choose(BandId band, const DriveSet& drives) {
+    std::uint32_t used = 0;
+    for (std::uint32_t d = 0; d < drives.size() && used < width_; ++d) {
+        if (drives[d])
+            set(band, used++, {static_cast<std::uint8_t>(d), kSuperblockUnits + band.value});
+    }
+    for (std::uint32_t c = used; c < width_; ++c) set(band, c, {});
+    set_rotation(band, used);
 }
 
 }  // namespace qlcshape

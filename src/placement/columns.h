@@ -3,6 +3,7 @@
 // of the records in DRAM. A band gets its columns when it is opened, before its record is written.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <vector>
 
@@ -11,6 +12,8 @@
 
 namespace qlcshape {
 
+using DriveSet = std::bitset<Column::kNobody>;  // QLC drives by number
+
 class Columns {
   public:
     // Every band has its column c on drive c, all in the slot of the band's number.
@@ -18,10 +21,21 @@ class Columns {
 
     // Any thread; none changes while the band is in use.
     Column of(BandId band, std::uint32_t column) const { return Column::unpack(at(band, column)); }
+    // Columns when it was opened: roles rotate by this.
+    std::uint32_t rotation(BandId band) const { return rotations_[band.value]; }
+    // Those that are there now.
+    std::uint32_t count(BandId band) const;
+
     void set(BandId band, std::uint32_t column, Column to) { at(band, column) = to.packed(); }
-    // For a free band that is to be opened.
-    void choose(BandId band);
-    std::uint64_t memory_bytes() const { return columns_.size() * sizeof(columns_[0]); }
+    void set_rotation(BandId band, std::uint32_t rotation) {
+        rotations_[band.value] = static_cast<std::uint8_t>(rotation);
+    }
+    // For a free band that is to be opened, on these drives: at least k, and at most k + 2 are
+    // used.
+    void choose(BandId band, const DriveSet& drives);
+    std::uint64_t memory_bytes() const {
+        return columns_.size() * sizeof(columns_[0]) + rotations_.size();
+    }
 
   private:
     std::uint32_t& at(BandId band, std::uint32_t column) {
@@ -30,8 +44,9 @@ class Columns {
     std::uint32_t at(BandId band, std::uint32_t column) const {
         return columns_[std::size_t{band.value} * width_ + column];
     }
-    const std::uint32_t width_;
-    std::vector<std::uint32_t> columns_;  // packed, by band
+    std::uint32_t width_;
+    std::vector<std::uint32_t> columns_;   // packed, by band
+    std::vector<std::uint8_t> rotations_;  // by band
 };
 
 }  // namespace qlcshape

@@ -29,6 +29,7 @@ class Recovery {
 
     Result<Recovered> after_clean_close() {
         if (void_unfinished_recovery() && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
+        if (!in_.read_only) close_those_of_other_drives();
         for (std::uint32_t i = 0; i < l_.bands; ++i)
             in_.bands.restore(BandId(i), in_.loaded.records[i]);
         if (!in_.read_only) {
@@ -137,6 +138,22 @@ class Recovery {
             r.segments = from;
         }
         return {};
+    }
+
+    // Open bands that name a drive which is missing, or that were opened while one was missing that
+    // is back. What is in them was whole on all of their drives.
+    void close_those_of_other_drives() {
+        const DriveSet in = in_.array.drives_in();
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            BandRecord& r = records()[i];
+            if (r.state != BandState::open) continue;
+            DriveSet its;
+            for (std::uint32_t c = 0; c < l_.width(); ++c) {
+                const Column place = in_.array.columns->of(BandId(i), c);
+                if (place.there()) its.set(place.member);
+            }
+            if (its != in) r.state = r.segments == 0 ? BandState::erasing : BandState::closed;
+        }
     }
 
     // Writes failed there before a segment was whole. A recovery may need the space.

@@ -176,15 +176,19 @@ void Committer::encode(SegmentBuffer& segment) {
 void Committer::write(SegmentBuffer& segment) {
     const ArrayLayout& l = array_.layout;
     const Placement& p = segment.placement;
-    segment.writes_pending = l.width();
+    segment.writes_pending = 0;
     segment.write_failed = false;
     // Noted before the first strip can reach a cache: a flush that fails from now on, of any
     // thread, may have dropped one.
     segment.failed_flushes = failed_flushes();
     for (std::uint32_t role = 0; role < l.width(); ++role) {
+        const Location place = array_.locate(p.band, p.segment, role);
+        if (!place.there()) continue;  // parity that no drive is left for
         Io& io = segment.ios()[role];
         io = array_.segment_io(IoKind::write, p.band, p.segment, role * l.p.strip_bytes,
                                l.p.strip_bytes, segment.strip(role));
+        if (canary(Canary::absent_is_named) && io.device == nullptr) continue;
+        QS_ASSERT(io.device != nullptr);  // no band is open that a drive is missing from
         io.point = write_point_;
         io.context = &segment;
         io.done = [](Io& done) {
@@ -192,6 +196,7 @@ void Committer::write(SegmentBuffer& segment) {
             --s.writes_pending;
             if (done.error_number != 0) s.write_failed = true;
         };
+        ++segment.writes_pending;
         queue_.submit(io);
     }
     bands_.submitted(p);
@@ -240,21 +245,20 @@ bool Committer::start_flush() {
         wanted = true;
     }
     if (!wanted) return any;
-    for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
-        if (!array_.qlc[i]->geometry().volatile_cache) continue;
-        Io& io = flushes_[i];
+    std::size_t used = 0;
+    for (Device* drive : array_.qlc) {
+        if (drive == nullptr || !drive->geometry().volatile_cache) continue;
+        Io& io = flushes_[used++];
         io = Io{};
         io.kind = IoKind::flush;
         io.point = flush_point_;
-        io.device = array_.qlc[i];
+        io.device = drive;
         io.context = this;
         // Its outcome is in the drive's log of flushes, with those of all other threads.
         io.done = [](Io& done) { --static_cast<Committer*>(done.context)->flushes_pending_; };
-        ++flushes_pending_;
     }
-    for (std::size_t i = 0; i < array_.qlc.size(); ++i) {
-        if (array_.qlc[i]->geometry().volatile_cache) queue_.submit(flushes_[i]);
-    }
+    flushes_pending_ = static_cast<std::uint32_t>(used);
+    for (std::size_t i = 0; i < used; ++i) queue_.submit(flushes_[i]);
     return true;
 }
 
@@ -284,7 +288,8 @@ void Committer::count(const SegmentBuffer& segment) {
                   (l.header_blocks + segment.tombstone_blocks()) * kBlockBytes);
     counters_.add(Counter::qlc_padding_bytes,
                   (l.slots_per_segment - used - segment.tombstone_blocks()) * kBlockBytes);
-    counters_.add(Counter::qlc_parity_bytes, 2 * l.p.strip_bytes);
+    const std::uint32_t columns = array_.columns->count(segment.placement.band);
+    counters_.add(Counter::qlc_parity_bytes, (columns - l.p.data_strips) * l.p.strip_bytes);
 }
 
 }  // namespace qlcshape

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Takes full segments to the QLC drives: a place in the stream's band, header, P and Q, k + 2 strip
-// writes in the band's order, flush, and the wait for all earlier segments of the band. A segment
-// whose write failed goes to another band. One Committer a thread; bands are shared.
+// Takes full segments to the QLC drives: a place in the stream's band, header, P and Q, a strip
+// write for each column of the band in its order, flush, and the wait for all earlier segments of
+// the band. A segment whose write failed goes to another band. One Committer a thread; bands are
+// shared.
 //
 // A crash between any two steps leaves a segment that recovery proves whole or discards:
 // docs/write_path.md, Commit. The steps (SegmentBuffer::Step):

@@ -116,6 +116,15 @@ TEST_CASE("canary: believe_direct_read") {
 TEST_CASE("canary: table_not_flushed") {
     must_notice(Canary::table_not_flushed, "table_not_flushed", 20);
 }
+TEST_CASE("canary: in_before_in_force") {
+    must_notice(Canary::in_before_in_force, "in_before_in_force", 80, sim::Profile::away);
+}
+TEST_CASE("canary: absent_is_named") {
+    must_notice(Canary::absent_is_named, "absent_is_named", 20, sim::Profile::away);
+}
+TEST_CASE("canary: returned_not_erased") {
+    must_notice(Canary::returned_not_erased, "returned_not_erased", 20, sim::Profile::away);
+}
 TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 400); }
 TEST_CASE("canary: keep_unproved_tail") {
     must_notice(Canary::keep_unproved_tail, "keep_unproved_tail", 20);

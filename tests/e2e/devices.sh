@@ -106,7 +106,7 @@ expect 0 "$QLCSHAPE" bench array.toml --rw randwrite --verify --verify-state sta
 mv drives/qlc1.img away
 cp older.img drives/qlc1.img
 expect 1 "$QLCSHAPE" devices drives --json
-holds "$member (\"qlc\", 1))[\"state\"] == \"older\" and \"read-only\" in j[\"arrays\"][0][\"problem\"]"
+holds "$member (\"qlc\", 1))[\"state\"] == \"older\" and \"opens without\" in j[\"arrays\"][0][\"problem\"]"
 mv away drives/qlc1.img
 rm older.img
 
@@ -128,7 +128,7 @@ for file in found.toml far*/found.toml; do
     holds 'j["verified"]["mismatches"] == 0 and j["verified"]["before"]["blocks"] > 0'
     expect 0 "$QLCSHAPE" check "$file"
 done
-# With a member missing too: it opens read-only.
+# With a member missing too.
 mv drives/qlc3.img "far \"away\"/qlc\\3.img"
 expect 1 "$QLCSHAPE" devices drives --write-array degraded.toml
 grep -q '^# qlc drive 3 (device UUID .*) is missing' degraded.toml || fail "nothing of the missing drive"

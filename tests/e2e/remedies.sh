@@ -35,13 +35,13 @@ cp qlc1.img current.img
 # A QLC drive that is older, blank, damaged, of another array, or there twice.
 cp old.img qlc1.img
 refused
-says "qlc1.img: it is older" "remove it from the array file" "read-only"
+says "qlc1.img: it is older" "remove it from the array file" "opens without it"
 without qlc1.img
 reads
 cp whole.toml array.toml
 cp current.img qlc1.img # "restore its current contents"
 reads
-cp qlc1.img current.img # an opening for writing changes it; a degraded one writes nothing
+cp qlc1.img current.img # an opening changes it; one without it does not
 
 truncate -s 0 qlc1.img
 truncate -s 24M qlc1.img

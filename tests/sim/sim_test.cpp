@@ -37,6 +37,10 @@ TEST_CASE("sim: damage on two QLC drives and one SCM drive loses nothing") {
     run_seeds(Profile::media, 1, 12);
 }
 
+TEST_CASE("sim: drives that are away for some openings, and back for others, lose nothing") {
+    run_seeds(Profile::away, 1, 12);
+}
+
 TEST_CASE("sim: drives that fail, hang or go lose nothing") { run_seeds(Profile::drives, 1, 12); }
 
 TEST_CASE("sim: members that go back in time are refused or brought up to date") {

@@ -146,6 +146,7 @@ TEST_CASE("band page: records that the array can't have are refused") {
             [](BandRecord& r, BandPage&) { r.flags = 2; },
             [](BandRecord& r, BandPage&) { --r.data_columns; },
             [](BandRecord& r, BandPage&) { ++r.rotation; },
+            [](BandRecord& r, BandPage&) { r.rotation = r.data_columns - 1; },
             [](BandRecord& r, BandPage&) { r.index_segments = 1; },
             [](BandRecord& r, BandPage&) { r.mean_written = 1; },
             [&](BandRecord&, BandPage& p) {

@@ -119,9 +119,9 @@ TEST_CASE("status: of a degraded array, open and closed") {
     const DeviceOptions away = a.options.devices[1];
     forget_memory_device(away.path);
     const auto degraded = [&](const Stats& s) {
-        CHECK(s.read_only);
+        CHECK_FALSE(s.read_only);
         CHECK(s.health == "degraded");
-        REQUIRE(s.health_reasons.size() == 1);
+        REQUIRE_FALSE(s.health_reasons.empty());
         CHECK(s.health_reasons[0] == "qlc drive 1 is missing (" + away.path + ")");
         CHECK(to_prometheus(s).find("qlcshape_array_health{array=\"health_degraded\",health="
                                     "\"degraded\"") != std::string::npos);

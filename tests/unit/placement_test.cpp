@@ -13,32 +13,38 @@ using namespace qlcshape;
 
 TEST_CASE("placement: the roles of a stripe are in as many columns") {
     const std::uint32_t k = GENERATE(2u, 3u, 8u, 32u);
-    const StripeGeometry geometry{k};
-    REQUIRE(geometry.width() == k + 2);
-    for (std::uint64_t stripe : {0ull, 1ull, 2ull, 9ull, 10ull, 12'345ull, (1ull << 40) + 3}) {
-        std::set<std::uint32_t> columns;
-        for (std::uint32_t role = 0; role < geometry.width(); ++role) {
-            const std::uint32_t column = geometry.column_of(stripe, role);
-            CHECK(column < geometry.width());
-            columns.insert(column);
+    for (std::uint32_t rotation = k; rotation <= k + 2; ++rotation) {
+        for (std::uint64_t stripe : {0ull, 1ull, 2ull, 9ull, 10ull, 12'345ull, (1ull << 40) + 3}) {
+            std::set<std::uint32_t> columns;
+            for (std::uint32_t role = 0; role < k + 2; ++role) {
+                const std::uint32_t column = column_of(stripe, role, rotation);
+                CHECK(column < k + 2);
+                columns.insert(column);
+            }
+            CHECK(columns.size() == k + 2);
         }
-        CHECK(columns.size() == geometry.width());
     }
 }
 
-TEST_CASE("placement: each column holds P and Q equally often") {
+TEST_CASE("placement: all data is in the columns that are there, and parity is spread evenly") {
     const std::uint32_t k = GENERATE(2u, 3u, 8u, 32u);
-    const StripeGeometry geometry{k};
     constexpr unsigned kRounds = 3;
-    std::vector<unsigned> p(geometry.width());
-    std::vector<unsigned> q(geometry.width());
-    for (std::uint64_t stripe = 100; stripe < 100 + kRounds * geometry.width(); ++stripe) {
-        ++p[geometry.column_of(stripe, k)];
-        ++q[geometry.column_of(stripe, k + 1)];
-    }
-    for (std::uint32_t column = 0; column < geometry.width(); ++column) {
-        CHECK(p[column] == kRounds);
-        CHECK(q[column] == kRounds);
+    for (std::uint32_t rotation = k; rotation <= k + 2; ++rotation) {
+        std::vector<unsigned> p(k + 2), q(k + 2);
+        for (std::uint64_t stripe = 100; stripe < 100 + kRounds * rotation; ++stripe) {
+            for (std::uint32_t role = 0; role < k; ++role)
+                CHECK(column_of(stripe, role, rotation) < rotation);
+            ++p[column_of(stripe, k, rotation)];
+            ++q[column_of(stripe, k + 1, rotation)];
+        }
+        for (std::uint32_t column = 0; column < k + 2; ++column) {
+            const unsigned share = column < rotation ? kRounds : 0;
+            // Of what isn't rotated: nobody has that column.
+            CHECK(p[column] == (rotation > k ? share : column == k ? kRounds * rotation : 0));
+            CHECK(q[column] == (rotation > k + 1  ? share
+                                : column == k + 1 ? kRounds * rotation
+                                                  : 0));
+        }
     }
 }
 

@@ -280,7 +280,7 @@ TEST_CASE("recovery: a read-only opening writes nothing, and has all that was ac
     }
     const std::vector<Bytes> before = array.media;
     for (const std::size_t missing : {0u, 2u}) {
-        array.options.read_only = missing == 0;
+        array.options.read_only = true;
         REQUIRE(array.open(missing));
         CHECK(array.core->read_only());
         CHECK(array.core->stats().recovery.kind == kind);
@@ -343,7 +343,7 @@ TEST_CASE("recovery: read-only, bands of an unfinished recovery are left alone")
     REQUIRE(committed);
     const std::vector<Bytes> before = array.media;
     for (const std::size_t missing : {0u, 1u}) {
-        array.options.read_only = missing == 0;
+        array.options.read_only = true;
         REQUIRE(array.open(missing));
         array.check_sevens();
         array.cut();

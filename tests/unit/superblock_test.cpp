@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <functional>
+#include <optional>
 
 #include "base/buffer.h"
 #include "base/crc32c.h"
@@ -33,9 +34,11 @@ constexpr std::size_t kShardsAt = 232;
 constexpr std::size_t kHeaderBlocksAt = 236;
 // Membership numbers, claim, max_members, max_streams, entry format, copies of the table.
 constexpr std::size_t kUnusedAt[] = {96, 104, 112, 120, 128, 240, 244, 326, 327};
-// in_sync, slots, returns, id, state, host, enclosure: of the third member.
-constexpr std::size_t kThirdMemberAt = 4096 + 2 * 128;
-constexpr std::size_t kMemberUnusedAt[] = {16, 24, 40, 48, 72, 76, 78, 79, 80};
+// in_sync, slots, returns, id, host, enclosure, left_at: of the third member, which is in.
+constexpr std::size_t kMembersAt = 4096, kMemberBytes = 128;
+constexpr std::size_t kThirdMemberAt = kMembersAt + 2 * kMemberBytes;
+constexpr std::size_t kMemberStateAt = 78;
+constexpr std::size_t kMemberUnusedAt[] = {16, 24, 40, 48, 72, 76, 79, 80, 88};
 constexpr std::size_t kStateAt = 320;
 constexpr std::size_t kLbaBitsAt = 321;
 constexpr std::size_t kVersionBitsAt = 322;
@@ -270,9 +273,41 @@ TEST_CASE("superblock: features and formats of later programs are refused as uns
     };
     for (const std::size_t at : kUnusedAt) refused(at);
     for (const std::size_t at : kMemberUnusedAt) refused(kThirdMemberAt + at);
+    for (const int other : {0, 3, 4, 5, 255}) {
+        CHECK(record.with<std::uint8_t>(kThirdMemberAt + kMemberStateAt,
+                                        static_cast<std::uint8_t>(other)) == Errc::unsupported);
+    }
     store<std::uint64_t>(record.bytes.data() + kCompatibleAt, ~std::uint64_t{0});
     record.reseal();
     CHECK(record.decode());
+}
+
+TEST_CASE("superblock: one or two qlc drives may be out") {
+    Superblock s = example();
+    const auto refusal = [&]() -> std::optional<Errc> {
+        const Buffer record(make_layout(s.parameters)->superblock_record_bytes);
+        encode_superblock(s, s.members[0].uuid, record.span());
+        Uuid device;
+        const auto decoded = decode_superblock(record.span(), &device);
+        if (decoded) CHECK(decoded->members[1].left_at == s.members[1].left_at);
+        if (decoded) return std::nullopt;
+        return decoded.error().code;
+    };
+    const auto take_out = [&](std::size_t member) {
+        s.members[member].state = MemberState::out;
+        s.members[member].in_sync = {7, 30};
+        s.members[member].left_at = 31;
+    };
+    for (const std::size_t member : {1u, 3u}) {
+        take_out(member);
+        CHECK(refusal() == std::nullopt);
+    }
+    take_out(0);
+    CHECK(refusal() == Errc::damaged);
+    s = example();
+    take_out(4);
+    REQUIRE(s.members[4].role == DeviceRole::scm);
+    CHECK(refusal() == Errc::unsupported);
 }
 
 TEST_CASE("superblock: inconsistent values under right checksums are refused") {

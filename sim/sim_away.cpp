@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// QLC drives that are away for some openings, and back for others: the array is written without
+// them. The power is cut in all of it, so an opening that takes a drive out, or in again, may come
+// through in part. Away drives are judged like the others (sim_redundancy.cpp): what names them
+// must be right on them.
+#include "sim/sim_history.h"
+
+namespace qlcshape::sim {
+
+// Whether every band that counts has as many columns on the other drives as it has data strips.
+bool History::readable_without(const std::set<std::size_t>& lost) const {
+    const ArrayLayout& l = world_.faults().layout();
+    const StripeTruth truth(l, media_);
+    for (const BandTruth& band : truth.bands()) {
+        std::uint32_t there = 0;
+        for (std::uint32_t role = 0; role < l.width(); ++role) {
+            const Location place = truth.locate(band.band, 0, role);
+            there += place.there() && !lost.contains(place.drive) ? 1 : 0;
+        }
+        if (band.epoch <= truth.epoch() && there < l.p.data_strips) return false;
+    }
+    return true;
+}
+
+// Drives go, and others come back, in any order.
+void History::away_episode() {
+    if (!goes_away() || !away_random_.chance(1, 2)) return;
+    away_.clear();
+    for (std::uint64_t n = away_random_.below(3); n != 0; --n)
+        away_.insert(away_random_.below(options_.data_strips + 2));
+}
+
+// Refused, and rightly: what was written while others were away can't be read without these.
+bool History::must_come_back(const Error& error) {
+    if (error.code != Errc::missing_device || away_.empty() ||
+        error.message.find("was written while other drives were missing") == std::string::npos)
+        return false;
+    if (readable_without(away_)) return false;
+    ++result_.refused;
+    away_.clear();
+    return true;
+}
+
+}  // namespace qlcshape::sim

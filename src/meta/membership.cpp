@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "meta/membership.h"
+
+#include <algorithm>
+
+#include "base/canary.h"
+
+namespace qlcshape {
+
+namespace {
+
+const MemberRecord* member_of(const Superblock& superblock, const Uuid& device) {
+    const auto at = std::ranges::find(superblock.members, device, &MemberRecord::uuid);
+    return at == superblock.members.end() ? nullptr : &*at;
+}
+
+bool is_scm(const SeenMember& seen) {
+    const MemberRecord* m = member_of(*seen.superblock, seen.device);
+    return m != nullptr && m->role == DeviceRole::scm;
+}
+
+const Superblock* newest_of(const std::vector<SeenMember>& seen, auto takes_part) {
+    const Superblock* newest = nullptr;
+    for (const SeenMember& s : seen) {
+        if (!takes_part(s)) continue;
+        if (newest == nullptr || newest->generation < s.superblock->generation)
+            newest = s.superblock;
+    }
+    return newest;
+}
+
+bool is_out(const Superblock& by, const Uuid& device) {
+    const MemberRecord* m = member_of(by, device);
+    return m != nullptr && m->state == MemberState::out;
+}
+
+}  // namespace
+
+Superblock newest_superblock(const std::vector<SeenMember>& seen) {
+    const Superblock* on_scm = newest_of(seen, is_scm);
+    const Superblock* found = newest_of(
+        seen, [&](const SeenMember& s) { return on_scm == nullptr || !is_out(*on_scm, s.device); });
+    if (found == nullptr) found = newest_of(seen, [](const SeenMember&) { return true; });
+    Superblock newest = *found;
+    // One that came to no scm drive may not have come to all QLC drives either. Nobody relied on
+    // it: who was out before it has perhaps not even got it.
+    const bool in_force = on_scm == nullptr || on_scm->generation >= newest.generation;
+    if (!in_force && !canary(Canary::in_before_in_force)) newest.members = on_scm->members;
+    const bool everywhere = std::ranges::all_of(seen, [&](const SeenMember& s) {
+        return is_out(newest, s.device) || s.superblock->generation == newest.generation;
+    });
+    if (!everywhere && !canary(Canary::clean_if_any)) newest.state = ArrayState::open;
+    return newest;
+}
+
+namespace {
+
+// Two records of one opening, the second of which says that everyone has the first: that opening
+// came through. A drive that is out has at most one record of each opening that it took part in
+// since, for that was cut off before the scm drives knew of it.
+bool went_on(const SeenSuperblock& seen) {
+    const Superblock& s = seen.superblock;
+    return std::ranges::any_of(seen.records, [&](const SuperblockMark& mark) {
+        return mark.generation == s.complete_generation && mark.epoch_key == s.epoch_key;
+    });
+}
+
+}  // namespace
+
+Standing standing_of(const Superblock& newest, const MemberRecord& member,
+                     const SeenSuperblock& seen, std::uint64_t on_scm) {
+    const Superblock& s = seen.superblock;
+    if (member.state == MemberState::out) {
+        if (s.complete_generation > member.left_at && went_on(seen)) return Standing::diverged;
+        return s.generation < member.in_sync.counter ? Standing::older : Standing::out;
+    }
+    const bool behind = member.role == DeviceRole::qlc && s.generation < on_scm &&
+                        !seen.newer_damaged && !canary(Canary::older_qlc_taken);
+    return s.generation < newest.complete_generation || behind ? Standing::older
+                                                               : Standing::current;
+}
+
+void take_stock(Superblock& superblock, std::vector<MemberDevice>& members) {
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        MemberRecord& m = superblock.members[i];
+        if (members[i].device != nullptr) {
+            m.state = MemberState::in;
+            m.in_sync = {};
+            m.left_at = 0;
+        } else if (m.state == MemberState::in) {
+            m.state = MemberState::out;
+            m.in_sync = {superblock.epoch, superblock.complete_generation};
+            m.left_at = superblock.generation;
+        }
+        members[i].record = m;
+    }
+}
+
+Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRecord>& records,
+                            std::uint64_t epoch) {
+    const ArrayLayout& l = array.layout;
+    for (std::uint32_t i = 0; i < l.bands; ++i) {
+        if (!records[i].counts() || records[i].epoch > epoch) continue;
+        const std::uint32_t there = array.columns_there(BandId(i));
+        if (there >= l.p.data_strips) continue;
+        std::string missing;
+        for (std::uint32_t d = 0; d < array.qlc.size(); ++d) {
+            if (array.qlc[d] == nullptr)
+                missing += fmt::format("{}{}", missing.empty() ? "" : ", ", d);
+        }
+        return fail(Errc::missing_device,
+                    "band {} was written while other drives were missing, and {} of its {} data "
+                    "strips can be read without qlc drives {}; reconnect one of them (until then "
+                    "the array can be opened read-only)",
+                    i, there, l.p.data_strips, missing);
+    }
+    return {};
+}
+
+Status erase_unnamed(const ArrayContext& array, const std::vector<BandRecord>& records,
+                     const std::vector<std::uint32_t>& drives, IoQueue& queue) {
+    const ArrayLayout& l = array.layout;
+    std::vector<Device*> erased;
+    for (const std::uint32_t drive : drives) {
+        std::vector<bool> named(l.drive_slots());
+        for (std::uint32_t i = 0; i < l.bands; ++i) {
+            for (std::uint32_t c = 0; records[i].has_columns() && c < l.width(); ++c) {
+                const Column place = array.columns->of(BandId(i), c);
+                if (place.there() && place.member == drive) named[place.slot] = true;
+            }
+        }
+        for (std::uint32_t slot = kSuperblockUnits; slot < l.drive_slots(); ++slot) {
+            if (named[slot] || canary(Canary::returned_not_erased)) continue;
+            Io io;
+            io.kind = IoKind::discard;
+            io.point = PersistencePoint::keeper_discard;
+            io.device = array.qlc[drive];
+            io.offset = l.slot_offset(slot);
+            io.bytes = l.p.band_bytes;
+            QS_TRY(run(queue, io));
+        }
+        erased.push_back(array.qlc[drive]);
+    }
+    return flush_drives(erased, queue, PersistencePoint::open_flush);
+}
+
+}  // namespace qlcshape

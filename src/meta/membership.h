@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which drives take part in what is written, and which of them missed some of it.
+//
+// An opening for writing goes on without one or two QLC drives that are missing. Its first
+// superblock says that they are out, and nothing is acknowledged, erased or written to a new band
+// before that is durable. What such a drive missed is not kept as a list: bands that were opened
+// without it don't name it. So when it is back it has all of the columns that name it, whatever it
+// holds elsewhere is void, and it is in again:
+//
+//   bands  1 2 3 | 4 5      drive C was out while 4 and 5 were opened: they name A, B, D alone. Its
+//   A      x x x | x x      slots that no band names are erased when it returns, for it may hold
+//   B      x x x | x x      strips there of bands that were freed in the meantime.
+//   C      x x x | . .
+//   D      x x x | x x
+//
+// Every SCM drive takes part in every opening. So what one of them says is what was so at the last
+// opening, and a drive that it says is out has no voice: it may hold a record of an opening that
+// was cut off and that nobody else knows.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/error.h"
+#include "format/band_page.h"
+#include "meta/superblock_store.h"
+
+namespace qlcshape {
+
+// What one drive says.
+struct SeenMember {
+    const Superblock* superblock = nullptr;
+    Uuid device;
+};
+
+// The newest of what members of one array say, at least one. That the array was closed cleanly
+// counts only if each of them that is not out says so: otherwise the power went in the middle of
+// that append, or a member is as it was before, and the state is open. To recover without need
+// costs time; to trust a table, of which a part is older, would cost data.
+Superblock newest_superblock(const std::vector<SeenMember>& seen);
+
+enum class Standing : std::uint8_t {
+    current,   // nothing, or what an interrupted append explains, is missing on it
+    out,       // it missed what bands say that it missed, and no more
+    older,     // it lacks what it once had
+    diverged,  // it went on by itself, in a copy of the array
+};
+
+// Of a member, by its newest superblock. `on_scm`: the newest generation of an scm drive. Each
+// record is durable on the QLC drives before it is written to the scm drives: a QLC drive that is
+// behind one of those lacks what it had, unless the record that would show it is damaged.
+Standing standing_of(const Superblock& newest, const MemberRecord& member,
+                     const SeenSuperblock& seen, std::uint64_t on_scm);
+
+// For an opening for writing, before it writes anything: who is missing is out, and who is there is
+// in. What it says counts when the superblock is written.
+void take_stock(Superblock& superblock, std::vector<MemberDevice>& members);
+
+// Refuses where a band that counts has fewer columns on these drives than data strips. Those of
+// epochs above `epoch` are void.
+Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRecord>& records,
+                            std::uint64_t epoch);
+
+// Erases on each of these drives, which were out, what no band names. Afterwards they hold what
+// their columns say, and nothing else.
+Status erase_unnamed(const ArrayContext& array, const std::vector<BandRecord>& records,
+                     const std::vector<std::uint32_t>& drives, IoQueue& queue);
+
+}  // namespace qlcshape
