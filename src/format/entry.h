@@ -18,6 +18,10 @@
 
 namespace qlcshape {
 
+// These 15 bytes. Segment headers and TPS records name the format of their entries, so that wider
+// ones can come; where another number stands, nothing of the entries is read.
+inline constexpr std::uint8_t kEntryFormat = 1;
+
 enum class EntryKind : std::uint8_t {
     empty = 0,  // padding: the block is zeroes and belongs to no LBA
     data = 1,

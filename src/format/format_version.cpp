@@ -19,6 +19,14 @@ std::uint32_t age(std::uint16_t draft) { return draft == 0 ? 0x10000 : draft; }
 
 }  // namespace
 
+Error newer_feature(std::string_view where, std::string_view what) {
+    return fail(Errc::unsupported,
+                "{} has {}, which this program can't read: serve the array with the newer release "
+                "that wrote it",
+                where, what)
+        .error();
+}
+
 Status check_format(std::uint16_t version, std::uint16_t draft) {
     if (version == kFormatVersion && draft == kFormatDraft) return {};
     const bool newer =

@@ -19,18 +19,33 @@ std::uint32_t SegmentHeader::computed_crc() const {
 void SegmentHeader::seal() {
     fixed().magic = kSegmentMagic;
     fixed().format = kFormatVersion;
+    fixed().entry_format = kEntryFormat;
     fixed().header_blocks = static_cast<std::uint16_t>(layout_->header_blocks);
     fixed().slots = static_cast<std::uint16_t>(layout_->slots_per_segment);
     fixed().crc = computed_crc();
 }
 
-bool SegmentHeader::valid(const Uuid& array, BandId band, std::uint32_t segment) const {
+bool SegmentHeader::intact(const Uuid& array, BandId band, std::uint32_t segment) const {
     const auto& f = fixed();
     return f.magic == kSegmentMagic && f.format == kFormatVersion && f.array == array &&
            f.band == band.value && f.segment == segment &&
            f.header_blocks == layout_->header_blocks && f.slots == layout_->slots_per_segment &&
-           f.crc == computed_crc() && f.frontier <= layout_->segments_per_band &&
-           f.max_version >> kVersionBits == 0 && entries_fit();
+           f.crc == computed_crc();
+}
+
+std::string SegmentHeader::unknown() const {
+    const auto& f = fixed();
+    if (f.entry_format != kEntryFormat) return fmt::format("entry format {}", f.entry_format);
+    if (f.contents != 0) return fmt::format("contents of kind {}", f.contents);
+    if (f.key_id != 0) return fmt::format("encryption key {}", f.key_id);
+    return {};
+}
+
+bool SegmentHeader::valid(const Uuid& array, BandId band, std::uint32_t segment) const {
+    const auto& f = fixed();
+    return intact(array, band, segment) && unknown().empty() &&
+           f.frontier <= layout_->segments_per_band && f.max_version >> kVersionBits == 0 &&
+           entries_fit();
 }
 
 bool SegmentHeader::entries_fit() const {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/error.h"
 #include "base/types.h"
@@ -37,7 +38,9 @@ struct SegmentHeaderFixed {
     std::uint64_t key_id;  // 0: not encrypted
     // The shard's TPS records were acknowledged up to this sequence; 0: GC's or recovery's segment.
     std::uint64_t tps_acked;
-    std::uint8_t reserved[152];
+    std::uint8_t entry_format;
+    std::uint8_t contents;  // 0: blocks of data; 1 will be a band's index
+    std::uint8_t reserved[150];
 };
 static_assert(sizeof(SegmentHeaderFixed) == kSegmentFixedBytes);
 static_assert(offsetof(SegmentHeaderFixed, array) == 16);
@@ -46,6 +49,9 @@ static_assert(offsetof(SegmentHeaderFixed, frontier) == 56);
 static_assert(offsetof(SegmentHeaderFixed, p_crc) == 80);
 static_assert(offsetof(SegmentHeaderFixed, key_id) == 88);
 static_assert(offsetof(SegmentHeaderFixed, tps_acked) == 96);
+static_assert(offsetof(SegmentHeaderFixed, entry_format) == 104);
+static_assert(offsetof(SegmentHeaderFixed, contents) == 105);
+static_assert(offsetof(SegmentHeaderFixed, reserved) == 106);
 
 inline constexpr std::uint64_t kSegmentMagic = 0x3147455345504853;  // "SHPESEG1"
 
@@ -62,12 +68,16 @@ class SegmentHeader {
     void set_entry(std::uint32_t slot, const Entry& entry) { store_entry(at(slot), entry); }
     std::span<std::byte> bytes() const { return {bytes_, layout_->header_bytes()}; }
 
-    // Writer: all fields but magic, format, counts and CRC are set before; nothing changes after.
+    // Writer: all fields but magic, formats, counts and CRC are set before; nothing changes after.
     void seal();
 
-    // Reader: whether these bytes are a complete header of this array for this place, with entries
-    // that are possible in this array. The caller compares the band's sequence: another one means
-    // an old life of the band.
+    // Reader: whether these bytes are a complete header of this array for this place. The caller
+    // compares the band's sequence: another one means an old life of the band.
+    bool intact(const Uuid& array, BandId band, std::uint32_t segment) const;
+    // Of an intact one: what in it this program can't read, "entry format 2"; or empty.
+    std::string unknown() const;
+    // Whether it is intact, and this program can read it, and its entries are possible in this
+    // array.
     bool valid(const Uuid& array, BandId band, std::uint32_t segment) const;
 
   private:

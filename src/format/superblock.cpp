@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "format/bits.h"
+#include "format/entry.h"
 #include "format/format_version.h"
 
 namespace qlcshape {
@@ -95,7 +96,6 @@ static_assert(offsetof(Fixed, name) == 344);
 
 // Fields that later steps of version 3 will use have one value until then.
 constexpr std::uint32_t kMaxStreams = 2;  // users' and GC's
-constexpr std::uint8_t kEntryFormat = 1;
 constexpr std::uint8_t kPmtCopies = 1;
 
 std::uint32_t first_block_crc(std::span<const std::byte> block) {

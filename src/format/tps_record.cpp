@@ -11,7 +11,8 @@ namespace qlcshape {
 std::uint32_t TpsRecord::computed_crc() const {
     constexpr std::size_t kField = offsetof(TpsRecordFixed, crc);
     const std::byte zero[4] = {};
-    const std::span<const std::byte> header = bytes_.first(header_bytes());
+    const std::span<const std::byte> header =
+        bytes_.first(std::uint64_t{fixed().header_blocks} * kBlockBytes);
     std::uint32_t crc = crc32c(header.first(kField));
     crc = crc32c_continue(crc, zero);
     return crc32c_continue(crc, header.subspan(kField + 4));
@@ -20,16 +21,32 @@ std::uint32_t TpsRecord::computed_crc() const {
 void TpsRecord::seal() {
     fixed().magic = kTpsMagic;
     fixed().format = kFormatVersion;
+    fixed().entry_format = kEntryFormat;
+    fixed().header_blocks = static_cast<std::uint16_t>(tps_header_blocks(fixed().entries));
     fixed().crc = computed_crc();
+}
+
+bool TpsRecord::intact(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key,
+                       std::uint32_t shard, std::uint64_t position) const {
+    const auto& f = fixed();
+    return f.magic == kTpsMagic && f.format == kFormatVersion && f.array == array &&
+           f.epoch == epoch && f.epoch_key == epoch_key && f.shard == shard &&
+           f.position == position && f.header_blocks != 0 &&
+           std::uint64_t{f.header_blocks} * kBlockBytes <= bytes_.size() && f.crc == computed_crc();
+}
+
+std::string TpsRecord::unknown() const {
+    const auto& f = fixed();
+    if (f.entry_format != kEntryFormat) return fmt::format("entry format {}", f.entry_format);
+    if (f.key_id != 0) return fmt::format("encryption key {}", f.key_id);
+    return {};
 }
 
 bool TpsRecord::valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key,
                       std::uint32_t shard, std::uint64_t position) const {
     const auto& f = fixed();
-    return f.magic == kTpsMagic && f.format == kFormatVersion && f.array == array &&
-           f.epoch == epoch && f.epoch_key == epoch_key && f.shard == shard &&
-           f.position == position && f.payload_blocks <= f.entries &&
-           header_bytes() <= bytes_.size() && f.crc == computed_crc();
+    return intact(array, epoch, epoch_key, shard, position) && unknown().empty() &&
+           f.payload_blocks <= f.entries && f.header_blocks == tps_header_blocks(f.entries);
 }
 
 bool TpsRecord::fits(const ArrayLayout& layout) const {

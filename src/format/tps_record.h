@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/types.h"
 #include "base/uuid.h"
@@ -18,7 +19,7 @@ struct TpsRecordFixed {
     std::uint64_t magic;
     std::uint32_t crc;  // of the header blocks with this field zero
     std::uint16_t format;
-    std::uint16_t reserved0;
+    std::uint16_t header_blocks;
     Uuid array;
     std::uint64_t epoch;
     std::uint64_t epoch_key;  // random for each epoch: user data can't be mistaken for a record
@@ -32,12 +33,19 @@ struct TpsRecordFixed {
     std::uint32_t band;
     std::uint32_t frontier;  // its durable segments
     std::uint32_t entries;
-    std::uint8_t reserved[148];
+    std::uint8_t entry_format;
+    std::uint8_t reserved0[3];
+    std::uint64_t key_id;  // 0: not encrypted
+    std::uint8_t reserved[136];
 };
 static_assert(sizeof(TpsRecordFixed) == 256);
+static_assert(offsetof(TpsRecordFixed, header_blocks) == 14);
 static_assert(offsetof(TpsRecordFixed, array) == 16);
 static_assert(offsetof(TpsRecordFixed, sequence) == 56);
 static_assert(offsetof(TpsRecordFixed, frontier) == 100);
+static_assert(offsetof(TpsRecordFixed, entry_format) == 108);
+static_assert(offsetof(TpsRecordFixed, key_id) == 112);
+static_assert(offsetof(TpsRecordFixed, reserved) == 120);
 
 inline constexpr std::uint64_t kTpsMagic = 0x3153505445504853;  // "SHPETPS1"
 inline constexpr std::uint32_t kTpsTrims = 256;                 // most tombstones in a record
@@ -70,7 +78,13 @@ class TpsRecord {
     }
 
     void seal();
-    // Whether a complete record header of this epoch is here, written for this place of this ring.
+    // Whether a complete record header of this epoch is here, written for this place of this ring;
+    // of entries in whatever format.
+    bool intact(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key,
+                std::uint32_t shard, std::uint64_t position) const;
+    // Of an intact one: what in it this program can't read, "entry format 2"; or empty.
+    std::string unknown() const;
+    // Whether it is intact, and this program can read it.
     bool valid(const Uuid& array, std::uint64_t epoch, std::uint64_t epoch_key, std::uint32_t shard,
                std::uint64_t position) const;
     // Of a valid one: whether all of it is here, and its entries are possible in an array of this

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/canary.h"
+#include "format/format_version.h"
 #include "format/tps_record.h"
 
 namespace qlcshape {
@@ -43,14 +44,24 @@ Buffer read_ring(const ArrayContext& array, std::uint32_t shard, Device* scm, Io
 }
 
 // A record starts at any block. The epoch's key, which no user can know, tells it from user data.
-void find_records(const ArrayContext& array, std::uint32_t shard, const Buffer& ring,
-                  Candidates& found) {
+// One that only a newer program can read must not end the log: what it holds was acknowledged.
+Status find_records(const ArrayContext& array, std::uint32_t shard, const Device& scm,
+                    const Buffer& ring, Candidates& found) {
     for (std::uint64_t at = 0; at < ring.size(); at += kBlockBytes) {
         TpsRecord record(ring.span().subspan(at));
+        if (!record.intact(array.array, array.epoch, array.epoch_key, shard, at)) continue;
+        if (const std::string unknown = record.unknown(); !unknown.empty()) {
+            return fail(newer_feature(
+                fmt::format("{} at offset {}: record {} in the TPS of shard {}", scm.path(),
+                            array.layout.tps_ring_offset(array.shards, shard) + at,
+                            record.fixed().sequence, shard),
+                unknown));
+        }
         if (!record.valid(array.array, array.epoch, array.epoch_key, shard, at)) continue;
         if (!record.fits(array.layout)) continue;
         found[record.fixed().sequence].push_back(record);
     }
+    return {};
 }
 
 void keep(TpsRecord& record, TpsContents& contents) {
@@ -127,7 +138,7 @@ Result<TpsContents> scan_tps(const ArrayContext& array, IoQueue& queue) {
         std::vector<std::uint32_t> unread;
         for (Device* scm : array.scm) {
             contents.memory.push_back(read_ring(array, shard, scm, queue, unread));
-            find_records(array, shard, contents.memory.back(), found);
+            QS_TRY(find_records(array, shard, *scm, contents.memory.back(), found));
         }
         for (std::size_t i = 0; i < unread.size(); ++i) {
             if (unread[i] < array.scm.size()) continue;

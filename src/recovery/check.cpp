@@ -77,6 +77,11 @@ class Check {
                 band.value, segment, scan_.silent_drives());
             return;
         }
+        if (proof == Proof::unknown) {
+            lost_segments_ = true;
+            problem("{}", scan_.unknown().message);
+            return;
+        }
         if (proof == Proof::unproved) {
             lost_segments_ = true;
             problem("band {} segment {}: more is damaged than P and Q can reconstruct", band.value,

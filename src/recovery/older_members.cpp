@@ -88,7 +88,7 @@ class LivesReader {
              const BandRecord& record) const {
         ++lives.read;
         const SegmentHeader header(l_, bytes);
-        if (!header.valid(array_.array, band, segment)) {
+        if (!header.intact(array_.array, band, segment)) {
             lives.absent |= all_zero({bytes, bytes_});
             return;
         }

@@ -127,7 +127,7 @@ class Recovery {
             }
             for (std::uint32_t segment = from; segment < r.segments; ++segment) {
                 const Proof proof = scan_.prove(BandId(band), r.sequence, segment);
-                if (proof == Proof::unproved || proof == Proof::unread) {
+                if (proof != Proof::whole && proof != Proof::mendable) {
                     return fail(Errc::io_error,
                                 "band {} segment {}: it was read successfully before, and can't be "
                                 "read now: {}; open the array again",
@@ -214,6 +214,7 @@ class Recovery {
         std::uint32_t proved = kept;
         for (; proved < l_.segments_per_band; ++proved) {
             const Proof proof = scan_.prove(band, r.sequence, proved);
+            if (proof == Proof::unknown) return fail(scan_.unknown());
             if (proof == Proof::unread) QS_TRY(give_up(band, proved));
             if (proof == Proof::unproved || proof == Proof::unread) break;
             max_version_ = std::max(max_version_, scan_.header().fixed().max_version);

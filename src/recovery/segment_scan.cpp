@@ -7,6 +7,7 @@
 #include "base/canary.h"
 #include "base/crc32c.h"
 #include "base/zeroes.h"
+#include "format/format_version.h"
 #include "placement/failures.h"
 #include "raid6/parity.h"
 
@@ -47,12 +48,31 @@ Status SegmentScan::headers(BandId band, std::uint64_t sequence, std::uint32_t f
         static_cast<void>(run(queue_, ios));
         for (std::uint32_t i = 0; i < n; ++i) {
             const SegmentHeader header(l, batch_.data() + i * bytes);
+            if (auto unknown = unknown_in(header, band, sequence, start + i))
+                return fail(std::move(*unknown));
             const bool good = header.valid(array_.array, band, start + i) &&
                               header.fixed().band_sequence == sequence;
             see(start + i, good ? &header : nullptr);
         }
     }
     return {};
+}
+
+// A header of a newer program is not "none": what is no header may be discarded, or rebuilt.
+std::optional<Error> SegmentScan::unknown_in(const SegmentHeader& header, BandId band,
+                                             std::uint64_t sequence, std::uint32_t segment) const {
+    if (!header.intact(array_.array, band, segment) || header.fixed().band_sequence != sequence)
+        return {};
+    const std::string what = header.unknown();
+    if (what.empty()) return {};
+    const Location at = array_.locate(band, segment, 0);
+    const Device* drive = array_.drive_at(at);
+    return newer_feature(
+        fmt::format(
+            "{}the header of band {} segment {}",
+            drive == nullptr ? "" : fmt::format("{} at offset {}: ", drive->path(), at.offset),
+            band.value, segment),
+        what);
 }
 
 const SegmentHeader* SegmentScan::rebuilt_header(BandId band, std::uint64_t sequence,
@@ -64,11 +84,13 @@ const SegmentHeader* SegmentScan::rebuilt_header(BandId band, std::uint64_t sequ
     });
     wait_until(queue_, [&] { return done; });
     rebuilt_ = rebuild_.header();
+    unknown_ = good ? std::nullopt : unknown_in(rebuilt_, band, sequence, segment);
     return good ? &rebuilt_ : nullptr;
 }
 
 Error SegmentScan::lost(BandId band, std::uint32_t segment, const char* what,
                         const char* harm) const {
+    if (unknown_) return *unknown_;
     if (!rebuild_.drives_away()) return damaged(band, segment, what, harm);
     return {Errc::io_error,
             fmt::format("band {} segment {}: {} can't be read, since more drives fail than parity "
@@ -160,7 +182,7 @@ Proof SegmentScan::attempt(BandId band, std::uint64_t sequence, std::uint32_t se
     SegmentHeader h = header();
     if (!h.valid(array_.array, band, segment) || h.fixed().band_sequence != sequence) {
         const SegmentHeader* other = rebuilt_header(band, sequence, segment);
-        if (other == nullptr) return Proof::unproved;
+        if (other == nullptr) return unknown_ ? Proof::unknown : Proof::unproved;
         std::memcpy(stripe_.data(), other->bytes().data(), other->bytes().size());
         wrong[0] = true;
     }

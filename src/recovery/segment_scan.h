@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "base/buffer.h"
@@ -35,6 +36,7 @@ enum class Proof : std::uint8_t {
     mendable,  // what is wrong can be rebuilt, and was: blocks() are right
     unproved,  // not this segment, or more is wrong than P and Q can rebuild
     unread,    // not proved, and more than two drives don't answer
+    unknown,   // its header is intact, and only a newer program can read it
 };
 
 class SegmentScan {
@@ -42,7 +44,8 @@ class SegmentScan {
     SegmentScan(const ArrayContext& array, IoQueue& queue);
 
     // Calls `see` for each segment [from, to) of the band in order; `header` is null where the
-    // bytes are no header of this life of the band.
+    // bytes are no header of this life of the band. One that only a newer program can read is an
+    // error.
     using See = std::function<void(std::uint32_t segment, const SegmentHeader* header)>;
     Status headers(BandId band, std::uint64_t sequence, std::uint32_t from, std::uint32_t to,
                    const See& see);
@@ -67,7 +70,11 @@ class SegmentScan {
     // Those that are missing, or did not answer, when it was `unread`: for messages.
     std::string silent_drives() const;
 
-    // Why rebuilt_header() or read_block() gave nothing: it is damaged, or drives don't answer.
+    // Why it was `unknown`.
+    const Error& unknown() const { return *unknown_; }
+
+    // Why rebuilt_header() or read_block() gave nothing: it is damaged, or drives don't answer, or
+    // only a newer program can read the segment.
     // `what` it is, "its header"; `harm`: what follows if it is lost.
     Error lost(BandId band, std::uint32_t segment, const char* what, const char* harm) const;
     static Error damaged(BandId band, std::uint32_t segment, const char* what, const char* harm);
@@ -84,6 +91,8 @@ class SegmentScan {
     bool mend(BandId band, std::uint64_t sequence, std::uint32_t segment);
     void name_wrong_strips(BandId band, std::uint32_t segment, const std::vector<bool>& wrong);
     bool rebuild_block(const BlockIdentity& id);
+    std::optional<Error> unknown_in(const SegmentHeader& header, BandId band,
+                                    std::uint64_t sequence, std::uint32_t segment) const;
 
     const ArrayContext& array_;
     IoQueue& queue_;
@@ -97,6 +106,7 @@ class SegmentScan {
     std::vector<Location> wrong_strips_;
     std::vector<std::uint32_t> silent_drives_;
     bool all_read_ = false;
+    std::optional<Error> unknown_;  // what the last rebuilt_header() met
 };
 
 // Polls the queue until `done`.

@@ -76,11 +76,12 @@ void Rebuild::rows_read() {
 void Rebuild::solve_header() {
     const bool good = solve(0, [this](const std::byte* bytes) {
         SegmentHeader seen(array_.layout, const_cast<std::byte*>(bytes));
-        return seen.valid(array_.array, id_.band, id_.segment) &&
+        return seen.intact(array_.array, id_.band, id_.segment) &&
                seen.fixed().band_sequence == id_.sequence;
     });
     if (!good) return finish(false);
     std::memcpy(header_.data(), result_, row_capacity_);
+    if (!header().valid(array_.array, id_.band, id_.segment)) return finish(false);
     if (header_only_) return finish(true);
     // Another LBA: the table leads to a wrong place. Poisoned: the block was lost before, and the
     // zeroes in its slot must not be returned as its contents.

@@ -49,7 +49,8 @@ class Rebuild {
     // rebuilt), which has the checksum that proves the block; then the block. `done(good)` from
     // IoQueue::poll(), and may begin the next rebuild; until then the block is at result().
     void block(const BlockIdentity& id, std::function<void(bool good)> done);
-    // Gets only the header blocks of a segment, at header().
+    // Gets only the header blocks of a segment, at header(). Not `good`, and an intact header of
+    // that place there: this program can't read it (SegmentHeader::unknown()).
     void header_of(BandId band, std::uint64_t sequence, std::uint32_t segment,
                    std::function<void(bool good)> done);
 
