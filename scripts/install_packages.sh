@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what the build and the tests need on Debian 12 and is not there yet; nothing else.
+# Installs what the build and the tests need on Debian 12 and is not there yet; nothing else. More
+# packages may be named.
 set -euo pipefail
 
 packages=(
@@ -12,6 +13,7 @@ packages=(
     qemu-system-x86 busybox-static kmod cpio nvme-cli nbd-client
     redis-tools python3-redis man-db
     clang-19 libclang-rt-19-dev clang-tidy-19
+    "$@"
 )
 
 missing=()

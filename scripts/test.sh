@@ -4,7 +4,7 @@
 # tests and the simulator under ASan and UBSan, then the unit and stress tests under TSan, then the
 # injected bugs that the simulator must catch, then the fuzzers.
 # --quick: the release build alone. --long: everything, then the full campaigns of the simulator, the
-# drills that kill and corrupt, and the mutants (tests/mutation): hours.
+# simulator on aarch64, the drills that kill and corrupt, and the mutants (tests/mutation): hours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -65,6 +65,9 @@ if [ $long = yes ]; then
             tee build/campaign.log
         summary+=("campaign $profile: $(grep -E '^[0-9]+ cycles in' build/campaign.log)")
     done
+    echo "== aarch64"
+    scripts/test_aarch64.sh | tee build/aarch64.log
+    summary+=("aarch64: the same histories, and $(grep -E '^[0-9]+ cycles in' build/aarch64.log)")
     echo "== drills"
     QLCSHAPE_KILLS=200 QLCSHAPE_KV_KILLS=100 QLCSHAPE_UBLK_KILLS=50 \
         ctest --preset release -R '^e2e/(nbd_kill|kv_kill|vm_ublk)$'
