@@ -14,7 +14,6 @@ from sources import finish, sources
 
 LIMIT = 60
 LONGER = {
-    "src/meta/superblock_store.cpp: discover": 68,
     "tests/unit/band_table_test.cpp: band table: from free over open and closed and erasing to free": 61,
     "tests/unit/engine_volumes_test.cpp: engine stats: plausible in every field": 67,
     "tests/unit/space_gate_test.cpp: space gate: a standstill needs all of its signs": 68,
