@@ -130,7 +130,8 @@ void pmt_lookup(benchmark::State& state) {
     array.scm = {scm->get(), scm->get()};
     IoQueue queue;
     Counters counters;
-    PageCache cache(array, 512, queue, counters);
+    TableBitmap bitmap(array.layout);
+    PageCache cache(array, bitmap, 512, queue, counters);
     constexpr std::uint64_t kPages = 1024;
     Buffer block(kBlockBytes);
     const std::vector<PmtEntry> entries(kPageEntries);
@@ -142,6 +143,7 @@ void pmt_lookup(benchmark::State& state) {
               .bytes = kBlockBytes,
               .data = block.data()};
         static_cast<void>(run(queue, io));
+        bitmap.set_written(PageId(page));
         PageWaiter waiter;
         waiter.ready = [](PageWaiter&, CachedPage*) {};
         if (cache.get(PageId(page), waiter) == nullptr) queue.poll();

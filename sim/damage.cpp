@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "format/band_page.h"
+#include "format/bitmap_page.h"
 #include "format/segment_header.h"
 #include "meta/band_load.h"
 #include "sim/sim_history.h"
@@ -57,6 +58,13 @@ Damage::Newest Damage::look() {
         std::uint64_t& generation = newest.band_pages[number];
         generation = std::max(generation, page.header().generation);
     }
+    for (const Place& p : scm_places(l.bitmap_offset, 2 * l.bitmap_pages * kBlockBytes)) {
+        BitmapPage page(at(p));
+        const std::uint64_t number = (p.offset - l.bitmap_offset) / (2 * kBlockBytes);
+        if (!page.valid(array_.array, number)) continue;
+        std::uint64_t& generation = newest.bit_pages[number];
+        generation = std::max(generation, page.header().generation);
+    }
     for (const VolumeExtent& e : discovery_.superblock.extents) {
         for (std::uint64_t n = e.first_page; n < e.first_page + e.pages; ++n) {
             const PageId page(n);
@@ -84,6 +92,12 @@ Harm Damage::compare(const Newest& before, const Newest& after) const {
     for (const auto& [page, generation] : before.band_pages) {
         const auto now = after.band_pages.find(page);
         harm.band_page_lost |= now == after.band_pages.end() || now->second < generation;
+    }
+    // Where it is whole nowhere the table is built anew. Both places have the same bits, so one
+    // generation less is no loss.
+    for (const auto& [page, generation] : before.bit_pages) {
+        const auto now = after.bit_pages.find(page);
+        harm.bits_lost |= now != after.bit_pages.end() && now->second + 1 < generation;
     }
     harm.tps_loss_shows = after.tps.loss();
     harm.tps_lost = harm.tps_loss_shows || !after.tps.has_all_of(before.tps);
@@ -227,6 +241,10 @@ Harm Damage::apply() {
         if (rng_.chance(1, 4)) {
             damage_kind("band page",
                         scm_places(l.band_table_offset, 2 * l.band_table_pages * kBlockBytes));
+        }
+        if (rng_.chance(1, 4)) {
+            damage_kind("page of bits",
+                        scm_places(l.bitmap_offset, 2 * l.bitmap_pages * kBlockBytes));
         }
         if (rng_.chance(1, 3)) damage_kind("TPS", tps_places());
         if (!harm_.within && rng_.chance(1, 3)) lose_record(before.tps);

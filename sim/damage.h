@@ -28,6 +28,7 @@ struct Harm {
     // Not within: the newest whole copy is on no drive any more of ...
     bool superblock_lost = false;
     bool band_page_lost = false;
+    bool bits_lost = false;             // of the table's bitmap: older copies are there
     bool tps_lost = false;              // a record that counts
     bool tps_loss_shows = false;        // and what is left shows it: no opening may pass over that
     bool stripes = false;               // a strip was hit, on whatever drive
@@ -38,7 +39,8 @@ struct Harm {
 
     // An older version of a block may be the newest there still is, or can't be told from it.
     bool excuses_older(bool crashed) const {
-        return superblock_lost || band_page_lost || (crashed && (tps_lost || stripe_lost));
+        return superblock_lost || band_page_lost || bits_lost ||
+               (crashed && (tps_lost || stripe_lost));
     }
     bool excuses_errors(bool crashed) const { return excuses_older(crashed) || stripe_lost; }
     bool excuses_refusal(bool crashed) const { return superblocks || excuses_older(crashed); }
@@ -64,6 +66,7 @@ class Damage {
     struct Newest {
         std::uint64_t superblock = 0;                       // its generation
         std::map<std::uint64_t, std::uint64_t> band_pages;  // likewise, by number
+        std::map<std::uint64_t, std::uint64_t> bit_pages;   // likewise
         TpsTruth tps;
         std::map<std::uint64_t, Block> pmt_pages;  // by number
     };

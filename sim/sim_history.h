@@ -107,6 +107,10 @@ class History {
     void away_episode();
     bool must_come_back(const Error& error);
 
+    // sim_bitmap.cpp
+    void judge_bitmap();
+    void lose_bitmap();
+
     // sim_older.cpp
     struct Older {
         Media* media;
@@ -265,6 +269,7 @@ class History {
     // Before the recovery: segments that count, by the band's sequence; and how much was damaged.
     using SegmentIds = std::set<std::pair<std::uint64_t, std::uint32_t>>;
     SegmentIds settled_;
+    std::set<std::uint64_t> spoilt_pages_;  // of the table
     std::uint64_t settled_damage_ = 0;
     SegmentIds seen_right_;  // at some time
     SegmentIds unmended_;    // and named in the log

@@ -98,10 +98,12 @@ bool History::pmt_damaged() {
     });
 }
 
-// After a crash the table can be built from headers alone: without a snapshot, or where a page is
-// damaged (which recovery sees at once if it reads all of the table).
+// After a crash the table can be built from headers alone: without a snapshot, where a page is
+// damaged (which recovery sees at once if it reads all of the table), or where nobody knows which
+// pages count.
 void History::spoil_table() {
     const ArrayLayout& l = world_.faults().layout();
+    if (rng_.chance(1, 4)) return lose_bitmap();
     const bool page = counted_pages_ != 0 && rng_.chance(1, 2);
     const PageId id(rng_.below(l.pmt_pages));
     for (std::uint32_t i = 0; i < l.p.scm_count; ++i) {
@@ -111,6 +113,7 @@ void History::spoil_table() {
         else if (i == l.pmt_drive(id))
             scm[l.pmt_page_offset(id) + rng_.below(kBlockBytes)] ^= std::byte{1};
     }
+    if (page) spoilt_pages_.insert(id.value);
 }
 
 // One mirror of the TPS is lost while the power is off: the other one has all that was
@@ -128,6 +131,7 @@ bool History::open_through_cuts() {
     for (std::uint32_t tries = 0;; ++tries) {
         if (tries == 12) return violate("it opens no more");
         world_.power_on();
+        judge_bitmap();
         const bool spoilt = crashed_ && !may_be_clean_ && rng_.chance(1, beyond() ? 2 : 6);
         if (spoilt) spoil_table();
         if (crashed_ && rng_.chance(1, tries == 0 ? 8 : 2)) lose_mirror();
@@ -136,6 +140,8 @@ bool History::open_through_cuts() {
         world_.cut_after(0);
         if (cut && spoilt && rng_.chance(1, 2))
             plan_cut(400, PersistencePoint::table_build_write, PersistencePoint::table_build_flush);
+        else if (cut && spoilt && rng_.chance(1, 2))
+            plan_cut(400, PersistencePoint::table_bits_write, PersistencePoint::table_bits_flush);
         else if (cut)
             plan_cut(400, PersistencePoint::open_flush, kLastPoint);
         if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {

@@ -34,6 +34,8 @@ enum class Canary : std::uint8_t {
     replay_in_band_order,       // recovery takes the last header that it sees, not the newest
     snapshot_too_new,           // a snapshot counts before the pages that it covers are written
     snapshot_unflushed,         // a snapshot counts before those pages are flushed
+    bits_after_snapshot,        // a snapshot counts before the bitmap says which pages were written
+    bits_before_pages,          // the bitmap says that pages were written before they are flushed
     clean_if_any,               // a clean close counts if one member has its superblock
     snapshot_of_any,            // a snapshot counts for scm drives that don't have it
     older_qlc_taken,            // a QLC drive that lacks the newest strips is accepted as current

@@ -34,6 +34,8 @@ enum class PersistencePoint : std::uint8_t {
     keeper_discard,
     pmt_write_back,
     snapshot_table_flush,
+    snapshot_bits_write,
+    snapshot_bits_flush,
     snapshot_write,
     snapshot_flush,
     // recovering, opening, closing
@@ -44,6 +46,8 @@ enum class PersistencePoint : std::uint8_t {
     table_build_flush,
     table_update_write,
     table_update_flush,
+    table_bits_write,
+    table_bits_flush,
     recovery_snapshot_write,
     recovery_snapshot_flush,
     band_table_write,

@@ -86,8 +86,8 @@ void Core::wake_workers() {
     for (auto& w : workers_) w->wake();
 }
 
-// No worker runs any more. Band table before the superblock that says `clean`: from that one on an
-// opening believes the band table, without a look at the bands.
+// No worker runs any more. Bitmap and band table before the superblock that says `clean`: from that
+// one on an opening believes both, without a look at the bands.
 Status Core::finish_close() {
     if (read_only_ && !halted()) return {};
     if (failed()) {
@@ -97,6 +97,7 @@ Status Core::finish_close() {
                     superblock_.name, cause(), qlcshape::remedy(*gate_, array_, Then::open));
     }
     const Locked lock(control_mutex_);
+    QS_TRY(write_bitmap(array_, *bitmap_writer_, *control_));
     QS_TRY(write_band_table(*keeper_));
     superblock_.state = ArrayState::clean;
     superblock_.next_version = next_version_;
@@ -123,6 +124,8 @@ void Core::release() {
     snapshotter_ = nullptr;
     gate_.reset();
     bands_.reset();
+    bitmap_writer_.reset();
+    bitmap_.reset();
     recovered_ = {};
     members_.clear();
     control_.reset();

@@ -30,6 +30,7 @@
 #include "engine/volume_table.h"
 #include "engine/worker.h"
 #include "gc/collector.h"
+#include "meta/bitmap_store.h"
 #include "meta/superblock_store.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
@@ -175,6 +176,7 @@ class Core {
     Status prepare_drives(const LoadedBands& loaded);
     void place_guards(const LoadedBands& loaded);
     std::optional<Snapshot> newest_snapshot();
+    bool load_bitmap();
     Status recover_contents(LoadedBands& loaded);
     Team recovery_team();
     void make_workers(LoadedBands loaded);
@@ -225,6 +227,8 @@ class Core {
     ArrayContext array_;
     std::vector<std::uint32_t> returned_;  // QLC drives that were out until this opening
     bool read_only_ = false;
+    std::unique_ptr<TableBitmap> bitmap_;
+    std::unique_ptr<BitmapWriter> bitmap_writer_;  // the snapshotter's, except at open and close
     std::unique_ptr<BandTable> bands_;
     std::unique_ptr<SpaceGate> gate_;
     std::uint64_t snapshot_generation_ = 0;  // of the newest record of the epoch that ended

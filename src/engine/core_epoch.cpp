@@ -24,8 +24,10 @@ Status Core::settle(BandKeeper& keeper) {
 }
 
 // The new epoch's first snapshot: the table is complete now, or the one before stays in force, with
-// its contents under the new epoch, until the patches are in the table.
+// its contents under the new epoch, until the patches are in the table. The bitmap first: what it
+// lacks of pages that recovery wrote would count as never written.
 Status Core::write_first_snapshot() {
+    QS_TRY(write_bitmap(array_, *bitmap_writer_, *control_));
     Snapshot s;
     if (recovered_.base) {
         s = *recovered_.base;

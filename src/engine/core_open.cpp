@@ -147,6 +147,22 @@ std::optional<Snapshot> Core::newest_snapshot() {
     return std::move(snapshot.snapshot);
 }
 
+// False where a part of it is lost.
+bool Core::load_bitmap() {
+    bitmap_ = std::make_unique<TableBitmap>(array_.layout);
+    LoadedBitmap loaded = qlcshape::load_bitmap(array_, *bitmap_, *control_);
+    bitmap_writer_ =
+        std::make_unique<BitmapWriter>(array_, *bitmap_, std::move(loaded.generations));
+    for (const std::uint64_t page : loaded.lost) {
+        log(options_, LogLevel::warning,
+            "{} at offset {}: page {} of the table's bitmap is damaged, in both places and on "
+            "every "
+            "scm drive; the table is rebuilt from the qlc drives",
+            array_.scm[0]->path(), array_.layout.bitmap_page_offset(page, 0), page);
+    }
+    return loaded.lost.empty();
+}
+
 // Recovery uses a keeper of its own, on the control queue; the one that stays goes on from its
 // pages: each generation of a page goes to the place that the one before does not have.
 Status Core::recover_contents(LoadedBands& loaded) {
@@ -157,12 +173,15 @@ Status Core::recover_contents(LoadedBands& loaded) {
     crashed.epoch_key = superblock_.epoch_key;
     crashed.shards = superblock_.shards;
     const Team team = recovery_team();
+    const bool whole = load_bitmap();
     RecoveryInput input{
         .array = array_,
         .crashed = crashed,
         .superblock = superblock_,
         .loaded = loaded,
         .snapshot = newest_snapshot(),
+        .bitmap = *bitmap_,
+        .bitmap_lost = !whole,
         .read_only = read_only_,
         .counted_pages = environment_.counted_pages,
         .kept_findings = environment_.kept_findings,
@@ -230,7 +249,7 @@ void Core::make_workers(LoadedBands loaded) {
         Buffer memory(Shard::memory_bytes(array_.layout));
         auto worker = std::make_unique<Worker>(
             "shard" + std::to_string(i), make_queue({memory.span()}, IoQueue::Late::reported));
-        const Shard::Shared shared{array_, *bands_, *gate_, next_version_};
+        const Shard::Shared shared{array_, *bands_, *gate_, *bitmap_, next_version_};
         Shard& shard = worker->own(
             std::make_unique<Shard>(shared, i, sets, worker->queue(), std::move(memory)));
         worker->hold_in_poll(shard.lock());
@@ -251,9 +270,10 @@ void Core::make_workers(LoadedBands loaded) {
                     array_, *bands_, *gate_, std::move(loaded.generations), worker->queue(),
                     worker->counters()));
                 snapshotter_ = &worker->own(std::make_unique<Snapshotter>(
-                    Snapshotter::Parts{array_, *bands_, *keeper_, *gate_, next_version_, shards_,
-                                       recovered_.used_blocks, snapshot_generation_ + 1,
-                                       snapshot_interval(), [this] { return lifetime(); }},
+                    Snapshotter::Parts{array_, *bands_, *keeper_, *gate_, *bitmap_writer_,
+                                       next_version_, shards_, recovered_.used_blocks,
+                                       snapshot_generation_ + 1, snapshot_interval(),
+                                       [this] { return lifetime(); }},
                     worker->queue(), worker->counters()));
             }
             workers_.push_back(std::move(worker));

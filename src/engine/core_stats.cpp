@@ -236,6 +236,7 @@ Stats Core::stats() const {
     s.recovery.segments_unread = recovered_.report.segments_unread;
     s.memory.band_table = bands_->memory_bytes() + array_.columns->memory_bytes();
     s.memory.requests = requests_->memory_bytes() + readers_.memory_bytes();
+    s.memory.pmt_cache = bitmap_->memory_bytes() + bitmap_writer_->memory_bytes();
     for (const Shard* shard : shards_)
         shard->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);
     for (const Collector* collector : collectors_) s.memory.gc += collector->memory_bytes();

@@ -8,7 +8,7 @@
 #include "base/buffer.h"
 #include "base/size_text.h"
 #include "device/medium.h"
-#include "format/pmt_page.h"
+#include "format/bitmap_page.h"
 #include "meta/keeper.h"
 #include "meta/superblock_store.h"
 
@@ -129,28 +129,6 @@ Status check_empty(Device& device, IoQueue& queue) {
     return {};
 }
 
-// Every page is written: a page that holds something else would be damage when it is first read.
-Status write_empty_table(const ArrayContext& array, const Progress& progress, IoQueue& queue) {
-    constexpr std::size_t kBatch = 256;
-    Buffer blocks(kBatch * kBlockBytes);
-    const std::vector<PmtEntry> empty(kPageEntries);
-    for (std::uint64_t first = 0; first < array.layout.pmt_pages; first += kBatch) {
-        const std::uint64_t n = std::min<std::uint64_t>(kBatch, array.layout.pmt_pages - first);
-        std::vector<Io> ios(n);
-        for (std::uint64_t i = 0; i < n; ++i) {
-            const PageId page(first + i);
-            ios[i] = array.pmt_io(IoKind::write, page, blocks.data() + i * kBlockBytes,
-                                  PersistencePoint::create);
-            encode_pmt_page(empty.data(), page, array.array, 0, ios[i].data);
-        }
-        QS_TRY(run(queue, ios));
-        if (progress)
-            progress("writing the table", 100.0 * static_cast<double>(first) /
-                                              static_cast<double>(array.layout.pmt_pages));
-    }
-    return {};
-}
-
 Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) {
     Io io;
     io.point = PersistencePoint::create;
@@ -198,6 +176,27 @@ Status write_band_table(const ArrayContext& array, IoQueue& queue) {
             io.bytes = kBlockBytes;
             io.data = block.data();
             QS_TRY(run(queue, io));
+        }
+    }
+    return {};
+}
+
+// Generations 1 and 2. No page of the table is written: none counts before its bit is set.
+Status write_empty_bitmap(const ArrayContext& array, IoQueue& queue) {
+    Buffer block(kBlockBytes);
+    for (std::uint64_t page = 0; page < array.layout.bitmap_pages; ++page) {
+        for (std::uint64_t generation = 1; generation <= 2; ++generation) {
+            BitmapPage(block.data()).seal(array.array, page, generation);
+            for (Device* scm : array.scm) {
+                Io io;
+                io.kind = IoKind::write;
+                io.point = PersistencePoint::create;
+                io.device = scm;
+                io.offset = array.layout.bitmap_page_offset(page, generation);
+                io.bytes = kBlockBytes;
+                io.data = block.data();
+                QS_TRY(run(queue, io));
+            }
         }
     }
     return {};
@@ -325,7 +324,7 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
     // may leave the bytes as they are, so they are overwritten as well.
     for (MemberDevice& m : members) QS_TRY(erase_superblocks(m, *layout, queue));
     QS_TRY(write_band_table(array, queue));
-    QS_TRY(write_empty_table(array, options.progress, queue));
+    QS_TRY(write_empty_bitmap(array, queue));
     for (Device* scm : array.scm) {
         Io io;
         io.kind = IoKind::flush;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes an array on devices: every check first, then band table, empty PMT, and the superblocks
-// last.
+// Makes an array on devices: every check first, then band table, empty bitmap of the PMT, and the
+// superblocks last.
 //
 //   check everything           nothing was written
 //   old superblocks erased     a cut from here on leaves neither the old array nor a new one
-//   band table, PMT, flush     the same
+//   band table, bitmap, flush  the same
 //   superblocks                QLC drives, then SCM drives. Until all are whole it does not open
 //
-// Snapshots and TPS are not written: what lies there has another UUID, and is void by that.
+// Snapshots and TPS are not written: what lies there has another UUID, and is void by that. Nor is
+// the PMT: no bit is set.
 #pragma once
 
 #include <memory>

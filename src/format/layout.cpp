@@ -155,6 +155,10 @@ ScmRegions plan_regions(const ArrayLayout& l) {
     };
     place(r.band_table, div_up(l.p.max_bands, l.bands_per_page()) * 2 * kBlockBytes);
     place(r.snapshots, 2 * l.snapshot_bytes);
+    // With room for the pages of max_bands, none of them kept back.
+    const std::uint64_t most_pages =
+        std::uint64_t{l.p.max_bands} * l.slots_per_band() / kPageEntries + kVolumePagesSlack;
+    place(r.bitmap, div_up(most_pages, kBitmapPageBits) * 2 * kBlockBytes);
     place(r.tps, ArrayLayout::min_tps_ring_bytes(l.segment_bytes) * l.p.max_shards);
     place(r.pmt, div_up(l.pmt_pages, l.p.scm_count) * kBlockBytes);
     return r;
@@ -163,7 +167,7 @@ ScmRegions plan_regions(const ArrayLayout& l) {
 // For those that a superblock names: each is long enough and within the drive, and none overlaps
 // another.
 bool regions_fit(const ScmRegions& r, const ScmRegions& least, std::uint64_t scm_bytes) {
-    std::vector<Region> sorted{r.band_table, r.snapshots, r.tps, r.pmt};
+    std::vector<Region> sorted{r.band_table, r.snapshots, r.bitmap, r.tps, r.pmt};
     std::ranges::sort(sorted, {}, &Region::offset);
     std::uint64_t end = least.band_table.offset;
     for (const Region& region : sorted) {
@@ -174,8 +178,8 @@ bool regions_fit(const ScmRegions& r, const ScmRegions& least, std::uint64_t scm
         end = region.offset + region.bytes;
     }
     return r.band_table.bytes >= least.band_table.bytes &&
-           r.snapshots.bytes >= least.snapshots.bytes && r.tps.bytes >= least.tps.bytes &&
-           r.pmt.bytes >= least.pmt.bytes;
+           r.snapshots.bytes >= least.snapshots.bytes && r.bitmap.bytes >= least.bitmap.bytes &&
+           r.tps.bytes >= least.tps.bytes && r.pmt.bytes >= least.pmt.bytes;
 }
 
 Status set_scm_places(ArrayLayout& l) {
@@ -198,6 +202,8 @@ Status set_scm_places(ArrayLayout& l) {
                     "the regions of its scm drives overlap, are too short or end after the drive");
     l.band_table_offset = l.p.regions.band_table.offset;
     l.snapshot_offset = l.p.regions.snapshots.offset;
+    l.bitmap_offset = l.p.regions.bitmap.offset;
+    l.bitmap_pages = div_up(l.pmt_pages, kBitmapPageBits);
     l.tps_offset = l.p.regions.tps.offset;
     l.tps_bytes = l.p.regions.tps.bytes;
     l.pmt_offset = l.p.regions.pmt.offset;

@@ -4,9 +4,9 @@
 // in words.
 //
 // A QLC drive:  [superblock unit 0][superblock unit 1][slot 2][slot 3]...  each of band_bytes
-// An SCM drive: [superblock unit 0][superblock unit 1][band table][snapshots][TPS][PMT]
+// An SCM drive: [superblock unit 0][superblock unit 1][band table][snapshots][bitmap][TPS][PMT]
 //
-// create plans the four regions of an SCM drive; from then on they are where the superblock says.
+// create plans the five regions of an SCM drive; from then on they are where the superblock says.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,9 @@ inline constexpr std::uint32_t kBandRecordBytes = 48;  // without its columns
 inline constexpr std::uint32_t kBandPageHeaderBytes = 64;
 inline constexpr std::uint32_t kColumnBytes = 4;
 inline constexpr std::uint32_t kSuperblockUnits = 2;  // at the start of a drive
+// Pages of the PMT that a page of its bitmap tells of: a header of 64 bytes, then the bits.
+inline constexpr std::uint32_t kBitmapHeaderBytes = 64;
+inline constexpr std::uint64_t kBitmapPageBits = (kBlockBytes - kBitmapHeaderBytes) * 8;
 inline constexpr std::uint32_t kSnapshotFixedBytes = 384;
 inline constexpr std::uint32_t kSnapshotBandBytes = 16;
 inline constexpr std::uint32_t kLbaBits = 38;
@@ -58,6 +61,7 @@ struct Region {
 struct ScmRegions {
     Region band_table;
     Region snapshots;
+    Region bitmap;
     Region tps;
     Region pmt;
     bool operator==(const ScmRegions&) const = default;
@@ -109,6 +113,8 @@ struct ArrayLayout {
     std::uint64_t band_table_pages = 0;  // each in two copies, A then B
     std::uint64_t snapshot_offset = 0;
     std::uint64_t snapshot_bytes = 0;  // of one record; there are two places
+    std::uint64_t bitmap_offset = 0;
+    std::uint64_t bitmap_pages = 0;  // each in two places, A then B
     std::uint64_t tps_offset = 0;
     std::uint64_t tps_bytes = 0;  // shared evenly by the shards of an epoch
     std::uint64_t pmt_offset = 0;
@@ -168,6 +174,10 @@ struct ArrayLayout {
     }
     std::uint64_t band_page_offset(std::uint64_t page, std::uint32_t copy) const {
         return band_table_offset + (page * 2 + copy) * kBlockBytes;
+    }
+
+    std::uint64_t bitmap_page_offset(std::uint64_t page, std::uint64_t generation) const {
+        return bitmap_offset + (page * 2 + (generation & 1)) * kBlockBytes;
     }
 
     std::uint64_t snapshot_place(std::uint64_t generation) const {

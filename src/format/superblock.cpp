@@ -83,16 +83,16 @@ struct Fixed {
     char name[kNameBytes];
     std::uint64_t counters[kCounters];
 };
-static_assert(sizeof(Fixed) == 664);
+static_assert(sizeof(Fixed) == 680);
 static_assert(offsetof(Fixed, array) == 48);
 static_assert(offsetof(Fixed, generation) == 80);
 static_assert(offsetof(Fixed, epoch) == 136);
 static_assert(offsetof(Fixed, strip_bytes) == 168);
 static_assert(offsetof(Fixed, data_strips) == 208);
 static_assert(offsetof(Fixed, regions) == 256);
-static_assert(offsetof(Fixed, state) == 320);
-static_assert(offsetof(Fixed, member_count) == 328);
-static_assert(offsetof(Fixed, name) == 344);
+static_assert(offsetof(Fixed, state) == 336);
+static_assert(offsetof(Fixed, member_count) == 344);
+static_assert(offsetof(Fixed, name) == 360);
 
 // Fields that later steps of version 3 will use have one value until then.
 constexpr std::uint32_t kMaxStreams = 2;  // users' and GC's

@@ -77,6 +77,12 @@ struct ArrayContext {
                pmt_entries_fit(entries, layout);
     }
 
+    // That of a page before its first write. What an earlier epoch may have left in its place,
+    // unfinished, has another one with it: a drive that loses the write is detected.
+    std::uint32_t first_generation() const {
+        return static_cast<std::uint32_t>(epoch * 0x9e3779b97f4a7c15 >> 32);
+    }
+
     std::uint32_t shard_of(PageId page) const {
         return static_cast<std::uint32_t>(page.value % shards);
     }

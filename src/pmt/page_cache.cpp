@@ -8,9 +8,10 @@
 
 namespace qlcshape {
 
-PageCache::PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& queue,
-                     Counters& counters)
+PageCache::PageCache(const ArrayContext& array, TableBitmap& bitmap, std::uint64_t sets,
+                     IoQueue& queue, Counters& counters)
     : array_(array),
+      bitmap_(bitmap),
       queue_(queue),
       counters_(counters),
       sets_(sets),
@@ -64,7 +65,6 @@ void PageCache::set_state(Way& way, State state) {
 CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
     QS_ASSERT(!serving_);
     if (CachedPage* cached = resident(page)) return cached;
-    if (whole_) return fill(page);
     Way* set = set_of(page);
     Way* way = find(set, page);
     counters_.add(Counter::pmt_misses, 1);
@@ -72,9 +72,16 @@ CachedPage* PageCache::get(PageId page, PageWaiter& waiter) {
     waiter.page = page;
     if (way != nullptr) {
         way->waiters.push_back(waiter);
-    } else if (!stalled_.empty() || !start_load(set, waiter)) {
-        stalled_.push_back(waiter);
+        return nullptr;
     }
+    if (stalled_.empty()) {
+        if (!on_media(page)) {
+            if (Way* const filled = fill(set, page)) return &filled->cached;
+        } else if (start_load(set, waiter)) {
+            return nullptr;
+        }
+    }
+    stalled_.push_back(waiter);
     return nullptr;
 }
 
@@ -86,17 +93,19 @@ CachedPage* PageCache::resident(PageId page) {
     return &way->cached;
 }
 
-// Only from the patches. All ways are empty or clean.
-CachedPage* PageCache::fill(PageId page) {
-    Way* way = claim_way(set_of(page));
-    QS_ASSERT(way != nullptr);
-    counters_.add(Counter::pmt_misses, 1);
+// Nothing but the patches: the page was never written, or what is on SCM does not count.
+// Null if it has to wait for a way.
+PageCache::Way* PageCache::fill(Way* set, PageId page) {
+    Way* way = claim_way(set);
+    if (way == nullptr) return nullptr;
     way->page = page;
     way->used = ++tick_;
+    way->generation = array_.first_generation();
+    way->cached.dirty = false;
     set_state(*way, State::resident);
     std::fill_n(way->cached.entries, kPageEntries, PmtEntry{});
     patch(*way);
-    return &way->cached;
+    return way;
 }
 
 // False if it has to wait for a way or a transfer.
@@ -222,6 +231,8 @@ void PageCache::written(Transfer& transfer) {
     if (transfer.io.error_number != 0) {
         counters_.add(Counter::io_errors, 1);
         failed_ = true;
+    } else {
+        bitmap_.set_written(transfer.way->page);
     }
     transfer.way->writing = false;
     --transfers_busy_;
@@ -249,8 +260,9 @@ bool PageCache::retry_stalled() {
         PageWaiter& waiter = waiting.pop_front();
         Way* set = set_of(waiter.page);
         Way* way = find(set, waiter.page);
+        if (way == nullptr && !on_media(waiter.page)) way = fill(set, waiter.page);
         if (way == nullptr) {
-            if (start_load(set, waiter))
+            if (on_media(waiter.page) && start_load(set, waiter))
                 any = true;
             else
                 still.push_back(waiter);

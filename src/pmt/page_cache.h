@@ -18,6 +18,7 @@
 #include "format/pmt_page.h"
 #include "placement/array_context.h"
 #include "pmt/page_patches.h"
+#include "pmt/table_bitmap.h"
 
 namespace qlcshape {
 
@@ -43,11 +44,12 @@ class PageCache {
     static constexpr std::uint32_t kSweepTransfers = 4;  // besides, for snapshots alone
     static constexpr std::uint64_t kSetBytes = std::uint64_t{kWays} * kBlockBytes;
 
-    PageCache(const ArrayContext& array, std::uint64_t sets, IoQueue& queue, Counters& counters);
+    PageCache(const ArrayContext& array, TableBitmap& bitmap, std::uint64_t sets, IoQueue& queue,
+              Counters& counters);
     ~PageCache();
 
-    // The page, if it is in DRAM; otherwise null, and `waiter` is called when it is. A waiter
-    // belongs to the cache until then.
+    // The page, if it is in DRAM or was never written; otherwise null, and `waiter` is called when
+    // it is in DRAM. A waiter belongs to the cache until then.
     CachedPage* get(PageId page, PageWaiter& waiter);
 
     // The page, if it is in DRAM; otherwise null, and nothing is fetched.
@@ -122,7 +124,8 @@ class PageCache {
     Way* set_of(PageId page) { return &ways_[first_way(page)]; }
     Way* find(Way* set, PageId page);
     void set_state(Way& way, State state);
-    CachedPage* fill(PageId page);
+    Way* fill(Way* set, PageId page);
+    bool on_media(PageId page) const { return !whole_ && bitmap_.written(page); }
     bool start_load(Way* set, PageWaiter& waiter);
     Way* claim_way(Way* set);
     void load(Way& way, PageId page);
@@ -140,6 +143,7 @@ class PageCache {
     bool retry_stalled();
 
     const ArrayContext& array_;
+    TableBitmap& bitmap_;
     IoQueue& queue_;
     Counters& counters_;
     std::uint64_t sets_;

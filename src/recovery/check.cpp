@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "recovery/check.h"
 
+#include <algorithm>
+
 #include "base/buffer.h"
 #include "base/error.h"
 #include "meta/band_load.h"
+#include "meta/bitmap_store.h"
 #include "recovery/segment_scan.h"
 #include "recovery/table_build.h"
 
@@ -104,7 +107,22 @@ class Check {
     Status check_table() {
         Buffer block(kBlockBytes);
         std::vector<PmtEntry> entries(kPageEntries);
+        TableBitmap bitmap(l_);
+        const LoadedBitmap loaded = load_bitmap(array_, bitmap, queue_);
+        for (const std::uint64_t n : loaded.lost) {
+            problem(
+                "{} at offset {}: page {} of the table's bitmap is damaged, in both places and on "
+                "every scm drive; the next opening rebuilds the table",
+                array_.scm[0]->path(), l_.bitmap_page_offset(n, 0), n);
+        }
+        // What the table says can't be told then.
+        if (!loaded.lost.empty()) return {};
         auto page = [&](PageId id, const PmtEntry* expected, const Version*) -> Status {
+            if (!bitmap.written(id)) {
+                std::ranges::fill(entries, PmtEntry{});
+                compare(id, entries.data(), expected);
+                return {};
+            }
             const Io io = array_.pmt_io(IoKind::read, id, block.data());
             const Status read = run(queue_, io);
             std::uint32_t generation;

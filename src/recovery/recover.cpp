@@ -42,6 +42,7 @@ class Recovery {
         out_.next_version = in_.superblock.next_version;
         out_.used_blocks = in_.superblock.counters[static_cast<std::size_t>(Counter::used_blocks)];
         if (!in_.read_only) QS_TRY(in_.begin_epoch(out_.next_version));
+        if (in_.bitmap_lost) QS_TRY(rebuild_table());
         return std::move(out_);
     }
 
@@ -324,18 +325,18 @@ class Recovery {
     // From the newest snapshot, if there is one and the table can be trusted; or from all headers.
     Status bring_table_up_to_date() {
         const std::optional<Snapshot>& snapshot = in_.snapshot;
-        if (snapshot && !snapshot->table_damaged) {
+        if (snapshot && !snapshot->table_damaged && !in_.bitmap_lost) {
             const bool small = l_.pmt_pages <= in_.counted_pages;
             auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
                                          !small && !in_.read_only, in_.read_only, in_.kept_findings,
-                                         in_.team, scan_, in_.queue, in_.progress});
+                                         in_.team, scan_, in_.bitmap, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
                 QS_TRY(flush_table(PersistencePoint::table_update_flush));
                 // Before anything in memory is forgotten for what this table has: one that is built
                 // from headers may lack it.
-                if (!small ||
-                    count_table(in_.array, updated->patches, in_.queue, updated->totals)) {
+                if (!small || count_table(in_.array, in_.bitmap, updated->patches, in_.queue,
+                                          updated->totals)) {
                     out_.report.kind = "snapshot";
                     for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
                     out_.patches = std::move(updated->patches);
@@ -366,6 +367,11 @@ class Recovery {
         };
         auto page = [&](PageId id, const PmtEntry* entries, const Version* versions) -> Status {
             if (in_.read_only) return keep_page(id, entries, versions);
+            // One that was never written, and has nothing, needs no writing now.
+            const bool empty = std::all_of(entries, entries + kPageEntries,
+                                           [](PmtEntry e) { return e == PmtEntry{}; });
+            if (empty && !in_.bitmap.written(id)) return {};
+            in_.bitmap.set_written(id);
             Io& io = ios[used];
             io = in_.array.pmt_io(IoKind::write, id, blocks.data() + used * kBlockBytes,
                                   PersistencePoint::table_build_write);

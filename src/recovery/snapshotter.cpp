@@ -13,11 +13,11 @@ Snapshotter::Snapshotter(Parts parts, IoQueue& queue, Counters& counters)
       queue_(queue),
       counters_(counters),
       record_(parts_.array.layout.snapshot_bytes),
-      ios_(parts_.array.scm.size()),
       flushes_(parts_.array.scm.size()),
       sweeps_(parts_.shards.size()) {
     snapshot_.epoch = parts_.array.epoch;
     snapshot_.generation = parts_.generation;
+    ios_.reserve(parts_.array.scm.size());
     snapshot_.open.reserve(parts_.array.layout.snapshot_bands());
 }
 
@@ -35,10 +35,11 @@ bool Snapshotter::poll() {
                 return true;
             }
             if (!swept() && !canary(Canary::snapshot_too_new)) return false;
+            parts_.bits.begin();
             if (canary(Canary::snapshot_unflushed))
                 write();
             else
-                flush(Step::flushing_table);
+                flush_table();
             return true;
         case Step::flushing_table:
             for (std::size_t i = 0; i < flushes_.size(); ++i)
@@ -49,9 +50,25 @@ bool Snapshotter::poll() {
             if (!others_ended()) return false;
             io_failed_ |= flush_failed();
             if (io_failed_)
-                end();
+                give_up();
+            else if (parts_.bits.taken())
+                write_bits();
             else
                 write();
+            return true;
+        case Step::writing_bits:
+            if (canary(Canary::bits_before_pages))
+                step_ = Step::flushing_bits;
+            else
+                flush(Step::flushing_bits);
+            return true;
+        case Step::flushing_bits:
+            if (io_failed_)
+                give_up();
+            else if (parts_.bits.wrote())
+                write_bits();
+            else
+                flush_table();
             return true;
         case Step::writing:
             flush(Step::flushing);
@@ -122,6 +139,26 @@ bool Snapshotter::flush_failed() const {
                                [](Device* scm) { return scm->flushes().failed() != 0; });
 }
 
+// Bits are taken before the flush: they are of pages whose writes have ended by then. After the
+// last of them nothing is left to be flushed.
+void Snapshotter::flush_table() {
+    const bool more = parts_.bits.taken();
+    if (!canary(Canary::bits_after_snapshot) && !parts_.bits.take() && more) return write();
+    if (canary(Canary::bits_before_pages) && parts_.bits.taken()) return write_bits();
+    flush(Step::flushing_table);
+}
+
+void Snapshotter::write_bits() {
+    step_ = Step::writing_bits;
+    counters_.add(Counter::band_table_written_bytes, parts_.bits.written_bytes());
+    submit(parts_.bits.write(PersistencePoint::snapshot_bits_write));
+}
+
+void Snapshotter::give_up() {
+    parts_.bits.give_up();
+    end();
+}
+
 void Snapshotter::write() {
     ++snapshot_.generation;
     counters_.add(Counter::band_table_written_bytes, record_.size());
@@ -129,38 +166,44 @@ void Snapshotter::write() {
     encode_snapshot(snapshot_, parts_.array.layout, parts_.array.array, record_.span());
     QS_PROBE(snapshot, snapshot_.generation);
     step_ = Step::writing;
-    submit(IoKind::write, PersistencePoint::snapshot_write);
+    ios_.clear();
+    for (Device* scm : parts_.array.scm) {
+        Io& io = ios_.emplace_back();
+        io.kind = IoKind::write;
+        io.point = PersistencePoint::snapshot_write;
+        io.device = scm;
+        io.offset = parts_.array.layout.snapshot_place(snapshot_.generation);
+        io.bytes = record_.size();
+        io.data = record_.data();
+    }
+    submit(ios_);
 }
 
 void Snapshotter::flush(Step step) {
     step_ = step;
-    submit(IoKind::flush, step == Step::flushing_table ? PersistencePoint::snapshot_table_flush
-                                                       : PersistencePoint::snapshot_flush);
+    ios_.clear();
+    for (Device* scm : parts_.array.scm) {
+        if (!scm->geometry().volatile_cache) continue;
+        Io& io = ios_.emplace_back();
+        io.kind = IoKind::flush;
+        io.point = step == Step::flushing_table  ? PersistencePoint::snapshot_table_flush
+                   : step == Step::flushing_bits ? PersistencePoint::snapshot_bits_flush
+                                                 : PersistencePoint::snapshot_flush;
+        io.device = scm;
+    }
+    submit(ios_);
 }
 
-void Snapshotter::submit(IoKind kind, PersistencePoint point) {
-    for (std::size_t i = 0; i < ios_.size(); ++i) {
-        Io& io = ios_[i];
-        io = Io{};
-        io.device = parts_.array.scm[i];
-        if (kind == IoKind::flush && !io.device->geometry().volatile_cache) continue;
-        io.kind = kind;
-        io.point = point;
-        if (kind == IoKind::write) {
-            io.offset = parts_.array.layout.snapshot_place(snapshot_.generation);
-            io.bytes = record_.size();
-            io.data = record_.data();
-        }
+void Snapshotter::submit(std::span<Io> ios) {
+    pending_ = static_cast<std::uint32_t>(ios.size());
+    for (Io& io : ios) {
         io.context = this;
         io.done = [](Io& done) {
             auto& self = *static_cast<Snapshotter*>(done.context);
             --self.pending_;
             self.io_failed_ |= done.error_number != 0;
         };
-        ++pending_;
-    }
-    for (Io& io : ios_) {
-        if (io.done != nullptr) queue_.submit(io);
+        queue_.submit(io);
     }
 }
 

@@ -9,8 +9,10 @@
 //
 //   begin()            published_now(), then next_version: what is noted is in the shards' pages
 //   sweeping           the shards write back each page that was dirty when they were asked
-//   flushing_table     those pages leave the drives' caches
+//   flushing_table     those pages leave the drives' caches; the bits of those that were never
+//                      written before were taken first
 //   others_flushing    waits for flushes of other threads: one that fails may have dropped pages
+//   bits               to one place, flush, to the other place, flush; more of them: flushing_table
 //   writing, flushing  the record, to the place that the one in force does not have
 //
 // A cut anywhere before the record is whole leaves the one before in force. It still tells the
@@ -25,6 +27,7 @@
 #include <vector>
 
 #include "format/snapshot_record.h"
+#include "meta/bitmap_store.h"
 #include "meta/keeper.h"
 #include "shard/shard.h"
 
@@ -37,6 +40,7 @@ class Snapshotter final : public Actor {
         BandTable& bands;
         BandKeeper& keeper;
         SpaceGate& gate;
+        BitmapWriter& bits;
         std::atomic<std::uint64_t>& next_version;
         std::vector<Shard*> shards;
         std::uint64_t used_before = 0;  // mapped blocks when the shards began to count
@@ -63,6 +67,8 @@ class Snapshotter final : public Actor {
         sweeping,
         flushing_table,
         others_flushing,
+        writing_bits,
+        flushing_bits,
         writing,
         flushing
     };
@@ -73,9 +79,12 @@ class Snapshotter final : public Actor {
     bool swept() const;
     bool others_ended() const;
     bool flush_failed() const;
+    void flush_table();
+    void write_bits();
     void write();
     void flush(Step step);
-    void submit(IoKind kind, PersistencePoint point);
+    void submit(std::span<Io> ios);
+    void give_up();
     void end();
 
     const Parts parts_;

@@ -226,11 +226,18 @@ class Update {
 
     bool read_pages() {
         ios_.clear();
-        for (std::size_t i = 0; i < used_; ++i) ios_.push_back(transfer(IoKind::read, i));
+        for (std::size_t i = 0; i < used_; ++i) {
+            if (in_.bitmap.written(pages_[i].id)) ios_.push_back(transfer(IoKind::read, i));
+        }
         out_.impossible = !run_all();
         for (std::size_t i = 0; i < used_ && !out_.impossible; ++i) {
             Page& p = pages_[i];
             p.changed = false;
+            if (!in_.bitmap.written(p.id)) {
+                p.entries.fill({});
+                p.generation = in_.array.first_generation();
+                continue;
+            }
             out_.impossible = !in_.array.decode_page(blocks_.data() + i * kBlockBytes, p.id,
                                                      p.entries.data(), p.generation);
         }
@@ -246,7 +253,11 @@ class Update {
                             blocks_.data() + i * kBlockBytes);
             ios_.push_back(transfer(IoKind::write, i));
         }
-        return run_all();
+        QS_TRY(run_all());
+        for (std::size_t i = 0; i < used_; ++i) {
+            if (pages_[i].changed) in_.bitmap.set_written(pages_[i].id);
+        }
+        return {};
     }
 
     Status run_all() { return qlcshape::run(in_.queue, ios_); }

@@ -9,6 +9,7 @@
 
 #include "format/snapshot_record.h"
 #include "pmt/page_patches.h"
+#include "pmt/table_bitmap.h"
 #include "recovery/table_build.h"
 
 namespace qlcshape {
@@ -25,6 +26,7 @@ struct TableUpdateInput {
     std::uint64_t kept_findings = 0;  // at once; with more, several passes
     const Team& team;
     SegmentScan& scan;
+    TableBitmap& bitmap;
     IoQueue& queue;
     const Progress& progress;
 };

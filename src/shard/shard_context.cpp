@@ -12,7 +12,7 @@ ShardContext::ShardContext(const Shared& shared, std::uint32_t number, std::uint
       next_version(shared.next_version),
       queue(io_queue),
       overlay(std::size_t{kRamSegments} * array.layout.slots_per_segment),
-      cache(array, cache_sets, queue, counters) {
+      cache(array, shared.bitmap, cache_sets, queue, counters) {
     const std::uint64_t bytes = SegmentBuffer::bytes_needed(array.layout);
     ram.reserve(kRamSegments);
     for (std::uint32_t i = 0; i < kRamSegments; ++i)

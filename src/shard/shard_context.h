@@ -24,6 +24,7 @@ struct ShardContext {
         const ArrayContext& array;
         BandTable& bands;
         SpaceGate& gate;
+        TableBitmap& bitmap;
         std::atomic<std::uint64_t>& next_version;
     };
 

@@ -147,6 +147,12 @@ TEST_CASE("canary: snapshot_too_new") {
 TEST_CASE("canary: snapshot_unflushed") {
     must_notice(Canary::snapshot_unflushed, "snapshot_unflushed", 100);
 }
+TEST_CASE("canary: bits_after_snapshot") {
+    must_notice(Canary::bits_after_snapshot, "bits_after_snapshot", 20);
+}
+TEST_CASE("canary: bits_before_pages") {
+    must_notice(Canary::bits_before_pages, "bits_before_pages", 100);
+}
 TEST_CASE("canary: clean_if_any") {
     must_notice(Canary::clean_if_any, "clean_if_any", 40, sim::Profile::older);
 }

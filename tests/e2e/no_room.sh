@@ -30,7 +30,7 @@ advises() {
 array_file
 sed -i 's|path = "|&room/|' array.toml
 expect 0 "$QLCSHAPE" create array.toml --json
-says "may grow by 161 MiB" "MiB left" "free space on the file system that holds room/qlc0.img"
+says "may grow by 162 MiB" "MiB left" "free space on the file system that holds room/qlc0.img"
 holds 'j["file_systems"][0]["unallocated_bytes"] > j["file_systems"][0]["available_bytes"] > 0'
 expect 0 "$QLCSHAPE" volume create array.toml v0 --size 40MiB
 says "may grow by"

@@ -25,6 +25,7 @@ inline void use_layout(const ArrayLayout& l) {
     QS_ASSERT(l.writable_blocks < slots && l.writable_blocks + kPageEntries > slots / 10);
     QS_ASSERT(l.pmt_pages * kPageEntries <= std::uint64_t{1} << kLbaBits);
     QS_ASSERT(l.band_table_pages * l.bands_per_page() >= l.bands);
+    QS_ASSERT(l.bitmap_pages * kBitmapPageBits >= l.pmt_pages);
     QS_ASSERT(p.max_bands >= l.bands && l.is_slot(pba));
     QS_ASSERT(!l.is_slot(Pba(pba.value + 1)));
     // In any order, but none overlaps another.
@@ -32,6 +33,7 @@ inline void use_layout(const ArrayLayout& l) {
         {0, 2 * l.scm_superblock_unit_bytes},
         {l.band_table_offset, l.band_table_pages * 2 * kBlockBytes},
         {l.snapshot_offset, 2 * l.snapshot_bytes},
+        {l.bitmap_offset, l.bitmap_pages * 2 * kBlockBytes},
         {l.tps_offset, l.tps_bytes},
         {l.pmt_offset, (l.pmt_pages + p.scm_count - 1) / p.scm_count * kBlockBytes}};
     for (const Region& a : used) {

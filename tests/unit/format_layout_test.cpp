@@ -133,7 +133,10 @@ TEST_CASE("layout: regions of an scm drive follow each other inside it") {
         CHECK(l.band_table_offset >= 2 * l.scm_superblock_unit_bytes);
         CHECK(l.band_table_pages * l.bands_per_page() >= l.bands);
         CHECK(l.band_page_offset(0, 0) == l.band_table_offset);
-        CHECK(l.tps_offset >= l.band_page_offset(l.band_table_pages - 1, 1) + kBlockBytes);
+        CHECK(l.snapshot_offset >= l.band_page_offset(l.band_table_pages - 1, 1) + kBlockBytes);
+        CHECK(l.bitmap_offset >= l.snapshot_offset + 2 * l.snapshot_bytes);
+        CHECK(l.bitmap_pages * kBitmapPageBits >= l.pmt_pages);
+        CHECK(l.tps_offset >= l.bitmap_page_offset(l.bitmap_pages - 1, 1) + kBlockBytes);
         CHECK(l.pmt_offset >= l.tps_offset + l.tps_bytes);
         for (std::uint32_t shards = 1; shards <= p.max_shards; ++shards) {
             const std::uint64_t ring = l.tps_ring_bytes(shards);

@@ -41,7 +41,7 @@ TEST_CASE("layout: what was planned once stays, and regions may lie elsewhere an
 TEST_CASE("layout: regions that can't be are refused") {
     CHECK_FALSE(refused([](ArrayParameters&) {}));
     Region ScmRegions::*const all[] = {&ScmRegions::band_table, &ScmRegions::snapshots,
-                                       &ScmRegions::tps, &ScmRegions::pmt};
+                                       &ScmRegions::bitmap, &ScmRegions::tps, &ScmRegions::pmt};
     for (const auto region : all) {
         for (const auto other : all) {
             if (region == other) continue;

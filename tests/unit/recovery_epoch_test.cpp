@@ -252,6 +252,16 @@ TEST_CASE("recovery: versions go on above all that media hold") {
     array.cut();
 }
 
+namespace {
+
+void take_snapshot(CoreArray& array) {
+    const std::uint64_t before = array.core->stats().pmt.snapshots;
+    array.core->ask_snapshot();
+    while (array.core->stats().pmt.snapshots == before) array.poll();
+}
+
+}  // namespace
+
 // The device layer asserts that nothing is written; what drives hold shows it once more.
 TEST_CASE("recovery: a read-only opening writes nothing, and has all that was acknowledged") {
     CoreArray array;
@@ -263,6 +273,7 @@ TEST_CASE("recovery: a read-only opening writes nothing, and has all that was ac
         std::memset(data.data(), value, data.size());
         REQUIRE(array.request(Op::write, data.data(), 384 * KiB));
     }
+    take_snapshot(array);  // pages of the table count
     REQUIRE(array.request(Op::write, data.data()));
     const ArrayLayout l = array.core->layout();
     array.cut();
@@ -310,10 +321,9 @@ TEST_CASE("recovery: read-only, a trim that is in the damaged table and the TPS 
     Buffer data(512 * KiB);
     std::memset(data.data(), 7, data.size());
     REQUIRE(array.request(Op::write, data.data(), data.size()));
+    array.write_blocks(kPageEntries, 128, 7);
     REQUIRE(array.request(Op::trim, nullptr, kBlockBytes));
-    const std::uint64_t before = array.core->stats().pmt.snapshots;
-    array.core->ask_snapshot();
-    while (array.core->stats().pmt.snapshots == before) array.poll();
+    take_snapshot(array);
     const ArrayLayout l = array.core->layout();
     array.cut();
     const PageId other(1);

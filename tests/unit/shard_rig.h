@@ -85,6 +85,7 @@ struct ShardDrives {
     IoQueue queue;
     std::unique_ptr<BandTable> bands;
     std::unique_ptr<SpaceGate> gate;
+    std::unique_ptr<TableBitmap> bitmap;
     std::atomic<std::uint64_t> next_version{1};
     bool opens_bands = true;
     std::vector<std::unique_ptr<TestOp>> ops;
@@ -112,11 +113,13 @@ struct ShardDrives {
         const std::vector<PmtEntry> empty(kPageEntries);
         for (PageId page; page.value < l.pmt_pages; ++page.value)
             encode_pmt_page(empty.data(), page, array.array, 1, scm->at(l.pmt_page_offset(page)));
+        bitmap = std::make_unique<TableBitmap>(l);
+        for (PageId page; page.value < l.pmt_pages; ++page.value) bitmap->set_written(page);
         bands = std::make_unique<BandTable>(array.layout);
         for (std::uint32_t i = 0; i < l.bands; ++i) bands->restore(BandId(i), BandRecord{});
         gate = std::make_unique<SpaceGate>(array.layout, *bands);
     }
-    ShardContext::Shared shared() { return {array, *bands, *gate, next_version}; }
+    ShardContext::Shared shared() { return {array, *bands, *gate, *bitmap, next_version}; }
 
     // The keeper's turn.
     void open_band() {

@@ -13,10 +13,12 @@ struct SnapshotRig : ShardRig {
     BandKeeper keeper{array, *bands,
                       *gate, std::vector<std::uint64_t>(array.layout.band_table_pages),
                       queue, counters};
+    BitmapWriter bits{array, *bitmap, std::vector<std::uint64_t>(array.layout.bitmap_pages)};
     Snapshotter snapshotter{Snapshotter::Parts{array,
                                                *bands,
                                                keeper,
                                                *gate,
+                                               bits,
                                                next_version,
                                                {shard.get()},
                                                0,

@@ -51,6 +51,8 @@ struct Fixture {
     std::unique_ptr<BandTable> bands;
     std::unique_ptr<SpaceGate> gate;
     std::unique_ptr<BandKeeper> keeper;
+    std::unique_ptr<TableBitmap> bitmap;
+    std::unique_ptr<BitmapWriter> bits;
     std::unique_ptr<Snapshotter> snapshotter;
     std::atomic<std::uint64_t> next_version{100};
     LifetimeCounters lifetime{};
@@ -65,10 +67,14 @@ struct Fixture {
         keeper = std::make_unique<BandKeeper>(
             array, *bands, *gate, std::vector<std::uint64_t>(array.layout.band_table_pages), queue,
             counters);
+        bitmap = std::make_unique<TableBitmap>(array.layout);
+        bits = std::make_unique<BitmapWriter>(
+            array, *bitmap, std::vector<std::uint64_t>(array.layout.bitmap_pages));
         snapshotter = std::make_unique<Snapshotter>(Snapshotter::Parts{array,
                                                                        *bands,
                                                                        *keeper,
                                                                        *gate,
+                                                                       *bits,
                                                                        next_version,
                                                                        {},
                                                                        0,

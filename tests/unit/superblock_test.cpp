@@ -33,21 +33,21 @@ constexpr std::size_t kMaxShardsAt = 224;
 constexpr std::size_t kShardsAt = 232;
 constexpr std::size_t kHeaderBlocksAt = 236;
 // Membership numbers, claim, max_members, max_streams, entry format, copies of the table.
-constexpr std::size_t kUnusedAt[] = {96, 104, 112, 120, 128, 240, 244, 326, 327};
+constexpr std::size_t kUnusedAt[] = {96, 104, 112, 120, 128, 240, 244, 342, 343};
 // in_sync, slots, returns, id, host, enclosure, left_at: of the third member, which is in.
 constexpr std::size_t kMembersAt = 4096, kMemberBytes = 128;
 constexpr std::size_t kThirdMemberAt = kMembersAt + 2 * kMemberBytes;
 constexpr std::size_t kMemberStateAt = 78;
 constexpr std::size_t kMemberUnusedAt[] = {16, 24, 40, 48, 72, 76, 79, 80, 88};
-constexpr std::size_t kStateAt = 320;
-constexpr std::size_t kLbaBitsAt = 321;
-constexpr std::size_t kVersionBitsAt = 322;
-constexpr std::size_t kPbaBitsAt = 323;
-constexpr std::size_t kCrcBitsAt = 324;
-constexpr std::size_t kEntryBytesAt = 325;
-constexpr std::size_t kMemberCountAt = 328;
-constexpr std::size_t kVolumeCountAt = 332;
-constexpr std::size_t kExtentCountAt = 336;
+constexpr std::size_t kStateAt = 336;
+constexpr std::size_t kLbaBitsAt = 337;
+constexpr std::size_t kVersionBitsAt = 338;
+constexpr std::size_t kPbaBitsAt = 339;
+constexpr std::size_t kCrcBitsAt = 340;
+constexpr std::size_t kEntryBytesAt = 341;
+constexpr std::size_t kMemberCountAt = 344;
+constexpr std::size_t kVolumeCountAt = 348;
+constexpr std::size_t kExtentCountAt = 352;
 
 Superblock example() {
     Random random(1);

@@ -39,8 +39,10 @@ TEST_CASE("table update: a trim in the table is weighed against what is in memor
     in_memory[4] = Version(1);  // never written, as the table has it
     const Team team = team_of_one(mirrors.queue);
     SegmentScan scan(array, mirrors.queue);
-    const auto updated = update_table(
-        {array, snapshot, bands, in_memory, false, true, 1000, team, scan, mirrors.queue, nullptr});
+    TableBitmap bitmap(array.layout);
+    bitmap.set_written(page);
+    const auto updated = update_table({array, snapshot, bands, in_memory, false, true, 1000, team,
+                                       scan, bitmap, mirrors.queue, nullptr});
     REQUIRE(updated);
     CHECK_FALSE(updated->impossible);
     std::vector<std::uint64_t> superseded = updated->superseded;
@@ -88,6 +90,7 @@ struct TwoSegments : ShardRig {
                                      1000,
                                      team,
                                      scan,
+                                     *bitmap,
                                      queue,
                                      nullptr});
         REQUIRE(updated);
