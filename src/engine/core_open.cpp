@@ -122,6 +122,9 @@ Status Core::bring_up() {
     return {};
 }
 
+// The refusal comes before anything is written. Guards come before the erasing, which they watch.
+// What a drive that is back holds in slots that no band names is of bands that were freed while it
+// was out: erased before recovery, which may open bands there.
 Status Core::prepare_drives(const LoadedBands& loaded) {
     if (read_only_) {
         for (MemberDevice& m : members_) {
