@@ -11,6 +11,12 @@ Columns::Columns(const ArrayLayout& layout)
     for (std::uint32_t i = 0; i < layout.bands; ++i) choose(BandId(i), all);
 }
 
+Columns::Columns(const Columns& other)
+    : width_(other.width_), columns_(other.columns_.size()), rotations_(other.rotations_.size()) {
+    for (std::size_t i = 0; i < columns_.size(); ++i) columns_[i] = other.columns_[i].load();
+    for (std::size_t i = 0; i < rotations_.size(); ++i) rotations_[i] = other.rotations_[i].load();
+}
+
 std::uint32_t Columns::count(BandId band) const {
     std::uint32_t there = 0;
     for (std::uint32_t c = 0; c < width_; ++c) there += of(band, c).there() ? 1 : 0;

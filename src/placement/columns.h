@@ -3,6 +3,7 @@
 // of the records in DRAM. A band gets its columns when it is opened, before its record is written.
 #pragma once
 
+#include <atomic>
 #include <bitset>
 #include <cstdint>
 #include <vector>
@@ -18,17 +19,26 @@ class Columns {
   public:
     // Every band has its column c on drive c, all in the slot of the band's number.
     explicit Columns(const ArrayLayout& layout);
+    Columns(const Columns& other);
 
-    // Any thread; none changes while the band is in use.
-    Column of(BandId band, std::uint32_t column) const { return Column::unpack(at(band, column)); }
+    // Any thread. None changes while the band is in use; while it is being opened only statistics
+    // look, and what they see of it may be half of each.
+    Column of(BandId band, std::uint32_t column) const {
+        return Column::unpack(columns_[place(band, column)].load(std::memory_order_relaxed));
+    }
     // Columns when it was opened: roles rotate by this.
-    std::uint32_t rotation(BandId band) const { return rotations_[band.value]; }
+    std::uint32_t rotation(BandId band) const {
+        return rotations_[band.value].load(std::memory_order_relaxed);
+    }
     // Those that are there now.
     std::uint32_t count(BandId band) const;
 
-    void set(BandId band, std::uint32_t column, Column to) { at(band, column) = to.packed(); }
+    void set(BandId band, std::uint32_t column, Column to) {
+        columns_[place(band, column)].store(to.packed(), std::memory_order_relaxed);
+    }
     void set_rotation(BandId band, std::uint32_t rotation) {
-        rotations_[band.value] = static_cast<std::uint8_t>(rotation);
+        rotations_[band.value].store(static_cast<std::uint8_t>(rotation),
+                                     std::memory_order_relaxed);
     }
     // For a free band that is to be opened, on these drives: at least k, and at most k + 2 are
     // used.
@@ -38,15 +48,12 @@ class Columns {
     }
 
   private:
-    std::uint32_t& at(BandId band, std::uint32_t column) {
-        return columns_[std::size_t{band.value} * width_ + column];
-    }
-    std::uint32_t at(BandId band, std::uint32_t column) const {
-        return columns_[std::size_t{band.value} * width_ + column];
+    std::size_t place(BandId band, std::uint32_t column) const {
+        return std::size_t{band.value} * width_ + column;
     }
     std::uint32_t width_;
-    std::vector<std::uint32_t> columns_;   // packed, by band
-    std::vector<std::uint8_t> rotations_;  // by band
+    std::vector<std::atomic<std::uint32_t>> columns_;   // packed, by band
+    std::vector<std::atomic<std::uint8_t>> rotations_;  // by band
 };
 
 }  // namespace qlcshape
