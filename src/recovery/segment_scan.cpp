@@ -48,8 +48,7 @@ Status SegmentScan::headers(BandId band, std::uint64_t sequence, std::uint32_t f
         static_cast<void>(run(queue_, ios));
         for (std::uint32_t i = 0; i < n; ++i) {
             const SegmentHeader header(l, batch_.data() + i * bytes);
-            if (auto unknown = unknown_in(header, band, sequence, start + i))
-                return fail(std::move(*unknown));
+            if (auto unknown = unknown_in(header, band, sequence, start + i)) return fail(*unknown);
             const bool good = header.valid(array_.array, band, start + i) &&
                               header.fixed().band_sequence == sequence;
             see(start + i, good ? &header : nullptr);

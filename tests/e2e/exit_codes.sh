@@ -95,8 +95,8 @@ mv qlc0.img away/
 code "degraded" 0 status array.toml
 code "degraded" 1 status array.toml --exit-code
 code "degraded" 0 "${read[@]}"
-code "degraded" 2 "${write[@]}"
-code "degraded" 2 volume create array.toml v1 --size 4MiB
+code "degraded" 0 "${write[@]}"
+code "degraded" 0 volume create array.toml v1 --size 4MiB
 code "degraded" 0 volume list array.toml
 code "degraded" 1 devices .
 mv qlc1.img qlc2.img away/
