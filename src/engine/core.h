@@ -174,6 +174,7 @@ class Core {
     void set_array(Discovery discovery);
     Status bring_up();
     Status prepare_drives(const LoadedBands& loaded);
+    Status refuse_if_older(const LoadedBands& loaded, std::uint32_t drive);
     void place_guards(const LoadedBands& loaded);
     std::optional<Snapshot> newest_snapshot();
     bool load_bitmap();
@@ -226,6 +227,7 @@ class Core {
     std::vector<MemberDevice> members_;
     ArrayContext array_;
     std::vector<std::uint32_t> returned_;  // QLC drives that were out until this opening
+    bool members_changed_ = false;         // by this opening
     bool read_only_ = false;
     std::unique_ptr<TableBitmap> bitmap_;
     std::unique_ptr<BitmapWriter> bitmap_writer_;  // the snapshotter's, except at open and close

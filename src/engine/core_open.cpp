@@ -7,6 +7,8 @@
 #include "engine/monitor.h"
 #include "meta/membership.h"
 #include "meta/snapshot_store.h"
+#include "recovery/older_members.h"
+#include "recovery/segment_scan.h"
 
 namespace qlcshape {
 
@@ -62,7 +64,7 @@ void Core::set_array(Discovery d) {
             if (m.device != nullptr && m.record.state == MemberState::out)
                 returned_.push_back(m.record.index);
         }
-        take_stock(superblock_, members_);
+        members_changed_ = take_stock(superblock_, members_, d.on_scm);
     }
     array_.epoch = superblock_.epoch + 1;
     array_.epoch_key = environment_.random.next();
@@ -122,6 +124,21 @@ Status Core::bring_up() {
     return {};
 }
 
+// A drive that is back may be an image of the time before it left: then the newest segments that it
+// had are not on it.
+Status Core::refuse_if_older(const LoadedBands& loaded, std::uint32_t drive) {
+    std::vector<BandRecord> records = loaded.records;
+    for (std::uint32_t i = 0; i < records.size(); ++i) {
+        bool names = false;
+        for (std::uint32_t c = 0; c < array_.layout.width(); ++c)
+            names |= array_.columns->of(BandId(i), c).member == drive;
+        if (!names) records[i].state = BandState::free;
+    }
+    SegmentScan scan(array_, *control_);
+    const auto looked = look_at_newest_segments(array_, records, superblock_.epoch, scan, drive);
+    return looked ? Status{} : fail(looked.error());
+}
+
 // The refusal comes before anything is written. Guards come before the erasing, which they watch.
 // What a drive that is back holds in slots that no band names is of bands that were freed while it
 // was out: erased before recovery, which may open bands there.
@@ -133,6 +150,7 @@ Status Core::prepare_drives(const LoadedBands& loaded) {
         return {};
     }
     QS_TRY(refuse_if_unreadable(array_, loaded.records, superblock_.epoch));
+    for (const std::uint32_t drive : returned_) QS_TRY(refuse_if_older(loaded, drive));
     place_guards(loaded);
     return erase_unnamed(array_, loaded.records, returned_, *control_);
 }
@@ -185,6 +203,7 @@ Status Core::recover_contents(LoadedBands& loaded) {
         .snapshot = newest_snapshot(),
         .bitmap = *bitmap_,
         .bitmap_lost = !whole,
+        .members_changed = members_changed_,
         .read_only = read_only_,
         .counted_pages = environment_.counted_pages,
         .kept_findings = environment_.kept_findings,

@@ -189,7 +189,8 @@ Status check_features(const Fixed& f) {
 Status check_features(const MemberRecord& m, const ArrayParameters& p) {
     const MemberRecord plain = make_member(p, m.role, m.index);
     const bool may_be = m.state == MemberState::in
-                            ? m.in_sync == plain.in_sync && m.left_at == plain.left_at
+                            ? m.in_sync == plain.in_sync && m.left_at == plain.left_at &&
+                                  m.left_key == plain.left_key
                             : m.state == MemberState::out && m.role == DeviceRole::qlc;
     if (may_be && m.slot_stride == plain.slot_stride &&
         m.slot_usable_bytes == plain.slot_usable_bytes && m.returns == plain.returns &&

@@ -65,8 +65,9 @@ struct MemberRecord {
     std::uint8_t reserved_1 = 0;
     std::uint16_t index = 0;  // among those of its role; for qlc the drive number of the geometry
     std::uint32_t reserved_2 = 0;
-    std::uint64_t left_at = 0;  // of one that is out: the newest generation on any drive then
-    std::uint8_t reserved[32] = {};
+    std::uint64_t left_at = 0;   // of one that is out: the newest generation on any drive then
+    std::uint64_t left_key = 0;  // of one that is out: of the epoch of `in_sync`
+    std::uint8_t reserved[24] = {};
 };
 static_assert(sizeof(MemberRecord) == 128);
 static_assert(offsetof(MemberRecord, left_at) == 88);

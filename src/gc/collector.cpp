@@ -220,11 +220,11 @@ bool Collector::give_back() {
 // are short. Otherwise the next victim fills it.
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
-    const bool last_widened = widening_ && to_widen_.empty();
+    const bool last_widened = widening_ && (to_widen_.empty() || awaiting_.size() >= kAwaiting);
     const bool wanted = closing_ || ((gate_.gc_wanted() || last_widened) && !awaiting_.empty() &&
                                      committer_.idle());
     if (!wanted) return false;
-    widening_ = false;
+    widening_ = !to_widen_.empty();
     seal_target();
     return true;
 }

@@ -65,14 +65,24 @@ bool went_on(const SeenSuperblock& seen) {
     });
 }
 
+// A copy that was opened by itself has other records from then on.
+bool has_what_it_left_with(const MemberRecord& member, const SeenSuperblock& seen) {
+    return canary(Canary::diverged_taken) ||
+           std::ranges::any_of(seen.records, [&](const SuperblockMark& mark) {
+               return mark.generation == member.in_sync.counter &&
+                      mark.epoch_key == member.left_key;
+           });
+}
+
 }  // namespace
 
 Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm) {
     const Superblock& s = seen.superblock;
     if (member.state == MemberState::out) {
+        if (s.generation < member.in_sync.counter) return Standing::older;
         if (s.complete_generation > member.left_at && went_on(seen)) return Standing::diverged;
-        return s.generation < member.in_sync.counter ? Standing::older : Standing::out;
+        return has_what_it_left_with(member, seen) ? Standing::out : Standing::diverged;
     }
     const bool behind = member.role == DeviceRole::qlc && s.generation < on_scm &&
                         !seen.newer_damaged && !canary(Canary::older_qlc_taken);
@@ -80,20 +90,26 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
                                                                : Standing::current;
 }
 
-void take_stock(Superblock& superblock, std::vector<MemberDevice>& members) {
+bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
+                const SuperblockMark& had) {
+    bool changed = false;
     for (std::size_t i = 0; i < members.size(); ++i) {
         MemberRecord& m = superblock.members[i];
+        const MemberState before = m.state;
         if (members[i].device != nullptr) {
             m.state = MemberState::in;
             m.in_sync = {};
-            m.left_at = 0;
+            m.left_at = m.left_key = 0;
         } else if (m.state == MemberState::in) {
             m.state = MemberState::out;
-            m.in_sync = {superblock.epoch, superblock.complete_generation};
+            m.in_sync = {had.epoch, had.generation};
+            m.left_key = had.epoch_key;
             m.left_at = superblock.generation;
         }
         members[i].record = m;
+        changed |= m.state != before;
     }
+    return changed;
 }
 
 Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRecord>& records,

@@ -53,8 +53,10 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm);
 
 // For an opening for writing, before it writes anything: who is missing is out, and who is there is
-// in. What it says counts when the superblock is written.
-void take_stock(Superblock& superblock, std::vector<MemberDevice>& members);
+// in. Whether anything changed. It counts when the superblock is written.
+// `had`: what all that were in have had.
+bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
+                const SuperblockMark& had);
 
 // Refuses where a band that counts has fewer columns on these drives than data strips. Those of
 // epochs above `epoch` are void.

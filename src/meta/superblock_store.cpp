@@ -9,6 +9,7 @@
 #include "meta/membership.h"
 #include "meta/remedies.h"
 #include "meta/superblock_find.h"
+#include "meta/superblock_places.h"
 
 namespace qlcshape {
 
@@ -142,6 +143,16 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
     return {};
 }
 
+SuperblockMark newest_on_scm(const FoundEach& found, const Superblock& newest) {
+    SuperblockMark mark;
+    for (const auto& f : found) {
+        const Superblock& s = f->superblock;
+        const bool scm = newest.members[*member_of(newest, f->device)].role == DeviceRole::scm;
+        if (scm && s.generation >= mark.generation) mark = {s.generation, s.epoch, s.epoch_key, 0};
+    }
+    return mark;
+}
+
 // A process that died may have left in the drives' caches what it never flushed. What is read from
 // here on must be there after a power cut, too: superblocks are replaced on the strength of it, and
 // what recovery finds, it decides for good. Who only reads decides nothing.
@@ -178,11 +189,22 @@ Status refuse_truncated(const Device& device, DeviceRole role, const ArrayParame
 }
 
 // Where an append may have been torn after the newest record it goes on in the other unit.
-SuperblockPlace next_place(const FoundSuperblock& found, const Superblock& newest) {
-    const bool clean = newest.state == ArrayState::clean && found.next_blank &&
-                       found.superblock.generation == newest.generation;
-    return clean ? SuperblockPlace{found.unit, found.slot + 1, false}
-                 : SuperblockPlace{found.unit ^ 1, 0, true};
+// On a drive that is out the record with which it left must stay: it is known by that.
+SuperblockPlace next_place(const FoundSuperblock& found, const Superblock& newest,
+                           const MemberDevice& member) {
+    const bool out = member.record.state == MemberState::out;
+    const bool clean =
+        newest.state == ArrayState::clean && found.superblock.generation == newest.generation;
+    const std::uint64_t record = make_layout(newest.parameters)->superblock_record_bytes;
+    const bool room = found.slot + 1 < Places{record, member.unit_bytes}.slots();
+    if (found.next_blank && room && (out || clean)) return {found.unit, found.slot + 1, false};
+    std::uint64_t kept = found.unit;
+    for (const SuperblockMark& mark : found.records) {
+        if (out && mark.generation == member.record.in_sync.counter &&
+            mark.epoch_key == member.record.left_key)
+            kept = mark.offset / member.unit_bytes;
+    }
+    return {static_cast<std::uint32_t>(kept ^ 1), 0, true};
 }
 
 // Each device becomes the member that its superblock says it is.
@@ -190,7 +212,7 @@ Status assign(std::vector<std::unique_ptr<Device>>& devices, const FoundEach& fo
     for (std::size_t i = 0; i < devices.size(); ++i) {
         MemberDevice& member = d.members[*member_of(d.superblock, found[i]->device)];
         QS_TRY(refuse_truncated(*devices[i], member.record.role, d.superblock.parameters));
-        member.next = next_place(*found[i], d.superblock);
+        member.next = next_place(*found[i], d.superblock, member);
         member.device = std::move(devices[i]);
     }
     return {};
@@ -234,9 +256,13 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     d.superblock = newest_superblock(seen);
     QS_TRY(check_histories(devices, found, d.superblock, queue));
     QS_TRY(refuse_stale(devices, found, d.superblock));
+    d.on_scm = newest_on_scm(found, d.superblock);
     d.members = members_of(d.superblock);
     QS_TRY(assign(devices, found, d));
     QS_TRY(refuse_missing(d, absent));
+    // Not given again: a drive that has no voice may have a record of that number.
+    for (const auto& f : found)
+        d.superblock.generation = std::max(d.superblock.generation, f->superblock.generation);
     return d;
 }
 

@@ -46,6 +46,7 @@ struct Discovery {
     Superblock superblock;              // the newest
     std::vector<MemberDevice> members;  // all of them, in the order of the superblock
     std::uint32_t missing_qlc = 0;
+    SuperblockMark on_scm;  // the newest on an scm drive: every QLC drive that is in has had it
 };
 
 // Flushes all devices that may be written, so that what is read from now on is durable, and sorts

@@ -171,7 +171,7 @@ std::vector<BandId> bands_of(std::uint8_t stream, const std::vector<BandRecord>&
 
 Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
     const ArrayContext& array, const std::vector<BandRecord>& records, std::uint64_t epoch,
-    SegmentScan& scan) {
+    SegmentScan& scan, std::optional<std::uint32_t> only) {
     std::map<std::uint32_t, std::uint32_t> anew;  // by band: from that segment on
     if (canary(Canary::older_qlc_taken)) return anew;
     const ArrayParameters& p = array.layout.p;
@@ -213,11 +213,15 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
                     says_nothing[place.drive] += in_row(place.drive) ? 1 : 0;
                 }
                 ++told;
-                if (mendable && proof == Proof::mendable) anew[band.value] = segment;
+                const bool here = std::ranges::any_of(scan.wrong_strips(), [&](const Location& l) {
+                    return array.drive_at(l) != nullptr;
+                });
+                if (mendable && here && proof == Proof::mendable) anew[band.value] = segment;
             }
         }
         for (std::uint32_t drive = 0; drive < p.qlc_count; ++drive) {
-            if (in_a_row[drive] < kOlderSegments) continue;
+            const bool asked_for = array.qlc[drive] != nullptr && only.value_or(drive) == drive;
+            if (in_a_row[drive] < kOlderSegments || !asked_for) continue;
             return fail(Errc::stale_device,
                         "{}: it is older than the other drives and lacks the newest segments; {}",
                         array.qlc[drive]->path(), kWithoutQlc);

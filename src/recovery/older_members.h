@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,9 +45,10 @@ Status refuse_older_tps(const ArrayContext& array, const std::vector<std::uint64
 // is refused as older than the others. Otherwise all that it may lack was looked at, and the result
 // says of each band from which segment on it must be committed again. `records`: by band, how many
 // segments count.
+// `only`: no other drive is refused.
 Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
     const ArrayContext& array, const std::vector<BandRecord>& records, std::uint64_t epoch,
-    SegmentScan& scan);
+    SegmentScan& scan, std::optional<std::uint32_t> only = std::nullopt);
 
 // Whether recovery can commit so many blocks, and leave a band for each GC thread to turn round in.
 bool room_to_commit(const ArrayLayout& layout, const std::vector<BandRecord>& records,

@@ -59,7 +59,8 @@ class Recovery {
         QS_TRY(decide_open_bands());
         QS_TRY(refuse_older_tps(in_.array, tps_.newest, acked_));
         if (!in_.read_only) QS_TRY(mend_newest_segments());
-        if (unfinished && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
+        // Also before bands are opened and erased without a drive.
+        if ((unfinished || in_.members_changed) && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
         QS_TRY(tail_.drop_committed(in_.array, records(), in_.snapshot ? in_.snapshot->epoch : 0,
                                     scan_));
         if (in_.read_only) {

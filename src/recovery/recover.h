@@ -105,7 +105,8 @@ struct RecoveryInput {
     TableBitmap& bitmap;               // what of the table counts
     // A part of the bitmap is on no drive any more, so nobody knows what of the table counts.
     bool bitmap_lost = false;
-    bool read_only = false;  // nothing may be written
+    bool members_changed = false;  // by this opening: no superblock says so yet
+    bool read_only = false;        // nothing may be written
     // A table of up to this many pages is brought up to date and counted at once.
     std::uint64_t counted_pages = 0;
     std::uint64_t kept_findings = 0;  // at once, of what came after the snapshot

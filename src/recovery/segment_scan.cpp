@@ -136,7 +136,7 @@ std::vector<bool> SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
     }
     all_read_ = true;
     for (std::uint32_t role = 0; role < l.width(); ++role)
-        all_read_ &= !wrong[role] || !array_.locate(band, segment, role).there();
+        all_read_ &= !wrong[role] || array_.drive_at(array_.locate(band, segment, role)) == nullptr;
     return wrong;
 }
 

@@ -62,7 +62,7 @@ class SegmentScan {
     // The strips that were wrong or missing at the last prove(). Of a segment that was not proved:
     // those with blocks that the header's checksums show to be wrong, if there is a header.
     const std::vector<Location>& wrong_strips() const { return wrong_strips_; }
-    // Whether every strip could be read then, right or wrong.
+    // Whether every strip of the drives that are there could be read then, right or wrong.
     bool all_read() const { return all_read_; }
     // Whether the strip of that role is zeroes alone, in the segment that was proved last: a drive
     // that never got it reads the same from a place that was discarded.

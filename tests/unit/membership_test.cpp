@@ -34,6 +34,7 @@ struct Drives {
         for (std::size_t i = 0; i < 6; ++i) {
             seen[i].superblock = s;
             seen[i].device = s.members[i].uuid;
+            seen[i].records = {{10, 3, 3, 0}};
         }
     }
     Superblock newest(const std::set<std::size_t>& without = {}) const {
@@ -48,7 +49,8 @@ struct Drives {
                std::uint64_t key) {
         Superblock s = seen[4].superblock;
         s.members[out].state = MemberState::out;
-        s.members[out].in_sync = {s.epoch, s.complete_generation};
+        s.members[out].in_sync = {s.epoch, s.generation};
+        s.members[out].left_key = s.epoch_key;
         s.members[out].left_at = s.generation;
         s.complete_generation = s.generation;
         s.generation = generation;
@@ -112,10 +114,17 @@ TEST_CASE("membership: a drive that comes back as it was before it left is older
     Drives d;
     d.write({0, 2, 3, 4, 5}, 11, 1, 4);
     CHECK(d.standing(1) == Standing::out);
-    d.seen[1].superblock.generation = 9;  // everyone had it
-    CHECK(d.standing(1) == Standing::out);
-    d.seen[1].superblock.generation = 8;
+    d.seen[1].superblock.generation = 9;
     CHECK(d.standing(1) == Standing::older);
+}
+
+TEST_CASE(
+    "membership: a drive of a copy that was opened by itself is not taken for one that left") {
+    Drives d;
+    d.write({0, 2, 3, 4, 5}, 11, 1, 4);
+    d.seen[1].superblock.epoch_key = 8;  // as new, and of another life
+    d.seen[1].records = {{10, 3, 8, 0}};
+    CHECK(d.standing(1) == Standing::diverged);
 }
 
 TEST_CASE("membership: a drive that went on by itself is told from one that was cut off") {
@@ -141,15 +150,15 @@ TEST_CASE("membership: who is missing is out from now on, who is there is in") {
         members[i].device =
             *open_device("memory:member_" + std::to_string(i), 4096 * 16, Access::read_write, true);
     }
-    take_stock(s, members);
+    CHECK(take_stock(s, members, {10, 3, 3, 0}));
     CHECK(s.members[1].state == MemberState::out);
-    CHECK(s.members[1].in_sync == MembershipNumber{3, 9});
+    CHECK(s.members[1].in_sync == MembershipNumber{3, 10});
     CHECK(s.members[1].left_at == 10);
     s.generation = 20;
-    take_stock(s, members);
+    CHECK_FALSE(take_stock(s, members, {20, 3, 3, 0}));
     CHECK(s.members[1].left_at == 10);  // as when it left
     members[1].device = std::move(members[2].device);
-    take_stock(s, members);
+    CHECK(take_stock(s, members, {20, 3, 3, 0}));
     CHECK(s.members[1].state == MemberState::in);
     CHECK(s.members[1].left_at == 0);
     CHECK(s.members[2].left_at == 20);
