@@ -112,10 +112,9 @@ SurveyedArray sort_members(const std::vector<Opened*>& devices) {
     const auto generation = [](const Opened* o) { return o->seen->superblock.generation; };
     const std::set<const Opened*> diverged = diverged_of(devices);
     // Only the array's own drives say what it is like.
-    std::vector<SeenMember> seen;
+    std::vector<const SeenSuperblock*> seen;
     for (const Opened* o : devices) {
-        if (!diverged.contains(o) || diverged.size() == devices.size())
-            seen.push_back({&o->seen->superblock, o->seen->device});
+        if (!diverged.contains(o) || diverged.size() == devices.size()) seen.push_back(&*o->seen);
     }
     array.superblock = newest_superblock(seen);
     for (const MemberRecord& record : array.superblock.members)

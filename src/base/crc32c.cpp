@@ -18,6 +18,12 @@ std::uint32_t crc32c_continue(std::uint32_t crc, std::span<const std::byte> byte
 
 std::uint32_t crc32c(std::span<const std::byte> bytes) { return crc32c_continue(0, bytes); }
 
+std::uint32_t crc32c_without(std::span<const std::byte> bytes, std::size_t field) {
+    const std::byte zero[4] = {};
+    const std::uint32_t crc = crc32c_continue(crc32c(bytes.first(field)), zero);
+    return crc32c_continue(crc, bytes.subspan(field + sizeof(zero)));
+}
+
 std::uint32_t copy_block_crc32c(std::byte* to, const std::byte* from) {
     std::memcpy(to, from, kBlockBytes);
     return crc32c({to, kBlockBytes});

@@ -82,18 +82,16 @@ void Core::place_guards(const LoadedBands& loaded) {
         m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
         ShapeGuard& guard = *m.device->guard();
         if (!m.next.fresh_unit) guard.set_position(m.next.unit, m.next.slot * strips);
-        std::vector<bool> named(l.drive_slots());
-        for (std::uint32_t i = 0; i < l.bands; ++i) {
+        const bool clean = superblock_.state == ArrayState::clean;
+        for (std::uint32_t i = 0; clean && i < l.bands; ++i) {
             const BandRecord& r = loaded.records[i];
-            const bool goes_on =
-                r.state == BandState::open && superblock_.state == ArrayState::clean;
-            for (std::uint32_t c = 0; r.has_columns() && c < l.width(); ++c) {
+            for (std::uint32_t c = 0; r.state == BandState::open && c < l.width(); ++c) {
                 const Column place = array_.columns->of(BandId(i), c);
-                if (!place.there() || place.member != m.record.index) continue;
-                named[place.slot] = true;
-                if (goes_on) guard.set_position(place.slot, r.segments);
+                if (place.there() && place.member == m.record.index)
+                    guard.set_position(place.slot, r.segments);
             }
         }
+        const std::vector<bool> named = named_slots(array_, loaded.records, m.record.index);
         for (std::uint32_t slot = kSuperblockUnits; slot < l.drive_slots(); ++slot) {
             if (!named[slot]) guard.set_position(slot, 0);
         }
@@ -129,10 +127,7 @@ Status Core::bring_up() {
 Status Core::refuse_if_older(const LoadedBands& loaded, std::uint32_t drive) {
     std::vector<BandRecord> records = loaded.records;
     for (std::uint32_t i = 0; i < records.size(); ++i) {
-        bool names = false;
-        for (std::uint32_t c = 0; c < array_.layout.width(); ++c)
-            names |= array_.columns->of(BandId(i), c).member == drive;
-        if (!names) records[i].state = BandState::free;
+        if (!array_.columns->drives(BandId(i))[drive]) records[i].state = BandState::free;
     }
     SegmentScan scan(array_, *control_);
     const auto looked = look_at_newest_segments(array_, records, superblock_.epoch, scan, drive);

@@ -161,22 +161,28 @@ Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) 
     return run(queue, io);
 }
 
+Status write_to_mirrors(const ArrayContext& array, std::uint64_t offset, const Buffer& block,
+                        IoQueue& queue) {
+    for (Device* scm : array.scm) {
+        Io io;
+        io.kind = IoKind::write;
+        io.point = PersistencePoint::create;
+        io.device = scm;
+        io.offset = offset;
+        io.bytes = block.size();
+        io.data = block.data();
+        QS_TRY(run(queue, io));
+    }
+    return {};
+}
+
 // Generation 1, which is odd: place B. Place A may hold anything of another array.
 Status write_band_table(const ArrayContext& array, IoQueue& queue) {
     BandTable bands(array.layout);
     Buffer block(kBlockBytes);
     for (std::uint64_t page = 0; page < array.layout.band_table_pages; ++page) {
         encode_band_page(array, bands, page, 1, block.data());
-        for (Device* scm : array.scm) {
-            Io io;
-            io.kind = IoKind::write;
-            io.point = PersistencePoint::create;
-            io.device = scm;
-            io.offset = array.layout.band_page_offset(page, 1);
-            io.bytes = kBlockBytes;
-            io.data = block.data();
-            QS_TRY(run(queue, io));
-        }
+        QS_TRY(write_to_mirrors(array, array.layout.band_page_offset(page, 1), block, queue));
     }
     return {};
 }
@@ -187,16 +193,8 @@ Status write_empty_bitmap(const ArrayContext& array, IoQueue& queue) {
     for (std::uint64_t page = 0; page < array.layout.bitmap_pages; ++page) {
         for (std::uint64_t generation = 1; generation <= 2; ++generation) {
             BitmapPage(block.data()).seal(array.array, page, generation);
-            for (Device* scm : array.scm) {
-                Io io;
-                io.kind = IoKind::write;
-                io.point = PersistencePoint::create;
-                io.device = scm;
-                io.offset = array.layout.bitmap_page_offset(page, generation);
-                io.bytes = kBlockBytes;
-                io.data = block.data();
-                QS_TRY(run(queue, io));
-            }
+            QS_TRY(write_to_mirrors(array, array.layout.bitmap_page_offset(page, generation), block,
+                                    queue));
         }
     }
     return {};

@@ -32,8 +32,8 @@ std::string most_frequent_array(const std::vector<Result<SeenSuperblock>>& seen)
 }
 
 Superblock newest(const Sight& sight) {
-    std::vector<SeenMember> seen;
-    for (const Sight::Drive& d : sight.drives) seen.push_back({&d.seen.superblock, d.seen.device});
+    std::vector<const SeenSuperblock*> seen;
+    for (const Sight::Drive& d : sight.drives) seen.push_back(&d.seen);
     return newest_superblock(seen);
 }
 

@@ -11,11 +11,7 @@ constexpr std::uint64_t kBitmapPageMagic = 0x3150414d45504853;  // "SHPEMAP1"
 }
 
 std::uint32_t BitmapPage::computed_crc() {
-    constexpr std::size_t kField = offsetof(BitmapPageHeader, crc);
-    const std::byte zero[4] = {};
-    std::uint32_t crc = crc32c({block_, kField});
-    crc = crc32c_continue(crc, zero);
-    return crc32c_continue(crc, {block_ + kField + 4, kBlockBytes - kField - 4});
+    return crc32c_without({block_, kBlockBytes}, offsetof(BitmapPageHeader, crc));
 }
 
 void BitmapPage::seal(const Uuid& array, std::uint64_t page, std::uint64_t generation) {

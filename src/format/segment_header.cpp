@@ -9,11 +9,7 @@
 namespace qlcshape {
 
 std::uint32_t SegmentHeader::computed_crc() const {
-    constexpr std::size_t kField = offsetof(SegmentHeaderFixed, crc);
-    const std::byte zero[4] = {};
-    std::uint32_t crc = crc32c(bytes().first(kField));
-    crc = crc32c_continue(crc, zero);
-    return crc32c_continue(crc, bytes().subspan(kField + 4));
+    return crc32c_without(bytes(), offsetof(SegmentHeaderFixed, crc));
 }
 
 void SegmentHeader::seal() {

@@ -99,18 +99,7 @@ constexpr std::uint32_t kMaxStreams = 2;  // users' and GC's
 constexpr std::uint8_t kPmtCopies = 1;
 
 std::uint32_t first_block_crc(std::span<const std::byte> block) {
-    const std::byte zero[4] = {};
-    constexpr std::size_t kField = offsetof(Fixed, crc);
-    std::uint32_t crc = crc32c(block.first(kField));
-    crc = crc32c_continue(crc, zero);
-    return crc32c_continue(crc, block.subspan(kField + 4, kBlockBytes - kField - 4));
-}
-
-const MemberRecord* find_member(const Superblock& s, const Uuid& device) {
-    for (const auto& m : s.members) {
-        if (m.uuid == device) return &m;
-    }
-    return nullptr;
+    return crc32c_without(block.first(kBlockBytes), offsetof(Fixed, crc));
 }
 
 std::uint64_t unit_bytes_of(const ArrayLayout& l, DeviceRole role) {
@@ -274,6 +263,11 @@ const char* to_string(DeviceRole role) {
             return "spare";
     }
     return "unknown";
+}
+
+const MemberRecord* find_member(const Superblock& s, const Uuid& device) {
+    const auto at = std::ranges::find(s.members, device, &MemberRecord::uuid);
+    return at == s.members.end() ? nullptr : &*at;
 }
 
 MemberRecord make_member(const ArrayParameters& p, DeviceRole role, std::uint16_t index) {

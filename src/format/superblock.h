@@ -121,6 +121,9 @@ struct Superblock {
     std::vector<VolumeExtent> extents;
 };
 
+// Null: it is no member.
+const MemberRecord* find_member(const Superblock& superblock, const Uuid& device);
+
 // Encodes for the member `device` into layout.superblock_record_bytes bytes.
 void encode_superblock(const Superblock& superblock, const Uuid& device,
                        std::span<std::byte> record);

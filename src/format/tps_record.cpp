@@ -9,13 +9,8 @@
 namespace qlcshape {
 
 std::uint32_t TpsRecord::computed_crc() const {
-    constexpr std::size_t kField = offsetof(TpsRecordFixed, crc);
-    const std::byte zero[4] = {};
-    const std::span<const std::byte> header =
-        bytes_.first(std::uint64_t{fixed().header_blocks} * kBlockBytes);
-    std::uint32_t crc = crc32c(header.first(kField));
-    crc = crc32c_continue(crc, zero);
-    return crc32c_continue(crc, header.subspan(kField + 4));
+    return crc32c_without(bytes_.first(std::uint64_t{fixed().header_blocks} * kBlockBytes),
+                          offsetof(TpsRecordFixed, crc));
 }
 
 void TpsRecord::seal() {

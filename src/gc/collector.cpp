@@ -141,8 +141,9 @@ bool Collector::take_replies() {
 // For as long as the array is open the drives are the same, and bands that are opened are as wide
 // as they can be: so what is narrow was so from the beginning.
 bool Collector::is_narrow(BandId band) const {
-    const auto drives = static_cast<std::uint32_t>(array_.drives_in().count());
-    return array_.columns->count(band) < std::min(array_.layout.width(), drives);
+    const std::size_t widest =
+        std::min<std::size_t>(array_.layout.width(), array_.drives_in().count());
+    return array_.columns->drives(band).count() < widest;
 }
 
 std::optional<BandId> Collector::choose() {

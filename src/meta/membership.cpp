@@ -9,45 +9,41 @@ namespace qlcshape {
 
 namespace {
 
-const MemberRecord* member_of(const Superblock& superblock, const Uuid& device) {
-    const auto at = std::ranges::find(superblock.members, device, &MemberRecord::uuid);
-    return at == superblock.members.end() ? nullptr : &*at;
-}
-
-bool is_scm(const SeenMember& seen) {
-    const MemberRecord* m = member_of(*seen.superblock, seen.device);
+bool is_scm(const SeenSuperblock& seen) {
+    const MemberRecord* m = find_member(seen.superblock, seen.device);
     return m != nullptr && m->role == DeviceRole::scm;
 }
 
-const Superblock* newest_of(const std::vector<SeenMember>& seen, auto takes_part) {
+const Superblock* newest_of(const std::vector<const SeenSuperblock*>& seen, auto takes_part) {
     const Superblock* newest = nullptr;
-    for (const SeenMember& s : seen) {
-        if (!takes_part(s)) continue;
-        if (newest == nullptr || newest->generation < s.superblock->generation)
-            newest = s.superblock;
+    for (const SeenSuperblock* s : seen) {
+        if (!takes_part(*s)) continue;
+        if (newest == nullptr || newest->generation < s->superblock.generation)
+            newest = &s->superblock;
     }
     return newest;
 }
 
 bool is_out(const Superblock& by, const Uuid& device) {
-    const MemberRecord* m = member_of(by, device);
+    const MemberRecord* m = find_member(by, device);
     return m != nullptr && m->state == MemberState::out;
 }
 
 }  // namespace
 
-Superblock newest_superblock(const std::vector<SeenMember>& seen) {
+Superblock newest_superblock(const std::vector<const SeenSuperblock*>& seen) {
     const Superblock* on_scm = newest_of(seen, is_scm);
-    const Superblock* found = newest_of(
-        seen, [&](const SeenMember& s) { return on_scm == nullptr || !is_out(*on_scm, s.device); });
-    if (found == nullptr) found = newest_of(seen, [](const SeenMember&) { return true; });
+    const Superblock* found = newest_of(seen, [&](const SeenSuperblock& s) {
+        return on_scm == nullptr || !is_out(*on_scm, s.device);
+    });
+    if (found == nullptr) found = newest_of(seen, [](const SeenSuperblock&) { return true; });
     Superblock newest = *found;
     // One that came to no scm drive may not have come to all QLC drives either. Nobody relied on
     // it: who was out before it has perhaps not even got it.
     const bool in_force = on_scm == nullptr || on_scm->generation >= newest.generation;
     if (!in_force && !canary(Canary::in_before_in_force)) newest.members = on_scm->members;
-    const bool everywhere = std::ranges::all_of(seen, [&](const SeenMember& s) {
-        return is_out(newest, s.device) || s.superblock->generation == newest.generation;
+    const bool everywhere = std::ranges::all_of(seen, [&](const SeenSuperblock* s) {
+        return is_out(newest, s->device) || s->superblock.generation == newest.generation;
     });
     if (!everywhere && !canary(Canary::clean_if_any)) newest.state = ArrayState::open;
     return newest;
@@ -65,16 +61,14 @@ bool went_on(const SeenSuperblock& seen) {
     });
 }
 
-// A copy that was opened by itself has other records from then on.
-bool has_what_it_left_with(const MemberRecord& member, const SeenSuperblock& seen) {
-    return canary(Canary::diverged_taken) ||
-           std::ranges::any_of(seen.records, [&](const SuperblockMark& mark) {
-               return mark.generation == member.in_sync.counter &&
-                      mark.epoch_key == member.left_key;
-           });
-}
-
 }  // namespace
+
+const SuperblockMark* left_with(const MemberRecord& member, const SeenSuperblock& seen) {
+    const auto at = std::ranges::find_if(seen.records, [&](const SuperblockMark& mark) {
+        return mark.generation == member.in_sync.counter && mark.epoch_key == member.left_key;
+    });
+    return at == seen.records.end() ? nullptr : &*at;
+}
 
 Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm) {
@@ -82,7 +76,8 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
     if (member.state == MemberState::out) {
         if (s.generation < member.in_sync.counter) return Standing::older;
         if (s.complete_generation > member.left_at && went_on(seen)) return Standing::diverged;
-        return has_what_it_left_with(member, seen) ? Standing::out : Standing::diverged;
+        const bool known = left_with(member, seen) != nullptr || canary(Canary::diverged_taken);
+        return known ? Standing::out : Standing::diverged;
     }
     const bool behind = member.role == DeviceRole::qlc && s.generation < on_scm &&
                         !seen.newer_damaged && !canary(Canary::older_qlc_taken);
@@ -133,18 +128,25 @@ Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRec
     return {};
 }
 
+std::vector<bool> named_slots(const ArrayContext& array, const std::vector<BandRecord>& records,
+                              std::uint32_t drive) {
+    const ArrayLayout& l = array.layout;
+    std::vector<bool> named(l.drive_slots());
+    for (std::uint32_t i = 0; i < l.bands; ++i) {
+        for (std::uint32_t c = 0; records[i].has_columns() && c < l.width(); ++c) {
+            const Column place = array.columns->of(BandId(i), c);
+            if (place.there() && place.member == drive) named[place.slot] = true;
+        }
+    }
+    return named;
+}
+
 Status erase_unnamed(const ArrayContext& array, const std::vector<BandRecord>& records,
                      const std::vector<std::uint32_t>& drives, IoQueue& queue) {
     const ArrayLayout& l = array.layout;
     std::vector<Device*> erased;
     for (const std::uint32_t drive : drives) {
-        std::vector<bool> named(l.drive_slots());
-        for (std::uint32_t i = 0; i < l.bands; ++i) {
-            for (std::uint32_t c = 0; records[i].has_columns() && c < l.width(); ++c) {
-                const Column place = array.columns->of(BandId(i), c);
-                if (place.there() && place.member == drive) named[place.slot] = true;
-            }
-        }
+        const std::vector<bool> named = named_slots(array, records, drive);
         for (std::uint32_t slot = kSuperblockUnits; slot < l.drive_slots(); ++slot) {
             if (named[slot] || canary(Canary::returned_not_erased)) continue;
             Io io;

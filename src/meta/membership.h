@@ -27,17 +27,11 @@
 
 namespace qlcshape {
 
-// What one drive says.
-struct SeenMember {
-    const Superblock* superblock = nullptr;
-    Uuid device;
-};
-
 // The newest of what members of one array say, at least one. That the array was closed cleanly
 // counts only if each of them that is not out says so: otherwise the power went in the middle of
 // that append, or a member is as it was before, and the state is open. To recover without need
 // costs time; to trust a table, of which a part is older, would cost data.
-Superblock newest_superblock(const std::vector<SeenMember>& seen);
+Superblock newest_superblock(const std::vector<const SeenSuperblock*>& seen);
 
 enum class Standing : std::uint8_t {
     current,   // nothing, or what an interrupted append explains, is missing on it
@@ -52,6 +46,10 @@ enum class Standing : std::uint8_t {
 Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm);
 
+// Of a member that is out: the record with which it left. A drive of a copy that was opened by
+// itself has others from then on. Null: it is not there.
+const SuperblockMark* left_with(const MemberRecord& member, const SeenSuperblock& seen);
+
 // For an opening for writing, before it writes anything: who is missing is out, and who is there is
 // in. Whether anything changed. It counts when the superblock is written.
 // `had`: what all that were in have had.
@@ -62,6 +60,10 @@ bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
 // epochs above `epoch` are void.
 Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRecord>& records,
                             std::uint64_t epoch);
+
+// By slot of a QLC drive: whether a band has its column there.
+std::vector<bool> named_slots(const ArrayContext& array, const std::vector<BandRecord>& records,
+                              std::uint32_t drive);
 
 // Erases on each of these drives, which were out, what no band names. Afterwards they hold what
 // their columns say, and nothing else.

@@ -93,41 +93,45 @@ Status check_each(const std::vector<std::unique_ptr<Device>>& devices, const Fou
     return {};
 }
 
-std::optional<std::size_t> member_of(const Superblock& superblock, const Uuid& device) {
-    const auto at = std::ranges::find(superblock.members, device, &MemberRecord::uuid);
-    if (at == superblock.members.end()) return std::nullopt;
-    return static_cast<std::size_t>(at - superblock.members.begin());
-}
-
 // Of drives that take part. One that is out may have a record of an opening that was cut off.
 Status check_histories(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
                        const Superblock& newest, IoQueue& queue) {
     std::vector<SeenDrive> drives;
     for (std::size_t i = 0; i < devices.size(); ++i) {
-        const auto member = member_of(newest, found[i]->device);
-        if (!member || newest.members[*member].state != MemberState::out)
+        const MemberRecord* const member = find_member(newest, found[i]->device);
+        if (member == nullptr || member->state != MemberState::out)
             drives.push_back({devices[i].get(), &*found[i]});
     }
     return refuse_diverged(histories_of(drives, queue));
 }
 
+Status refuse_former_members(const std::vector<std::unique_ptr<Device>>& devices,
+                             const FoundEach& found, const Superblock& newest) {
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        if (find_member(newest, found[i]->device) != nullptr) continue;
+        return fail(Errc::foreign_device,
+                    "{}: it is no longer a member of the array; remove it from the array file",
+                    devices[i]->path());
+    }
+    return {};
+}
+
+SuperblockMark newest_on_scm(const FoundEach& found, const Superblock& newest) {
+    SuperblockMark mark;
+    for (const auto& f : found) {
+        const Superblock& s = f->superblock;
+        const bool scm = find_member(newest, f->device)->role == DeviceRole::scm;
+        if (scm && s.generation >= mark.generation) mark = {s.generation, s.epoch, s.epoch_key, 0};
+    }
+    return mark;
+}
+
 // Members that missed superblocks.
 Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
-                    const Superblock& newest) {
-    std::uint64_t on_scm = 0;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        const auto member = member_of(newest, found[i]->device);
-        if (!member) {
-            return fail(Errc::foreign_device,
-                        "{}: it is no longer a member of the array; remove it from the array file",
-                        devices[i]->path());
-        }
-        if (newest.members[*member].role == DeviceRole::scm)
-            on_scm = std::max(on_scm, found[i]->superblock.generation);
-    }
+                    const Superblock& newest, std::uint64_t on_scm) {
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const std::uint64_t generation = found[i]->superblock.generation;
-        const MemberRecord& member = newest.members[*member_of(newest, found[i]->device)];
+        const MemberRecord& member = *find_member(newest, found[i]->device);
         const bool scm = member.role == DeviceRole::scm;
         // Another process writes to it: the drives were read at different moments.
         if (devices[i]->held_elsewhere()) continue;
@@ -141,16 +145,6 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
                     scm ? kEveryScm : kWithoutQlc);
     }
     return {};
-}
-
-SuperblockMark newest_on_scm(const FoundEach& found, const Superblock& newest) {
-    SuperblockMark mark;
-    for (const auto& f : found) {
-        const Superblock& s = f->superblock;
-        const bool scm = newest.members[*member_of(newest, f->device)].role == DeviceRole::scm;
-        if (scm && s.generation >= mark.generation) mark = {s.generation, s.epoch, s.epoch_key, 0};
-    }
-    return mark;
 }
 
 // A process that died may have left in the drives' caches what it never flushed. What is read from
@@ -198,19 +192,17 @@ SuperblockPlace next_place(const FoundSuperblock& found, const Superblock& newes
     const std::uint64_t record = make_layout(newest.parameters)->superblock_record_bytes;
     const bool room = found.slot + 1 < Places{record, member.unit_bytes}.slots();
     if (found.next_blank && room && (out || clean)) return {found.unit, found.slot + 1, false};
-    std::uint64_t kept = found.unit;
-    for (const SuperblockMark& mark : found.records) {
-        if (out && mark.generation == member.record.in_sync.counter &&
-            mark.epoch_key == member.record.left_key)
-            kept = mark.offset / member.unit_bytes;
-    }
-    return {static_cast<std::uint32_t>(kept ^ 1), 0, true};
+    const SuperblockMark* const left = out ? left_with(member.record, found) : nullptr;
+    const auto kept =
+        left == nullptr ? found.unit : static_cast<std::uint32_t>(left->offset / member.unit_bytes);
+    return {kept ^ 1, 0, true};
 }
 
 // Each device becomes the member that its superblock says it is.
 Status assign(std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found, Discovery& d) {
     for (std::size_t i = 0; i < devices.size(); ++i) {
-        MemberDevice& member = d.members[*member_of(d.superblock, found[i]->device)];
+        MemberDevice& member = *std::ranges::find_if(
+            d.members, [&](const MemberDevice& m) { return m.record.uuid == found[i]->device; });
         QS_TRY(refuse_truncated(*devices[i], member.record.role, d.superblock.parameters));
         member.next = next_place(*found[i], d.superblock, member);
         member.device = std::move(devices[i]);
@@ -251,12 +243,13 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     const FoundEach found = find_all(devices, queue);
     QS_TRY(check_each(devices, found));
     Discovery d;
-    std::vector<SeenMember> seen;
-    for (const auto& f : found) seen.push_back({&f->superblock, f->device});
+    std::vector<const SeenSuperblock*> seen;
+    for (const auto& f : found) seen.push_back(&*f);
     d.superblock = newest_superblock(seen);
     QS_TRY(check_histories(devices, found, d.superblock, queue));
-    QS_TRY(refuse_stale(devices, found, d.superblock));
+    QS_TRY(refuse_former_members(devices, found, d.superblock));
     d.on_scm = newest_on_scm(found, d.superblock);
+    QS_TRY(refuse_stale(devices, found, d.superblock, d.on_scm.generation));
     d.members = members_of(d.superblock);
     QS_TRY(assign(devices, found, d));
     QS_TRY(refuse_missing(d, absent));

@@ -17,10 +17,12 @@ Columns::Columns(const Columns& other)
     for (std::size_t i = 0; i < rotations_.size(); ++i) rotations_[i] = other.rotations_[i].load();
 }
 
-std::uint32_t Columns::count(BandId band) const {
-    std::uint32_t there = 0;
-    for (std::uint32_t c = 0; c < width_; ++c) there += of(band, c).there() ? 1 : 0;
-    return there;
+DriveSet Columns::drives(BandId band) const {
+    DriveSet drives;
+    for (std::uint32_t c = 0; c < width_; ++c) {
+        if (of(band, c).there()) drives.set(of(band, c).member);
+    }
+    return drives;
 }
 
 // The slot of the band's number is nobody else's, on any drive.

@@ -30,8 +30,8 @@ class Columns {
     std::uint32_t rotation(BandId band) const {
         return rotations_[band.value].load(std::memory_order_relaxed);
     }
-    // Those that are there now.
-    std::uint32_t count(BandId band) const;
+    // Those that have one.
+    DriveSet drives(BandId band) const;
 
     void set(BandId band, std::uint32_t column, Column to) {
         columns_[place(band, column)].store(to.packed(), std::memory_order_relaxed);

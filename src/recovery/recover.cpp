@@ -149,12 +149,8 @@ class Recovery {
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             BandRecord& r = records()[i];
             if (r.state != BandState::open) continue;
-            DriveSet its;
-            for (std::uint32_t c = 0; c < l_.width(); ++c) {
-                const Column place = in_.array.columns->of(BandId(i), c);
-                if (place.there()) its.set(place.member);
-            }
-            if (its != in) r.state = r.segments == 0 ? BandState::erasing : BandState::closed;
+            if (in_.array.columns->drives(BandId(i)) != in)
+                r.state = r.segments == 0 ? BandState::erasing : BandState::closed;
         }
     }
 

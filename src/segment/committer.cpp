@@ -288,7 +288,7 @@ void Committer::count(const SegmentBuffer& segment) {
                   (l.header_blocks + segment.tombstone_blocks()) * kBlockBytes);
     counters_.add(Counter::qlc_padding_bytes,
                   (l.slots_per_segment - used - segment.tombstone_blocks()) * kBlockBytes);
-    const std::uint32_t columns = array_.columns->count(segment.placement.band);
+    const std::size_t columns = array_.columns->drives(segment.placement.band).count();
     counters_.add(Counter::qlc_parity_bytes, (columns - l.p.data_strips) * l.p.strip_bytes);
 }
 

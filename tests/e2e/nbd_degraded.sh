@@ -31,9 +31,7 @@ for pair in "0 5" "1 2" "3 4"; do
     dd if=/dev/urandom of=image bs=64k count=$((bytes / 4 / 65536)) seek=$((RANDOM % 32)) \
         conv=notrunc status=none
     expect 0 nbdcopy image "$URI"
-    kill -KILL "$server"
-    ended "$server" || true
-    server=
+    kill_server
     start_server
     expect 0 nbdcopy "$URI" copy
     cmp image copy || fail "wrong after a kill without drives $pair"

@@ -38,9 +38,9 @@ struct Drives {
         }
     }
     Superblock newest(const std::set<std::size_t>& without = {}) const {
-        std::vector<SeenMember> all;
+        std::vector<const SeenSuperblock*> all;
         for (std::size_t i = 0; i < seen.size(); ++i) {
-            if (!without.contains(i)) all.push_back({&seen[i].superblock, seen[i].device});
+            if (!without.contains(i)) all.push_back(&seen[i]);
         }
         return newest_superblock(all);
     }
