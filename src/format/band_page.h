@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A page of the band table on SCM: 64 bytes of header, then records, each of 48 bytes and 4 for
-// each column of the band. Each page has two places, A and B, written in turn, and a copy of both
-// on every scm drive: the newest complete one counts.
+// each column of the band, padded to a multiple of 8. Each page has two places, A and B, written in
+// turn, and a copy of both on every SCM drive: the newest complete one counts.
 #pragma once
 
 #include <cstddef>

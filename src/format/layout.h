@@ -123,7 +123,9 @@ struct ArrayLayout {
     // units.
     std::uint64_t slot_offset(std::uint32_t drive_slot) const { return drive_slot * p.band_bytes; }
     std::uint32_t drive_slots() const { return kSuperblockUnits + bands; }
-    std::uint32_t band_record_bytes() const { return kBandRecordBytes + kColumnBytes * width(); }
+    std::uint32_t band_record_bytes() const {  // a multiple of 8, as its fields are aligned
+        return static_cast<std::uint32_t>(round_up(kBandRecordBytes + kColumnBytes * width(), 8));
+    }
     std::uint32_t bands_per_page() const {
         return static_cast<std::uint32_t>((kBlockBytes - kBandPageHeaderBytes) /
                                           band_record_bytes());
