@@ -59,7 +59,7 @@ if [ $quick = no ]; then
 fi
 if [ $long = yes ]; then
     seeds=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-    for profile in cuts media drives older beyond all; do
+    for profile in cuts away media drives older beyond all; do
         echo "== campaign: $profile"
         build/release/qlcshape sim --profile $profile --seeds "$seeds..$((seeds + 1999))" |
             tee build/campaign.log

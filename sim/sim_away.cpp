@@ -30,6 +30,21 @@ void History::away_episode() {
         away_.insert(away_random_.below(options_.data_strips + 2));
 }
 
+// While the array is open: nothing but redundancy is lost by it.
+void History::drive_leaves() {
+    std::set<std::size_t> lost = away_;
+    for (std::size_t d = 0; d < options_.data_strips + 2; ++d) {
+        if (media_[d]->gone || media_[d]->refuses_writes) lost.insert(d);
+    }
+    const std::size_t drive = away_random_.below(options_.data_strips + 2);
+    if (!lost.insert(drive).second || lost.size() > 2 || !readable_without(lost)) return;
+    if (away_random_.chance(1, 2))
+        media_[drive]->refuses_writes = true;
+    else
+        world_.take_away(*media_[drive]);
+    ++result_.drives_left;
+}
+
 // Refused, and rightly: what was written while others were away can't be read without these.
 bool History::must_come_back(const Error& error) {
     if (error.code != Errc::missing_device || away_.empty() ||

@@ -106,6 +106,7 @@ class History {
     bool readable_without(const std::set<std::size_t>& lost) const;
     void away_episode();
     bool must_come_back(const Error& error);
+    void drive_leaves();
 
     // sim_bitmap.cpp
     void judge_bitmap();

@@ -95,6 +95,7 @@ struct Media {
     bool qlc = false;
     bool weak = false;  // one of those that may lose bytes
     bool gone = false;
+    bool refuses_writes = false;  // it can be read
 
   private:
     std::vector<std::byte> take_memory();

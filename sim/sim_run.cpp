@@ -54,7 +54,7 @@ void History::shape() {
     const std::uint64_t recovery =
         div_up(kRamSegments * max_shards_ + kGcTargets * options_.gc_threads, segments) + 1;
     const std::uint64_t least =
-        4 + options_.gc_threads + recovery + std::max<std::uint64_t>(400 / percent + 1, 8);
+        4 + options_.gc_threads + 2 + recovery + std::max<std::uint64_t>(400 / percent + 1, 8);
     add_media(least + rng_.below(wide ? 2 : 25), {qlc_cache, scm_cache, clears, zoned});
     counted_pages_ = rng_.chance(1, 2) ? 0 : 65536;
     one_volume_ = beyond();
@@ -115,6 +115,8 @@ void History::poll_something() {
     }
     if (world_.silenced()) {
         world_.pass(kIoLimitNs / 300);
+        core_->watch();
+    } else if (core_->array().drive_leaves() && away_random_.chance(1, 16)) {
         core_->watch();
     }
     // Where the newest band table is lost nobody knows how far a zone was written.
@@ -203,6 +205,7 @@ void RunCounts::add(const RunCounts& o) {
     older_taken += o.older_taken;
     degraded_opens += o.degraded_opens;
     away_opens += o.away_opens;
+    drives_left += o.drives_left;
     blocks_damaged += o.blocks_damaged;
     blocks_lost += o.blocks_lost;
     mirrors_split += o.mirrors_split;

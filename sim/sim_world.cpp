@@ -41,6 +41,7 @@ std::unique_ptr<Device> World::device(Media& media) {
 void World::start(Io& io, IoQueue& queue, Media& media) {
     QS_ASSERT(io.kind == IoKind::read || io.point != PersistencePoint::none);
     if (dead_ || media.gone) return queue.complete(io, ENODEV);
+    if (media.refuses_writes && io.kind != IoKind::read) return queue.complete(io, EIO);
     Pending p{&io, &queue, &media, ++order_, 0, 0};
     bool times_out = false;
     const std::uint64_t delay = faults_.delay(media, io, times_out);
@@ -334,7 +335,7 @@ void World::silence(Media& media) {
 void World::power_on() {
     dead_ = false;
     silent_ = nullptr;
-    for (auto& media : media_) media->gone = false;
+    for (auto& media : media_) media->gone = media->refuses_writes = false;
 }
 
 }  // namespace qlcshape::sim

@@ -58,7 +58,7 @@ class World : public Clock {
     // From now on the drive keeps all transfers, those in flight too, until the power goes.
     void silence(Media& media);
     bool silenced() const { return silent_ != nullptr; }
-    // Drives that were gone are back, too.
+    // Drives that were gone are back, too, and take writes.
     void power_on();
 
     // A rule of zones that was broken; empty: none.

@@ -20,10 +20,12 @@ struct LatencySummary {  // microseconds, each within 4% of the true value
 
 struct DeviceStatus {
     std::string uuid;
-    std::string path;          // of a missing one: the array file's, if that is unambiguous
-    std::string role;          // "qlc", "scm"
-    std::uint32_t index = 0;   // drive number: 0, 1, ... of its role
-    std::string state;         // "online", "missing", "failed" (there, but it can't be read)
+    std::string path;         // of a missing one: the array file's, if that is unambiguous
+    std::string role;         // "qlc", "scm"
+    std::uint32_t index = 0;  // drive number: 0, 1, ... of its role
+    // "online", "missing", "failed" (there, but it can't be read), "out" (it took no writes any
+    // more, and the array, which was open, went on without it)
+    std::string state;
     std::uint64_t errors = 0;  // transfers that failed since the array was opened
     std::string last_error;    // the last of them: offset, cause, remedy
     bool failing = false;      // the last few transfers all failed

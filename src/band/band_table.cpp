@@ -128,6 +128,25 @@ void BandTable::durable(const Placement& p) {
     band.frontier.store(std::min(frontier, limit), std::memory_order_release);
 }
 
+void BandTable::end_open(const std::function<bool(BandId)>& which) {
+    {
+        const Locked lock(mutex_);
+        for (std::uint32_t i = 0; i < bands_.size(); ++i) {
+            Band& band = bands_[i];
+            // Nobody knows yet where one lies that is being opened.
+            if (band.state != BandState::open || !(band.opening || which(BandId(i)))) continue;
+            const std::uint32_t settled = band.frontier.load(std::memory_order_relaxed);
+            band.failed_from.store(std::min(band.failed_from.load(), settled),
+                                   std::memory_order_release);
+            StreamState& s = stream(band.stream);
+            if (s.next == BandId(i)) s.next.reset();
+            if (s.current == BandId(i)) s.current.reset();
+            if (!band.opening) close_if_done(band);
+        }
+    }
+    ring();
+}
+
 bool BandTable::settled(const Placement& p) const {
     return p.segment < shared(p.band).frontier.load(std::memory_order_acquire);
 }
@@ -226,6 +245,25 @@ void BandTable::put_out_of_use(BandId id) {
     out_of_use_.fetch_add(1, std::memory_order_relaxed);
 }
 
+void BandTable::not_erased(BandId id) {
+    put_out_of_use(id);
+    const Locked lock(mutex_);
+    at(id).not_erased = true;
+}
+
+void BandTable::erase_again() {
+    {
+        const Locked lock(mutex_);
+        for (std::uint32_t i = 0; i < bands_.size(); ++i) {
+            if (!std::exchange(bands_[i].not_erased, false)) continue;
+            out_of_use_.fetch_sub(1, std::memory_order_relaxed);
+            moved_list_.push_back(BandId(i));
+        }
+        change();
+    }
+    ring();
+}
+
 bool BandTable::starved(Stream which) const {
     const Locked lock(mutex_);
     return stream(which).starved;
@@ -279,7 +317,10 @@ void BandTable::opened(BandId id) {
         StreamState& s = stream(band.stream);
         s.opening = s.starved = false;
         QS_ASSERT(!s.next);
-        s.next = id;
+        if (full(band))  // ended in the meantime
+            close_if_done(band);
+        else
+            s.next = id;
         change();
     }
     ring();
@@ -346,7 +387,8 @@ void BandTable::in_use(const std::function<void(BandId)>& see) const {
     const Locked lock(mutex_);
     for (std::uint32_t i = 0; i < bands_.size(); ++i) {
         const BandState state = bands_[i].state;
-        if (state == BandState::open || state == BandState::closed) see(BandId(i));
+        const bool used = state == BandState::open || state == BandState::closed;
+        if (used && !bands_[i].opening) see(BandId(i));
     }
 }
 

@@ -80,6 +80,9 @@ class BandTable {
     // A strip of it could not be written: it and all later ones of the band must be placed again.
     void write_failed(const Placement& placement);
     bool void_place(const Placement& placement) const;
+    // Ends those of the open bands at what is settled, and the bands that are being opened: places
+    // beyond are void.
+    void end_open(const std::function<bool(BandId)>& which);
     // The owner has left a void place; the band closes when all have.
     void left(const Placement& placement);
     // Everything in the segment is in the mapping table.
@@ -111,8 +114,11 @@ class BandTable {
     std::uint64_t sequence_of(BandId band) const;
     // All of it is durable elsewhere, nothing points to it, no reader is in it.
     void moved(BandId band);
-    // It can't be moved or erased: not tried again before the next opening.
+    // It can't be moved: not tried again before the next opening.
     void put_out_of_use(BandId band);
+    // Nor erased; tried again after erase_again(), too.
+    void not_erased(BandId band);
+    void erase_again();
     std::uint32_t out_of_use() const { return out_of_use_.load(std::memory_order_relaxed); }
 
     // --- the keeper ---
@@ -145,7 +151,7 @@ class BandTable {
     std::uint64_t placed() const { return placed_.load(std::memory_order_relaxed); }
     std::uint32_t free_bands() const { return free_.load(std::memory_order_acquire); }
     BandCounts counts() const;
-    // Calls `see` for each open or closed band.
+    // Calls `see` for each open or closed band, once its record is durable.
     void in_use(const std::function<void(BandId)>& see) const;
     // The user stream's band and its frontier, for TPS records.
     Placement user_frontier() const;
@@ -185,6 +191,7 @@ class BandTable {
         Stream stream = Stream::user;
         bool moving = false;
         bool opening = false;
+        bool not_erased = false;
         bool valid_is_estimate = false;  // valid may be some blocks off
         bool decided = false;            // by a recovery whose epoch has not begun
         std::uint32_t media_segments = 0;

@@ -31,7 +31,7 @@ class SpaceGate {
     SpaceGate(const ArrayLayout& layout, const BandTable& bands)
         : bands_(bands),
           recovery_(layout.recovery_bands),
-          user_floor_(layout.recovery_bands + layout.p.max_gc_threads),
+          user_floor_(layout.recovery_bands + layout.gc_bands()),
           credit_cap_(std::int64_t{layout.slots_per_band()} / 2) {
         credit_ = credit_cap_;
     }

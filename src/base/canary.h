@@ -45,6 +45,8 @@ enum class Canary : std::uint8_t {
     in_before_in_force,         // a drive is in again before all others know it
     returned_not_erased,        // a drive that is back keeps strips of bands that no longer are
     absent_is_named,            // a band that is opened names a drive that is missing
+    left_before_record,         // a drive is out before the superblocks of the others say so
+    left_band_goes_on,          // segments count in bands that name a drive which has left
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS
     count,

@@ -19,6 +19,7 @@ namespace qlcshape {
 class QS_THREAD_SAFETY(capability("mutex")) Mutex {
   public:
     void lock() QS_THREAD_SAFETY(acquire_capability()) { mutex_.lock(); }
+    bool try_lock() QS_THREAD_SAFETY(try_acquire_capability(true)) { return mutex_.try_lock(); }
     void unlock() QS_THREAD_SAFETY(release_capability()) { mutex_.unlock(); }
 
   private:
@@ -31,6 +32,9 @@ class QS_THREAD_SAFETY(scoped_lockable) Locked {
     explicit Locked(Mutex& mutex) QS_THREAD_SAFETY(acquire_capability(mutex)) : mutex_(mutex) {
         mutex_.lock();
     }
+    // One that try_lock() has locked.
+    enum Held { kHeld };
+    Locked(Mutex& mutex, Held) QS_THREAD_SAFETY(requires_capability(mutex)) : mutex_(mutex) {}
     ~Locked() QS_THREAD_SAFETY(release_capability()) { mutex_.unlock(); }
     Locked(const Locked&) = delete;
     Locked& operator=(const Locked&) = delete;

@@ -12,6 +12,7 @@
 #include "base/guarded.h"
 #include "device/flush_log.h"
 #include "device/io.h"
+#include "device/refusals.h"
 #include "device/remedy.h"
 #include "device/shape_guard.h"
 
@@ -58,7 +59,8 @@ class Device {
 
     // Transfers that failed since it was opened, and the last one in words. Any thread.
     void count_failure(const Io& io);
-    void count_success() {
+    void count_success(const Io& io) {
+        if (io.kind != IoKind::read) refusals_.note_success();
         if (in_a_row_.load(std::memory_order_relaxed) != 0)
             in_a_row_.store(0, std::memory_order_relaxed);
         if (silent_.load(std::memory_order_relaxed))
@@ -66,6 +68,7 @@ class Device {
     }
     std::uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
     std::string last_failure() const;
+    Io last_failed() const;  // error_number is 0 where none did
     // It took no write or flush, or could not read what any drive can (note_silent()), and nothing
     // has succeeded since. A read that failed says little: that place alone may be unreadable.
     bool silent() const { return silent_.load(std::memory_order_relaxed); }
@@ -85,6 +88,24 @@ class Device {
     std::uint64_t mismatches() const { return mismatches_.load(std::memory_order_relaxed); }
     std::uint64_t last_mismatch() const { return last_mismatch_.load(std::memory_order_relaxed); }
 
+    // --- a QLC drive that takes no writes leaves (engine/core_leave.cpp); any thread ---
+    // From now on somebody decides about it. Before I/O by several threads.
+    void set_watched() { watched_ = true; }
+    bool watched() const { return watched_; }
+    // It refuses writes, or is leaving, and it is not durable yet that it is out.
+    bool leaves() const {
+        const Part part = part_.load(std::memory_order_acquire);
+        return part == Part::leaving || (part == Part::in && watched_ && refuses_writes());
+    }
+    bool refuses_writes() const { return refusals_.too_many() || given_up(); }
+    // There is no room to try more often.
+    void refuse_writes() { refusals_.enough(); }
+    bool takes_columns() const { return part_.load(std::memory_order_acquire) == Part::in; }
+    void set_leaving() { part_.store(Part::leaving, std::memory_order_release); }
+    // It gets no more transfers: they end in ENODEV, and count nowhere.
+    void set_out() { part_.store(Part::out, std::memory_order_release); }
+    bool out() const { return part_.load(std::memory_order_acquire) == Part::out; }
+
     // Whether its transfers go through the kernel, so that rings help.
     virtual bool wants_ring() const { return false; }
 
@@ -99,6 +120,8 @@ class Device {
   private:
     virtual void keep_lock() {}
 
+    enum class Part : std::uint8_t { in, leaving, out };
+
     std::string path_;
     Geometry geometry_;
     std::string medium_;
@@ -107,6 +130,9 @@ class Device {
     FlushLog flushes_;
     bool held_elsewhere_ = false;
     std::atomic<bool> given_up_{false};
+    bool watched_ = false;
+    std::atomic<Part> part_{Part::in};
+    Refusals refusals_;
     std::atomic<std::uint64_t> failures_{0};
     static constexpr std::uint32_t kFailingInARow = 3;
     std::atomic<std::uint32_t> in_a_row_{0};

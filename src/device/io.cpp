@@ -93,7 +93,10 @@ void Device::count_failure(const Io& io) {
         const Locked lock(failure_mutex_);
         last_failure_ = io;
     }
-    if (!refused_by_system(io.error_number)) in_a_row_.fetch_add(1, std::memory_order_relaxed);
+    if (!refused_by_system(io.error_number)) {
+        in_a_row_.fetch_add(1, std::memory_order_relaxed);
+        if (io.kind != IoKind::read) refusals_.note_failure();
+    }
     if (io.kind != IoKind::read) note_silent(io.error_number);
     failures_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -104,9 +107,14 @@ void Device::give_up(const Io& late) {
     keep_lock();
 }
 
-std::string Device::last_failure() const {
+Io Device::last_failed() const {
     const Locked lock(failure_mutex_);
-    return last_failure_.error_number == 0 ? "" : describe_failure(last_failure_).message;
+    return last_failure_;
+}
+
+std::string Device::last_failure() const {
+    const Io last = last_failed();
+    return last.error_number == 0 ? "" : describe_failure(last).message;
 }
 
 Status run(IoQueue& queue, std::span<Io> ios) {

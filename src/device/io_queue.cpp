@@ -118,6 +118,7 @@ void IoQueue::submit_copy(Io& io) {
 }
 
 void IoQueue::start(Io& io) {
+    if (io.device->out()) return complete(io, ENODEV);
     if (io.device->given_up()) return complete(io, ETIMEDOUT);
     const Starting mark(*this);
     io.device->start(io, *this);
@@ -211,14 +212,16 @@ void IoQueue::complete(Io& io, int error_number) {
     if (late_ == Late::ended && static_cast<CopiedIo&>(io).original == nullptr)
         return delete static_cast<CopiedIo*>(&io);  // its owner was told long ago
     io.error_number = error_number;
-    if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0);
+    // What a drive that is out drops from its cache is no part of the array.
+    const bool counts = !io.device->out();
+    if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0 && counts);
     // A drive may not support discards; nothing depends on them.
-    if (io.kind != IoKind::discard && !io.device->given_up()) note_outcome(io);
+    if (io.kind != IoKind::discard && !io.device->given_up() && counts) note_outcome(io);
     finished_.push_back(io);
 }
 
 void IoQueue::note_outcome(const Io& io) {
-    if (io.error_number == 0) return io.device->count_success();
+    if (io.error_number == 0) return io.device->count_success(io);
     io.device->count_failure(io);
     if (io.kind != IoKind::read) last_failed_write_ = io;
 }

@@ -175,6 +175,7 @@ class Core {
     Status bring_up();
     Status prepare_drives(const LoadedBands& loaded);
     Status refuse_if_older(const LoadedBands& loaded, std::uint32_t drive);
+    Status take_back(const LoadedBands& loaded);
     void place_guards(const LoadedBands& loaded);
     std::optional<Snapshot> newest_snapshot();
     bool load_bitmap();
@@ -193,6 +194,13 @@ class Core {
     Status refuse_if_stopped() const;
     Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
+
+    // core_leave.cpp
+    DriveSet leaving() const;
+    bool can_go_on_without(const DriveSet& leaving) const;
+    void look_at_drives();
+    void begin_leaving(const DriveSet& who);
+    void finish_leaving();
 
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
@@ -224,10 +232,11 @@ class Core {
     mutable Mutex shown_mutex_;
     Superblock shown_ QS_GUARDED_BY(shown_mutex_);
     std::map<std::string, std::shared_ptr<VolumeState>> volumes_ QS_GUARDED_BY(shown_mutex_);
+    SuperblockMark in_force_;  // the newest that is on every drive that is in
     std::vector<MemberDevice> members_;
     ArrayContext array_;
-    std::vector<std::uint32_t> returned_;  // QLC drives that were out until this opening
-    bool members_changed_ = false;         // by this opening
+    std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then
+    bool members_changed_ = false;        // by this opening
     bool read_only_ = false;
     std::unique_ptr<TableBitmap> bitmap_;
     std::unique_ptr<BitmapWriter> bitmap_writer_;  // the snapshotter's, except at open and close

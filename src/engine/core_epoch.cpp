@@ -97,21 +97,31 @@ Status Core::refuse_if_stopped() const {
 }
 
 // Under control_mutex_, or while opening. Without memory for it nothing has changed, and the array
-// stays as it is. After one that failed it is not known where on each drive the next one goes: the
-// engine stops.
+// stays as it is. QLC drives that don't take it leave, if the array can do without. After any other
+// failure it is not known where on each drive the next one goes: the engine stops.
 Status Core::write_superblock() {
-    QS_TRY(refuse_if_stopped());
-    std::optional<SuperblockAppend> append;
-    QS_TRY(within_limits("array " + superblock_.name, [&]() -> Status {
-        append.emplace(superblock_, members_);
-        return {};
-    }));
-    const Status written =
-        in_words(Errc::io_error, [&] { return append->write(superblock_, members_, *control_); });
-    if (written) return {};
-    gate_->fail(*control_);
-    wake_workers();
-    return written;
+    for (;;) {
+        QS_TRY(refuse_if_stopped());
+        std::optional<SuperblockAppend> append;
+        QS_TRY(within_limits("array " + superblock_.name, [&]() -> Status {
+            append.emplace(superblock_, members_);
+            return {};
+        }));
+        const Status written = in_words(
+            Errc::io_error, [&] { return append->write(superblock_, members_, *control_); });
+        if (written) {
+            in_force_ = {superblock_.generation, superblock_.epoch, superblock_.epoch_key};
+            finish_leaving();
+            return {};
+        }
+        const DriveSet refused = append->refused_by();
+        if (refused.none() || !can_go_on_without(leaving() | refused)) {
+            gate_->fail(*control_);
+            wake_workers();
+            return written;
+        }
+        begin_leaving(refused);
+    }
 }
 
 Status Core::write_band_table(BandKeeper& keeper) {

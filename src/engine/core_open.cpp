@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening: from drives to workers that can be polled.
 #include <algorithm>
+#include <utility>
 
 #include "base/size_text.h"
 #include "engine/core.h"
@@ -62,9 +63,10 @@ void Core::set_array(Discovery d) {
     if (!read_only_) {
         for (const MemberDevice& m : members_) {
             if (m.device != nullptr && m.record.state == MemberState::out)
-                returned_.push_back(m.record.index);
+                returned_.push_back(m.record);
         }
         members_changed_ = take_stock(superblock_, members_, d.on_scm);
+        in_force_ = d.on_scm;
     }
     array_.epoch = superblock_.epoch + 1;
     array_.epoch_key = environment_.random.next();
@@ -113,6 +115,9 @@ Status Core::bring_up() {
     hand_out_patches();
     gate_->start();
     if (!read_only_) QS_TRY(complete_epoch());
+    for (Device* drive : array_.qlc) {
+        if (drive != nullptr && !read_only_) drive->set_watched();
+    }
     Superblock shown = superblock_;
     show(shown);
     const Locked lock(shown_mutex_);
@@ -134,9 +139,7 @@ Status Core::refuse_if_older(const LoadedBands& loaded, std::uint32_t drive) {
     return looked ? Status{} : fail(looked.error());
 }
 
-// The refusal comes before anything is written. Guards come before the erasing, which they watch.
-// What a drive that is back holds in slots that no band names is of bands that were freed while it
-// was out: erased before recovery, which may open bands there.
+// Refusals come before anything is written.
 Status Core::prepare_drives(const LoadedBands& loaded) {
     if (read_only_) {
         for (MemberDevice& m : members_) {
@@ -145,9 +148,31 @@ Status Core::prepare_drives(const LoadedBands& loaded) {
         return {};
     }
     QS_TRY(refuse_if_unreadable(array_, loaded.records, superblock_.epoch));
-    for (const std::uint32_t drive : returned_) QS_TRY(refuse_if_older(loaded, drive));
+    for (const MemberRecord& m : returned_) QS_TRY(refuse_if_older(loaded, m.index));
     place_guards(loaded);
-    return erase_unnamed(array_, loaded.records, returned_, *control_);
+    return {};
+}
+
+// What a drive that is back holds in slots that no band names is of bands that were freed while it
+// was out. It is erased before a superblock says that the drive is in, and before recovery may open
+// bands there. One that can't be erased stays out, as it was.
+Status Core::take_back(const LoadedBands& loaded) {
+    for (const MemberRecord& was : std::exchange(returned_, {})) {
+        Device& device = *array_.qlc[was.index];
+        const auto progress = [&](double percent) {
+            if (options_.progress) options_.progress("erasing what a drive missed", percent);
+        };
+        const Status erased = erase_unnamed(array_, loaded.records, was.index, *control_, progress);
+        if (erased) continue;
+        device.set_out();
+        for (MemberRecord& m : superblock_.members) {
+            if (m.uuid == was.uuid) m = was;
+        }
+        QS_TRY(refuse_if_unreadable(array_, loaded.records, superblock_.epoch));
+        log(options_, LogLevel::warning, "qlc drive {} stays out, since it can't be erased: {}",
+            was.index, erased.error().message);
+    }
+    return {};
 }
 
 std::optional<Snapshot> Core::newest_snapshot() {
@@ -211,11 +236,14 @@ Status Core::recover_contents(LoadedBands& loaded) {
         .memory_bytes = options_.pmt_cache_bytes,  // the cache is made later
         .counters = counters,
         .progress = options_.progress,
-        .reaffirm_epoch = [this] { return reaffirm_epoch(); },
-        .begin_epoch =
-            [&](std::uint64_t next_version) {
-                return begin_epoch(next_version, keeper, superblock_.state);
-            },
+        .reaffirm_epoch = [&]() -> Status {
+            QS_TRY(take_back(loaded));
+            return reaffirm_epoch();
+        },
+        .begin_epoch = [&](std::uint64_t next_version) -> Status {
+            QS_TRY(take_back(loaded));
+            return begin_epoch(next_version, keeper, superblock_.state);
+        },
     };
     auto recovered = recover(input);
     if (!recovered) return fail(recovered.error());

@@ -148,7 +148,7 @@ void fill_devices(Stats& s, const Superblock& superblock, const std::vector<Memb
         d.path = m.device == nullptr ? missing_path(m, members, named) : m.device->path();
         d.role = to_string(m.record.role);
         d.index = m.record.index;
-        d.state = m.device == nullptr ? "missing" : "online";
+        d.state = m.device == nullptr ? "missing" : m.device->out() ? "out" : "online";
         d.capacity_bytes = m.record.capacity_bytes;
         const ArrayParameters& p = superblock.parameters;
         const std::uint64_t used = m.record.role == DeviceRole::qlc ? p.qlc_bytes : p.scm_bytes;

@@ -37,7 +37,8 @@ Seen look_at(const std::vector<DeviceOptions>& devices) {
             static_cast<std::size_t>(std::ranges::find(known, file.st_dev) - known.begin());
         if (at == known.size()) {
             struct statvfs system {};
-            if (::statvfs(d.path.c_str(), &system) != 0) continue;
+            // Some of FUSE don't tell.
+            if (::statvfs(d.path.c_str(), &system) != 0 || system.f_blocks == 0) continue;
             known.push_back(file.st_dev);
             seen.systems.push_back({d.path, 0, std::uint64_t{system.f_bavail} * system.f_frsize});
         }

@@ -48,6 +48,12 @@ std::string fault_of(const DeviceStatus& d, const std::string& cause) {
                            d.path.empty() ? "" : fmt::format(" ({})", d.path));
     }
     if (d.state == "failed") return fmt::format("{} can't be used: {}", name_of(d), d.last_error);
+    if (d.state == "out") {
+        return fmt::format(
+            "{} is out: it takes no writes, and the array goes on without it: {}; "
+            "it is taken back when the array is opened again and the drive is there",
+            name_of(d), d.last_error);
+    }
     if (!d.failing) return "";  // what failed once was done again, or rebuilt
     std::string fault = fmt::format("{} fails: {} transfers failed", name_of(d), d.errors);
     const std::string without_remedy = d.last_error.substr(0, d.last_error.rfind("; "));

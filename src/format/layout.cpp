@@ -94,12 +94,13 @@ Status check_shape(const ArrayParameters& p) {
 }
 
 // Bands that volumes are never promised (rule 12): two streams with an open band and the next one
-// each, a working band for each GC thread, and what recovery may need to commit a full TPS.
+// each, a working band for each GC thread, another for each drive that may leave while the array is
+// open (it ends the one that GC fills), and what recovery may need to commit a full TPS.
 void set_reserve(ArrayLayout& l) {
     const std::uint64_t in_flight = std::uint64_t{kRamSegments} * l.p.max_shards +
                                     std::uint64_t{kGcTargets} * l.p.max_gc_threads;
     l.recovery_bands = static_cast<std::uint32_t>(div_up(in_flight, l.segments_per_band)) + 1;
-    l.reserve_bands = 4 + l.p.max_gc_threads + l.recovery_bands;
+    l.reserve_bands = 4 + l.gc_bands() + l.recovery_bands;
 }
 
 Status set_space(ArrayLayout& l) {

@@ -122,6 +122,8 @@ struct ArrayLayout {
     // A QLC drive is divided into slots, each for a column of a band. The first are its superblock
     // units.
     std::uint64_t slot_offset(std::uint32_t drive_slot) const { return drive_slot * p.band_bytes; }
+    // Of reserve_bands: kept free for GC.
+    std::uint32_t gc_bands() const { return p.max_gc_threads + 2; }
     std::uint32_t drive_slots() const { return kSuperblockUnits + bands; }
     std::uint32_t band_record_bytes() const {  // a multiple of 8, as its fields are aligned
         return static_cast<std::uint32_t>(round_up(kBandRecordBytes + kColumnBytes * width(), 8));

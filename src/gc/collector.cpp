@@ -138,8 +138,8 @@ bool Collector::take_replies() {
     return any;
 }
 
-// For as long as the array is open the drives are the same, and bands that are opened are as wide
-// as they can be: so what is narrow was so from the beginning.
+// Drives only leave while the array is open, and bands that are opened are as wide as they can be:
+// so what is narrow was so from the beginning.
 bool Collector::is_narrow(BandId band) const {
     const std::size_t widest =
         std::min<std::size_t>(array_.layout.width(), array_.drives_in().count());

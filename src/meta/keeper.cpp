@@ -23,7 +23,7 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
     opening_.reserve(kStreams);
     erasing_.reserve(kErasesPerRound);
     pages_.reserve(pages);
-    not_erased_.reserve(kErasesPerRound);
+    refused_by_.reserve(kErasesPerRound);
     erasing_of_.reserve(ios_.size());
 }
 
@@ -55,6 +55,7 @@ void BandKeeper::begin(Phase phase) { closing_ = phase >= Phase::erasing; }
 bool BandKeeper::done_with(Phase phase) { return phase != Phase::erasing || failed() || idle(); }
 
 bool BandKeeper::gather() {
+    if (array_.drive_leaves()) return false;
     for (Stream s : {Stream::gc, Stream::user}) {
         if (closing_ || !bands_.wants_band(s)) continue;
         if (!(s == Stream::user ? gate_.user_may_open() : gate_.gc_may_open())) continue;
@@ -109,7 +110,7 @@ void BandKeeper::flush() {
 
 void BandKeeper::discard() {
     used_ios_ = 0;
-    not_erased_.assign(erasing_.size(), false);
+    refused_by_.assign(erasing_.size(), nullptr);
     // A drive that is missing discards what no band has any more when it is back.
     erasing_of_.clear();
     for (std::size_t i = 0; i < erasing_.size(); ++i) {
@@ -125,13 +126,17 @@ void BandKeeper::discard() {
     submit_round();
 }
 
-// A band whose discard failed stays out of use until the next opening tries again.
+// A band whose discard failed stays out of use until the drive has gone out, or the next opening
+// tries again.
 void BandKeeper::finish() {
     for (std::size_t i = 0; i < erasing_.size(); ++i) {
-        if (not_erased_[i])
-            bands_.put_out_of_use(erasing_[i]);
-        else
+        const Device* const by = refused_by_[i];
+        if (by == nullptr) {
             bands_.erased(erasing_[i]);
+            continue;
+        }
+        bands_.not_erased(erasing_[i]);
+        if (by->out()) bands_.erase_again();  // just now, so nobody else asks for it
     }
     erasing_.clear();
     step_ = Step::idle;
@@ -165,7 +170,7 @@ void BandKeeper::io_done(const Io& io) {
     if (io.error_number == 0) return;
     counters_.add(Counter::io_errors, 1);
     if (io.kind == IoKind::discard) {
-        not_erased_[erasing_of_[static_cast<std::size_t>(&io - ios_.data())]] = true;
+        refused_by_[erasing_of_[static_cast<std::size_t>(&io - ios_.data())]] = io.device;
     } else {
         failed_ = true;
         gate_.fail(queue_);

@@ -71,8 +71,8 @@ class BandKeeper final : public Actor {
     std::vector<std::uint64_t> generations_;
     std::vector<BandId> opening_;
     std::vector<BandId> erasing_;
-    std::vector<bool> not_erased_;         // of them: a drive did not discard its part
-    std::vector<std::size_t> erasing_of_;  // by discard: which of them
+    std::vector<const Device*> refused_by_;  // of each: a drive that did not discard its part
+    std::vector<std::size_t> erasing_of_;    // by discard: which of them
     std::vector<std::uint64_t> pages_;
     Buffer blocks_;
     std::vector<Io> ios_;

@@ -142,24 +142,28 @@ std::vector<bool> named_slots(const ArrayContext& array, const std::vector<BandR
 }
 
 Status erase_unnamed(const ArrayContext& array, const std::vector<BandRecord>& records,
-                     const std::vector<std::uint32_t>& drives, IoQueue& queue) {
+                     std::uint32_t drive, IoQueue& queue,
+                     const std::function<void(double percent)>& progress) {
+    constexpr std::size_t kAtOnce = 64;
     const ArrayLayout& l = array.layout;
-    std::vector<Device*> erased;
-    for (const std::uint32_t drive : drives) {
-        const std::vector<bool> named = named_slots(array, records, drive);
-        for (std::uint32_t slot = kSuperblockUnits; slot < l.drive_slots(); ++slot) {
-            if (named[slot] || canary(Canary::returned_not_erased)) continue;
-            Io io;
+    Device* const device = array.qlc[drive];
+    const std::vector<bool> named = named_slots(array, records, drive);
+    std::vector<Io> ios;
+    for (std::uint32_t slot = kSuperblockUnits; slot < l.drive_slots(); ++slot) {
+        if (!named[slot] && !canary(Canary::returned_not_erased)) {
+            Io& io = ios.emplace_back();
             io.kind = IoKind::discard;
             io.point = PersistencePoint::keeper_discard;
-            io.device = array.qlc[drive];
+            io.device = device;
             io.offset = l.slot_offset(slot);
             io.bytes = l.p.band_bytes;
-            QS_TRY(run(queue, io));
         }
-        erased.push_back(array.qlc[drive]);
+        if (ios.size() < kAtOnce && slot + 1 < l.drive_slots()) continue;
+        QS_TRY(run(queue, ios));
+        ios.clear();
+        progress(100.0 * slot / l.drive_slots());
     }
-    return flush_drives(erased, queue, PersistencePoint::open_flush);
+    return flush_drives({&device, 1}, queue, PersistencePoint::open_flush);
 }
 
 }  // namespace qlcshape

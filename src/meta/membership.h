@@ -19,6 +19,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/error.h"
@@ -65,9 +66,10 @@ Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRec
 std::vector<bool> named_slots(const ArrayContext& array, const std::vector<BandRecord>& records,
                               std::uint32_t drive);
 
-// Erases on each of these drives, which were out, what no band names. Afterwards they hold what
-// their columns say, and nothing else.
+// Erases on a drive that was out what no band names. Afterwards it holds what its columns say, and
+// nothing else. `progress`: called now and then with the percentage.
 Status erase_unnamed(const ArrayContext& array, const std::vector<BandRecord>& records,
-                     const std::vector<std::uint32_t>& drives, IoQueue& queue);
+                     std::uint32_t drive, IoQueue& queue,
+                     const std::function<void(double percent)>& progress);
 
 }  // namespace qlcshape

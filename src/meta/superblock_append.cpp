@@ -13,12 +13,12 @@ namespace qlcshape {
 
 SuperblockAppend::SuperblockAppend(const Superblock& superblock,
                                    const std::vector<MemberDevice>& members)
-    : next_(superblock), places_(members.size()) {
+    : next_(superblock), drives_(superblock.parameters.qlc_count), places_(members.size()) {
     ++next_.generation;
     const ArrayLayout layout = *make_layout(next_.parameters);
     for (std::size_t i = 0; i < members.size(); ++i) {
         const MemberDevice& m = members[i];
-        if (m.device == nullptr) continue;
+        if (m.device == nullptr || next_.members[i].state == MemberState::out) continue;
         const Places places{layout.superblock_record_bytes, m.unit_bytes};
         SuperblockPlace& place = places_[i] = m.next;
         if (place.slot >= places.slots()) place = {place.unit ^ 1, 0, true};
@@ -32,6 +32,7 @@ void SuperblockAppend::add(const MemberDevice& member, std::uint64_t unit, std::
                            bool fresh_unit, const ArrayLayout& layout) {
     const bool qlc = member.record.role == DeviceRole::qlc;
     Transfers& transfers = qlc ? qlc_ : scm_;
+    if (qlc) drives_[member.record.index] = member.device.get();
     Io io;
     io.device = member.device.get();
     if (fresh_unit) {
@@ -64,15 +65,34 @@ void SuperblockAppend::add(const MemberDevice& member, std::uint64_t unit, std::
 Status SuperblockAppend::write(Superblock& superblock, std::vector<MemberDevice>& members,
                                IoQueue& queue) {
     superblock.generation = next_.generation;
+    QS_TRY(write(qlc_, DeviceRole::qlc, members, queue));
+    return write(scm_, DeviceRole::scm, members, queue);
+}
+
+// The place is used up by the attempt.
+Status SuperblockAppend::write(Transfers& transfers, DeviceRole role,
+                               std::vector<MemberDevice>& members, IoQueue& queue) {
+    QS_TRY(run(queue, transfers.discards));
     for (std::size_t i = 0; i < members.size(); ++i) {
-        if (members[i].device != nullptr) members[i].next = places_[i];
+        const bool takes_part = next_.members[i].state == MemberState::in;
+        if (members[i].device != nullptr && members[i].record.role == role && takes_part)
+            members[i].next = places_[i];
     }
-    for (Transfers* transfers : {&qlc_, &scm_}) {
-        QS_TRY(run(queue, transfers->discards));
-        QS_TRY(run(queue, transfers->writes));
-        QS_TRY(run(queue, transfers->flushes));
+    QS_TRY(run(queue, transfers.writes));
+    return run(queue, transfers.flushes);
+}
+
+DriveSet SuperblockAppend::refused_by() const {
+    DriveSet drives;
+    for (const auto* ios : {&qlc_.discards, &qlc_.writes, &qlc_.flushes}) {
+        for (const Io& io : *ios) {
+            if (io.error_number == 0) continue;
+            if (!io.device->watched() || refused_by_system(io.error_number)) return {};
+            for (std::size_t d = 0; d < drives_.size(); ++d)
+                drives[d] = drives[d] || drives_[d] == io.device;
+        }
     }
-    return {};
+    return drives;
 }
 
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,

@@ -80,14 +80,17 @@ std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQ
 // The array as the newest superblock describes it. The devices stay the discovery's.
 ArrayContext context_of(const Discovery& discovery);
 
-// The next record of every member that is there, with the next generation. All memory that it takes
-// is taken when it is made: until write() nothing has changed, on no drive and in no argument.
+// The next record of every member that is there and in, with the next generation. All memory that
+// it takes is taken when it is made: until write() nothing has changed, on no drive and in no
+// argument.
 class SuperblockAppend {
   public:
     SuperblockAppend(const Superblock& superblock, const std::vector<MemberDevice>& members);
 
     // Once, with the arguments as they were. After an error it is not known which drives have it.
     Status write(Superblock& superblock, std::vector<MemberDevice>& members, IoQueue& queue);
+    // Then: watched QLC drives that did not take it. Only where all others can take the next one.
+    DriveSet refused_by() const;
 
   private:
     void add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at, bool fresh_unit,
@@ -96,7 +99,10 @@ class SuperblockAppend {
     struct Transfers {
         std::vector<Io> discards, writes, flushes;
     };
+    Status write(Transfers& transfers, DeviceRole role, std::vector<MemberDevice>& members,
+                 IoQueue& queue);
     Superblock next_;
+    std::vector<Device*> drives_;          // by number
     std::vector<SuperblockPlace> places_;  // of the record after this one, by member
     std::vector<Buffer> records_;
     Transfers qlc_, scm_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "placement/array_context.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/canary.h"
 
@@ -22,8 +24,12 @@ Location ArrayContext::locate(BandId band, std::uint32_t segment, std::uint32_t 
 DriveSet ArrayContext::drives_in() const {
     DriveSet in;
     for (std::size_t d = 0; d < qlc.size(); ++d)
-        in[d] = qlc[d] != nullptr || canary(Canary::absent_is_named);
+        in[d] = qlc[d] != nullptr ? qlc[d]->takes_columns() : canary(Canary::absent_is_named);
     return in;
+}
+
+bool ArrayContext::drive_leaves() const {
+    return std::ranges::any_of(qlc, [](const Device* d) { return d != nullptr && d->leaves(); });
 }
 
 std::uint32_t ArrayContext::columns_there(BandId band) const {

@@ -44,13 +44,16 @@ struct ArrayContext {
     Location locate_column(BandId band, std::uint32_t column) const;
     // The strip of `role` in a stripe. Nothing else knows on which drive a strip lies.
     Location locate(BandId band, std::uint32_t segment, std::uint32_t role) const;
-    // The drive there, null where it is missing.
+    // The drive there, null where it is missing or out. It may go out at any time: ask once.
     Device* drive_at(const Location& place) const {
-        return place.there() ? qlc[place.drive] : nullptr;
+        Device* const drive = place.there() ? qlc[place.drive] : nullptr;
+        return drive == nullptr || drive->out() ? nullptr : drive;
     }
 
     // The QLC drives that take new columns.
     DriveSet drives_in() const;
+    // One refuses writes, and is not out yet: until then nothing new is written to QLC drives.
+    bool drive_leaves() const;
 
     // How many drives that are there have a column of the band.
     std::uint32_t columns_there(BandId band) const;

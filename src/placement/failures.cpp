@@ -22,8 +22,9 @@ std::string failed_opening(const Io& by, const ArrayContext& array) {
 }
 
 std::size_t drives_away(const ArrayContext& array) {
-    return static_cast<std::size_t>(std::ranges::count_if(
-        array.qlc, [](const Device* d) { return d == nullptr || d->given_up() || d->silent(); }));
+    return static_cast<std::size_t>(std::ranges::count_if(array.qlc, [](const Device* d) {
+        return d == nullptr || d->out() || d->given_up() || d->silent();
+    }));
 }
 
 bool beyond_parity(const ArrayContext& array) {

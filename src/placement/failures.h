@@ -19,7 +19,7 @@ std::string drive_failures(const ArrayContext& array);
 // thread.
 std::string failed_opening(const Io& by, const ArrayContext& array);
 
-// How many QLC drives are missing or don't answer. Any thread.
+// How many QLC drives are missing, out, or don't answer. Any thread.
 std::size_t drives_away(const ArrayContext& array);
 
 // More QLC drives are missing, or don't answer, than parity covers: what lies on them can't be read

@@ -2,6 +2,7 @@
 #include "segment/committer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/canary.h"
@@ -37,7 +38,15 @@ void Committer::commit(SegmentBuffer& segment) {
     QS_ASSERT(segment.step == Step::idle);
     segment.step = Step::placing;
     segment.attempts = 0;
+    segment.refused_by = nullptr;
+    segment.drives = array_.drives_in().count();
     active_.push_back(&segment);
+}
+
+// What failed before a drive left says nothing about the others.
+void Committer::note_drives(SegmentBuffer& segment) {
+    const std::size_t drives = array_.drives_in().count();
+    if (std::exchange(segment.drives, drives) != drives) segment.attempts = 0;
 }
 
 bool Committer::poll() {
@@ -70,14 +79,14 @@ bool Committer::rests() const {
 bool Committer::step(SegmentBuffer& segment) {
     switch (segment.step) {
         case Step::placing: {
-            if (failed_) return false;
+            if (failed_ || array_.drive_leaves()) return false;
+            note_drives(segment);
             auto placement = bands_.place(stream_);
             if (!placement) {
                 // Bands go as fast as they are tried: a drive fails for good. The free bands that
                 // are left are for recovery, which may have to commit all that is in RAM now.
-                if (segment.attempts > 0 && bands_.free_bands() <= array_.layout.recovery_bands) {
-                    failed_ = true;
-                }
+                if (segment.attempts > 0 && bands_.free_bands() <= array_.layout.recovery_bands)
+                    give_up(segment);
                 return false;
             }
             segment.placement = *placement;
@@ -91,7 +100,7 @@ bool Committer::step(SegmentBuffer& segment) {
             if (!bands_.my_turn(segment.placement)) return false;
             if (bands_.void_place(segment.placement)) {
                 bands_.submitted(segment.placement);
-                replace(segment);
+                place_again(segment);
             } else {
                 write(segment);
             }
@@ -104,7 +113,7 @@ bool Committer::step(SegmentBuffer& segment) {
             // All its strips are durable, but one before it in the band failed, perhaps another
             // thread's: the frontier will never reach this one, so recovery need not keep it.
             if (!bands_.void_place(segment.placement)) return false;
-            replace(segment);
+            place_again(segment);
             return true;
         case Step::idle:
         case Step::written:
@@ -188,13 +197,18 @@ void Committer::write(SegmentBuffer& segment) {
         io = array_.segment_io(IoKind::write, p.band, p.segment, role * l.p.strip_bytes,
                                l.p.strip_bytes, segment.strip(role));
         if (canary(Canary::absent_is_named) && io.device == nullptr) continue;
-        QS_ASSERT(io.device != nullptr);  // no band is open that a drive is missing from
+        if (io.device == nullptr) {  // it went out since this place was given, and the band ends
+            segment.write_failed = true;
+            continue;
+        }
         io.point = write_point_;
         io.context = &segment;
         io.done = [](Io& done) {
             auto& s = *static_cast<SegmentBuffer*>(done.context);
             --s.writes_pending;
-            if (done.error_number != 0) s.write_failed = true;
+            if (done.error_number == 0) return;
+            s.write_failed = true;
+            s.refused_by = done.device;
         };
         ++segment.writes_pending;
         queue_.submit(io);
@@ -230,6 +244,7 @@ bool Committer::start_flush() {
         // clean: the drive may report success and have dropped the strips. The segment is written
         // again, elsewhere; also if another thread's flush failed, for the same reason.
         if (segment->failed_flushes != failed_flushes()) {
+            segment->refused_by = flush_refused_by_;
             bands_.write_failed(segment->placement);
             replace(*segment);
         } else {
@@ -247,7 +262,8 @@ bool Committer::start_flush() {
     if (!wanted) return any;
     std::size_t used = 0;
     for (Device* drive : array_.qlc) {
-        if (drive == nullptr || !drive->geometry().volatile_cache) continue;
+        // Of one that is out no segment that can still settle has a strip.
+        if (drive == nullptr || drive->out() || !drive->geometry().volatile_cache) continue;
         Io& io = flushes_[used++];
         io = Io{};
         io.kind = IoKind::flush;
@@ -255,7 +271,11 @@ bool Committer::start_flush() {
         io.device = drive;
         io.context = this;
         // Its outcome is in the drive's log of flushes, with those of all other threads.
-        io.done = [](Io& done) { --static_cast<Committer*>(done.context)->flushes_pending_; };
+        io.done = [](Io& done) {
+            auto& self = *static_cast<Committer*>(done.context);
+            --self.flushes_pending_;
+            if (done.error_number != 0) self.flush_refused_by_ = done.device;
+        };
     }
     flushes_pending_ = static_cast<std::uint32_t>(used);
     for (std::size_t i = 0; i < used; ++i) queue_.submit(flushes_[i]);
@@ -268,13 +288,26 @@ std::uint64_t Committer::failed_flushes() const {
     return failed;
 }
 
+// A write or flush of its own failed.
+void Committer::replace(SegmentBuffer& segment) {
+    if (++segment.attempts >= kAttempts) give_up(segment);
+    place_again(segment);
+}
+
 // Data strips stay as they are in RAM; header, P and Q are made again for the new place. What was
 // written to the old one may count after a crash in addition: same versions, same contents.
-void Committer::replace(SegmentBuffer& segment) {
+void Committer::place_again(SegmentBuffer& segment) {
     counters_.add(Counter::commit_retries, 1);
     bands_.left(segment.placement);
-    if (++segment.attempts >= kAttempts) failed_ = true;
     segment.step = Step::placing;
+}
+
+// While the array is open somebody decides whether it goes on without that drive.
+void Committer::give_up(const SegmentBuffer& segment) {
+    if (segment.refused_by != nullptr && segment.refused_by->watched())
+        segment.refused_by->refuse_writes();
+    else
+        failed_ = true;
 }
 
 void Committer::count(const SegmentBuffer& segment) {

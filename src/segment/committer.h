@@ -54,10 +54,13 @@ class Committer {
     static constexpr std::uint32_t kAttempts = 8;
 
     bool step(SegmentBuffer& segment);
+    void note_drives(SegmentBuffer& segment);
     void encode(SegmentBuffer& segment);
     void write(SegmentBuffer& segment);
     void written(SegmentBuffer& segment);
     void replace(SegmentBuffer& segment);
+    void place_again(SegmentBuffer& segment);
+    void give_up(const SegmentBuffer& segment);
     void count(const SegmentBuffer& segment);
     bool start_flush();
     // On all drives, of all threads. A drive whose flush failed may have dropped anything that was
@@ -76,6 +79,7 @@ class Committer {
     std::vector<SegmentBuffer*> active_;  // in the order of commit()
     std::vector<Io> flushes_;
     std::uint32_t flushes_pending_ = 0;
+    Device* flush_refused_by_ = nullptr;  // the last one whose flush failed here
     bool failed_ = false;
 };
 

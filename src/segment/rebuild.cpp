@@ -154,8 +154,9 @@ void Rebuild::probe() {
         Io& io = ios_[role];
         const Location place = array_.locate(id_.band, id_.segment, role);
         if (!place.there() || there_[role]) continue;  // a column that is lost comes back with none
-        drives_away_ |= array_.drive_at(place) == nullptr;
-        if (array_.drive_at(place) == nullptr) continue;
+        const bool away = array_.drive_at(place) == nullptr;
+        drives_away_ |= away;
+        if (away) continue;
         io = array_.probe_io(place.drive, row(role));
         ++pending_;
         io.context = this;

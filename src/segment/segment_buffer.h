@@ -92,7 +92,9 @@ class SegmentBuffer {
     std::uint32_t writes_pending = 0;
     bool write_failed = false;
     std::uint64_t failed_flushes = 0;  // on all drives, when its strips were written
-    std::uint32_t attempts = 0;
+    std::uint32_t attempts = 0;        // that failed by a write or flush of its own
+    Device* refused_by = nullptr;      // the drive of the last of them
+    std::size_t drives = 0;            // QLC drives that took columns at the last of them
     std::vector<Io>& ios() { return ios_; }
 
     // --- the owner's ---

@@ -125,6 +125,12 @@ TEST_CASE("canary: absent_is_named") {
 TEST_CASE("canary: returned_not_erased") {
     must_notice(Canary::returned_not_erased, "returned_not_erased", 20, sim::Profile::away);
 }
+TEST_CASE("canary: left_before_record") {
+    must_notice(Canary::left_before_record, "left_before_record", 80, sim::Profile::away);
+}
+TEST_CASE("canary: left_band_goes_on") {
+    must_notice(Canary::left_band_goes_on, "left_band_goes_on", 400, sim::Profile::away);
+}
 TEST_CASE("canary: decide_late") { must_notice(Canary::decide_late, "decide_late", 400); }
 TEST_CASE("canary: keep_unproved_tail") {
     must_notice(Canary::keep_unproved_tail, "keep_unproved_tail", 20);

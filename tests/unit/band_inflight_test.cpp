@@ -30,3 +30,64 @@ TEST_CASE("band table: a band isn't moved while a place of it is still in flight
     CHECK(bands.void_place(c));
     bands.submitted(c);
 }
+
+TEST_CASE("band table: open bands that are ended keep what is settled, and no more") {
+    const ArrayLayout layout = small_layout();
+    BandTable bands(layout);
+    for (std::uint32_t i = 0; i < layout.bands; ++i) bands.restore(BandId(i), BandRecord{});
+    bands.opened(*bands.begin_open(Stream::user, 1));
+    const Placement a = *bands.place(Stream::user);
+    const Placement b = *bands.place(Stream::user);
+    const Placement c = *bands.place(Stream::user);
+    for (const Placement& p : {a, b, c}) bands.submitted(p);
+    bands.durable(a);
+    bands.durable(c);  // before b
+    const BandId reserve = *bands.begin_open(Stream::user, 1);
+    bands.opened(reserve);
+    const BandId other = *bands.begin_open(Stream::gc, 1);
+    bands.opened(other);
+    const Placement moved = *bands.place(Stream::gc);
+    const BandId on_the_way = *bands.begin_open(Stream::gc, 1);
+
+    bands.end_open([&](BandId band) { return band != other; });
+    CHECK(bands.settled(a));
+    CHECK_FALSE(bands.void_place(a));
+    CHECK(bands.void_place(b));
+    CHECK(bands.void_place(c));
+    bands.durable(b);  // too late: not even now that there is no gap
+    CHECK_FALSE(bands.settled(b));
+    CHECK_FALSE(bands.settled(c));
+    CHECK_FALSE(bands.void_place(moved));
+    CHECK(bands.place(Stream::gc)->band == other);
+    // Where the one lies that is being opened nobody knows: it is ended, too.
+    bands.opened(on_the_way);
+    CHECK_FALSE(bands.place(Stream::user));
+    CHECK(bands.wants_band(Stream::user));
+    bands.left(b);
+    bands.left(c);
+    CHECK(bands.record_of(a.band).state == BandState::open);
+    bands.published(a, 0);
+    CHECK(bands.record_of(a.band).state == BandState::closed);
+    CHECK(bands.segments_of(a.band) == 1);
+    for (const BandId band : {reserve, on_the_way}) {
+        CHECK(bands.record_of(band).state == BandState::closed);
+        CHECK(bands.segments_of(band) == 0);
+    }
+}
+
+TEST_CASE("band table: what could not be erased is erased again") {
+    const ArrayLayout layout = small_layout();
+    BandTable bands(layout);
+    BandRecord record;
+    record.state = BandState::erasing;
+    bands.restore(BandId(0), record);
+    REQUIRE(bands.next_moved() == BandId(0));
+    bands.not_erased(BandId(0));
+    CHECK(bands.out_of_use() == 1);
+    CHECK_FALSE(bands.next_moved());
+    bands.erase_again();
+    bands.erase_again();
+    CHECK(bands.out_of_use() == 0);
+    CHECK(bands.next_moved() == BandId(0));
+    CHECK_FALSE(bands.next_moved());
+}

@@ -57,7 +57,7 @@ TEST_CASE("causes: a drive whose last transfers all failed is failing until one 
         drives[0]->count_failure(io);
     }
     CHECK(drives[0]->failing());
-    drives[0]->count_success();
+    drives[0]->count_success(Io{});
     CHECK_FALSE(drives[0]->failing());
     CHECK(drives[0]->failures() == 3);
 }

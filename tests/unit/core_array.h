@@ -154,6 +154,7 @@ struct CoreArray {
     }
     void poll() {
         for (const auto& w : core->workers()) w->poll(core->phase());
+        core->watch();
     }
     void cut() {
         power.on = false;

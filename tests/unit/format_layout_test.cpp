@@ -205,7 +205,7 @@ TEST_CASE("layout: writable is what the reserve and overprovision leave") {
         CHECK(l.writable_blocks == share / kPageEntries * kPageEntries);
         CHECK(l.reserve_bands > l.recovery_bands);
         // Two streams with an open band and the next one, a band for each GC thread.
-        CHECK(l.reserve_bands >= l.recovery_bands + 4 + p.max_gc_threads);
+        CHECK(l.reserve_bands >= l.recovery_bands + 4 + p.max_gc_threads + 2);
         // Everything that may be in RAM at once finds room in what is kept for recovery.
         const std::uint64_t in_ram = std::uint64_t{kRamSegments} * p.max_shards +
                                      std::uint64_t{kGcTargets} * p.max_gc_threads;

@@ -21,8 +21,8 @@ struct Gate {
     BandTable bands{layout};
     SpaceGate gate{layout, bands};
     std::uint32_t recovery = layout.recovery_bands;
-    std::uint32_t floor = layout.recovery_bands + 2;
-    std::uint32_t gc_start = layout.recovery_bands + 4;
+    std::uint32_t floor = layout.recovery_bands + 4;
+    std::uint32_t gc_start = layout.recovery_bands + 6;
     std::uint32_t cap = layout.slots_per_band() / 2;
     std::vector<BandId> taken;
 

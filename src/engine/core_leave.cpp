@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// A QLC drive that takes no writes leaves the array, which goes on without it.
+//
+//   who                        what                               on media
+//   committers, keeper         find that it refuses writes: they
+//                              place, open and erase nothing
+//   watch()                    ... and decides: it gets no new
+//                              column from here on
+//   write_superblock()         a superblock on all other drives   it is out, and since when
+//   end_open()                 bands that name it end at what is  as it was: it has all that its
+//                              durable in order                   columns say, and what is beyond
+//                                                                 the frontiers counts nowhere
+//   Device::set_out()          it gets no transfer any more, and
+//                              counts as missing; everyone goes
+//                              on, in bands that don't name it
+//
+// What is on the way to a band that ends is committed again, in another one, with the parity that
+// is left. So the next opening finds what it finds where a drive was missing from the beginning,
+// whenever the power goes; and takes the drive back, if it is there, as any that was out.
+//
+// A drive without which something could not be read any more never leaves: the array ends, as it
+// does where an scm drive fails.
+#include "base/canary.h"
+#include "engine/core.h"
+#include "engine/ending.h"
+#include "engine/limits.h"
+#include "engine/monitor.h"
+
+namespace qlcshape {
+
+// Those that refuse writes, and those whose leaving is not yet durable.
+DriveSet Core::leaving() const {
+    DriveSet leaving;
+    for (std::size_t d = 0; d < array_.qlc.size(); ++d)
+        leaving[d] = array_.qlc[d] != nullptr && array_.qlc[d]->leaves();
+    return leaving;
+}
+
+bool Core::can_go_on_without(const DriveSet& leaving) const {
+    const std::size_t k = array_.layout.p.data_strips;
+    if ((array_.drives_in() & ~leaving).count() < k) return false;
+    bool readable = true;
+    bands_->in_use([&](BandId band) {
+        std::uint32_t there = 0;
+        for (std::uint32_t c = 0; c < array_.layout.width(); ++c) {
+            const Location place = array_.locate_column(band, c);
+            there += array_.drive_at(place) != nullptr && !leaving[place.drive] ? 1 : 0;
+        }
+        readable &= there >= k;
+    });
+    return readable;
+}
+
+// Not where one that holds the lock is inside a transfer: it comes to the same decision.
+void Core::look_at_drives() {
+    if (read_only_ || !array_.drive_leaves() || failed()) return;
+    if (!control_mutex_.try_lock()) return;
+    const Locked lock(control_mutex_, Locked::kHeld);
+    const DriveSet who = leaving();
+    if (can_go_on_without(who)) {
+        begin_leaving(who);
+        if (canary(Canary::left_before_record)) return finish_leaving();
+        static_cast<void>(write_superblock());
+        return;
+    }
+    for (std::size_t d = 0; d < who.size(); ++d) {
+        if (who[d]) gate_->fail(array_.qlc[d]->last_failed());
+    }
+    wake_workers();
+}
+
+// The record with which it leaves is the newest that is known to be on it.
+void Core::begin_leaving(const DriveSet& who) {
+    for (MemberRecord& m : superblock_.members) {
+        if (m.role != DeviceRole::qlc || !who[m.index] || m.state == MemberState::out) continue;
+        array_.qlc[m.index]->set_leaving();
+        m.state = MemberState::out;
+        m.in_sync = {in_force_.epoch, in_force_.generation};
+        m.left_key = in_force_.epoch_key;
+        m.left_at = superblock_.generation;
+    }
+}
+
+// Afterwards the newest superblock is on every other drive.
+void Core::finish_leaving() {
+    DriveSet who;
+    for (const MemberRecord& m : superblock_.members) {
+        const bool qlc_out = m.role == DeviceRole::qlc && m.state == MemberState::out;
+        const Device* const drive = qlc_out ? array_.qlc[m.index] : nullptr;
+        who[m.index] = who[m.index] || (drive != nullptr && !drive->out());
+    }
+    if (who.none()) return;
+    if (!canary(Canary::left_band_goes_on))
+        bands_->end_open([&](BandId band) { return (array_.columns->drives(band) & who).any(); });
+    for (std::size_t d = 0; d < who.size(); ++d) {
+        if (who[d]) array_.qlc[d]->set_out();
+    }
+    bands_->erase_again();
+    wake_workers();
+    for (std::size_t d = 0; d < who.size(); ++d) {
+        if (!who[d]) continue;
+        with_memory([&] {
+            log(options_, LogLevel::warning,
+                "{}: qlc drive {} is out: it takes no writes, and the array goes on without it; {}",
+                array_.qlc[d]->path(), d, array_.qlc[d]->last_failure());
+        });
+    }
+}
+
+}  // namespace qlcshape

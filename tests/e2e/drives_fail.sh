@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# QLC drives fail under an open array, as drives do: every write and flush is an error, or every
+# transfer is. Writing goes on without one of them, then without two, through a kill; when they are
+# well again they are taken back. A third ends writing, and nothing that was acknowledged is lost.
+source "$(dirname "$0")/lib.bash"
+source "$(dirname "$0")/nbd.bash"
+source "$(dirname "$0")/loop.bash"
+command -v nbdfuse >/dev/null || { echo "SKIPPED: no nbdfuse"; exit 77; }
+
+array_file
+drives=(0 2 5)
+end_drives() {
+    for i in "${drives[@]}"; do unmount "disk$i"; done
+    end_loop
+}
+trap end_drives EXIT
+for i in "${drives[@]}"; do
+    # Drive 5 can be read when it fails, as one that is worn out.
+    kinds=error-rate=100%
+    [[ $i != 5 ]] || kinds="error-pwrite-rate=100% error-trim-rate=100% error-zero-rate=100%"
+    # shellcheck disable=SC2086  # words
+    nbdkit --exit-with-parent --foreground -U "$WORK/d$i.sock" --filter=error memory 24M \
+        error=EIO $kinds error-file="$WORK/ill$i" >"d$i.out" 2>&1 &
+    until [[ -S d$i.sock ]]; do sleep 0.1; done
+    touch "disk$i"
+    nbdfuse -C 4 "disk$i" "nbd+unix:///?socket=$WORK/d$i.sock" >>"d$i.out" 2>&1 &
+    until [[ -s disk$i ]]; do sleep 0.1; done
+    sed -i "s/path = \"qlc$i.img\"/path = \"disk$i\"/; /disk$i/{n;d}" array.toml
+done
+expect 0 "$QLCSHAPE" create array.toml
+bytes=$(($(writable) - 4194304))
+expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
+head -c "$bytes" /dev/urandom >image
+
+# write_all NAME: new contents everywhere, and reads them back.
+write_all() {
+    dd if=/dev/urandom of=image bs=64k count=$((bytes / 2 / 65536)) seek=$((RANDOM % 64)) \
+        conv=notrunc status=none
+    expect 0 nbdcopy --flush image "$URI"
+    expect 0 nbdcopy "$URI" copy
+    cmp image copy || fail "wrong $1"
+}
+# out_are NUMBER...: the drives that are out, as status and the log have them.
+out_are() {
+    expect 0 "$QLCSHAPE" status array.toml --json
+    holds "[d['index'] for d in j['devices'] if d['state'] == 'out'] == [$1]"
+    holds "all(d['errors'] > 0 and d['last_error'] for d in j['devices'] if d['state'] == 'out')"
+}
+
+start_server
+write_all "while all is well"
+touch ill2
+write_all "without drive 2"
+out_are 2
+holds 'j["array"]["health"] == "degraded" and j["array"]["state"] == "open"'
+holds 'any("disk2" in r and "is out" in r for r in j["array"]["health_reasons"])'
+grep -q "disk2: qlc drive 2 is out" serve.err || fail "the log does not say that drive 2 is out"
+touch ill5
+write_all "without drives 2 and 5"
+out_are "2, 5"
+holds 'j["array"]["health"] == "unprotected" and j["protection"]["none"] > 0'
+expect 0 "$QLCSHAPE" volume create array.toml v1 --size 4KiB
+kill_server
+
+# Both are well again: they are taken back, and what they missed is written once more.
+rm ill2 ill5
+start_server
+expect 0 nbdcopy "$URI" copy
+cmp image copy || fail "wrong after the kill"
+whole='j["protection"]["none"] == 0 and j["protection"]["one"] == 0'
+for ((i = 0; ; ++i)); do
+    expect 0 "$QLCSHAPE" status array.toml --json
+    python3 -c "import json, sys; j = json.load(open('out')); sys.exit(not ($whole))" && break
+    ((i < 600)) || fail "what was written without drives still lacks parity"
+    sleep 0.1
+done
+holds 'j["array"]["health"] == "ok"'
+
+# One fails when nothing but the closing is left to write.
+touch ill0
+stop_server
+holds 'j["array"]["state"] == "clean"'
+rm ill0
+expect 0 "$QLCSHAPE" check array.toml
+
+# Three at once are too many: it stops, says so, and what was acknowledged is there afterwards.
+start_server
+touch ill0 ill2 ill5
+code=0
+nbdcopy --flush image "$URI" >out 2>err || code=$?
+[[ $code != 0 ]] || fail "writing went on without three drives"
+expect 0 "$QLCSHAPE" status array.toml --json
+holds 'j["array"]["state"] == "failed" and j["array"]["health"] == "failed"'
+rm ill0 ill2 ill5
+kill -TERM "$server"
+ended "$server" && fail "the server says that it closed the array in order"
+server=
+start_server
+write_all "after three drives failed"
+stop_server
+expect 0 "$QLCSHAPE" check array.toml
