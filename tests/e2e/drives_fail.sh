@@ -90,6 +90,7 @@ touch ill0 ill2 ill5
 code=0
 nbdcopy --flush image "$URI" >out 2>err || code=$?
 [[ $code != 0 ]] || fail "writing went on without three drives"
+kill -0 "$server" || { cp serve.err err; fail "the server ended"; }
 expect 0 "$QLCSHAPE" status array.toml --json
 holds 'j["array"]["state"] == "failed" and j["array"]["health"] == "failed"'
 rm ill0 ill2 ill5

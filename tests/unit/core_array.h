@@ -154,7 +154,7 @@ struct CoreArray {
     }
     void poll() {
         for (const auto& w : core->workers()) w->poll(core->phase());
-        core->watch();
+        if (core->array().drive_leaves()) core->watch();
     }
     void cut() {
         power.on = false;
