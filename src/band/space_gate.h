@@ -36,7 +36,7 @@ class SpaceGate {
         credit_ = credit_cap_;
     }
 
-    // After the bands were restored.
+    // After the bands were restored, and after some ended early: a drive has left.
     void start() { replenishing_ = bands_.free_bands() < user_floor_; }
 
     // A part of the engine can't go on: none acknowledges anything more. The first reason stays.

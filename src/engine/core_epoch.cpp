@@ -100,13 +100,15 @@ Status Core::refuse_if_stopped() const {
 // stays as it is. QLC drives that don't take it leave, if the array can do without. After any other
 // failure it is not known where on each drive the next one goes: the engine stops.
 Status Core::write_superblock() {
-    for (;;) {
+    for (bool again = false;; again = true) {
         QS_TRY(refuse_if_stopped());
         std::optional<SuperblockAppend> append;
-        QS_TRY(within_limits("array " + superblock_.name, [&]() -> Status {
+        const Status made = within_limits("array " + superblock_.name, [&]() -> Status {
             append.emplace(superblock_, members_);
             return {};
-        }));
+        });
+        if (!made && again) gate_->fail(*control_);  // some drives have the one before
+        QS_TRY(made);
         const Status written = in_words(
             Errc::io_error, [&] { return append->write(superblock_, members_, *control_); });
         if (written) {

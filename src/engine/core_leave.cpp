@@ -37,18 +37,23 @@ DriveSet Core::leaving() const {
 }
 
 bool Core::can_go_on_without(const DriveSet& leaving) const {
-    const std::size_t k = array_.layout.p.data_strips;
-    if ((array_.drives_in() & ~leaving).count() < k) return false;
-    bool readable = true;
-    bands_->in_use([&](BandId band) {
-        std::uint32_t there = 0;
-        for (std::uint32_t c = 0; c < array_.layout.width(); ++c) {
-            const Location place = array_.locate_column(band, c);
-            there += array_.drive_at(place) != nullptr && !leaving[place.drive] ? 1 : 0;
+    struct Look {  // seen by one pointer, for which no memory is needed
+        const ArrayContext& array;
+        const DriveSet& leaving;
+        bool readable = true;
+        void see(BandId band) {
+            std::uint32_t there = 0;
+            for (std::uint32_t c = 0; c < array.layout.width(); ++c) {
+                const Location place = array.locate_column(band, c);
+                there += array.drive_at(place) != nullptr && !leaving[place.drive] ? 1 : 0;
+            }
+            readable &= there >= array.layout.p.data_strips;
         }
-        readable &= there >= k;
-    });
-    return readable;
+    };
+    if ((array_.drives_in() & ~leaving).count() < array_.layout.p.data_strips) return false;
+    Look look{array_, leaving};
+    bands_->in_use([&look](BandId band) { look.see(band); });
+    return look.readable;
 }
 
 // Not where one that holds the lock is inside a transfer: it comes to the same decision.
@@ -96,6 +101,7 @@ void Core::finish_leaving() {
         if (who[d]) array_.qlc[d]->set_out();
     }
     bands_->erase_again();
+    gate_->start();  // GC makes up first for the bands that ended early
     wake_workers();
     for (std::size_t d = 0; d < who.size(); ++d) {
         if (!who[d]) continue;

@@ -169,6 +169,7 @@ Status Core::take_back(const LoadedBands& loaded) {
             if (m.uuid == was.uuid) m = was;
         }
         QS_TRY(refuse_if_unreadable(array_, loaded.records, superblock_.epoch));
+        if (array_.drives_in().count() < array_.layout.p.data_strips) return erased;
         log(options_, LogLevel::warning, "qlc drive {} stays out, since it can't be erased: {}",
             was.index, erased.error().message);
     }

@@ -71,7 +71,8 @@ bool BandKeeper::gather() {
         erasing_.push_back(*band);
     }
     if (!opening_.empty() || !erasing_.empty() || refreshing()) return true;
-    if (!gate_.failed() && gate_.standstill()) gate_.fail_for_space();
+    // Who waits for a drive to leave rests, too.
+    if (!gate_.failed() && gate_.standstill() && !array_.drive_leaves()) gate_.fail_for_space();
     return false;
 }
 

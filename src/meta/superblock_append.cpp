@@ -78,8 +78,11 @@ Status SuperblockAppend::write(Transfers& transfers, DeviceRole role,
         if (members[i].device != nullptr && members[i].record.role == role && takes_part)
             members[i].next = places_[i];
     }
-    QS_TRY(run(queue, transfers.writes));
-    return run(queue, transfers.flushes);
+    // Where one drive fails the others have it for sure: the next attempt may discard the other
+    // unit.
+    const Status written = run(queue, transfers.writes);
+    const Status flushed = run(queue, transfers.flushes);
+    return written ? flushed : written;
 }
 
 DriveSet SuperblockAppend::refused_by() const {

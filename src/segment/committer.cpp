@@ -208,7 +208,7 @@ void Committer::write(SegmentBuffer& segment) {
             --s.writes_pending;
             if (done.error_number == 0) return;
             s.write_failed = true;
-            s.refused_by = done.device;
+            s.refused_by = refused_by_system(done.error_number) ? nullptr : done.device;
         };
         ++segment.writes_pending;
         queue_.submit(io);
@@ -274,10 +274,12 @@ bool Committer::start_flush() {
         io.done = [](Io& done) {
             auto& self = *static_cast<Committer*>(done.context);
             --self.flushes_pending_;
-            if (done.error_number != 0) self.flush_refused_by_ = done.device;
+            if (done.error_number != 0 && !refused_by_system(done.error_number))
+                self.flush_refused_by_ = done.device;
         };
     }
     flushes_pending_ = static_cast<std::uint32_t>(used);
+    flush_refused_by_ = nullptr;
     for (std::size_t i = 0; i < used; ++i) queue_.submit(flushes_[i]);
     return true;
 }
@@ -304,8 +306,9 @@ void Committer::place_again(SegmentBuffer& segment) {
 
 // While the array is open somebody decides whether it goes on without that drive.
 void Committer::give_up(const SegmentBuffer& segment) {
-    if (segment.refused_by != nullptr && segment.refused_by->watched())
-        segment.refused_by->refuse_writes();
+    Device* const by = segment.refused_by;
+    if (by != nullptr && by->watched() && !by->out())
+        by->refuse_writes();
     else
         failed_ = true;
 }

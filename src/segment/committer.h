@@ -79,7 +79,7 @@ class Committer {
     std::vector<SegmentBuffer*> active_;  // in the order of commit()
     std::vector<Io> flushes_;
     std::uint32_t flushes_pending_ = 0;
-    Device* flush_refused_by_ = nullptr;  // the last one whose flush failed here
+    Device* flush_refused_by_ = nullptr;  // one whose flush failed in this round
     bool failed_ = false;
 };
 
