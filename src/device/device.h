@@ -95,9 +95,9 @@ class Device {
     // It refuses writes, or is leaving, and it is not durable yet that it is out.
     bool leaves() const {
         const Part part = part_.load(std::memory_order_acquire);
-        return part == Part::leaving || (part == Part::in && watched_ && refuses_writes());
+        const bool refuses = refusals_.too_many() || given_up();
+        return part == Part::leaving || (part == Part::in && watched_ && refuses);
     }
-    bool refuses_writes() const { return refusals_.too_many() || given_up(); }
     // There is no room to try more often.
     void refuse_writes() { refusals_.enough(); }
     bool takes_columns() const { return part_.load(std::memory_order_acquire) == Part::in; }

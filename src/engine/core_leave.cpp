@@ -20,11 +20,14 @@
 //
 // A drive without which something could not be read any more never leaves: the array ends, as it
 // does where an scm drive fails.
+#include <functional>
+
 #include "base/canary.h"
 #include "engine/core.h"
 #include "engine/ending.h"
 #include "engine/limits.h"
 #include "engine/monitor.h"
+#include "meta/membership.h"
 
 namespace qlcshape {
 
@@ -37,23 +40,11 @@ DriveSet Core::leaving() const {
 }
 
 bool Core::can_go_on_without(const DriveSet& leaving) const {
-    struct Look {  // seen by one pointer, for which no memory is needed
-        const ArrayContext& array;
-        const DriveSet& leaving;
-        bool readable = true;
-        void see(BandId band) {
-            std::uint32_t there = 0;
-            for (std::uint32_t c = 0; c < array.layout.width(); ++c) {
-                const Location place = array.locate_column(band, c);
-                there += array.drive_at(place) != nullptr && !leaving[place.drive] ? 1 : 0;
-            }
-            readable &= there >= array.layout.p.data_strips;
-        }
-    };
-    if ((array_.drives_in() & ~leaving).count() < array_.layout.p.data_strips) return false;
-    Look look{array_, leaving};
-    bands_->in_use([&look](BandId band) { look.see(band); });
-    return look.readable;
+    const std::uint32_t k = array_.layout.p.data_strips;
+    bool enough = (array_.drives_in() & ~leaving).count() >= k;
+    const auto see = [&](BandId band) { enough &= array_.columns_there(band, leaving) >= k; };
+    bands_->in_use(std::ref(see));  // which needs no memory
+    return enough;
 }
 
 // Not where one that holds the lock is inside a transfer: it comes to the same decision.
@@ -79,10 +70,7 @@ void Core::begin_leaving(const DriveSet& who) {
     for (MemberRecord& m : superblock_.members) {
         if (m.role != DeviceRole::qlc || !who[m.index] || m.state == MemberState::out) continue;
         array_.qlc[m.index]->set_leaving();
-        m.state = MemberState::out;
-        m.in_sync = {in_force_.epoch, in_force_.generation};
-        m.left_key = in_force_.epoch_key;
-        m.left_at = superblock_.generation;
+        goes_out(m, in_force_, superblock_.generation);
     }
 }
 
@@ -92,7 +80,7 @@ void Core::finish_leaving() {
     for (const MemberRecord& m : superblock_.members) {
         const bool qlc_out = m.role == DeviceRole::qlc && m.state == MemberState::out;
         const Device* const drive = qlc_out ? array_.qlc[m.index] : nullptr;
-        who[m.index] = who[m.index] || (drive != nullptr && !drive->out());
+        if (drive != nullptr && !drive->out()) who.set(m.index);
     }
     if (who.none()) return;
     if (!canary(Canary::left_band_goes_on))

@@ -85,6 +85,13 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
                                                                : Standing::current;
 }
 
+void goes_out(MemberRecord& member, const SuperblockMark& had, std::uint64_t newest) {
+    member.state = MemberState::out;
+    member.in_sync = {had.epoch, had.generation};
+    member.left_key = had.epoch_key;
+    member.left_at = newest;
+}
+
 bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
                 const SuperblockMark& had) {
     bool changed = false;
@@ -96,10 +103,7 @@ bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
             m.in_sync = {};
             m.left_at = m.left_key = 0;
         } else if (m.state == MemberState::in) {
-            m.state = MemberState::out;
-            m.in_sync = {had.epoch, had.generation};
-            m.left_key = had.epoch_key;
-            m.left_at = superblock.generation;
+            goes_out(m, had, superblock.generation);
         }
         members[i].record = m;
         changed |= m.state != before;

@@ -51,6 +51,10 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
 // itself has others from then on. Null: it is not there.
 const SuperblockMark* left_with(const MemberRecord& member, const SeenSuperblock& seen);
 
+// A member goes out. `had`: the newest record that is on it for sure; `newest`: the generation of
+// the newest on any drive.
+void goes_out(MemberRecord& member, const SuperblockMark& had, std::uint64_t newest);
+
 // For an opening for writing, before it writes anything: who is missing is out, and who is there is
 // in. Whether anything changed. It counts when the superblock is written.
 // `had`: what all that were in have had.

@@ -6,6 +6,8 @@
 //   QLC drives     SCM drives     the next opening
 //   some g + 1     all g          takes g + 1 where it sees it, as an array that was not closed
 //   all g + 1      some g + 1     likewise; a QLC drive with g alone is older, and refused
+#include <algorithm>
+
 #include "meta/superblock_places.h"
 #include "meta/superblock_store.h"
 
@@ -18,7 +20,7 @@ SuperblockAppend::SuperblockAppend(const Superblock& superblock,
     const ArrayLayout layout = *make_layout(next_.parameters);
     for (std::size_t i = 0; i < members.size(); ++i) {
         const MemberDevice& m = members[i];
-        if (m.device == nullptr || next_.members[i].state == MemberState::out) continue;
+        if (!takes_part(members, i)) continue;
         const Places places{layout.superblock_record_bytes, m.unit_bytes};
         SuperblockPlace& place = places_[i] = m.next;
         if (place.slot >= places.slots()) place = {place.unit ^ 1, 0, true};
@@ -74,9 +76,7 @@ Status SuperblockAppend::write(Transfers& transfers, DeviceRole role,
                                std::vector<MemberDevice>& members, IoQueue& queue) {
     QS_TRY(run(queue, transfers.discards));
     for (std::size_t i = 0; i < members.size(); ++i) {
-        const bool takes_part = next_.members[i].state == MemberState::in;
-        if (members[i].device != nullptr && members[i].record.role == role && takes_part)
-            members[i].next = places_[i];
+        if (takes_part(members, i) && members[i].record.role == role) members[i].next = places_[i];
     }
     // Where one drive fails the others have it for sure: the next attempt may discard the other
     // unit.
@@ -91,8 +91,8 @@ DriveSet SuperblockAppend::refused_by() const {
         for (const Io& io : *ios) {
             if (io.error_number == 0) continue;
             if (!io.device->watched() || refused_by_system(io.error_number)) return {};
-            for (std::size_t d = 0; d < drives_.size(); ++d)
-                drives[d] = drives[d] || drives_[d] == io.device;
+            const auto drive = std::ranges::find(drives_, io.device);
+            drives.set(static_cast<std::size_t>(drive - drives_.begin()));
         }
     }
     return drives;

@@ -99,6 +99,10 @@ class SuperblockAppend {
     struct Transfers {
         std::vector<Io> discards, writes, flushes;
     };
+    // Whether a member gets the record: it is there, and in.
+    bool takes_part(const std::vector<MemberDevice>& members, std::size_t i) const {
+        return members[i].device != nullptr && next_.members[i].state == MemberState::in;
+    }
     Status write(Transfers& transfers, DeviceRole role, std::vector<MemberDevice>& members,
                  IoQueue& queue);
     Superblock next_;

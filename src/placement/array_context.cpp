@@ -32,10 +32,12 @@ bool ArrayContext::drive_leaves() const {
     return std::ranges::any_of(qlc, [](const Device* d) { return d != nullptr && d->leaves(); });
 }
 
-std::uint32_t ArrayContext::columns_there(BandId band) const {
+std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) const {
     std::uint32_t there = 0;
-    for (std::uint32_t c = 0; c < layout.width(); ++c)
-        there += drive_at(locate_column(band, c)) != nullptr ? 1 : 0;
+    for (std::uint32_t c = 0; c < layout.width(); ++c) {
+        const Location place = locate_column(band, c);
+        there += drive_at(place) != nullptr && !without[place.drive] ? 1 : 0;
+    }
     return there;
 }
 

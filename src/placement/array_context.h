@@ -55,8 +55,8 @@ struct ArrayContext {
     // One refuses writes, and is not out yet: until then nothing new is written to QLC drives.
     bool drive_leaves() const;
 
-    // How many drives that are there have a column of the band.
-    std::uint32_t columns_there(BandId band) const;
+    // How many drives that are there have a column of the band; not counting those `without`.
+    std::uint32_t columns_there(BandId band, const DriveSet& without = {}) const;
 
     // A transfer of a part of a segment that lies in one strip. `at` is a byte of the segment:
     // those of its header and data, then P's, then Q's. The device is null where it is missing.

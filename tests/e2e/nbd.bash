@@ -64,3 +64,15 @@ stop_server() {
     expect 0 "$QLCSHAPE" status array.toml --json
     holds '"clean" == j["recovery"]["kind"]'
 }
+
+# wait_for_parity WHAT: until every band has all of it; afterwards `holds` sees that status.
+wait_for_parity() {
+    local whole='j["protection"]["none"] == 0 and j["protection"]["one"] == 0'
+    local i
+    for ((i = 0; ; ++i)); do
+        expect 0 "$QLCSHAPE" status array.toml --json
+        python3 -c "import json, sys; j = json.load(open('out')); sys.exit(not ($whole))" && break
+        ((i < 600)) || fail "$1 still lacks parity"
+        sleep 0.1
+    done
+}

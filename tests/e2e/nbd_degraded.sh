@@ -38,13 +38,7 @@ for pair in "0 5" "1 2" "3 4"; do
     stop_server
     mv away/* .
     start_server
-    whole='j["protection"]["none"] == 0 and j["protection"]["one"] == 0'
-    for ((i = 0; ; ++i)); do
-        expect 0 "$QLCSHAPE" status array.toml --json
-        python3 -c "import json, sys; j = json.load(open('out')); sys.exit(not ($whole))" && break
-        ((i < 600)) || fail "what was written without drives $pair still lacks parity"
-        sleep 0.1
-    done
+    wait_for_parity "what was written without drives $pair"
     holds 'j["array"]["health"] == "ok"'
     stop_server
     expect 0 "$QLCSHAPE" check array.toml

@@ -8,14 +8,26 @@
 
 using namespace qlcshape;
 
+namespace {
+
+// An open band of the user stream with three places in flight.
+struct Placed {
+    ArrayLayout layout = small_layout();
+    BandTable bands{layout};
+    Placement a, b, c;
+
+    Placed() {
+        for (std::uint32_t i = 0; i < layout.bands; ++i) bands.restore(BandId(i), BandRecord{});
+        bands.opened(*bands.begin_open(Stream::user, 1));
+        for (Placement* p : {&a, &b, &c}) *p = *bands.place(Stream::user);
+    }
+};
+
+}  // namespace
+
 TEST_CASE("band table: a band isn't moved while a place of it is still in flight") {
-    const ArrayLayout layout = small_layout();
-    BandTable bands(layout);
-    for (std::uint32_t i = 0; i < layout.bands; ++i) bands.restore(BandId(i), BandRecord{});
-    bands.opened(*bands.begin_open(Stream::user, 1));
-    const Placement a = *bands.place(Stream::user);
-    const Placement b = *bands.place(Stream::user);
-    const Placement c = *bands.place(Stream::user);
+    Placed placed;
+    auto& [layout, bands, a, b, c] = placed;
     bands.submitted(a);
     bands.submitted(b);
     bands.durable(a);
@@ -32,13 +44,8 @@ TEST_CASE("band table: a band isn't moved while a place of it is still in flight
 }
 
 TEST_CASE("band table: open bands that are ended keep what is settled, and no more") {
-    const ArrayLayout layout = small_layout();
-    BandTable bands(layout);
-    for (std::uint32_t i = 0; i < layout.bands; ++i) bands.restore(BandId(i), BandRecord{});
-    bands.opened(*bands.begin_open(Stream::user, 1));
-    const Placement a = *bands.place(Stream::user);
-    const Placement b = *bands.place(Stream::user);
-    const Placement c = *bands.place(Stream::user);
+    Placed placed;
+    auto& [layout, bands, a, b, c] = placed;
     for (const Placement& p : {a, b, c}) bands.submitted(p);
     bands.durable(a);
     bands.durable(c);  // before b
