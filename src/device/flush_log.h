@@ -4,7 +4,10 @@
 // here. Any thread.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "base/guarded.h"
@@ -49,6 +52,24 @@ class FlushLog {
     std::vector<std::uint64_t> in_flight_ QS_GUARDED_BY(mutex_);  // in order
     std::uint64_t next_ QS_GUARDED_BY(mutex_) = 0;
     std::uint64_t failed_ QS_GUARDED_BY(mutex_) = 0;
+};
+
+// The flushes that are under way when one's own have succeeded: until they have ended nobody knows
+// whether one of them failed before, and what it dropped. One thread.
+class OtherFlushes {
+  public:
+    // For so many drives.
+    explicit OtherFlushes(std::size_t drives) { waited_for_.reserve(drives); }
+
+    void begin() { waited_for_.clear(); }
+    void add(const FlushLog& log) { waited_for_.push_back({&log, log.next()}); }
+    bool ended() const {
+        return std::ranges::all_of(waited_for_,
+                                   [](const auto& w) { return w.first->ended_before(w.second); });
+    }
+
+  private:
+    std::vector<std::pair<const FlushLog*, std::uint64_t>> waited_for_;
 };
 
 }  // namespace qlcshape

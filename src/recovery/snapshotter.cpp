@@ -13,7 +13,7 @@ Snapshotter::Snapshotter(Parts parts, IoQueue& queue, Counters& counters)
       queue_(queue),
       counters_(counters),
       record_(parts_.array.layout.snapshot_bytes),
-      flushes_(parts_.array.scm.size()),
+      others_(parts_.array.scm.size()),
       sweeps_(parts_.shards.size()) {
     snapshot_.epoch = parts_.array.epoch;
     snapshot_.generation = parts_.generation;
@@ -42,12 +42,12 @@ bool Snapshotter::poll() {
                 flush_table();
             return true;
         case Step::flushing_table:
-            for (std::size_t i = 0; i < flushes_.size(); ++i)
-                flushes_[i] = parts_.array.scm[i]->flushes().next();
+            others_.begin();
+            for (Device* scm : parts_.array.scm) others_.add(scm->flushes());
             step_ = Step::others_flushing;
             return true;
         case Step::others_flushing:
-            if (!others_ended()) return false;
+            if (!others_.ended()) return false;
             io_failed_ |= flush_failed();
             if (io_failed_)
                 give_up();
@@ -125,15 +125,7 @@ bool Snapshotter::swept() const {
     return true;
 }
 
-// Pages lie on one drive each. A flush of another thread that fails may have dropped some from the
-// drive's cache before this one's succeeded, though its failure is reported later.
-bool Snapshotter::others_ended() const {
-    for (std::size_t i = 0; i < flushes_.size(); ++i) {
-        if (!parts_.array.scm[i]->flushes().ended_before(flushes_[i])) return false;
-    }
-    return true;
-}
-
+// Pages lie on one drive each: one that another thread's flush dropped is nowhere else.
 bool Snapshotter::flush_failed() const {
     return std::ranges::any_of(parts_.array.scm,
                                [](Device* scm) { return scm->flushes().failed() != 0; });

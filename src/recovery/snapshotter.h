@@ -77,7 +77,6 @@ class Snapshotter final : public Actor {
     bool table_damaged() const;
     void begin();
     bool swept() const;
-    bool others_ended() const;
     bool flush_failed() const;
     void flush_table();
     void write_bits();
@@ -93,8 +92,8 @@ class Snapshotter final : public Actor {
     Snapshot snapshot_;
     Buffer record_;
     std::vector<Io> ios_;
-    std::vector<std::uint64_t> flushes_;  // by drive: those before this one are waited for
-    std::vector<std::uint64_t> sweeps_;   // by shard: the one that is waited for
+    OtherFlushes others_;
+    std::vector<std::uint64_t> sweeps_;  // by shard: the one that is waited for
     std::uint64_t placed_before_ = 0;
     std::uint32_t pending_ = 0;
     bool io_failed_ = false;

@@ -27,7 +27,8 @@ Committer::Committer(const ArrayContext& array, BandTable& bands, Stream stream,
                                         : PersistencePoint::strip_write),
       flush_point_(stream == Stream::gc ? PersistencePoint::gc_strip_flush
                    : writer == kNoShard ? PersistencePoint::replay_strip_flush
-                                        : PersistencePoint::strip_flush) {
+                                        : PersistencePoint::strip_flush),
+      others_(array.qlc.size()) {
     for (Device* drive : array_.qlc)
         must_flush_ |= drive != nullptr && drive->geometry().volatile_cache;
     flushes_.resize(array_.qlc.size());
@@ -52,7 +53,7 @@ void Committer::note_drives(SegmentBuffer& segment) {
 bool Committer::poll() {
     bool any = false;
     for (std::size_t i = 0; i < active_.size(); ++i) any |= step(*active_[i]);
-    any |= start_flush();
+    any |= flush();
     // Hand over what has settled, oldest first.
     for (std::size_t i = 0; i < active_.size();) {
         SegmentBuffer& segment = *active_[i];
@@ -235,14 +236,36 @@ void Committer::written(SegmentBuffer& segment) {
 // One round of flushes covers every segment that was written before it began; what is written
 // meanwhile waits for the next, since a flush promises nothing about writes that completed after it
 // was submitted. So several segments share a round.
-bool Committer::start_flush() {
+bool Committer::flush() {
+    if (!round_ended()) return false;
+    const bool any = round_ != Round::none;
+    if (any) end_round();
+    const auto written = [](const SegmentBuffer* s) { return s->step == Step::written; };
+    if (std::ranges::none_of(active_, written)) return any;
+    start_flush();
+    return true;
+}
+
+// The flushes of others that began before its own had ended are part of it.
+bool Committer::round_ended() {
     if (flushes_pending_ != 0) return false;
-    bool any = false;
+    if (round_ == Round::own) {
+        others_.begin();
+        for (Device* drive : array_.qlc) {
+            if (drive != nullptr && !drive->out()) others_.add(drive->flushes());
+        }
+        round_ = Round::others;
+    }
+    return round_ == Round::none || others_.ended();
+}
+
+// A failed flush is never tried again as if it were clean: the drive may report success and have
+// dropped the strips. The segment is written again, elsewhere; also if another thread's flush
+// failed, for the same reason.
+void Committer::end_round() {
+    round_ = Round::none;
     for (SegmentBuffer* segment : active_) {
         if (segment->step != Step::flushing) continue;
-        // The round that covered it has ended. A failed flush is never tried again as if it were
-        // clean: the drive may report success and have dropped the strips. The segment is written
-        // again, elsewhere; also if another thread's flush failed, for the same reason.
         if (segment->failed_flushes != failed_flushes()) {
             segment->refused_by = flush_refused_by_;
             bands_.write_failed(segment->placement);
@@ -251,15 +274,13 @@ bool Committer::start_flush() {
             bands_.durable(segment->placement);
             segment->step = Step::settling;
         }
-        any = true;
     }
-    bool wanted = false;
+}
+
+void Committer::start_flush() {
     for (SegmentBuffer* segment : active_) {
-        if (segment->step != Step::written) continue;
-        segment->step = Step::flushing;
-        wanted = true;
+        if (segment->step == Step::written) segment->step = Step::flushing;
     }
-    if (!wanted) return any;
     std::size_t used = 0;
     for (Device* drive : array_.qlc) {
         // Of one that is out no segment that can still settle has a strip.
@@ -280,8 +301,8 @@ bool Committer::start_flush() {
     }
     flushes_pending_ = static_cast<std::uint32_t>(used);
     flush_refused_by_ = nullptr;
+    round_ = Round::own;
     for (std::size_t i = 0; i < used; ++i) queue_.submit(flushes_[i]);
-    return true;
 }
 
 std::uint64_t Committer::failed_flushes() const {

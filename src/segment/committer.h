@@ -62,7 +62,10 @@ class Committer {
     void place_again(SegmentBuffer& segment);
     void give_up(const SegmentBuffer& segment);
     void count(const SegmentBuffer& segment);
-    bool start_flush();
+    bool flush();
+    bool round_ended();
+    void end_round();
+    void start_flush();
     // On all drives, of all threads. A drive whose flush failed may have dropped anything that was
     // in its cache, whoever wrote it.
     std::uint64_t failed_flushes() const;
@@ -79,6 +82,8 @@ class Committer {
     std::vector<SegmentBuffer*> active_;  // in the order of commit()
     std::vector<Io> flushes_;
     std::uint32_t flushes_pending_ = 0;
+    enum class Round : std::uint8_t { none, own, others } round_ = Round::none;
+    OtherFlushes others_;
     Device* flush_refused_by_ = nullptr;  // one whose flush failed in this round
     bool failed_ = false;
 };
