@@ -35,7 +35,7 @@ void Damage::find_array() {
             devices.push_back(world_.device(*m));
         }
     }
-    auto found = discover(std::move(devices), "", *queue_);
+    auto found = discover(std::move(devices), {}, *queue_);
     QS_ASSERT(found.has_value());
     discovery_ = std::move(*found);
     array_ = context_of(discovery_);

@@ -30,12 +30,17 @@ void History::away_episode() {
         away_.insert(away_random_.below(options_.data_strips + 2));
 }
 
-// While the array is open: nothing but redundancy is lost by it.
-void History::drive_leaves() {
+std::set<std::size_t> History::not_written() const {
     std::set<std::size_t> lost = away_;
     for (std::size_t d = 0; d < options_.data_strips + 2; ++d) {
         if (media_[d]->gone || media_[d]->refuses_writes) lost.insert(d);
     }
+    return lost;
+}
+
+// While the array is open, or is being opened: nothing but redundancy is lost by it.
+void History::drive_leaves() {
+    std::set<std::size_t> lost = not_written();
     const std::size_t drive = away_random_.below(options_.data_strips + 2);
     if (!lost.insert(drive).second || lost.size() > 2 || !readable_without(lost)) return;
     if (away_random_.chance(1, 2))
@@ -47,12 +52,14 @@ void History::drive_leaves() {
 
 // Refused, and rightly: what was written while others were away can't be read without these.
 bool History::must_come_back(const Error& error) {
-    if (error.code != Errc::missing_device || away_.empty() ||
+    const std::set<std::size_t> lost = not_written();
+    if (error.code != Errc::missing_device || lost.empty() ||
         error.message.find("was written while other drives were missing") == std::string::npos)
         return false;
-    if (readable_without(away_)) return false;
+    if (readable_without(lost)) return false;
     ++result_.refused;
     away_.clear();
+    for (Media* m : media_) m->gone = m->refuses_writes = false;
     return true;
 }
 

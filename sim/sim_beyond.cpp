@@ -32,7 +32,7 @@ void History::beyond_episode() {
     world_.faults().begin_opening(true);
     Closed closed;
     closed.queue = queue();
-    auto discovery = discover(devices(), "", *closed.queue);
+    auto discovery = discover(devices(), {}, *closed.queue);
     if (!discovery) return void(violate("discover: " + discovery.error().message));
     closed.discovery = std::move(*discovery);
     closed.array = context_of(closed.discovery);

@@ -86,7 +86,7 @@ void History::judge() {
     world_.faults().rest();
     auto q = queue();
     const auto away = std::exchange(away_, {});  // they are looked at, too
-    auto discovery = discover(devices(), "", *q);
+    auto discovery = discover(devices(), {}, *q);
     away_ = away;
     if (!discovery) return void(violate("discover: " + discovery.error().message));
     const ArrayContext array = context_of(*discovery);

@@ -107,6 +107,7 @@ class History {
     void away_episode();
     bool must_come_back(const Error& error);
     void drive_leaves();
+    std::set<std::size_t> not_written() const;
 
     // sim_bitmap.cpp
     void judge_bitmap();

@@ -60,7 +60,7 @@ Result<std::unique_ptr<Core>> History::try_open() {
                             kept_findings_,
                             version_gap_,
                             &io_clock_};
-    auto core = Core::open(options_, devices(), "", std::move(environment));
+    auto core = Core::open(options_, devices(), {}, environment);
     if (core) opened_with_ = (*core)->lifetime();
     return core;
 }
@@ -70,6 +70,7 @@ bool History::open(bool quiet) {
     world_.faults().begin_opening(quiet);
     if (pmt_damaged()) world_.faults().note_may_stop();
     note_counters();
+    if (goes_away() && opened_ != 0 && !options_.read_only && away_random_.chance(1, 6)) drive_leaves();
     auto core = try_open();
     if (!core && must_come_back(core.error())) core = try_open();
     if (!core) {

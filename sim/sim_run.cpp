@@ -115,8 +115,10 @@ void History::poll_something() {
     }
     if (world_.silenced()) {
         world_.pass(kIoLimitNs / 300);
+        core_->look_at_drives();
         core_->watch();
     } else if (core_->array().drive_leaves() && away_random_.chance(1, 16)) {
+        core_->look_at_drives();
         core_->watch();
     }
     // Where the newest band table is lost nobody knows how far a zone was written.

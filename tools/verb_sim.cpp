@@ -45,10 +45,11 @@ Result<Campaign> plan(const SimArguments& arguments) {
     Campaign campaign;
     campaign.cycles = arguments.cycles;
     if (!profile_of(arguments.profile, campaign.profile)) {
-        return fail(Errc::invalid_argument,
-                    "--profile {}: it is one of cuts, media, drives, older, beyond, all, loop, "
-                    "sequences",
-                    arguments.profile);
+        return fail(
+            Errc::invalid_argument,
+            "--profile {}: it is one of cuts, away, media, drives, older, beyond, all, loop, "
+            "sequences",
+            arguments.profile);
     }
     unsigned long long first = 0, last = 0;
     int end = 0;
@@ -306,7 +307,7 @@ void add_sim(CLI::App& app, int& exit_code) {
     verb->add_option("--profile", arguments->profile,
                      "which faults; loop: cuts in a row; sequences: of "
                      "one to three operations, cut after every event")
-        ->type_name("{cuts,media,drives,older,beyond,all,loop,sequences}")
+        ->type_name("{cuts,away,media,drives,older,beyond,all,loop,sequences}")
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
                      "openings per seed (default 20); with loop the cuts in a row (default 1000)");

@@ -18,6 +18,7 @@ class Refusals {
         if (score_.load(std::memory_order_relaxed) != 0)
             change([](std::uint32_t n) { return n == 0 ? 0 : n - 1; });
     }
+    bool any() const { return score_.load(std::memory_order_relaxed) != 0; }
     void enough() { score_.store(kMost, std::memory_order_relaxed); }
     bool too_many() const { return score_.load(std::memory_order_relaxed) > 2 * kFailure; }
 

@@ -20,10 +20,10 @@ struct Inspected {
 };
 
 Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
-    std::string absent;
+    std::vector<Unusable> absent;
     auto devices = open_devices(options, access, &absent);
     if (!devices) return fail(devices.error());
-    auto discovery = discover(std::move(*devices), absent, queue);
+    auto discovery = discover_usable(std::move(*devices), std::move(absent), queue);
     if (!discovery) return fail(discovery.error());
     Inspected i;
     i.discovery = std::move(*discovery);

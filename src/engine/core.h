@@ -71,10 +71,12 @@ class Core {
   public:
     static constexpr std::uint32_t kMaxRequests = 1024;
 
-    // `devices`: those that are there. `absent` names the others, for messages.
+    // `devices`: those that are there. `absent` names the others, for messages. One that fails
+    // meanwhile is left out as if it were missing, if the array can do without.
     static Result<std::unique_ptr<Core>> open(const Options& options,
                                               std::vector<std::unique_ptr<Device>> devices,
-                                              const std::string& absent, Environment environment);
+                                              const std::vector<Unusable>& absent,
+                                              const Environment& environment);
     ~Core();
 
     // --- the data plane ---
@@ -100,6 +102,9 @@ class Core {
     // ended get an error, and their memory is touched no more. New ones are refused. What the drive
     // may still write to stays where it is.
     void watch();
+    // Likewise, by another thread: where QLC drives take no writes they leave the array, or it ends.
+    // May write superblocks, so watch() may find that it takes too long.
+    void look_at_drives();
     // Then it must not go: drives may still use its memory.
     bool halted() const { return phase() == Phase::halted; }
     // A worker or a reader is held fast inside the kernel, by a call that does not end: closing
@@ -165,11 +170,12 @@ class Core {
     BandTable& bands() { return *bands_; }
 
   private:
-    Core(const Options& options, Environment environment)
-        : options_(options), environment_(std::move(environment)) {}
+    Core(const Options& options, const Environment& environment)
+        : options_(options), environment_(environment) {}
 
     // core_open.cpp
-    Status start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent);
+    Status start(std::vector<std::unique_ptr<Device>>& devices);
+    bool needs_unwilling() const;
     Status check_options(const ArrayParameters& parameters) const;
     void set_array(Discovery discovery);
     Status bring_up();
@@ -198,7 +204,6 @@ class Core {
     // core_leave.cpp
     DriveSet leaving() const;
     bool can_go_on_without(const DriveSet& leaving) const;
-    void look_at_drives();
     void begin_leaving(const DriveSet& who);
     void finish_leaving();
 
@@ -234,6 +239,7 @@ class Core {
     std::map<std::string, std::shared_ptr<VolumeState>> volumes_ QS_GUARDED_BY(shown_mutex_);
     SuperblockMark in_force_;  // the newest that is on every drive that is in
     std::vector<MemberDevice> members_;
+    std::vector<Unusable> absent_;  // devices of the array file that are not members_
     ArrayContext array_;
     std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then
     bool members_changed_ = false;        // by this opening

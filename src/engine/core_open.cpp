@@ -13,20 +13,63 @@
 
 namespace qlcshape {
 
-Result<std::unique_ptr<Core>> Core::open(const Options& options,
-                                         std::vector<std::unique_ptr<Device>> devices,
-                                         const std::string& absent, Environment environment) {
-    std::unique_ptr<Core> core(new Core(options, std::move(environment)));
-    QS_TRY(core->start(std::move(devices), absent));
-    return core;
+namespace {
+
+// What came of it that drives were left out.
+Error with_reasons(Error error, const std::vector<Unusable>& without) {
+    for (const Unusable& u : without) {
+        const bool known = error.message.find(u.why.message) != std::string::npos;
+        if (u.why.code != Errc::missing_device && !known)
+            error.message += " (" + u.why.message + ")";
+    }
+    return error;
 }
 
-Status Core::start(std::vector<std::unique_ptr<Device>> devices, const std::string& absent) {
+}  // namespace
+
+// A drive that is ill is not known to be so before it is used, and then superblocks may have been
+// written. So the opening is begun anew: as after a power cut, with a drive missing.
+Result<std::unique_ptr<Core>> Core::open(const Options& options,
+                                         std::vector<std::unique_ptr<Device>> devices,
+                                         const std::vector<Unusable>& absent,
+                                         const Environment& environment) {
+    std::vector<Unusable> without = absent;
+    for (;;) {
+        std::unique_ptr<Core> core(new Core(options, environment));
+        core->absent_ = without;
+        const Status started = core->start(devices);
+        if (started) {
+            for (std::size_t i = absent.size(); i < without.size(); ++i)
+                log(options, LogLevel::warning, "{}; the array is open without this drive",
+                    without[i].why.message);
+            return core;
+        }
+        const bool needed = core->needs_unwilling();
+        for (MemberDevice& m : core->members_) {
+            if (m.device != nullptr) devices.push_back(std::move(m.device));
+        }
+        core.reset();
+        const bool any = leave_out_unwilling(devices, without);
+        if (needed || !any) return fail(with_reasons(started.error(), without));
+    }
+}
+
+// Whether more of those that are known are missing or fail than it can do without.
+bool Core::needs_unwilling() const {
+    std::size_t qlc = 0, scm = 0;
+    for (const MemberDevice& m : members_) {
+        if (m.device == nullptr || m.device->unwilling())
+            ++(m.record.role == DeviceRole::qlc ? qlc : scm);
+    }
+    return scm != 0 || qlc > 2;
+}
+
+Status Core::start(std::vector<std::unique_ptr<Device>>& devices) {
     opened_ns_ = environment_.clock.now_ns();
     constexpr std::size_t kReasonBytes = 1024;
     halted_why_.reserve(kReasonBytes);
     control_ = make_queue({}, IoQueue::Late::ended);
-    auto discovery = discover(std::move(devices), absent, *control_);
+    auto discovery = discover(std::move(devices), absent_, *control_);
     if (!discovery) return fail(discovery.error());
     QS_TRY(check_options(discovery->superblock.parameters));
     read_only_ = options_.read_only;
@@ -237,14 +280,12 @@ Status Core::recover_contents(LoadedBands& loaded) {
         .memory_bytes = options_.pmt_cache_bytes,  // the cache is made later
         .counters = counters,
         .progress = options_.progress,
-        .reaffirm_epoch = [&]() -> Status {
-            QS_TRY(take_back(loaded));
-            return reaffirm_epoch();
-        },
-        .begin_epoch = [&](std::uint64_t next_version) -> Status {
-            QS_TRY(take_back(loaded));
-            return begin_epoch(next_version, keeper, superblock_.state);
-        },
+        .take_back = [&] { return take_back(loaded); },
+        .reaffirm_epoch = [&] { return reaffirm_epoch(); },
+        .begin_epoch =
+            [&](std::uint64_t next_version) {
+                return begin_epoch(next_version, keeper, superblock_.state);
+            },
     };
     auto recovered = recover(input);
     if (!recovered) return fail(recovered.error());

@@ -116,6 +116,16 @@ std::string missing_path(const MemberDevice& missing, const std::vector<MemberDe
     return in_order ? paths[missing.record.index] : "";
 }
 
+void name_unusable(Stats& s, const std::vector<Unusable>& unusable) {
+    for (DeviceStatus& d : s.devices) {
+        const auto known = std::ranges::find(unusable, d.path, &Unusable::path);
+        if (d.state != "missing" || known == unusable.end()) continue;
+        if (known->why.code == Errc::missing_device) continue;
+        d.state = "failed";
+        d.last_error = known->why.message;
+    }
+}
+
 // By the drive written most, for its size: the first to wear out. With 30 TB written to a drive of
 // 30 TB in 10 days of being open: 1 cycle, 0.1 drive writes a day, 9990 days left of 1000 cycles.
 // What the drive itself writes in addition is not known here.
@@ -141,7 +151,7 @@ void count_protection(Stats::Protection& protection, const ArrayContext& array, 
 }
 
 void fill_devices(Stats& s, const Superblock& superblock, const std::vector<MemberDevice>& members,
-                  const std::vector<DeviceOptions>& named) {
+                  const std::vector<DeviceOptions>& named, const std::vector<Unusable>& unusable) {
     for (const MemberDevice& m : members) {
         DeviceStatus d;
         d.uuid = m.record.uuid.to_string();
@@ -166,6 +176,7 @@ void fill_devices(Stats& s, const Superblock& superblock, const std::vector<Memb
             written_bytes(s.bytes, m.record.role, static_cast<std::uint64_t>(of_role));
         s.devices.push_back(std::move(d));
     }
+    name_unusable(s, unusable);
     fill_endurance(s);
 }
 
@@ -213,7 +224,7 @@ Stats Core::stats() const {
             if (const auto it = volumes_.find(v.name); it != volumes_.end())
                 v.device = it->second->device;
         }
-        fill_devices(s, shown_, members_, options_.devices);
+        fill_devices(s, shown_, members_, options_.devices, absent_);
     }
     const BandCounts counts = bands_->counts();
     s.bands.free = counts.free;

@@ -29,7 +29,6 @@ std::unique_ptr<IoQueue> Core::make_queue(std::vector<std::span<std::byte>> memo
 }
 
 void Core::watch() {
-    look_at_drives();
     if (environment_.io_clock == nullptr) return;
     environment_.io_clock->look();
     if (halted()) {

@@ -62,9 +62,9 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     QS_TRY(check_engine_options(options));
     // More shards than any array can have are refused when it is known how many this one may have.
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
-                           std::min(options.gc_threads, kMaxShards) + 2 +
+                           std::min(options.gc_threads, kMaxShards) + 3 +
                            (Monitor::has_work(options) ? 1 : 0));
-    std::string absent;
+    std::vector<Unusable> absent;
     auto devices = open_devices(options, access_of(options), &absent);
     if (!devices) return fail(devices.error());
     std::unique_ptr<Impl> impl(new Impl(options));
@@ -74,7 +74,7 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
                             },
                             run_in_threads};
     environment.io_clock = &impl->io_clock_;
-    auto core = Core::open(options, std::move(*devices), absent, std::move(environment));
+    auto core = Core::open(options, std::move(*devices), absent, environment);
     if (!core) return fail(core.error());
     impl->core_ = std::move(*core);
     std::uint32_t index = 0;
@@ -94,7 +94,11 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     impl->monitor_ =
         std::make_unique<Monitor>(impl->options_, *impl->core_, std::move(opened), threads);
     impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_, threads);
-    impl->watch_ = std::make_unique<Watch>(*impl->core_, threads);
+    Impl& self = *impl;
+    self.watch_ = std::make_unique<Watch>(
+        "qs-watch", [&self] { self.core_->watch(); }, threads);
+    self.drives_ = std::make_unique<Watch>(
+        "qs-drives", [&self] { self.look_at_drives(); }, threads);
     if (!impl->core_->read_only()) {
         for (auto& deletion : impl->core_->unfinished_deletions())
             impl->reclaimer_->add(std::move(deletion));
@@ -156,6 +160,13 @@ Engine::Impl::Call Engine::Impl::enter() {
     return call;
 }
 
+// Also while closing, which waits for it as for a call.
+void Engine::Impl::look_at_drives() {
+    calls_.fetch_add(1);
+    const Call call(this);
+    core_->look_at_drives();
+}
+
 Status Engine::Impl::admit(const Call& call, const char* what) const {
     QS_TRY(refuse_in_callback(what));
     if (call != nullptr) return {};
@@ -200,6 +211,7 @@ Status Engine::Impl::close_now() {
     control_.reset();
     reclaimer_.reset();
     monitor_.reset();
+    drives_.reset();
     watch_.reset();
     stop_ = true;
     core_->wake_workers();

@@ -3,6 +3,7 @@
 //
 //   qs-shardN, qs-gcN   run(): poll a worker, sleep when nothing happens
 //   qs-watch            looks whether drives answer and workers move (watch.h)
+//   qs-drives           decides about drives that take no writes (watch.h)
 //   qs-monitor          log and metrics, once a second (monitor.h)
 //   qs-reclaim          space of deleted volumes (reclaimer.h)
 //   qs-control          other processes (control.h)
@@ -15,7 +16,7 @@
 // its memory, as long as the process (base/kept.h), since the drive may still write to it.
 //
 // Ends in this order: reclaimer (it submits requests), then the core's phases, then control,
-// reclaimer, monitor and watch, then workers' threads, then the last superblock.
+// reclaimer, monitor, drives and watch, then workers' threads, then the last superblock.
 #pragma once
 
 #include <atomic>
@@ -62,6 +63,7 @@ class Engine::Impl {
     };
     using Call = std::unique_ptr<Impl, Leave>;
     Call enter();
+    void look_at_drives();
     // Why a call that may wait can't be made: the thread, or the time.
     Status admit(const Call& call, const char* what) const;
 
@@ -85,7 +87,7 @@ class Engine::Impl {
     IoClock io_clock_;
     std::shared_ptr<Core> core_;  // shared with volumes, which may outlive the engine
     std::vector<std::thread> threads_;
-    std::unique_ptr<Watch> watch_;
+    std::unique_ptr<Watch> watch_, drives_;
     std::unique_ptr<Monitor> monitor_;
     std::unique_ptr<Reclaimer> reclaimer_;
     std::unique_ptr<Control> control_;

@@ -249,7 +249,7 @@ Result<std::vector<std::unique_ptr<Device>>> make_devices(const Options& options
 }
 
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
-                                                          std::string* absent) {
+                                                          std::vector<Unusable>* absent) {
     std::vector<std::unique_ptr<Device>> devices;
     for (std::size_t i = 0; i < options.devices.size(); ++i) {
         const DeviceOptions& d = options.devices[i];
@@ -258,7 +258,7 @@ Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options
         if (device) {
             devices.push_back(std::move(*device));
         } else if (absent != nullptr && device.error().code == Errc::missing_device) {
-            *absent += (absent->empty() ? "" : ", ") + d.path;
+            absent->push_back({d.path, device.error()});
         } else {
             return fail(device.error());
         }

@@ -16,6 +16,7 @@
 
 #include "base/random.h"
 #include "device/device.h"
+#include "meta/superblock_store.h"
 #include "engine/made_files.h"
 #include "qlcshape/options.h"
 
@@ -36,7 +37,7 @@ inline Access access_of(const Options& options) {
 // Opens the devices that the options name. Where `absent` is not null a device that isn't there is
 // passed over and named in it.
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
-                                                          std::string* absent);
+                                                          std::vector<Unusable>* absent);
 // For format_array(): those that aren't there are made.
 Result<std::vector<std::unique_ptr<Device>>> make_devices(const Options& options, MadeFiles& made);
 

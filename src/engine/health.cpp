@@ -49,10 +49,11 @@ std::string fault_of(const DeviceStatus& d, const std::string& cause) {
     }
     if (d.state == "failed") return fmt::format("{} can't be used: {}", name_of(d), d.last_error);
     if (d.state == "out") {
-        return fmt::format(
-            "{} is out: it takes no writes, and the array goes on without it: {}; "
-            "it is taken back when the array is opened again and the drive is there",
-            name_of(d), d.last_error);
+        const std::string last = d.last_error.empty() ? "" : "; its last failure: " + d.last_error;
+        return name_of(d) +
+               " is out, since it took no writes; when the array is opened again, and "
+               "the drive is well, it is taken back" +
+               last;
     }
     if (!d.failing) return "";  // what failed once was done again, or rebuilt
     std::string fault = fmt::format("{} fails: {} transfers failed", name_of(d), d.errors);
@@ -112,8 +113,8 @@ void assess_protection(const Stats& s, Assessment& out) {
                     p.none + p.one + p.two, p.one, p.none);
     if (all_there) {
         reason +=
-            ": they were written while drives were missing, and are being rewritten while the "
-            "array is open";
+            ": they were written while drives were missing, and are rewritten while the array "
+            "is open";
     }
     out.add(p.none != 0 ? unprotected : degraded, reason);
 }

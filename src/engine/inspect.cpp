@@ -64,16 +64,6 @@ ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout
     return array;
 }
 
-void name_unusable(Stats& s, const std::vector<Sight::Unusable>& unusable) {
-    for (DeviceStatus& d : s.devices) {
-        const auto known = std::ranges::find(unusable, d.path, &Sight::Unusable::path);
-        if (d.state != "missing" || known == unusable.end()) continue;
-        if (known->why.code == Errc::missing_device) continue;
-        d.state = "failed";
-        d.last_error = known->why.message;
-    }
-}
-
 void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superblock,
                 const std::optional<Snapshot>& snapshot, IoQueue& queue) {
     if (array.scm.empty()) return;
@@ -97,13 +87,13 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
     }
 }
 
-// Whether the array would open, as it is; the error says why not. By discover(), as an opening does
+// Whether the array would open, as it is; the error says why not. By discover_usable(), as an opening does
 // it, so that both say the same.
 Status would_open(const Options& options, IoQueue& queue) {
-    std::string absent;
+    std::vector<Unusable> absent;
     auto devices = open_devices(options, Access::inspect, &absent);
     if (!devices) return fail(devices.error());
-    const auto found = discover(std::move(*devices), absent, queue);
+    const auto found = discover_usable(std::move(*devices), std::move(absent), queue);
     return found ? Status{} : fail(found.error());
 }
 
@@ -182,8 +172,7 @@ Result<Stats> inspect_drives(const Options& options) {
     s.counters_incomplete = !clean;
     fill_counters(s, [&](Counter c) { return counters[static_cast<std::size_t>(c)]; });
     fill_space(s, superblock, *layout);
-    fill_devices(s, superblock, members, options.devices);
-    name_unusable(s, sight->unusable);
+    fill_devices(s, superblock, members, options.devices, sight->unusable);
     fill_bands(s, array, superblock, snapshot.snapshot, queue);
     assess_health(s);
     if (held || s.health == "failed") return s;

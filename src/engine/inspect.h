@@ -20,13 +20,8 @@ struct Sight {
         std::unique_ptr<Device> device;
         SeenSuperblock seen;
     };
-    struct Unusable {
-        std::string path;
-        Error why;
-    };
-    std::vector<Drive> drives;  // with a superblock of the array that most of them have
-    std::vector<Unusable>
-        unusable;  // the others: missing, unreadable, of another array, or of a copy
+    std::vector<Drive> drives;       // with a superblock of the array that most of them have
+    std::vector<Unusable> unusable;  // the others: missing, unreadable, of another array, a copy
     std::string array_uuid;
 };
 

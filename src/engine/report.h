@@ -17,9 +17,10 @@ void fill_counters(Stats& stats, const std::function<std::uint64_t(Counter)>& ge
 void fill_space(Stats& stats, const Superblock& superblock, const ArrayLayout& layout);
 // Of a band that is in use.
 void count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band);
-// After fill_counters(). `named`: the array file's, for the paths of those that are missing.
+// After fill_counters(). `named`: the array file's, for the paths of those that are missing;
+// `unusable`: some of them, with the reason.
 void fill_devices(Stats& stats, const Superblock& superblock,
-                  const std::vector<MemberDevice>& members,
-                  const std::vector<DeviceOptions>& named);
+                  const std::vector<MemberDevice>& members, const std::vector<DeviceOptions>& named,
+                  const std::vector<Unusable>& unusable);
 
 }  // namespace qlcshape

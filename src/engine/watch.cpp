@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <utility>
 
 namespace qlcshape {
 
@@ -13,9 +14,10 @@ constexpr std::chrono::milliseconds kInterval(250);
 
 }  // namespace
 
-Watch::Watch(Core& core, WaitingThreads& threads) : core_(core) {
+Watch::Watch(const char* name, std::function<void()> look, WaitingThreads& threads)
+    : look_(std::move(look)) {
     thread_ = threads.run([this] { run(); });
-    pthread_setname_np(thread_.native_handle(), "qs-watch");
+    pthread_setname_np(thread_.native_handle(), name);
 }
 
 Watch::~Watch() {
@@ -29,8 +31,7 @@ Watch::~Watch() {
 
 void Watch::run() {
     std::unique_lock lock(mutex_);
-    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; }))
-        with_memory([this] { core_.watch(); });
+    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; })) with_memory(look_);
 }
 
 }  // namespace qlcshape

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread that looks, some times a second, whether drives answer. It is one of its own: every
-// other may be the one that is stuck, in a transfer or in a function of the program's. Its looks
-// also move the clock by which drives are measured (IoClock).
+// A thread that looks after something some times a second. There are two, since every other thread
+// may be the one that is stuck, in a transfer or in a function of the program's: one looks whether
+// drives answer, which also moves the clock by which they are measured (IoClock), and the other
+// decides about drives that take no writes, for which it writes superblocks.
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 
-#include "engine/core.h"
 #include "engine/limits.h"
 
 namespace qlcshape {
 
 class Watch {
   public:
-    // `core` must outlive it.
-    Watch(Core& core, WaitingThreads& threads);
+    Watch(const char* name, std::function<void()> look, WaitingThreads& threads);
     ~Watch();
 
   private:
     void run();
 
-    Core& core_;
+    std::function<void()> look_;
     std::mutex mutex_;
     std::condition_variable stopping_;
     bool stop_ = false;

@@ -63,9 +63,13 @@ bool went_on(const SeenSuperblock& seen) {
 
 }  // namespace
 
-const SuperblockMark* left_with(const MemberRecord& member, const SeenSuperblock& seen) {
-    const auto at = std::ranges::find_if(seen.records, [&](const SuperblockMark& mark) {
-        return mark.generation == member.in_sync.counter && mark.epoch_key == member.left_key;
+SuperblockMark left_with(const MemberRecord& member) {
+    return {.generation = member.in_sync.counter, .epoch_key = member.left_key};
+}
+
+const SuperblockMark* find_record(const SeenSuperblock& seen, const SuperblockMark& mark) {
+    const auto at = std::ranges::find_if(seen.records, [&](const SuperblockMark& r) {
+        return r.generation == mark.generation && r.epoch_key == mark.epoch_key;
     });
     return at == seen.records.end() ? nullptr : &*at;
 }
@@ -76,8 +80,8 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
     if (member.state == MemberState::out) {
         if (s.generation < member.in_sync.counter) return Standing::older;
         if (s.complete_generation > member.left_at && went_on(seen)) return Standing::diverged;
-        const bool known = left_with(member, seen) != nullptr || canary(Canary::diverged_taken);
-        return known ? Standing::out : Standing::diverged;
+        const bool known = find_record(seen, left_with(member)) != nullptr;
+        return known || canary(Canary::diverged_taken) ? Standing::out : Standing::diverged;
     }
     const bool behind = member.role == DeviceRole::qlc && s.generation < on_scm &&
                         !seen.newer_damaged && !canary(Canary::older_qlc_taken);
@@ -125,8 +129,8 @@ Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRec
         }
         return fail(Errc::missing_device,
                     "band {} was written while other drives were missing, and {} of its {} data "
-                    "strips can be read without qlc drives {}; reconnect one of them (until then "
-                    "the array can be opened read-only)",
+                    "strips can be read without qlc drives {}; reconnect one of them (if it was "
+                    "closed cleanly, the array can be opened read-only until then)",
                     i, there, l.p.data_strips, missing);
     }
     return {};

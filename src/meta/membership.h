@@ -48,8 +48,11 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm);
 
 // Of a member that is out: the record with which it left. A drive of a copy that was opened by
-// itself has others from then on. Null: it is not there.
-const SuperblockMark* left_with(const MemberRecord& member, const SeenSuperblock& seen);
+// itself has others from then on.
+SuperblockMark left_with(const MemberRecord& member);
+
+// The record of that generation and key on a drive; null: it is not there.
+const SuperblockMark* find_record(const SeenSuperblock& seen, const SuperblockMark& mark);
 
 // A member goes out. `had`: the newest record that is on it for sure; `newest`: the generation of
 // the newest on any drive.

@@ -23,7 +23,7 @@ SuperblockAppend::SuperblockAppend(const Superblock& superblock,
         if (!takes_part(members, i)) continue;
         const Places places{layout.superblock_record_bytes, m.unit_bytes};
         SuperblockPlace& place = places_[i] = m.next;
-        if (place.slot >= places.slots()) place = {place.unit ^ 1, 0, true};
+        if (place.slot >= places.slots()) place = {m.kept_unit ^ 1, 0, true};
         add(m, places.offset(place.unit, 0), places.offset(place.unit, place.slot),
             place.fresh_unit, layout);
         place = {place.unit, place.slot + 1, false};
@@ -68,7 +68,11 @@ Status SuperblockAppend::write(Superblock& superblock, std::vector<MemberDevice>
                                IoQueue& queue) {
     superblock.generation = next_.generation;
     QS_TRY(write(qlc_, DeviceRole::qlc, members, queue));
-    return write(scm_, DeviceRole::scm, members, queue);
+    QS_TRY(write(scm_, DeviceRole::scm, members, queue));
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (takes_part(members, i)) members[i].kept_unit = members[i].next.unit;
+    }
+    return {};
 }
 
 // The place is used up by the attempt.

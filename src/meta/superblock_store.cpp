@@ -158,6 +158,16 @@ Status flush_caches(const std::vector<std::unique_ptr<Device>>& devices, IoQueue
     return flush_drives(all, queue, PersistencePoint::open_flush);
 }
 
+// By path, or by what failed.
+std::string names_of(const std::vector<Unusable>& absent) {
+    std::string names;
+    for (const Unusable& u : absent) {
+        if (!names.empty()) names += ", ";
+        names += u.why.code == Errc::missing_device ? u.path : u.why.message;
+    }
+    return names;
+}
+
 // The members that the superblock names, each without a device yet.
 std::vector<MemberDevice> members_of(const Superblock& superblock) {
     const ArrayLayout layout = *make_layout(superblock.parameters);
@@ -183,42 +193,39 @@ Status refuse_truncated(const Device& device, DeviceRole role, const ArrayParame
 }
 
 // Where an append may have been torn after the newest record it goes on in the other unit.
-// On a drive that is out the record with which it left must stay: it is known by that.
-SuperblockPlace next_place(const FoundSuperblock& found, const Superblock& newest,
-                           const MemberDevice& member) {
+void set_next_place(const FoundSuperblock& found, const Discovery& d, MemberDevice& member) {
     const bool out = member.record.state == MemberState::out;
+    const Superblock& newest = d.superblock;
     const bool clean =
         newest.state == ArrayState::clean && found.superblock.generation == newest.generation;
     const std::uint64_t record = make_layout(newest.parameters)->superblock_record_bytes;
     const bool room = found.slot + 1 < Places{record, member.unit_bytes}.slots();
-    if (found.next_blank && room && (out || clean)) return {found.unit, found.slot + 1, false};
-    const SuperblockMark* const left = out ? left_with(member.record, found) : nullptr;
-    const auto kept =
-        left == nullptr ? found.unit : static_cast<std::uint32_t>(left->offset / member.unit_bytes);
-    return {kept ^ 1, 0, true};
+    const SuperblockMark* const known =
+        find_record(found, out ? left_with(member.record) : d.on_scm);
+    // A newer one than the newest that is whole is torn.
+    const bool whole = known != nullptr && known->generation <= found.superblock.generation;
+    member.kept_unit =
+        whole ? static_cast<std::uint32_t>(known->offset / member.unit_bytes) : found.unit;
+    if (found.next_blank && room && (out || clean))
+        member.next = {found.unit, found.slot + 1, false};
+    else
+        member.next = {member.kept_unit ^ 1, 0, true};
 }
 
-// Each device becomes the member that its superblock says it is.
-Status assign(std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found, Discovery& d) {
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        MemberDevice& member = *std::ranges::find_if(
-            d.members, [&](const MemberDevice& m) { return m.record.uuid == found[i]->device; });
-        QS_TRY(refuse_truncated(*devices[i], member.record.role, d.superblock.parameters));
-        member.next = next_place(*found[i], d.superblock, member);
-        member.device = std::move(devices[i]);
-    }
-    return {};
+MemberDevice& member_of(Discovery& d, const Uuid& device) {
+    return *std::ranges::find(d.members, device, [](const auto& m) { return m.record.uuid; });
 }
 
-// Counts the QLC drives that are missing. `absent`: devices that could not be opened.
-Status refuse_missing(Discovery& d, const std::string& absent) {
+// Counts the QLC drives that are missing.
+Status refuse_missing(Discovery& d, const FoundEach& found, const std::vector<Unusable>& absent) {
     for (const MemberDevice& m : d.members) {
-        if (m.device != nullptr) continue;
+        if (std::ranges::any_of(found, [&](const auto& f) { return f->device == m.record.uuid; }))
+            continue;
         const bool scm = m.record.role == DeviceRole::scm;
         if (scm || ++d.missing_qlc > 2) {
             return fail(Errc::missing_device, "{} drive {} (device UUID {}) is missing{}{}: {}",
                         to_string(m.record.role), m.record.index, m.record.uuid.to_string(),
-                        absent.empty() ? "" : "; could not open ", absent,
+                        absent.empty() ? "" : "; could not open ", names_of(absent),
                         scm ? "every scm drive is needed to open"
                             : "no more than two qlc drives may be missing");
         }
@@ -228,8 +235,8 @@ Status refuse_missing(Discovery& d, const std::string& absent) {
 
 }  // namespace
 
-Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
-                           IoQueue& queue) {
+Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
+                           const std::vector<Unusable>& absent, IoQueue& queue) {
     if (devices.empty() && absent.empty()) {
         return fail(Errc::invalid_argument, "no devices are given: name those of the array");
     }
@@ -237,7 +244,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
         return fail(Errc::missing_device,
                     "none of the array's devices is present ({}); is this the right array file, "
                     "and was the array created?",
-                    absent);
+                    names_of(absent));
     }
     QS_TRY(flush_caches(devices, queue));
     const FoundEach found = find_all(devices, queue);
@@ -251,12 +258,44 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const s
     d.on_scm = newest_on_scm(found, d.superblock);
     QS_TRY(refuse_stale(devices, found, d.superblock, d.on_scm.generation));
     d.members = members_of(d.superblock);
-    QS_TRY(assign(devices, found, d));
-    QS_TRY(refuse_missing(d, absent));
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        const DeviceRole role = member_of(d, found[i]->device).record.role;
+        QS_TRY(refuse_truncated(*devices[i], role, d.superblock.parameters));
+    }
+    QS_TRY(refuse_missing(d, found, absent));
+    // Each device becomes the member that its superblock says it is.
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        MemberDevice& member = member_of(d, found[i]->device);
+        set_next_place(*found[i], d, member);
+        member.device = std::move(devices[i]);
+    }
+    devices.clear();
     // Not given again: a drive that has no voice may have a record of that number.
     for (const auto& f : found)
         d.superblock.generation = std::max(d.superblock.generation, f->superblock.generation);
     return d;
+}
+
+Result<Discovery> discover_usable(std::vector<std::unique_ptr<Device>> devices,
+                                  std::vector<Unusable> absent, IoQueue& queue) {
+    for (;;) {
+        auto d = discover(std::move(devices), absent, queue);
+        if (d || !leave_out_unwilling(devices, absent)) return d;
+    }
+}
+
+// Where one keeps a transfer nothing is begun anew, with memory that it may still write to.
+bool leave_out_unwilling(std::vector<std::unique_ptr<Device>>& devices,
+                         std::vector<Unusable>& absent) {
+    if (std::ranges::any_of(devices, [](const auto& d) { return d->given_up(); })) return false;
+    const auto unwilling = [&](const std::unique_ptr<Device>& d) {
+        if (!d->unwilling()) return false;
+        const Io last = d->last_failed();
+        const Error not_erased{Errc::io_error, d->path() + ": it can't be erased"};
+        absent.push_back({d->path(), last.error_number == 0 ? not_erased : describe_failure(last)});
+        return true;
+    };
+    return std::erase_if(devices, unwilling) != 0;
 }
 
 std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQueue& queue) {

@@ -8,8 +8,10 @@
 //   unit 0   | 33 | 34 | 35 | next |  ...  |      generations; the newest whole record counts
 //   unit 1   | 17 | 18 |    ...       | 32 |      discarded when it is used next, not before
 //
-// After a crash, or where anything lies after the newest record, the next one goes to the beginning
-// of the other unit: a torn append may have written there, and nothing is written over it.
+// The unit with the newest record that is in force, which all drives that are in have, is never
+// discarded: by that record a drive is known that leaves. After a crash, or where anything lies
+// after the newest record, the next one goes to the beginning of the other unit: a torn append may
+// have written there, and nothing is written over it.
 //
 // Because of the order, a generation on an scm drive proves that every QLC drive had it. One that
 // has not is older (standing_of()).
@@ -38,7 +40,14 @@ struct MemberDevice {
     std::unique_ptr<Device> device;  // null: missing
     MemberRecord record;
     std::uint64_t unit_bytes = 0;
-    SuperblockPlace next;  // of the next record
+    SuperblockPlace next;         // of the next record
+    std::uint32_t kept_unit = 0;  // of the record by which the drive is known
+};
+
+// A device that an array has to do without.
+struct Unusable {
+    std::string path;
+    Error why;
 };
 
 // What the devices say together.
@@ -52,9 +61,18 @@ struct Discovery {
 // Flushes all devices that may be written, so that what is read from now on is durable, and sorts
 // them into the members of one array. Refuses strangers, stale members, doubles, damaged
 // superblocks, and arrays of which too much is missing; the error names the device. `absent` names
-// devices that could not be opened, for messages.
-Result<Discovery> discover(std::vector<std::unique_ptr<Device>> devices, const std::string& absent,
-                           IoQueue& queue);
+// those that can't be used, for messages. Takes the devices where it succeeds.
+Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
+                           const std::vector<Unusable>& absent, IoQueue& queue);
+
+// The same, without drives that fail meanwhile.
+Result<Discovery> discover_usable(std::vector<std::unique_ptr<Device>> devices,
+                                  std::vector<Unusable> absent, IoQueue& queue);
+
+// Those that failed just now come from `devices` to `absent`, for another attempt without them.
+// False: there is none, or nothing may be tried again.
+bool leave_out_unwilling(std::vector<std::unique_ptr<Device>>& devices,
+                         std::vector<Unusable>& absent);
 
 // Of each device its newest whole superblock, and which member it says that it is. Refuses nothing:
 // for a look at arrays that may be damaged or open elsewhere.

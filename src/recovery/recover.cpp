@@ -28,7 +28,9 @@ class Recovery {
           begun_with_(in.superblock.next_version) {}
 
     Result<Recovered> after_clean_close() {
-        if (void_unfinished_recovery() && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
+        const bool unfinished = void_unfinished_recovery();
+        if (!in_.read_only) QS_TRY(in_.take_back());
+        if (unfinished && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
         if (!in_.read_only) close_those_of_other_drives();
         for (std::uint32_t i = 0; i < l_.bands; ++i)
             in_.bands.restore(BandId(i), in_.loaded.records[i]);
@@ -59,6 +61,7 @@ class Recovery {
         QS_TRY(decide_open_bands());
         QS_TRY(refuse_older_tps(in_.array, tps_.newest, acked_));
         if (!in_.read_only) QS_TRY(mend_newest_segments());
+        if (!in_.read_only) QS_TRY(in_.take_back());
         // Also before bands are opened and erased without a drive.
         if ((unfinished || in_.members_changed) && !in_.read_only) QS_TRY(in_.reaffirm_epoch());
         QS_TRY(tail_.drop_committed(in_.array, records(), in_.snapshot ? in_.snapshot->epoch : 0,

@@ -119,6 +119,9 @@ struct RecoveryInput {
     std::uint64_t memory_bytes;  // DRAM that may be used for a while, if it is much
     Counters& counters;
     const Progress& progress;
+    // Called when nothing is left that could refuse, before the other two, and before it is decided
+    // which bands go on. A drive that is back may be out afterwards. Read-only: not called.
+    std::function<Status()> take_back;
     // Called before anything of an epoch that did not begin is given up: makes durable that the
     // epoch is still the one that `superblock` names. Read-only: not called.
     std::function<Status()> reaffirm_epoch;

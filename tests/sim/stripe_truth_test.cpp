@@ -50,7 +50,7 @@ struct OneSegment {
         queue.set_idle([this] { world.step(); });
         auto drives = devices();
         REQUIRE(format_array(options, drives, false, world.random(), queue));
-        const auto discovery = discover(devices(), "", queue);
+        const auto discovery = discover(devices(), {}, queue);
         REQUIRE(discovery);
         l = context_of(*discovery).layout;
         array = discovery->superblock.array;

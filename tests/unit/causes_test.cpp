@@ -84,9 +84,7 @@ TEST_CASE("causes: a drive that returns something else is named with the offset"
     Bytes data(512 * KiB);
     for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i / 4096 + 1);
     REQUIRE(request(a, Op::write, 0, data));
-    while (!a.core->advance_close()) a.poll();
-    REQUIRE(a.core->finish_close());
-    a.core.reset();
+    REQUIRE(a.close());
     // The block with the mark of LBA 3 on whichever drive has it.
     std::size_t drive = 0, at = 0;
     for (std::size_t d = 0; d < 4; ++d) {

@@ -92,6 +92,11 @@ class SteppingClock final : public Clock {
     std::uint64_t now_ = 0;
 };
 
+struct Shape {
+    std::uint32_t data_strips = 2;
+    std::uint64_t strip_bytes = 64 * KiB, band_bytes = 512 * KiB;
+};
+
 struct CoreArray {
     Options options;
     std::vector<Bytes> media;
@@ -103,16 +108,17 @@ struct CoreArray {
     std::uint64_t counted_pages = 65536;  // a table with more is not counted
     std::unique_ptr<Core> core;
 
-    explicit CoreArray(std::uint32_t shards = 1) {
+    explicit CoreArray(std::uint32_t shards = 1) : CoreArray(shards, {}) {}
+    CoreArray(std::uint32_t shards, const Shape& shape) {
         options.name = "core";
-        options.data_strips = 2;
-        options.strip_bytes = 64 * KiB;
-        options.band_bytes = 512 * KiB;
+        options.data_strips = shape.data_strips;
+        options.strip_bytes = shape.strip_bytes;
+        options.band_bytes = shape.band_bytes;
         options.shards = shards;
         options.gc_threads = 1;
         options.pmt_cache_bytes = MiB;
-        for (int i = 0; i < 6; ++i) {
-            const bool qlc = i < 4;
+        for (std::uint32_t i = 0; i < shape.data_strips + 4; ++i) {
+            const bool qlc = i < shape.data_strips + 2;
             media.emplace_back(20 * MiB);
             options.devices.push_back(
                 {qlc ? Role::qlc : Role::scm, (qlc ? "qlc" : "scm") + std::to_string(i), 0});
@@ -137,7 +143,7 @@ struct CoreArray {
         auto list = drives();
         list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(missing));
         auto opened = Core::open(
-            options, std::move(list), "",
+            options, std::move(list), {},
             {clock, random,
              [this](std::vector<std::span<std::byte>>) {
                  auto queue = std::make_unique<IoQueue>();
@@ -154,7 +160,14 @@ struct CoreArray {
     }
     void poll() {
         for (const auto& w : core->workers()) w->poll(core->phase());
-        if (core->array().drive_leaves()) core->watch();
+        if (core->array().drive_leaves()) core->look_at_drives();
+    }
+    Status close() {
+        while (!core->advance_close()) poll();
+        const Status closed = core->finish_close();
+        core->release();
+        core.reset();
+        return closed;
     }
     void cut() {
         power.on = false;

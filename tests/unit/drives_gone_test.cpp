@@ -34,6 +34,7 @@ class Load {
         array_.power.finish_one(array_.random);
         const auto& workers = array_.core->workers();
         workers[array_.random.below(workers.size())]->poll(array_.core->phase());
+        array_.core->look_at_drives();
         array_.core->watch();
     }
     void submit() {
@@ -111,9 +112,7 @@ TEST_CASE("drives gone: three under load end every request, and closing") {
 TEST_CASE("drives gone: a read that needs three says that they fail, not that the block is lost") {
     CoreArray array;
     array.open_and_write_sevens();
-    while (!array.core->advance_close()) array.poll();
-    REQUIRE(array.core->finish_close());
-    array.core.reset();
+    REQUIRE(array.close());
     REQUIRE(array.open());
     array.power.fails = lost;
     Bytes block(kBlockBytes);

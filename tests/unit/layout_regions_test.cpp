@@ -76,14 +76,11 @@ TEST_CASE("layout: no more bands than were planned for") {
 TEST_CASE("superblock: an array whose TPS lies elsewhere works, and recovers from there") {
     CoreArray array;
     array.open_and_write_sevens();
-    while (!array.core->advance_close()) array.poll();
-    REQUIRE(array.core->finish_close());
-    array.core->release();
-    array.core.reset();
+    REQUIRE(array.close());
     std::uint64_t moved = 0;
     {
         IoQueue queue;
-        auto found = discover(array.drives(), "", queue);
+        auto found = discover(array.drives(), {}, queue);
         REQUIRE(found);
         ScmRegions& regions = found->superblock.parameters.regions;
         moved = regions.tps.offset = regions.pmt.offset + regions.pmt.bytes;

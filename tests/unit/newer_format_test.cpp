@@ -177,13 +177,11 @@ TEST_CASE("newer format: check names it, and nothing that follows from it") {
     const Newer& newer = kNewer[GENERATE(range(0, 4))];
     const bool lost = GENERATE(false, true);
     NewerArray a;
-    while (!a.core->advance_close()) a.poll();
-    REQUIRE(a.core->finish_close());
-    a.core.reset();
+    REQUIRE(a.close());
     a.change_header(0, newer.segment);
     if (lost) a.lose_header(0);
     IoQueue queue;
-    const auto found = discover(a.drives(), "", queue);
+    const auto found = discover(a.drives(), {}, queue);
     REQUIRE(found);
     const auto report = check_array(context_of(*found), found->superblock, queue, nullptr);
     REQUIRE(report);

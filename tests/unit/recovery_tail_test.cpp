@@ -165,9 +165,7 @@ TEST_CASE("recovery: no two lives of bands have one number, after a crash and af
         }
         CHECK(array.core->bands().next_sequence() > newest);
         if (how == 2) {
-            while (!array.core->advance_close()) array.poll();
-            REQUIRE(array.core->finish_close());
-            array.core.reset();
+            REQUIRE(array.close());
         } else if (how == 1) {
             array.cut_without_snapshots();
         } else {

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// QLC drives that leave an open array, and what they are known by when they are back.
+#include <catch2/catch.hpp>
+
+#include "core_array.h"
+
+using namespace qlcshape;
+
+// Attempts that fail go to place after place. The record that all have had must stay.
+TEST_CASE(
+    "leaving: drives that refuse one superblock after the other are known when they are back") {
+    const std::uint32_t records = GENERATE(1u, 2u);  // in a unit
+    const int before = GENERATE(range(0, 4));
+    const Shape shape{4, 32 * KiB, records * kSuperblockRecordMin};
+    CoreArray array(1, shape);
+    REQUIRE(array.open());
+    for (int i = 0; i < before; ++i)
+        REQUIRE(array.core->create_volume("v" + std::to_string(i), 64 * KiB));
+    int attempts = 0;
+    array.power.fails = [&](const Io& io) {
+        if (io.point != PersistencePoint::qlc_superblock_flush) return false;
+        if (io.device->path() == "qlc0") return true;
+        return io.device->path() == "qlc1" && ++attempts > 1;
+    };
+    REQUIRE(array.core->create_volume("w", 64 * KiB));
+    CHECK(array.core->array().drives_in().count() == 4);
+    array.power.fails = nullptr;
+    const bool crashed = GENERATE(false, true);
+    if (crashed)
+        array.cut();
+    else
+        REQUIRE(array.close());
+    const Status opened = array.open();
+    INFO((opened ? "" : opened.error().message));
+    REQUIRE(opened);
+    CHECK(array.core->array().drives_in().count() == 6);
+    CHECK(array.core->volume("w"));
+    REQUIRE(array.close());
+}
