@@ -70,7 +70,8 @@ bool History::open(bool quiet) {
     world_.faults().begin_opening(quiet);
     if (pmt_damaged()) world_.faults().note_may_stop();
     note_counters();
-    if (goes_away() && opened_ != 0 && !options_.read_only && away_random_.chance(1, 6)) drive_leaves();
+    if (goes_away() && opened_ != 0 && !options_.read_only && away_random_.chance(1, 6))
+        drive_leaves();
     auto core = try_open();
     if (!core && must_come_back(core.error())) core = try_open();
     if (!core) {

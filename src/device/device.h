@@ -88,8 +88,8 @@ class Device {
     std::uint64_t mismatches() const { return mismatches_.load(std::memory_order_relaxed); }
     std::uint64_t last_mismatch() const { return last_mismatch_.load(std::memory_order_relaxed); }
 
-    // A write, a flush or a discard failed, or the last few transfers did: while an array is opened,
-    // which is not tried with this drive again.
+    // While an array is opened: a write or a flush failed, or the last few transfers did, or it has
+    // gone out. The opening is not tried with it again.
     bool unwilling() const { return refusals_.any() || failing() || out(); }
 
     // --- a QLC drive that takes no writes leaves (engine/core_leave.cpp); any thread ---

@@ -102,8 +102,8 @@ class Core {
     // ended get an error, and their memory is touched no more. New ones are refused. What the drive
     // may still write to stays where it is.
     void watch();
-    // Likewise, by another thread: where QLC drives take no writes they leave the array, or it ends.
-    // May write superblocks, so watch() may find that it takes too long.
+    // Likewise, by another thread: QLC drives that take no writes leave the array, or it ends. May
+    // write superblocks, so watch() may find that it takes too long.
     void look_at_drives();
     // Then it must not go: drives may still use its memory.
     bool halted() const { return phase() == Phase::halted; }

@@ -87,8 +87,8 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
     }
 }
 
-// Whether the array would open, as it is; the error says why not. By discover_usable(), as an opening does
-// it, so that both say the same.
+// Whether the array would open, as it is; the error says why not. By discover_usable(), as an
+// opening does it, so that both say the same.
 Status would_open(const Options& options, IoQueue& queue) {
     std::vector<Unusable> absent;
     auto devices = open_devices(options, Access::inspect, &absent);

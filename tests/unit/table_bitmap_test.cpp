@@ -8,6 +8,11 @@ using namespace qlcshape;
 
 namespace {
 
+void end(CoreArray& array, bool clean) {
+    if (!clean) return array.cut();
+    REQUIRE(array.close());
+}
+
 void take_snapshot(CoreArray& array) {
     const std::uint64_t before = array.core->stats().pmt.snapshots;
     array.core->ask_snapshot();
@@ -64,10 +69,7 @@ TEST_CASE("table bitmap: pages that were never written are not believed, whateve
     const ArrayLayout l = array.core->layout();
     fill_table(array, l, array.core->array().array);
     array.write_blocks(0, 64, 7);
-    if (clean)
-        REQUIRE(array.close());
-    else
-        array.cut();
+    end(array, clean);
     REQUIRE(array.open());
     CHECK(array.core->stats().recovery.kind == (clean ? "clean" : "snapshot"));
     CHECK(array.reads(0, 64, 7));
@@ -85,10 +87,7 @@ TEST_CASE("table bitmap: what was written counts after a snapshot, and after a c
     REQUIRE(array.core->create_volume("v", 4 * MiB));
     for (int i = 0; i < 3; ++i) array.write_blocks(0, 96, 7);
     if (!clean) take_snapshot(array);
-    if (clean)
-        REQUIRE(array.close());
-    else
-        array.cut();
+    end(array, clean);
     REQUIRE(array.open());
     CHECK(array.core->stats().recovery.kind == (clean ? "clean" : "snapshot"));
     CHECK(array.reads(0, 96, 7));
@@ -128,10 +127,7 @@ TEST_CASE("table bitmap: where it is lost the table is built from headers") {
     array.trim_blocks(100, 20);
     take_snapshot(array);
     array.write_blocks(600, 100, 5);
-    if (clean)
-        REQUIRE(array.close());
-    else
-        array.cut();
+    end(array, clean);
     const auto used = [&] { return array.core->stats().space.used_bytes; };
     // Not the pages that were never written either.
     const std::vector<Bytes> before = array.media;
