@@ -3,7 +3,12 @@
 // them. The power is cut in all of it, so an opening that takes a drive out, or in again, may come
 // through in part. Away drives are judged like the others (sim_redundancy.cpp): what names them
 // must be right on them.
+#include <algorithm>
+#include <utility>
+
+#include "engine/replace.h"
 #include "sim/sim_history.h"
+#include "sim/still_device.h"
 
 namespace qlcshape::sim {
 
@@ -28,6 +33,51 @@ void History::away_episode() {
     away_.clear();
     for (std::uint64_t n = away_random_.below(3); n != 0; --n)
         away_.insert(away_random_.below(options_.data_strips + 2));
+    if (!crashed_ && away_random_.chance(1, 4)) replace_episode();
+}
+
+// An empty drive takes the place of one that is away, or of any other, after a clean close.
+void History::replace_episode() {
+    const std::size_t drive = away_.empty() || away_random_.chance(1, 2)
+                                  ? away_random_.below(options_.data_strips + 2)
+                                  : *away_.begin();
+    std::set<std::size_t> lost = away_;
+    lost.insert(drive);
+    const bool possible = lost.size() <= 2 && readable_without(lost);
+    world_.power_on();
+    Media& media = *media_[drive];
+    const std::vector<std::byte> before(media.bytes.get(), media.bytes.get() + media.capacity());
+    Replacement replacement;
+    lost_ = {drive};
+    replacement.devices = devices();
+    lost_.clear();
+    if (lost.size() != 1) {  // more than one is missing: it has to be named
+        IoQueue q;
+        std::vector<std::unique_ptr<Device>> one;
+        one.push_back(std::make_unique<StillDevice>(media));
+        const auto seen = see_superblocks(one, q);
+        if (!seen[0]) return;
+        replacement.old = seen[0]->device;
+    }
+    const auto cache = std::exchange(media.cache, {});
+    const auto damage = std::exchange(media.damage, {});
+    const auto zones = media.zones;
+    std::fill_n(media.bytes.get(), media.capacity(), std::byte{0});
+    replacement.fresh = world_.device(media);
+    const auto q = queue();
+    const auto replaced = replace_drive(std::move(replacement), rng_, *q);
+    if (replaced) {
+        if (!possible || *replaced != drive) violate("a drive was replaced that was needed");
+        away_.erase(drive);
+        ++result_.drives_replaced;
+        return;
+    }
+    std::ranges::copy(before, media.bytes.get());
+    media.cache = cache;
+    media.damage = damage;
+    media.zones = zones;
+    const bool busy = replaced.error().code == Errc::busy;
+    if (possible && !busy) violate("replace: " + replaced.error().message);
 }
 
 std::set<std::size_t> History::not_written() const {

@@ -108,6 +108,7 @@ class History {
     bool must_come_back(const Error& error);
     void drive_leaves();
     std::set<std::size_t> not_written() const;
+    void replace_episode();
 
     // sim_bitmap.cpp
     void judge_bitmap();

@@ -208,6 +208,7 @@ void RunCounts::add(const RunCounts& o) {
     degraded_opens += o.degraded_opens;
     away_opens += o.away_opens;
     drives_left += o.drives_left;
+    drives_replaced += o.drives_replaced;
     blocks_damaged += o.blocks_damaged;
     blocks_lost += o.blocks_lost;
     mirrors_split += o.mirrors_split;

@@ -25,8 +25,9 @@ struct RunCounts {
     std::uint64_t stripes_judged = 0;                  // whether they have all redundancy
     std::uint64_t older_refused = 0, older_taken = 0;  // openings with members as they were before
     std::uint64_t degraded_opens = 0;
-    std::uint64_t away_opens = 0;                       // for writing, with drives missing
-    std::uint64_t drives_left = 0;                      // while the array was open
+    std::uint64_t away_opens = 0;   // for writing, with drives missing
+    std::uint64_t drives_left = 0;  // while the array was open
+    std::uint64_t drives_replaced = 0;
     std::uint64_t blocks_damaged = 0, blocks_lost = 0;  // beyond redundancy; reads of one, failed
     std::uint64_t mirrors_split = 0, refused = 0;       // damage on both mirrors, openings
     std::uint64_t drives_away = 0;  // times that three QLC or two SCM drives went

@@ -173,6 +173,7 @@ class Run {
         line("openings for reading", s.degraded_opens);
         line("openings for writing with drives missing", s.away_opens);
         line("drives that went, or took no writes, while open", s.drives_left);
+        line("drives replaced", s.drives_replaced);
         line("openings refused for what is missing", s.refused);
         line("openings with older members, refused", s.older_refused);
         line("openings with older members, all right", s.older_taken);

@@ -7,6 +7,7 @@
 namespace qlcshape::tools {
 
 void add_create(CLI::App& app, int& exit_code);
+void add_replace(CLI::App& app, int& exit_code);
 void add_volume(CLI::App& app, int& exit_code);
 void add_status(CLI::App& app, int& exit_code);
 void add_top(CLI::App& app, int& exit_code);

@@ -127,23 +127,9 @@ Status Core::write_superblock() {
 }
 
 Status Core::write_band_table(BandKeeper& keeper) {
-    Buffer block(kBlockBytes);
     auto generations = keeper.generations();
-    for (std::uint64_t page = 0; page < array_.layout.band_table_pages; ++page) {
-        const std::uint64_t generation = generations[page] + 1;
-        encode_band_page(array_, *bands_, page, generation, block.data());
-        std::vector<Io> ios(array_.scm.size());
-        for (std::size_t i = 0; i < ios.size(); ++i) {
-            ios[i].kind = IoKind::write;
-            ios[i].point = PersistencePoint::band_table_write;
-            ios[i].device = array_.scm[i];
-            ios[i].offset = array_.layout.band_page_offset(page, generation & 1);
-            ios[i].bytes = kBlockBytes;
-            ios[i].data = block.data();
-        }
-        QS_TRY(run(*control_, ios));
-        generations[page] = generation;
-    }
+    QS_TRY(qlcshape::write_band_table(array_, *bands_, generations,
+                                      PersistencePoint::band_table_write, *control_));
     keeper.set_generations(std::move(generations));
     return flush_drives(array_.scm, *control_, PersistencePoint::band_table_flush);
 }

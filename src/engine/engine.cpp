@@ -17,6 +17,7 @@
 #include "engine/file_room.h"
 #include "engine/format_array.h"
 #include "engine/limits.h"
+#include "engine/replace.h"
 #include "engine/volume_change.h"
 
 namespace qlcshape {
@@ -373,6 +374,14 @@ Status Engine::create(const Options& options, bool force) {
         made.keep();
         log_shortages(options);
         return {};
+    });
+}
+
+Result<std::uint32_t> Engine::replace_device(const Options& options, const std::string& old,
+                                             const DeviceOptions& fresh, bool force) {
+    return within_limits(old, [&] {
+        Random random(entropy());
+        return qlcshape::replace_device(options, old, fresh, force, random);
     });
 }
 

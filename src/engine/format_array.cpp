@@ -111,6 +111,8 @@ Status check_zeroes(Device& device, std::uint64_t offset, std::span<std::byte> b
         device.path(), offset + static_cast<std::uint64_t>(data - bytes.begin()));
 }
 
+}  // namespace
+
 // A partition table, a file system or an array has something within the first or the last MiB; of
 // other data a look at places in between finds most.
 Status check_empty(Device& device, IoQueue& queue) {
@@ -129,7 +131,7 @@ Status check_empty(Device& device, IoQueue& queue) {
     return {};
 }
 
-Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) {
+Status erase_drive(const MemberDevice& m, const ArrayLayout& l, IoQueue& queue) {
     Io io;
     io.point = PersistencePoint::create;
     io.device = m.device.get();
@@ -161,6 +163,8 @@ Status erase_superblocks(MemberDevice& m, const ArrayLayout& l, IoQueue& queue) 
     return run(queue, io);
 }
 
+namespace {
+
 Status write_to_mirrors(const ArrayContext& array, std::uint64_t offset, const Buffer& block,
                         IoQueue& queue) {
     for (Device* scm : array.scm) {
@@ -177,7 +181,7 @@ Status write_to_mirrors(const ArrayContext& array, std::uint64_t offset, const B
 }
 
 // Generation 1, which is odd: place B. Place A may hold anything of another array.
-Status write_band_table(const ArrayContext& array, IoQueue& queue) {
+Status write_empty_band_table(const ArrayContext& array, IoQueue& queue) {
     BandTable bands(array.layout);
     Buffer block(kBlockBytes);
     for (std::uint64_t page = 0; page < array.layout.band_table_pages; ++page) {
@@ -201,6 +205,18 @@ Status write_empty_bitmap(const ArrayContext& array, IoQueue& queue) {
 }
 
 }  // namespace
+
+MemberRecord new_member(const ArrayParameters& parameters, DeviceRole role, std::uint16_t index,
+                        const Device& device, Random& random) {
+    const Geometry& g = device.geometry();
+    MemberRecord m = make_member(parameters, role, index);
+    m.uuid = Uuid::random(random);
+    m.capacity_bytes = g.capacity_bytes;
+    m.iu_bytes = g.iu_bytes;
+    m.block_bytes = g.block_bytes;
+    m.erase_unit_bytes = g.erase_unit_bytes;
+    return m;
+}
 
 namespace {
 
@@ -303,15 +319,9 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
     std::uint16_t indexes[2] = {0, 0};
     for (std::size_t i = 0; i < devices.size(); ++i) {
         MemberDevice m;
-        const Geometry& g = devices[i]->geometry();
         const DeviceRole role = role_of(options.devices[i].role);
         const bool qlc = role == DeviceRole::qlc;
-        m.record = make_member(*parameters, role, indexes[qlc ? 0 : 1]++);
-        m.record.uuid = Uuid::random(random);
-        m.record.capacity_bytes = g.capacity_bytes;
-        m.record.iu_bytes = g.iu_bytes;
-        m.record.block_bytes = g.block_bytes;
-        m.record.erase_unit_bytes = g.erase_unit_bytes;
+        m.record = new_member(*parameters, role, indexes[qlc ? 0 : 1]++, *devices[i], random);
         m.unit_bytes = qlc ? layout->qlc_superblock_unit_bytes : layout->scm_superblock_unit_bytes;
         superblock.members.push_back(m.record);
         (qlc ? array.qlc : array.scm).push_back(devices[i].get());
@@ -320,8 +330,8 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
     }
     // Old superblocks first: a cut from here on leaves devices that belong to no array. A discard
     // may leave the bytes as they are, so they are overwritten as well.
-    for (MemberDevice& m : members) QS_TRY(erase_superblocks(m, *layout, queue));
-    QS_TRY(write_band_table(array, queue));
+    for (MemberDevice& m : members) QS_TRY(erase_drive(m, *layout, queue));
+    QS_TRY(write_empty_band_table(array, queue));
     QS_TRY(write_empty_bitmap(array, queue));
     for (Device* scm : array.scm) {
         Io io;

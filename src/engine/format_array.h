@@ -16,8 +16,8 @@
 
 #include "base/random.h"
 #include "device/device.h"
-#include "meta/superblock_store.h"
 #include "engine/made_files.h"
+#include "meta/superblock_store.h"
 #include "qlcshape/options.h"
 
 namespace qlcshape {
@@ -29,6 +29,13 @@ Status check_plan(const Options& options);
 // `devices` in the order of options.devices. Every call blocks.
 Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
                     bool force, Random& random, IoQueue& queue);
+
+// Refuses a device on which there is anything.
+Status check_empty(Device& device, IoQueue& queue);
+// So that the drive belongs to no array, and takes writes anywhere.
+Status erase_drive(const MemberDevice& member, const ArrayLayout& layout, IoQueue& queue);
+MemberRecord new_member(const ArrayParameters& parameters, DeviceRole role, std::uint16_t index,
+                        const Device& device, Random& random);
 
 inline Access access_of(const Options& options) {
     return options.read_only ? Access::read_only : Access::read_write;

@@ -198,4 +198,26 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
     view.seal(array.array, page, generation);
 }
 
+Status write_band_table(const ArrayContext& array, const BandTable& bands,
+                        std::vector<std::uint64_t>& generations, PersistencePoint point,
+                        IoQueue& queue) {
+    Buffer block(kBlockBytes);
+    for (std::uint64_t page = 0; page < array.layout.band_table_pages; ++page) {
+        const std::uint64_t generation = generations[page] + 1;
+        encode_band_page(array, bands, page, generation, block.data());
+        std::vector<Io> ios(array.scm.size());
+        for (std::size_t i = 0; i < ios.size(); ++i) {
+            ios[i].kind = IoKind::write;
+            ios[i].point = point;
+            ios[i].device = array.scm[i];
+            ios[i].offset = array.layout.band_page_offset(page, generation & 1);
+            ios[i].bytes = kBlockBytes;
+            ios[i].data = block.data();
+        }
+        QS_TRY(run(queue, ios));
+        generations[page] = generation;
+    }
+    return {};
+}
+
 }  // namespace qlcshape

@@ -88,4 +88,9 @@ class BandKeeper final : public Actor {
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
                       std::uint64_t generation, std::byte* block);
 
+// Writes every page of it, with the next generation, to all scm drives. Not flushed. Blocks.
+Status write_band_table(const ArrayContext& array, const BandTable& bands,
+                        std::vector<std::uint64_t>& generations, PersistencePoint point,
+                        IoQueue& queue);
+
 }  // namespace qlcshape

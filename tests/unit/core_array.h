@@ -9,6 +9,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -100,6 +101,7 @@ struct Shape {
 struct CoreArray {
     Options options;
     std::vector<Bytes> media;
+    std::set<std::string> away;  // these drives are not there
     Power power;
     SteppingClock clock;
     std::unique_ptr<IoClock> io_clock;  // none: drives may keep transfers
@@ -130,8 +132,11 @@ struct CoreArray {
     }
     std::vector<std::unique_ptr<Device>> drives() {
         std::vector<std::unique_ptr<Device>> list;
-        for (std::size_t i = 0; i < media.size(); ++i)
-            list.push_back(std::make_unique<CoreDrive>(options.devices[i].path, media[i], power));
+        for (std::size_t i = 0; i < media.size(); ++i) {
+            const std::string& path = options.devices[i].path;
+            if (!away.contains(path))
+                list.push_back(std::make_unique<CoreDrive>(path, media[i], power));
+        }
         for (const auto& drive : list) {
             if (options.read_only) drive->set_read_only();
         }

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/replace.h"
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+
+#include "base/size_text.h"
+#include "engine/format_array.h"
+#include "engine/offline_queue.h"
+#include "meta/band_load.h"
+#include "meta/keeper.h"
+#include "meta/membership.h"
+#include "meta/superblock_store.h"
+
+namespace qlcshape {
+
+namespace {
+
+Result<MemberDevice*> find_old(Discovery& d, const std::optional<Uuid>& old) {
+    MemberDevice* found = nullptr;
+    for (MemberDevice& m : d.members) {
+        const bool meant =
+            old ? m.record.uuid == *old : m.record.role == DeviceRole::qlc && m.device == nullptr;
+        if (!meant) continue;
+        if (found != nullptr) {
+            return fail(Errc::invalid_argument,
+                        "more than one qlc drive is missing: name the one to replace by its UUID, "
+                        "which `qlcshape status` shows");
+        }
+        found = &m;
+    }
+    if (found == nullptr)
+        return fail(Errc::not_found, "it is no drive of array {}", d.superblock.name);
+    if (found->record.role != DeviceRole::qlc) {
+        return fail(Errc::unsupported, "scm drive {} can't be replaced yet: only qlc drives can",
+                    found->record.index);
+    }
+    return found;
+}
+
+Status check_fresh(const Device& fresh, const ArrayParameters& p) {
+    const Geometry& g = fresh.geometry();
+    if (g.capacity_bytes < p.qlc_bytes) {
+        return fail(Errc::invalid_argument, "{}: its size is {}, and the array needs {} ({} bytes)",
+                    fresh.path(), size_text(g.capacity_bytes), at_least_text(p.qlc_bytes),
+                    p.qlc_bytes);
+    }
+    if (p.strip_bytes % g.iu_bytes != 0 || p.band_bytes % std::max<std::uint64_t>(1, g.block_bytes))
+        return fail(Errc::invalid_argument,
+                    "{}: its indirection unit is {}, and the array's strips of {} are not a "
+                    "multiple of it",
+                    fresh.path(), size_text(std::uint64_t{g.iu_bytes}), size_text(p.strip_bytes));
+    return {};
+}
+
+// Of bands that count. Those that are being erased may name it: it is erased there once more.
+Status drop_columns(const ArrayContext& array, const std::vector<BandRecord>& records,
+                    std::uint32_t drive) {
+    const ArrayLayout& l = array.layout;
+    for (std::uint32_t i = 0; i < l.bands; ++i) {
+        const BandId band(i);
+        for (std::uint32_t c = 0; records[i].counts() && c < l.width(); ++c) {
+            if (array.columns->of(band, c).there() && array.columns->of(band, c).member == drive)
+                array.columns->set(band, c, {});
+        }
+        if (!records[i].counts() || array.columns_there(band) >= l.p.data_strips) continue;
+        return fail(Errc::missing_device,
+                    "band {} can't be read without qlc drive {}: reconnect it, or other drives "
+                    "that are missing, and open the array until `qlcshape status` says that "
+                    "protection.none and .one are 0",
+                    i, drive);
+    }
+    return {};
+}
+
+// The old drive is out, and whoever else is missing: they lack the records that follow.
+Status write_out(Discovery& d, const ArrayContext& array, const LoadedBands& loaded,
+                 IoQueue& queue) {
+    bool any = false;
+    for (std::size_t i = 0; i < d.members.size(); ++i) {
+        MemberRecord& m = d.superblock.members[i];
+        if (d.members[i].device != nullptr || m.state == MemberState::out) continue;
+        goes_out(m, d.on_scm, d.superblock.generation);
+        any = true;
+    }
+    if (any) {
+        QS_TRY(append_superblock(d.superblock, d.members, queue));
+        d.superblock.complete_generation = d.superblock.generation;
+    }
+    BandTable bands(array.layout);
+    for (std::uint32_t i = 0; i < array.layout.bands; ++i)
+        bands.restore(BandId(i), loaded.records[i]);
+    auto generations = loaded.generations;
+    QS_TRY(write_band_table(array, bands, generations, PersistencePoint::band_table_write, queue));
+    return flush_drives(array.scm, queue, PersistencePoint::band_table_flush);
+}
+
+}  // namespace
+
+Result<std::uint32_t> replace_drive(Replacement r, Random& random, IoQueue& queue) {
+    auto discovery = discover_usable(std::move(r.devices), std::move(r.absent), queue);
+    if (!discovery) return fail(discovery.error());
+    Discovery& d = *discovery;
+    auto found = find_old(d, r.old);
+    if (!found) return fail(found.error());
+    MemberDevice& old = **found;
+    if (d.superblock.state != ArrayState::clean) {
+        return fail(Errc::busy,
+                    "array {} was not closed cleanly: open it, which recovers it, close it, and "
+                    "replace the drive then",
+                    d.superblock.name);
+    }
+    const ArrayParameters& p = d.superblock.parameters;
+    QS_TRY(check_fresh(*r.fresh, p));
+    if (!r.force) QS_TRY(check_empty(*r.fresh, queue));
+    old.device.reset();
+    const ArrayContext array = context_of(d);
+    auto loaded = load_band_table(array, queue);
+    if (!loaded) return fail(loaded.error());
+    QS_TRY(drop_columns(array, loaded->records, old.record.index));
+    QS_TRY(write_out(d, array, *loaded, queue));
+
+    const Uuid before = old.record.uuid;
+    old.record = new_member(p, DeviceRole::qlc, old.record.index, *r.fresh, random);
+    old.device = std::move(r.fresh);
+    old.next = {};
+    QS_TRY(erase_drive(old, array.layout, queue));
+    *std::ranges::find(d.superblock.members, before, &MemberRecord::uuid) = old.record;
+    QS_TRY(append_superblock(d.superblock, d.members, queue));
+    return old.record.index;
+}
+
+namespace {
+
+// As Uuid::to_string() prints it.
+std::optional<Uuid> parse_uuid(const std::string& text) {
+    std::string digits;
+    std::ranges::copy_if(text, std::back_inserter(digits), [](char c) { return c != '-'; });
+    Uuid id;
+    for (std::size_t i = 0; i < id.bytes.size() && digits.size() == 2 * id.bytes.size(); ++i)
+        std::from_chars(&digits[2 * i], &digits[2 * i] + 2, id.bytes[i], 16);
+    return id.to_string() == text ? std::optional(id) : std::nullopt;
+}
+
+// The UUID that a drive says it has, where it can be asked.
+std::optional<Uuid> uuid_of(const std::string& path, IoQueue& queue) {
+    auto device = open_device(path, 0, Access::inspect, false);
+    if (!device) return std::nullopt;
+    std::vector<std::unique_ptr<Device>> one;
+    one.push_back(std::move(*device));
+    const auto seen = see_superblocks(one, queue);
+    return seen[0] ? std::optional(seen[0]->device) : std::nullopt;
+}
+
+}  // namespace
+
+Result<std::uint32_t> replace_device(const Options& options, const std::string& old,
+                                     const DeviceOptions& fresh, bool force, Random& random) {
+    QS_TRY(check_io_timeout(options));
+    OfflineQueue offline(options);
+    Options others = options;
+    const auto named = std::ranges::find(others.devices, old, &DeviceOptions::path);
+    Replacement r;
+    r.force = force;
+    r.old = parse_uuid(old);
+    if (named != others.devices.end()) {
+        r.old = uuid_of(old, offline.queue());
+        others.devices.erase(named);
+    } else if (!r.old) {
+        return fail(Errc::invalid_argument,
+                    "{}: it is neither a path of the array file nor a device UUID", old);
+    }
+    // The old one's path is all right: there may be another drive now.
+    if (std::ranges::find(others.devices, fresh.path, &DeviceOptions::path) != others.devices.end())
+        return fail(Errc::duplicate_device, "{}: it is a device of the array already", fresh.path);
+    auto devices = open_devices(others, Access::read_write, &r.absent);
+    if (!devices) return fail(devices.error());
+    r.devices = std::move(*devices);
+    MadeFiles made;
+    auto device = made.open(fresh);
+    if (!device) return fail(device.error());
+    r.fresh = std::move(*device);
+    auto replaced = replace_drive(std::move(r), random, offline.queue());
+    if (replaced) made.keep();
+    return replaced;
+}
+
+}  // namespace qlcshape

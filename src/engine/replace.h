@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// A QLC drive that is lost, or is to go, and an empty one in its place; of an array that was closed
+// cleanly. Nothing is copied: bands lose the column that the old drive had, and the next opening
+// begins to rewrite those that have too few.
+//
+//   on media, in order of time               a cut here, and what the next opening finds
+//   --------------------------------------   -----------------------------------------------------
+//   superblock on all others: old is out     the array without it; it is taken back if it is there
+//   band table: no band that counts has a    likewise: what no band names any more is erased on it
+//   column on it
+//   the new drive is erased                  likewise
+//   superblock on all, with the new member   on some QLC drives: likewise. On an scm drive: the new
+//   in the place of the old one              drive is a member, and holds nothing
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/uuid.h"
+#include "device/device.h"
+#include "device/io.h"
+#include "meta/superblock_store.h"
+#include "qlcshape/options.h"
+
+namespace qlcshape {
+
+struct Replacement {
+    std::vector<std::unique_ptr<Device>> devices;  // of the array, with the old drive or without
+    std::vector<Unusable> absent;                  // those that are not there, for messages
+    std::optional<Uuid> old;  // none: the one QLC drive that is not among `devices`
+    std::unique_ptr<Device> fresh;
+    bool force = false;  // destroys what is on `fresh`
+};
+
+// Blocks. Until every check has passed nothing is written. Returns the number of the drive.
+Result<std::uint32_t> replace_drive(Replacement replacement, Random& random, IoQueue& queue);
+
+// The same for a closed array, as Engine::replace_device() tells.
+Result<std::uint32_t> replace_device(const Options& options, const std::string& old,
+                                     const DeviceOptions& fresh, bool force, Random& random);
+
+}  // namespace qlcshape
