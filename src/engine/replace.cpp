@@ -164,6 +164,8 @@ Result<std::uint32_t> replace_device(const Options& options, const std::string& 
     Replacement r;
     r.force = force;
     r.old = parse_uuid(old);
+    if (named != others.devices.end() && named->role != Role::qlc)
+        return fail(Errc::unsupported, "{}: only qlc drives can be replaced yet", old);
     if (named != others.devices.end()) {
         r.old = uuid_of(old, offline.queue());
         others.devices.erase(named);
