@@ -15,6 +15,14 @@
 
 namespace qlcshape::tools {
 
+Status refuse_memory(const std::string& path) {
+    if (!path.starts_with(kMemoryPrefix)) return {};
+    return fail(Errc::invalid_argument,
+                "{}: memory devices end with the process that created them, so the array would "
+                "be gone; name files or block devices, or use bench --memory",
+                path);
+}
+
 namespace {
 
 struct Arguments : CommonArguments {
@@ -24,13 +32,7 @@ struct Arguments : CommonArguments {
 Result<Stats> create(const Arguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
-    for (const DeviceOptions& device : options->devices) {
-        if (!device.path.starts_with(kMemoryPrefix)) continue;
-        return fail(Errc::invalid_argument,
-                    "{}: memory devices end with the process that created them, so the array would "
-                    "be gone; name files or block devices, or use bench --memory",
-                    device.path);
-    }
+    for (const DeviceOptions& device : options->devices) QS_TRY(refuse_memory(device.path));
     ProgressLine progress;
     options->progress = progress.callback();
     options->log = print_log;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // replace: an empty drive takes the place of a lost one.
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "base/error.h"
@@ -21,6 +23,7 @@ Result<std::uint32_t> replace(const Arguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
+    QS_TRY(refuse_memory(arguments.fresh));
     DeviceOptions fresh;
     fresh.role = Role::qlc;
     fresh.path = arguments.fresh;
@@ -29,7 +32,13 @@ Result<std::uint32_t> replace(const Arguments& arguments) {
         if (!bytes) return fail(bytes.error().code, "--size: {}", bytes.error().message);
         fresh.size_bytes = *bytes;
     }
-    return Engine::replace_device(*options, arguments.old, fresh, arguments.force);
+    // As it stands in the array file, whose paths are relative to its folder.
+    const auto folder = std::filesystem::path(arguments.array_file).parent_path();
+    const std::string named = (folder / arguments.old).lexically_normal().string();
+    const bool in_file =
+        std::ranges::find(options->devices, named, &DeviceOptions::path) != options->devices.end();
+    return Engine::replace_device(*options, in_file ? named : arguments.old, fresh,
+                                  arguments.force);
 }
 
 int run(const Arguments& arguments) {

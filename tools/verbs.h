@@ -6,6 +6,9 @@
 
 namespace qlcshape::tools {
 
+// A device that an array could not be found on by the next command.
+Status refuse_memory(const std::string& path);
+
 void add_create(CLI::App& app, int& exit_code);
 void add_replace(CLI::App& app, int& exit_code);
 void add_volume(CLI::App& app, int& exit_code);

@@ -14,6 +14,13 @@
 
 namespace qlcshape {
 
+Status check_iu(const std::string& path, const Geometry& g, std::uint64_t strip_bytes) {
+    if (strip_bytes % g.iu_bytes == 0) return {};
+    return fail(Errc::invalid_argument,
+                "{}: its indirection unit is {}, and strip = {} is not a multiple of it", path,
+                size_text(std::uint64_t{g.iu_bytes}), size_text(strip_bytes));
+}
+
 namespace {
 
 // Of a device's start and of its end: data there means that it is in use.
@@ -63,13 +70,7 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
             ++p.qlc_count;
             p.qlc_bytes = std::min(p.qlc_bytes, g.capacity_bytes);
             erase_unit = std::max(erase_unit, g.erase_unit_bytes);
-            if (p.strip_bytes % g.iu_bytes != 0) {
-                return fail(
-                    Errc::invalid_argument,
-                    "{}: its indirection unit is {}, and strip = {} is not a multiple of it",
-                    o.devices[i].path, size_text(std::uint64_t{g.iu_bytes}),
-                    size_text(p.strip_bytes));
-            }
+            QS_TRY(check_iu(o.devices[i].path, g, p.strip_bytes));
         } else if (o.devices[i].role == Role::scm) {
             ++p.scm_count;
             p.scm_bytes = std::min(p.scm_bytes, g.capacity_bytes);

@@ -30,6 +30,8 @@ Status check_plan(const Options& options);
 Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>& devices,
                     bool force, Random& random, IoQueue& queue);
 
+// Refuses a QLC device whose indirection unit strips would not fill.
+Status check_iu(const std::string& path, const Geometry& geometry, std::uint64_t strip_bytes);
 // Refuses a device on which there is anything.
 Status check_empty(Device& device, IoQueue& queue);
 // So that the drive belongs to no array, and takes writes anywhere.

@@ -46,12 +46,7 @@ Status check_fresh(const Device& fresh, const ArrayParameters& p) {
                     fresh.path(), size_text(g.capacity_bytes), at_least_text(p.qlc_bytes),
                     p.qlc_bytes);
     }
-    if (p.strip_bytes % g.iu_bytes != 0 || p.band_bytes % std::max<std::uint64_t>(1, g.block_bytes))
-        return fail(Errc::invalid_argument,
-                    "{}: its indirection unit is {}, and the array's strips of {} are not a "
-                    "multiple of it",
-                    fresh.path(), size_text(std::uint64_t{g.iu_bytes}), size_text(p.strip_bytes));
-    return {};
+    return check_iu(fresh.path(), g, p.strip_bytes);
 }
 
 // Of bands that count. Those that are being erased may name it: it is erased there once more.
@@ -92,7 +87,7 @@ Status write_out(Discovery& d, const ArrayContext& array, const LoadedBands& loa
     for (std::uint32_t i = 0; i < array.layout.bands; ++i)
         bands.restore(BandId(i), loaded.records[i]);
     auto generations = loaded.generations;
-    QS_TRY(write_band_table(array, bands, generations, PersistencePoint::band_table_write, queue));
+    QS_TRY(write_band_table(array, bands, generations, queue));
     return flush_drives(array.scm, queue, PersistencePoint::band_table_flush);
 }
 

@@ -199,8 +199,7 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
 }
 
 Status write_band_table(const ArrayContext& array, const BandTable& bands,
-                        std::vector<std::uint64_t>& generations, PersistencePoint point,
-                        IoQueue& queue) {
+                        std::vector<std::uint64_t>& generations, IoQueue& queue) {
     Buffer block(kBlockBytes);
     for (std::uint64_t page = 0; page < array.layout.band_table_pages; ++page) {
         const std::uint64_t generation = generations[page] + 1;
@@ -208,7 +207,7 @@ Status write_band_table(const ArrayContext& array, const BandTable& bands,
         std::vector<Io> ios(array.scm.size());
         for (std::size_t i = 0; i < ios.size(); ++i) {
             ios[i].kind = IoKind::write;
-            ios[i].point = point;
+            ios[i].point = PersistencePoint::band_table_write;
             ios[i].device = array.scm[i];
             ios[i].offset = array.layout.band_page_offset(page, generation & 1);
             ios[i].bytes = kBlockBytes;

@@ -90,7 +90,6 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
 
 // Writes every page of it, with the next generation, to all scm drives. Not flushed. Blocks.
 Status write_band_table(const ArrayContext& array, const BandTable& bands,
-                        std::vector<std::uint64_t>& generations, PersistencePoint point,
-                        IoQueue& queue);
+                        std::vector<std::uint64_t>& generations, IoQueue& queue);
 
 }  // namespace qlcshape

@@ -82,8 +82,7 @@ Status SuperblockAppend::write(Transfers& transfers, DeviceRole role,
     for (std::size_t i = 0; i < members.size(); ++i) {
         if (takes_part(members, i) && members[i].record.role == role) members[i].next = places_[i];
     }
-    // Where one drive fails the others have it for sure: the next attempt may discard the other
-    // unit.
+    // Where one drive fails the others have it for sure.
     const Status written = run(queue, transfers.writes);
     const Status flushed = run(queue, transfers.flushes);
     return written ? flushed : written;

@@ -23,14 +23,7 @@ void fail(CoreArray& array, std::set<std::string> drives, Ill ill) {
 
 void write_something(CoreArray& array) {
     if (array.core->volumes().empty()) REQUIRE(array.core->create_volume("v", MiB));
-    auto volume = array.core->volume("v");
-    REQUIRE(volume);
-    std::vector<std::byte> block(kBlockBytes, std::byte{7});
-    Status outcome = qlcshape::fail(Errc::busy, "");
-    REQUIRE(array.core->submit(
-        **volume, {Op::write, 0, kBlockBytes, block.data(), [&](Status s) { outcome = s; }}));
-    for (int i = 0; i < 1000; ++i) array.poll();
-    CHECK(outcome);
+    array.write_blocks(0, 1, 7);
 }
 
 std::set<std::string> failed(const CoreArray& array) {
