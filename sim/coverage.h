@@ -20,10 +20,10 @@ struct PointTally {
     bool covered() const { return cuts_in_flight != 0 && cuts_after != 0; }
 };
 
-// Points at which cuts are made: all but reads and creation, which promises nothing before its end.
+// Points at which cuts are made: all but reads and creation, which promises nothing before its end;
+// at those of resilvering, the last, by the profile that has any (sim_away.cpp).
 inline constexpr auto kFirstPoint = static_cast<std::size_t>(PersistencePoint::create) + 1;
-inline constexpr auto kLastPoint =
-    static_cast<PersistencePoint>(static_cast<std::size_t>(PersistencePoint::count) - 1);
+inline constexpr auto kLastPoint = PersistencePoint::scm_superblock_flush;
 inline constexpr auto kPoints = static_cast<std::size_t>(PersistencePoint::count);
 
 struct Coverage {

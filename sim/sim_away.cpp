@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// QLC drives that are away for some openings, and back for others: the array is written without
+// Drives that are away for some openings, and back for others: the array is written without
 // them. The power is cut in all of it, so an opening that takes a drive out, or in again, may come
 // through in part. Away drives are judged like the others (sim_redundancy.cpp): what names them
 // must be right on them.
@@ -15,7 +15,7 @@ namespace qlcshape::sim {
 // Whether every band that counts has as many columns on the other drives as it has data strips.
 bool History::readable_without(const std::set<std::size_t>& lost) const {
     const ArrayLayout& l = world_.faults().layout();
-    const StripeTruth truth(l, media_);
+    const StripeTruth truth(l, current());
     for (const BandTruth& band : truth.bands()) {
         std::uint32_t there = 0;
         for (std::uint32_t role = 0; role < l.width(); ++role) {
@@ -27,13 +27,42 @@ bool History::readable_without(const std::set<std::size_t>& lost) const {
     return true;
 }
 
+// All but an SCM drive that may lack what the other has.
+std::vector<Media*> History::current() const {
+    std::vector<Media*> current = media_;
+    std::erase(current, behind_);
+    return current;
+}
+
+// One that is out, or was about to go out.
+void History::note_behind() {
+    const std::size_t first = options_.data_strips + 2;
+    for (std::size_t i = 0; i < 2; ++i) {
+        const Device* const drive = core_->array().scm[i];
+        const bool about_to =
+            !world_.dead() && media_[first + i]->weak && drive != nullptr && drive->leaves();
+        if (!core_->array().scm_in(i) || about_to) behind_ = media_[first + i];
+    }
+}
+
+// One at a time, until it has been filled again; and not the one that keeps what it is told.
+Media* History::scm_to_lose() {
+    if (behind_ != nullptr || away_scm_ != nullptr) return behind_ != nullptr ? behind_ : away_scm_;
+    Media* const first = media_[options_.data_strips + 2];
+    Media* const second = media_[options_.data_strips + 3];
+    if (first->weak != second->weak) return first->weak ? first : second;
+    return away_random_.chance(1, 2) ? first : second;
+}
+
 // Drives go, and others come back, in any order.
 void History::away_episode() {
     if (!goes_away() || !away_random_.chance(1, 2)) return;
     away_.clear();
     for (std::uint64_t n = away_random_.below(3); n != 0; --n)
         away_.insert(away_random_.below(options_.data_strips + 2));
-    if (!crashed_ && away_random_.chance(1, 4)) replace_episode();
+    away_scm_ = away_random_.chance(1, 4) ? scm_to_lose() : nullptr;
+    if (crashed_ || !away_random_.chance(1, 4)) return;
+    away_random_.chance(1, 3) ? replace_scm() : replace_episode();
 }
 
 // An empty drive takes the place of one that is away, or of any other, after a clean close.
@@ -43,11 +72,48 @@ void History::replace_episode() {
                                   : *away_.begin();
     std::set<std::size_t> lost = away_;
     lost.insert(drive);
-    const bool possible = lost.size() <= 2 && readable_without(lost);
+    const bool possible = lost.size() <= 2 && readable_without(lost) && !may_be_split(lost);
+    const auto replaced = replace(drive, lost);
+    if (replaced) {
+        if (lost.size() > 2 || replaced->index != drive)
+            violate("a drive was replaced that was needed");
+        away_.erase(drive);
+        ++result_.drives_replaced;
+        return;
+    }
+    const bool busy = replaced.error().code == Errc::busy;
+    if (possible && !busy) violate("replace: " + replaced.error().message);
+}
+
+void History::replace_scm() {
+    Media* const media = scm_to_lose();
+    away_scm_ = nullptr;
+    const std::size_t drive =
+        static_cast<std::size_t>(std::ranges::find(media_, media) - media_.begin());
+    const bool possible = readable_without(away_) && away_.size() < options_.data_strips;
+    behind_ = media;
+    const auto replaced = replace(drive, {drive});
+    if (replaced) {
+        behind_ = nullptr;
+        ++result_.scm_replaced;
+        return;
+    }
+    const bool busy = replaced.error().code == Errc::busy;
+    if (possible && !busy) violate("replace: " + replaced.error().message);
+}
+
+// With k = 2 an SCM drive and two QLC drives that are away might go on by themselves.
+bool History::may_be_split(const std::set<std::size_t>& lost) const {
+    return away_scm_ != nullptr && lost.size() >= options_.data_strips;
+}
+
+// What was on the drive stays on it where it fails.
+Result<MemberRecord> History::replace(std::size_t drive, const std::set<std::size_t>& lost) {
     world_.power_on();
     Media& media = *media_[drive];
     const std::vector<std::byte> before(media.bytes.get(), media.bytes.get() + media.capacity());
     Replacement replacement;
+    replacement.role = media.qlc ? DeviceRole::qlc : DeviceRole::scm;
     lost_ = {drive};
     replacement.devices = devices();
     lost_.clear();
@@ -56,7 +122,7 @@ void History::replace_episode() {
         std::vector<std::unique_ptr<Device>> one;
         one.push_back(std::make_unique<StillDevice>(media));
         const auto seen = see_superblocks(one, q);
-        if (!seen[0]) return;
+        if (!seen[0]) return fail(Errc::busy, "nobody knows which drive it is");
         replacement.old = seen[0]->device;
     }
     const auto cache = std::exchange(media.cache, {});
@@ -65,19 +131,13 @@ void History::replace_episode() {
     std::fill_n(media.bytes.get(), media.capacity(), std::byte{0});
     replacement.fresh = world_.device(media);
     const auto q = queue();
-    const auto replaced = replace_drive(std::move(replacement), rng_, *q);
-    if (replaced) {
-        if (!possible || *replaced != drive) violate("a drive was replaced that was needed");
-        away_.erase(drive);
-        ++result_.drives_replaced;
-        return;
-    }
+    auto replaced = replace_drive(std::move(replacement), rng_, *q);
+    if (replaced) return replaced;
     std::ranges::copy(before, media.bytes.get());
     media.cache = cache;
     media.damage = damage;
     media.zones = zones;
-    const bool busy = replaced.error().code == Errc::busy;
-    if (possible && !busy) violate("replace: " + replaced.error().message);
+    return replaced;
 }
 
 std::set<std::size_t> History::not_written() const {
@@ -100,15 +160,33 @@ void History::drive_leaves() {
     ++result_.drives_left;
 }
 
+// An SCM drive, at any time: the other one goes on.
+void History::scm_leaves() {
+    Media* const media = scm_to_lose();
+    if (may_be_split(not_written()) || media->gone || media->refuses_writes) return;
+    behind_ = media;
+    if (away_random_.chance(1, 2))
+        media->refuses_writes = true;
+    else
+        world_.take_away(*media);
+    ++result_.scm_left;
+}
+
 // Refused, and rightly: what was written while others were away can't be read without these.
 bool History::must_come_back(const Error& error) {
     const std::set<std::size_t> lost = not_written();
-    if (error.code != Errc::missing_device || lost.empty() ||
-        error.message.find("was written while other drives were missing") == std::string::npos)
-        return false;
-    if (readable_without(lost)) return false;
+    if (error.code != Errc::missing_device || lost.empty()) return false;
+    const auto says = [&](const char* what) {
+        return error.message.find(what) != std::string::npos;
+    };
+    const bool unreadable =
+        says("was written while other drives were missing") && !readable_without(lost);
+    const bool split = says("may have gone on by itself") && behind_ != nullptr &&
+                       lost.size() >= options_.data_strips;
+    if (!unreadable && !split) return false;
     ++result_.refused;
     away_.clear();
+    away_scm_ = nullptr;
     for (Media* m : media_) m->gone = m->refuses_writes = false;
     return true;
 }

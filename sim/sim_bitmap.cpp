@@ -17,20 +17,25 @@ void History::judge_bitmap() {
     for (std::uint64_t n = 0; n < 2 * l.bitmap_pages * l.p.scm_count; ++n) {
         const std::uint64_t number = n / 2 % l.bitmap_pages;
         Media& m = scm(static_cast<std::uint32_t>(n / 2 / l.bitmap_pages));
+        if (&m == behind_) continue;
         BitmapPage bits(m.bytes.get() + l.bitmap_page_offset(number, n));
         if (!bits.valid(array_id_, number)) continue;
         for (std::uint64_t bit = 0; bit < kBitmapPageBits; ++bit) {
             if ((bits.words()[bit / 64] >> bit % 64 & 1) == 0) continue;
             const PageId page(number * kBitmapPageBits + bit);
-            const Media& has = scm(l.pmt_drive(page));
-            const std::uint64_t offset = l.pmt_page_offset(page);
-            if (spoilt_pages_.contains(page.value) || has.damaged(offset, kBlockBytes)) continue;
-            if (decode_pmt_page(has.bytes.get() + offset, page, array_id_, entries)) continue;
-            violate(
-                fmt::format("the bitmap says that page {} of the table was written, and {} has "
-                            "no such page",
-                            page.value, has.name));
-            return;
+            for (std::uint32_t copy = 0; copy < l.p.pmt_copies; ++copy) {
+                const Media& has = scm(l.pmt_drive(page, copy));
+                const std::uint64_t offset = l.pmt_page_offset(page, copy);
+                if (spoilt_pages_.contains(page.value) || has.damaged(offset, kBlockBytes) ||
+                    &has == behind_)
+                    continue;
+                if (decode_pmt_page(has.bytes.get() + offset, page, array_id_, entries)) continue;
+                violate(
+                    fmt::format("the bitmap says that page {} of the table was written, and {} has "
+                                "no such page",
+                                page.value, has.name));
+                return;
+            }
         }
     }
 }

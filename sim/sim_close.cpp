@@ -23,11 +23,14 @@ void History::crash() {
 
 // Ends an opening whose power or process is gone: everything in flight has failed.
 void History::drop() {
+    note_behind();
     world_.cut();
-    for (int round = 0; round < 1000; ++round) {
+    for (int round = 0; round < 20000; ++round) {
         bool any = false;
         for (const auto& w : core_->workers()) any |= w->poll(core_->phase());
         if (!any && round > 10) break;
+        // What waits for an SCM drive to leave fails, since nothing can go on.
+        if (core_->array().drive_leaves()) core_->look_at_drives();
     }
     crashed_ = true;
     forget_opening();
@@ -69,6 +72,7 @@ void History::close_clean() {
         return crash();
     }
     ++result_.clean_closes;
+    note_behind();
     raise_counters(durable_, totals);
     world_.cut_after(0);
     if (rng_.chance(1, 2)) world_.cut();  // what was closed is durable
@@ -86,8 +90,10 @@ void History::judge() {
     world_.faults().rest();
     auto q = queue();
     const auto away = std::exchange(away_, {});  // they are looked at, too
+    Media* const away_scm = std::exchange(away_scm_, nullptr);
     auto discovery = discover(devices(), {}, *q);
     away_ = away;
+    away_scm_ = away_scm;
     if (!discovery) return void(violate("discover: " + discovery.error().message));
     const ArrayContext array = context_of(*discovery);
     auto report = check_array(array, discovery->superblock, *q, {});
@@ -97,6 +103,7 @@ void History::judge() {
                                     [](const FaultCount& c) { return c.injected != 0; });
     for (const std::string& problem : report->problems) {
         const bool expected =
+            (behind_ != nullptr && problem.starts_with("scm drive")) ||
             (spoilt && (problem.ends_with("it can be rebuilt") ||
                         problem.ends_with("of the table is damaged"))) ||
             (blocks_lost_ && problem.ends_with("more is damaged than P and Q can reconstruct"));

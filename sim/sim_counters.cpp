@@ -12,7 +12,7 @@ void History::note_counters() {
     required_ = durable_;
     if (opened_ == 0) return;
     const ArrayLayout& l = world_.faults().layout();
-    for (const Media* m : media_) {
+    for (const Media* m : current()) {
         if (m->qlc || m->weak) continue;
         for (std::uint64_t place = 0; place < 2; ++place) {
             const auto s = decode_snapshot(

@@ -104,11 +104,18 @@ class History {
     // sim_away.cpp
     bool goes_away() const { return world_.faults().profile() == Profile::away; }
     bool readable_without(const std::set<std::size_t>& lost) const;
+    std::vector<Media*> current() const;
+    Media* scm_to_lose();
+    void note_behind();
     void away_episode();
     bool must_come_back(const Error& error);
     void drive_leaves();
+    void scm_leaves();
     std::set<std::size_t> not_written() const;
     void replace_episode();
+    Result<MemberRecord> replace(std::size_t drive, const std::set<std::size_t>& lost);
+    void replace_scm();
+    bool may_be_split(const std::set<std::size_t>& lost) const;
 
     // sim_bitmap.cpp
     void judge_bitmap();
@@ -227,6 +234,8 @@ class History {
     std::set<std::size_t> weak_qlc_;
     std::set<std::size_t> lost_;
     std::set<std::size_t> away_;  // QLC drives that the array is written without
+    Media* away_scm_ = nullptr;   // likewise an SCM drive
+    Media* behind_ = nullptr;     // an SCM drive that may lack what the other has
     std::vector<SimOp> ops_;
     std::unique_ptr<Core> core_;
     std::vector<std::unique_ptr<SimVolume>> volumes_;

@@ -30,7 +30,7 @@ std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t secto
 std::vector<std::unique_ptr<Device>> History::devices() {
     std::vector<std::unique_ptr<Device>> list;
     for (std::size_t i = 0; i < media_.size(); ++i) {
-        if (lost_.contains(i) || away_.contains(i)) continue;
+        if (lost_.contains(i) || away_.contains(i) || media_[i] == away_scm_) continue;
         list.push_back(world_.device(*media_[i]));
         if (options_.read_only) list.back()->set_read_only();
     }
@@ -71,7 +71,8 @@ bool History::open(bool quiet) {
     if (pmt_damaged()) world_.faults().note_may_stop();
     note_counters();
     if (goes_away() && opened_ != 0 && !options_.read_only && away_random_.chance(1, 6))
-        drive_leaves();
+        away_random_.chance(1, 4) ? scm_leaves() : drive_leaves();
+    if (away_scm_ != nullptr && !options_.read_only) behind_ = away_scm_;
     auto core = try_open();
     if (!core && must_come_back(core.error())) core = try_open();
     if (!core) {
@@ -79,7 +80,12 @@ bool History::open(bool quiet) {
         return false;
     }
     if (!away_.empty()) ++result_.away_opens;
+    if (away_scm_ != nullptr) ++result_.scm_away;
     core_ = std::move(*core);
+    if (!core_->read_only() && behind_ != nullptr && core_->array().scm_in_count() == 2) {
+        behind_ = nullptr;
+        ++result_.scm_returned;
+    }
     judge_counters();
     if (!core_->read_only()) may_be_clean_ = false;
     before_ = core_->stats();
@@ -114,6 +120,8 @@ void History::spoil_table() {
             std::memset(scm + l.snapshot_offset, 0, 2 * l.snapshot_bytes);
         else if (i == l.pmt_drive(id))
             scm[l.pmt_page_offset(id) + rng_.below(kBlockBytes)] ^= std::byte{1};
+        else if (l.p.pmt_copies > 1)
+            scm[l.pmt_page_offset(id, 1)] ^= std::byte{1};
     }
     if (page) spoilt_pages_.insert(id.value);
 }
@@ -123,7 +131,8 @@ void History::spoil_table() {
 void History::lose_mirror() {
     const ArrayLayout& l = world_.faults().layout();
     for (Media* m : media_) {
-        if (!m->qlc && m->weak) std::memset(m->bytes.get() + l.tps_offset, 0, l.tps_bytes);
+        if (!m->qlc && m->weak && (behind_ == nullptr || behind_ == m))
+            std::memset(m->bytes.get() + l.tps_offset, 0, l.tps_bytes);
     }
 }
 
@@ -144,6 +153,9 @@ bool History::open_through_cuts() {
             plan_cut(400, PersistencePoint::table_build_write, PersistencePoint::table_build_flush);
         else if (cut && spoilt && rng_.chance(1, 2))
             plan_cut(400, PersistencePoint::table_bits_write, PersistencePoint::table_bits_flush);
+        else if (cut && behind_ != nullptr && away_scm_ == nullptr && away_random_.chance(1, 2))
+            world_.cut_at(PersistencePoint::resilver_write, 1 + away_random_.below(40),
+                          away_random_.below(3));
         else if (cut)
             plan_cut(400, PersistencePoint::open_flush, kLastPoint);
         if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {
@@ -301,6 +313,7 @@ void History::look_read_only(std::set<std::size_t> lost) {
     const bool crashed = crashed_;
     options_.read_only = true;
     const auto away = std::exchange(away_, {});
+    Media* const away_scm = std::exchange(away_scm_, nullptr);
     if (!readable_without(lost)) lost.clear();
     lost_ = std::move(lost);
     if (open(true)) {
@@ -312,6 +325,7 @@ void History::look_read_only(std::set<std::size_t> lost) {
     options_.read_only = false;
     lost_.clear();
     away_ = away;
+    away_scm_ = away_scm;
 }
 
 // Weak drives among them: no more than two drives may be wrong or missing.

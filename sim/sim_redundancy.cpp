@@ -16,7 +16,7 @@ namespace qlcshape::sim {
 // Before a recovery: which segments it has to take as they are. All others that count afterwards
 // it has looked at, so damage that they have had since before excuses nothing.
 void History::note_settled() {
-    const StripeTruth truth(world_.faults().layout(), media_);
+    const StripeTruth truth(world_.faults().layout(), current());
     settled_.clear();
     settled_damage_ = world_.faults().counts().damaged;
     for (const BandTruth& band : truth.bands()) {
@@ -31,7 +31,7 @@ void History::note_unmended(const std::string& message) {
     if (std::sscanf(message.c_str(), "band %u: some of segments %u to %u lack a strip", &number,
                     &from, &to) != 3)
         return;
-    for (const BandTruth& band : StripeTruth(world_.faults().layout(), media_).bands()) {
+    for (const BandTruth& band : StripeTruth(world_.faults().layout(), current()).bands()) {
         for (std::uint32_t s = from; band.band.value == number && s <= to; ++s)
             unmended_.emplace(band.sequence, s);
     }
@@ -44,7 +44,7 @@ void History::spoil_tail() {
     const bool always = world_.faults().profile() == Profile::media;  // rare harm shows in it
     if (!always && !tail_random_.chance(1, 3)) return;
     const ArrayLayout& l = world_.faults().layout();
-    const StripeTruth truth(l, media_);
+    const StripeTruth truth(l, current());
     for (const BandTruth& band : truth.bands()) {
         for (std::uint32_t s = band.segments; band.open && s < l.segments_per_band; ++s) {
             if (!truth.has_header(band, s)) continue;
@@ -71,7 +71,7 @@ void History::judge_redundancy(Moment moment, const CheckReport* report) {
     if (damaged_ || older_ || errors_ || !result_.violation.empty()) return;
     // What was right before is not looked at each time: that would take most of the time.
     const bool all = report != nullptr || ++judgements_ % 4 == 0;
-    const StripeTruth truth(world_.faults().layout(), media_);
+    const StripeTruth truth(world_.faults().layout(), current());
     std::set<std::string> wrong;
     for (const BandTruth& band : truth.bands()) {
         for (std::uint32_t segment = 0; segment < band.segments; ++segment) {

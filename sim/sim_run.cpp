@@ -17,6 +17,9 @@ History::History(std::uint64_t seed, Profile profile)
       silence_random_(seed ^ 0x5113),
       tail_random_(seed ^ 0x7a11),
       away_random_(seed ^ 0xaaa7) {
+    // What the other profiles do with an SCM drive needs the drive.
+    const bool fails = profile == Profile::drives && seed % 4 == 3;
+    options_.pmt_copies = profile == Profile::away || fails ? 2 : 1;
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     version_gap_ = seed % 3;  // so small that versions which come again are seen
@@ -76,9 +79,10 @@ void History::add_media(std::uint64_t bands, Kinds kinds) {
     const std::uint64_t superblocks =
         2 * kSuperblockSlots * std::max(kSuperblockRecordMin, options_.strip_bytes);
     for (std::uint32_t i = 0; i < 2; ++i) {
-        media_.push_back(&world_.add(fmt::format("scm{}", i),
-                                     superblocks + 2 * MiB + ring * max_shards_, kinds.scm_cache,
-                                     true));
+        media_.push_back(
+            &world_.add(fmt::format("scm{}", i),
+                        superblocks + options_.pmt_copies * 2 * MiB + ring * max_shards_,
+                        kinds.scm_cache, true));
         options_.devices.push_back({Role::scm, media_.back()->name, 0});
     }
 }
@@ -209,6 +213,10 @@ void RunCounts::add(const RunCounts& o) {
     away_opens += o.away_opens;
     drives_left += o.drives_left;
     drives_replaced += o.drives_replaced;
+    scm_away += o.scm_away;
+    scm_left += o.scm_left;
+    scm_returned += o.scm_returned;
+    scm_replaced += o.scm_replaced;
     blocks_damaged += o.blocks_damaged;
     blocks_lost += o.blocks_lost;
     mirrors_split += o.mirrors_split;

@@ -36,6 +36,7 @@ Result<ArrayLayout> smallest_array(ArrayParameters p, std::uint64_t volume_bytes
 Result<ArrayLayout> choose_array(std::uint64_t volume_bytes) {
     ArrayParameters p;
     p.band_bytes = kLargestBand;
+    p.pmt_copies = 0;
     for (;; p.band_bytes /= 2) {
         Result<ArrayLayout> layout = smallest_array(p, volume_bytes);
         if (!layout) return layout;

@@ -160,7 +160,8 @@ void add_stats(Json& object, const Stats& stats) {
     object["pmt"] = {{"hits", stats.pmt.hits},
                      {"misses", stats.pmt.misses},
                      {"write_backs", stats.pmt.write_backs},
-                     {"snapshots", stats.pmt.snapshots}};
+                     {"snapshots", stats.pmt.snapshots},
+                     {"copies", stats.pmt.copies}};
     object["gc"] = {{"bands_moved", stats.gc.bands_moved},
                     {"blocks_moved", stats.gc.blocks_moved},
                     {"races_lost", stats.gc.races_lost}};

@@ -178,15 +178,17 @@ std::string SurveyedArray::problem() const {
     std::string lost;
     std::string wrong;  // present, and of no use
     std::uint32_t qlc = 0;
-    std::uint32_t scm = 0;
+    ScmSet scm;
     for (const SurveyedMember& m : members) {
+        const bool is_scm = m.record.role == DeviceRole::scm;
+        if (is_scm) scm[m.record.index] = m.usable() && m.record.state == MemberState::in;
         if (m.usable()) continue;
         if (m.devices.size() > 1) {
             return fmt::format(
                 "{} drive {} is present twice, so the array can't be opened with both",
                 to_string(m.record.role), m.record.index);
         }
-        ++(m.record.role == DeviceRole::qlc ? qlc : scm);
+        qlc += is_scm ? 0 : 1;
         lost += fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ",
                             to_string(m.record.role), m.record.index, m.fault());
         if (!m.devices.empty())
@@ -195,7 +197,13 @@ std::string SurveyedArray::problem() const {
     if (lost.empty()) return "";
     const std::string restore =
         wrong.empty() ? "" : "; restore the array's own, current contents of " + wrong;
-    if (scm > 0) return lost + ": it can't be opened because every scm drive is needed" + restore;
+    const ArrayParameters& p = superblock.parameters;
+    if (!pmt_whole_on(scm, p.scm_count, p.pmt_copies)) {
+        return lost + ": it can't be opened because " +
+               (p.pmt_copies == 1 ? "every scm drive is needed"
+                                  : "the table is not whole without the scm drives that are lost") +
+               restore;
+    }
     if (qlc > 2)
         return lost + ": it can't be opened because at most two qlc drives may be missing" +
                restore;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/tell.h"
 #include "tools/units.h"
@@ -19,13 +20,14 @@ struct Arguments : CommonArguments {
     bool force = false;
 };
 
-Result<std::uint32_t> replace(const Arguments& arguments) {
+Result<Engine::Replaced> replace(const Arguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
+    ProgressLine progress;
+    options->progress = progress.callback();
     QS_TRY(refuse_memory(arguments.fresh));
     DeviceOptions fresh;
-    fresh.role = Role::qlc;
     fresh.path = arguments.fresh;
     if (!arguments.size.empty()) {
         const Result<std::uint64_t> bytes = parse_amount(arguments.size);
@@ -42,19 +44,24 @@ Result<std::uint32_t> replace(const Arguments& arguments) {
 }
 
 int run(const Arguments& arguments) {
-    const Result<std::uint32_t> number = replace(arguments);
-    if (!number) return report_error("replace", arguments.json, number.error());
+    const Result<Engine::Replaced> replaced = replace(arguments);
+    if (!replaced) return report_error("replace", arguments.json, replaced.error());
+    const bool qlc = replaced->role == Role::qlc;
     if (arguments.json) {
         Json object = new_object("replace");
-        object["index"] = *number;
+        object["role"] = qlc ? "qlc" : "scm";
+        object["index"] = replaced->index;
         object["path"] = arguments.fresh;
         print(object);
         return kDone;
     }
-    say("{} is qlc drive {} now, and empty.\n"
-        "In {} write its path in place of {}, then open the array: what lacks parity gets it back "
-        "while the array is open (`qlcshape status`: protection).\n",
-        arguments.fresh, *number, arguments.array_file, arguments.old);
+    say("{} is {} drive {} now, {}.\n"
+        "In {} write its path in place of {}{}.\n",
+        arguments.fresh, qlc ? "qlc" : "scm", replaced->index,
+        qlc ? "and empty" : "with all that the others have", arguments.array_file, arguments.old,
+        qlc ? ", then open the array: what lacks parity gets it back while the array is open "
+              "(`qlcshape status`: protection)"
+            : "");
     return kDone;
 }
 
@@ -63,7 +70,7 @@ int run(const Arguments& arguments) {
 void add_replace(CLI::App& app, int& exit_code) {
     auto arguments = std::make_shared<Arguments>();
     CLI::App* verb =
-        app.add_subcommand("replace", "put an empty QLC drive in the place of one that is lost");
+        app.add_subcommand("replace", "put an empty drive in the place of one that is lost");
     arguments->add_to(*verb);
     verb->add_option("OLD", arguments->old, "its path in the array file, or its device UUID")
         ->required();

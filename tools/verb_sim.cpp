@@ -172,6 +172,8 @@ class Run {
         line("  most of those in a row", s.longest_row);
         line("openings for reading", s.degraded_opens);
         line("openings for writing with drives missing", s.away_opens);
+        line("openings for writing with an scm drive missing", s.scm_away);
+        line("scm drives that came back and were filled", s.scm_returned);
         line("drives that went, or took no writes, while open", s.drives_left);
         line("drives replaced", s.drives_replaced);
         line("openings refused for what is missing", s.refused);

@@ -36,15 +36,20 @@ class QLCSHAPE_API Engine {
     // sizes that can't work and says which would. Nothing is written before every check has passed.
     static Status create(const Options& options, bool force = false);
 
-    // Puts an empty QLC device in the place of one that is lost, or is to go, in an array that is
-    // not open and was closed cleanly. `old`: a path of `options`, or a device UUID as Stats has
-    // it. `fresh`: as for create(); without a size what is there must be large enough. Nothing is
-    // copied: the next opening that writes begins to give all that lacks parity its parity back.
-    // Refuses a device that holds data, unless `force`, and where something could not be read
-    // without the old device. `options` name the array's devices as they are; from then on the new
-    // one has to be named in place of the old one. Returns the number of the device.
-    static Result<std::uint32_t> replace_device(const Options& options, const std::string& old,
-                                                const DeviceOptions& fresh, bool force = false);
+    // Puts an empty device in the place of one that is lost, or is to go, in an array that is not
+    // open and was closed cleanly. `old`: a path of `options`, or a device UUID as Stats has it.
+    // `fresh`: as for create(); without a size what is there must be large enough; its role is that
+    // of the old one. For a QLC device nothing is copied: the next opening that writes begins to
+    // give all that lacks parity its parity back. An SCM device is filled from the others. Refuses
+    // a device that holds data, unless `force`, and where something could not be read without the
+    // old device. `options` name the array's devices as they are; from then on the new one has to
+    // be named in place of the old one. Returns which device it is.
+    struct Replaced {
+        Role role = Role::qlc;
+        std::uint32_t index = 0;  // among those of its role
+    };
+    static Result<Replaced> replace_device(const Options& options, const std::string& old,
+                                           const DeviceOptions& fresh, bool force = false);
 
     // Opens an array, and recovers it if it was not closed cleanly. One or two QLC devices may be
     // missing: the array is then written without them. Allocates all its memory here, except for

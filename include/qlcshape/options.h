@@ -39,6 +39,9 @@ struct Options {
     std::uint64_t strip_bytes = 128 << 10;  // a power of two, 16 KiB to 4 MiB
     std::uint64_t band_bytes = 0;  // of one band on one drive; 0: 128 MiB, or less on small drives
     double overprovision = 0.20;   // 0.02 to 0.9
+    // Of each page of the mapping table, on as many scm drives. With 2 the array goes on without an
+    // scm drive that is lost. 0: 2 where there are two scm drives or more and they have room.
+    std::uint32_t pmt_copies = 0;  // 0, 1 or 2
 
     // [engine]
     std::uint32_t shards = 1;          // data-plane threads, 1 to what create() was given

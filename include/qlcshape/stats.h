@@ -66,6 +66,8 @@ struct Stats {
     double waf_total = 0;  // all bytes to QLC / user
     struct Pmt {
         std::uint64_t hits = 0, misses = 0, write_backs = 0, snapshots = 0;
+        // Of each page, on as many scm drives. With 2 one of two scm drives may be lost.
+        std::uint32_t copies = 1;
     } pmt;
     struct Gc {
         std::uint64_t bands_moved = 0, blocks_moved = 0, races_lost = 0;

@@ -21,7 +21,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Bytes, user_written, user
                                                 tps_written, qlc_data, qlc_gc, qlc_parity,
                                                 qlc_header, qlc_padding, pmt_written, pmt_read,
                                                 band_table_written)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Pmt, hits, misses, write_backs, snapshots)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Pmt, hits, misses, write_backs, snapshots,
+                                                copies)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Gc, bands_moved, blocks_moved, races_lost)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Bands, total, free, open, closed, reserve,
                                                 out_of_use, by_validity)

@@ -92,10 +92,17 @@ class Device {
     // gone out. The opening is not tried with it again.
     bool unwilling() const { return refusals_.any() || failing() || out(); }
 
-    // --- a QLC drive that takes no writes leaves (engine/core_leave.cpp); any thread ---
+    // --- a drive that takes no writes leaves (engine/core_leave.cpp); any thread ---
     // From now on somebody decides about it. Before I/O by several threads.
     void set_watched() { watched_ = true; }
     bool watched() const { return watched_; }
+    // Others have each write of this drive, too: one that it does not take waits until it is out
+    // (IoQueue::wait_for_mirrors()). Before I/O by several threads.
+    void set_mirror() { mirror_ = true; }
+    bool mirror() const { return mirror_; }
+    // The array can't go on without it, or has ended: what waits fails.
+    void set_needed() { needed_.store(true, std::memory_order_release); }
+    bool needed() const { return needed_.load(std::memory_order_acquire); }
     // It refuses writes, or is leaving, and it is not durable yet that it is out.
     bool leaves() const {
         const Part part = part_.load(std::memory_order_acquire);
@@ -135,6 +142,8 @@ class Device {
     bool held_elsewhere_ = false;
     std::atomic<bool> given_up_{false};
     bool watched_ = false;
+    bool mirror_ = false;
+    std::atomic<bool> needed_{false};
     std::atomic<Part> part_{Part::in};
     Refusals refusals_;
     std::atomic<std::uint64_t> failures_{0};

@@ -64,6 +64,7 @@ const char* to_string(PersistencePoint point) {
         "scm superblock discard",
         "scm superblock write",
         "scm superblock flush",
+        "resilver write",
     };
     static_assert(std::size(kNames) == static_cast<std::size_t>(PersistencePoint::count));
     return kNames[static_cast<std::size_t>(point)];
@@ -137,11 +138,13 @@ Status run(IoQueue& queue, std::span<Io> ios) {
 Status run(IoQueue& queue, Io io) { return run(queue, std::span<Io>(&io, 1)); }
 
 Status flush_drives(std::span<Device* const> drives, IoQueue& queue, PersistencePoint point) {
-    std::vector<Io> flushes(drives.size());
-    for (std::size_t i = 0; i < flushes.size(); ++i) {
-        flushes[i].kind = IoKind::flush;
-        flushes[i].point = point;
-        flushes[i].device = drives[i];
+    std::vector<Io> flushes;
+    for (Device* const drive : drives) {
+        if (drive == nullptr || drive->out()) continue;
+        Io& io = flushes.emplace_back();
+        io.kind = IoKind::flush;
+        io.point = point;
+        io.device = drive;
     }
     return run(queue, flushes);
 }

@@ -71,6 +71,12 @@ class IoQueue {
     // blocking one.
     bool starting() const { return starting_.load(std::memory_order_relaxed); }
 
+    // Before the first transfer. A write or flush that a mirror (Device::mirror()) does not take is
+    // made again until it is taken, or the drive has left: then it counts as done, since nobody
+    // asks the drive any more. It fails if the drive can't leave. A flush is not made again: what
+    // the drive dropped would not come back.
+    void wait_for_mirrors() { mirrors_ = true; }
+
     // The owner's thread. As poll(), but nobody is told of what completed.
     void drop();
 
@@ -131,7 +137,10 @@ class IoQueue {
     void end_originals(Fifo<Io> originals);
     void deliver(Io& io);
     void submit_copy(Io& io);
+    void begin(Io& io);
     void start(Io& io);
+    bool waits_for_mirror(const Io& io) const;
+    void look_at_mirrors();
 
     std::vector<std::span<std::byte>> memory_;
     std::unique_ptr<Ring> ring_;
@@ -143,6 +152,8 @@ class IoQueue {
     Late late_ = Late::reported;
     InFlight begun_;
     Fifo<Io> finished_;
+    Fifo<Io> not_taken_;  // by mirrors
+    bool mirrors_ = false;
     Fifo<Io> without_copy_;  // that failed at once, where there is no memory
     std::atomic<std::uint64_t> ended_{0};
     std::atomic<bool> starting_{false};
@@ -156,7 +167,7 @@ class IoQueue {
 Status run(IoQueue& queue, std::span<Io> ios);
 Status run(IoQueue& queue, Io io);
 
-// All of them; blocks.
+// All that are there and not out; blocks.
 Status flush_drives(std::span<Device* const> drives, IoQueue& queue, PersistencePoint point);
 
 }  // namespace qlcshape

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/kept.h"
 #include "base/spare_files.h"
 #include "device/copied_io.h"
@@ -77,6 +78,10 @@ void end_sleep_on(SleepWord& word) {
 IoQueue::IoQueue(std::vector<std::span<std::byte>> memory) : memory_(std::move(memory)) {}
 
 IoQueue::~IoQueue() {
+    while (!not_taken_.empty()) {
+        not_taken_.pop_front();
+        --in_flight_;
+    }
     QS_ASSERT(in_flight_ == 0);
     leave_ring();
     while (begun_.oldest() != nullptr) {  // a drive that was given up may still use their memory
@@ -98,6 +103,10 @@ void IoQueue::submit(Io& io) {
     if (io.empties_cache()) io.flush_number = io.device->flushes().begin();
     ++in_flight_;
     if (late_ == Late::ended) return submit_copy(io);
+    begin(io);
+}
+
+void IoQueue::begin(Io& io) {
     begun_.add(io, clock_ == nullptr ? 0 : clock_->now());
     start(io);
 }
@@ -129,6 +138,7 @@ unsigned IoQueue::poll() {
     if (ring_ != nullptr) ring_->reap(*this);
     if (late_ == Late::ended) end_late();
     end_originals(without_copy_.take());
+    look_at_mirrors();
     // What callbacks make finish at once waits for the next poll: no callback runs inside another.
     Fifo<Io> ready = finished_.take();
     unsigned delivered = 0;
@@ -148,6 +158,30 @@ void IoQueue::drop() {
     leave_foreign_ring();
     if (ring_ != nullptr) ring_->reap(*this);
     for (Fifo<Io> dropped = finished_.take(); !dropped.empty(); dropped.pop_front()) --in_flight_;
+    for (Fifo<Io> dropped = not_taken_.take(); !dropped.empty(); dropped.pop_front()) --in_flight_;
+}
+
+bool IoQueue::waits_for_mirror(const Io& io) const {
+    return mirrors_ && io.error_number != 0 && io.device->mirror() && !io.device->needed() &&
+           (io.kind == IoKind::write || io.kind == IoKind::flush) &&
+           !refused_by_system(io.error_number);
+}
+
+void IoQueue::look_at_mirrors() {
+    for (Fifo<Io> waiting = not_taken_.take(); !waiting.empty();) {
+        Io& io = waiting.pop_front();
+        Device& drive = *io.device;
+        if (drive.out()) io.error_number = 0;
+        if (drive.out() || drive.needed()) {
+            finished_.push_back(io);
+        } else if (drive.leaves()) {
+            not_taken_.push_back(io);
+        } else {
+            io.error_number = 0;
+            if (io.empties_cache()) io.flush_number = drive.flushes().begin();
+            begin(io);
+        }
+    }
 }
 
 std::optional<Io> IoQueue::overdue() const {
@@ -217,7 +251,13 @@ void IoQueue::complete(Io& io, int error_number) {
     if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0 && counts);
     // A drive may not support discards; nothing depends on them.
     if (io.kind != IoKind::discard && !io.device->given_up() && counts) note_outcome(io);
-    finished_.push_back(io);
+    if (!waits_for_mirror(io)) return finished_.push_back(io);
+    if (canary(Canary::mirror_not_awaited)) {
+        io.error_number = 0;
+        return finished_.push_back(io);
+    }
+    if (io.kind == IoKind::flush) io.device->refuse_writes();
+    not_taken_.push_back(io);
 }
 
 void IoQueue::note_outcome(const Io& io) {

@@ -58,6 +58,7 @@ enum class PersistencePoint : std::uint8_t {
     scm_superblock_discard,
     scm_superblock_write,
     scm_superblock_flush,
+    resilver_write,
     count,
 };
 

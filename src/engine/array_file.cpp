@@ -197,11 +197,12 @@ class Section {
 };
 
 Status read_array(const Section& section, Options& options) {
-    QS_TRY(section.only({"name", "data_strips", "strip", "band", "overprovision"}));
+    QS_TRY(section.only({"name", "data_strips", "strip", "band", "overprovision", "pmt_copies"}));
     QS_TRY(section.read("name", options.name));
     QS_TRY(section.read("data_strips", options.data_strips));
     QS_TRY(section.read_size("strip", options.strip_bytes));
     QS_TRY(section.read_size("band", options.band_bytes));
+    QS_TRY(section.read("pmt_copies", options.pmt_copies));
     return section.read("overprovision", options.overprovision);
 }
 

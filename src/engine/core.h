@@ -182,6 +182,8 @@ class Core {
     Status prepare_drives(const LoadedBands& loaded);
     Status refuse_if_older(const LoadedBands& loaded, std::uint32_t drive);
     Status take_back(const LoadedBands& loaded);
+    Status resilver();
+    void watch_drives();
     void place_guards(const LoadedBands& loaded);
     std::optional<Snapshot> newest_snapshot();
     bool load_bitmap();
@@ -202,10 +204,11 @@ class Core {
     Status write_band_table(BandKeeper& keeper);
 
     // core_leave.cpp
-    DriveSet leaving() const;
-    bool can_go_on_without(const DriveSet& leaving) const;
-    void begin_leaving(const DriveSet& who);
+    MemberSet leaving() const;
+    bool can_go_on_without(const MemberSet& leaving) const;
+    void begin_leaving(const MemberSet& who);
     void finish_leaving();
+    void keep(const MemberSet& who);
 
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
@@ -224,6 +227,7 @@ class Core {
     void halt(std::string_view why, const Io& by);
     bool stands_still();
     bool all_reached(Phase phase) const;
+    std::unique_ptr<IoQueue> worker_queue(const Buffer& memory);
     std::unique_ptr<IoQueue> make_queue(std::vector<std::span<std::byte>> memory,
                                         IoQueue::Late late);
 

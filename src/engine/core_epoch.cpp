@@ -116,7 +116,7 @@ Status Core::write_superblock() {
             finish_leaving();
             return {};
         }
-        const DriveSet refused = append->refused_by();
+        const MemberSet refused = append->refused_by();
         if (refused.none() || !can_go_on_without(leaving() | refused)) {
             gate_->fail(*control_);
             wake_workers();

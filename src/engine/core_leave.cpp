@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A QLC drive that takes no writes leaves the array, which goes on without it.
+// A drive that takes no writes leaves the array, which goes on without it. A QLC drive:
 //
 //   who                        what                               on media
 //   committers, keeper         find that it refuses writes: they
@@ -18,8 +18,12 @@
 // is left. So the next opening finds what it finds where a drive was missing from the beginning,
 // whenever the power goes; and takes the drive back, if it is there, as any that was out.
 //
-// A drive without which something could not be read any more never leaves: the array ends, as it
-// does where an scm drive fails.
+// An SCM drive leaves likewise, where each page of the table has a copy on another. What it does
+// not take waits in the queue (IoQueue::wait_for_mirrors()), so acknowledgements, bands and
+// snapshots wait, too; once it is out, the other drives have all of that. It is in again only after
+// everything on it was written again, at the next opening (resilver()).
+//
+// A drive without which something could not be read any more never leaves: the array ends.
 #include <functional>
 
 #include "base/canary.h"
@@ -32,71 +36,89 @@
 namespace qlcshape {
 
 // Those that refuse writes, and those whose leaving is not yet durable.
-DriveSet Core::leaving() const {
-    DriveSet leaving;
-    for (std::size_t d = 0; d < array_.qlc.size(); ++d)
-        leaving[d] = array_.qlc[d] != nullptr && array_.qlc[d]->leaves();
+MemberSet Core::leaving() const {
+    MemberSet leaving;
+    for (std::size_t i = 0; i < members_.size(); ++i)
+        leaving[i] = members_[i].device != nullptr && members_[i].device->leaves();
     return leaving;
 }
 
-bool Core::can_go_on_without(const DriveSet& leaving) const {
+bool Core::can_go_on_without(const MemberSet& leaving) const {
     const std::uint32_t k = array_.layout.p.data_strips;
-    bool enough = (array_.drives_in() & ~leaving).count() >= k;
-    const auto see = [&](BandId band) { enough &= array_.columns_there(band, leaving) >= k; };
+    DriveSet qlc;
+    ScmSet scm;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        const MemberRecord& m = members_[i].record;
+        if (m.role == DeviceRole::qlc)
+            qlc[m.index] = leaving[i];
+        else
+            scm[m.index] = array_.scm_in(m.index) && !leaving[i];
+    }
+    bool enough = (array_.drives_in() & ~qlc).count() >= k && array_.layout.pmt_whole_on(scm);
+    const auto see = [&](BandId band) { enough &= array_.columns_there(band, qlc) >= k; };
     bands_->in_use(std::ref(see));  // which needs no memory
     return enough;
 }
 
 // Not where one that holds the lock is inside a transfer: it comes to the same decision.
 void Core::look_at_drives() {
-    if (read_only_ || !array_.drive_leaves() || failed()) return;
+    if (read_only_ || !array_.drive_leaves()) return;
     if (!control_mutex_.try_lock()) return;
     const Locked lock(control_mutex_, Locked::kHeld);
-    const DriveSet who = leaving();
-    if (can_go_on_without(who)) {
-        begin_leaving(who);
-        if (canary(Canary::left_before_record)) return finish_leaving();
-        static_cast<void>(write_superblock());
-        return;
-    }
-    for (std::size_t d = 0; d < who.size(); ++d) {
-        if (who[d]) gate_->fail(array_.qlc[d]->last_failed());
+    const MemberSet who = leaving();
+    if (failed() || gate_->failed() || !can_go_on_without(who)) return keep(who);
+    begin_leaving(who);
+    if (canary(Canary::left_before_record)) return finish_leaving();
+    static_cast<void>(write_superblock());
+}
+
+// What waits for them fails. Writing ends where it has not.
+void Core::keep(const MemberSet& who) {
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        if (!who[i]) continue;
+        if (!gate_->failed()) gate_->fail(members_[i].device->last_failed());
+        members_[i].device->set_needed();
     }
     wake_workers();
 }
 
 // The record with which it leaves is the newest that is known to be on it.
-void Core::begin_leaving(const DriveSet& who) {
-    for (MemberRecord& m : superblock_.members) {
-        if (m.role != DeviceRole::qlc || !who[m.index] || m.state == MemberState::out) continue;
-        array_.qlc[m.index]->set_leaving();
+void Core::begin_leaving(const MemberSet& who) {
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        MemberRecord& m = superblock_.members[i];
+        if (!who[i] || m.state == MemberState::out) continue;
+        members_[i].device->set_leaving();
         goes_out(m, in_force_, superblock_.generation);
     }
 }
 
 // Afterwards the newest superblock is on every other drive.
 void Core::finish_leaving() {
-    DriveSet who;
-    for (const MemberRecord& m : superblock_.members) {
-        const bool qlc_out = m.role == DeviceRole::qlc && m.state == MemberState::out;
-        const Device* const drive = qlc_out ? array_.qlc[m.index] : nullptr;
-        if (drive != nullptr && !drive->out()) who.set(m.index);
+    MemberSet who;
+    DriveSet qlc;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        const MemberRecord& m = superblock_.members[i];
+        const Device* const drive = members_[i].device.get();
+        who[i] =
+            m.state == MemberState::out && drive != nullptr && !drive->out() && drive->watched();
+        if (who[i] && m.role == DeviceRole::qlc) qlc.set(m.index);
     }
     if (who.none()) return;
     if (!canary(Canary::left_band_goes_on))
-        bands_->end_open([&](BandId band) { return (array_.columns->drives(band) & who).any(); });
-    for (std::size_t d = 0; d < who.size(); ++d) {
-        if (who[d]) array_.qlc[d]->set_out();
+        bands_->end_open([&](BandId band) { return (array_.columns->drives(band) & qlc).any(); });
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        if (who[i]) members_[i].device->set_out();
     }
     bands_->erase_again();
     gate_->start();  // GC makes up first for the bands that ended early
     wake_workers();
-    for (std::size_t d = 0; d < who.size(); ++d) {
-        if (!who[d]) continue;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        if (!who[i]) continue;
         with_memory([&] {
             log(options_, LogLevel::warning,
-                "{}: qlc drive {} is out: it takes no writes, and the array goes on without it; {}",
-                array_.qlc[d]->path(), d, array_.qlc[d]->last_failure());
+                "{}: {} drive {} is out: it takes no writes, and the array goes on without it; {}",
+                members_[i].device->path(), to_string(superblock_.members[i].role),
+                superblock_.members[i].index, members_[i].device->last_failure());
         });
     }
 }

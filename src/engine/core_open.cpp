@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/canary.h"
 #include "base/size_text.h"
 #include "engine/core.h"
 #include "engine/monitor.h"
 #include "meta/membership.h"
+#include "meta/resilver.h"
 #include "meta/snapshot_store.h"
 #include "recovery/older_members.h"
 #include "recovery/segment_scan.h"
@@ -56,12 +58,16 @@ Result<std::unique_ptr<Core>> Core::open(const Options& options,
 
 // Whether more of those that are known are missing or fail than it can do without.
 bool Core::needs_unwilling() const {
-    std::size_t qlc = 0, scm = 0;
+    std::size_t qlc = 0;
+    ScmSet scm;
     for (const MemberDevice& m : members_) {
-        if (m.device == nullptr || m.device->unwilling())
-            ++(m.record.role == DeviceRole::qlc ? qlc : scm);
+        const bool good = m.device != nullptr && !m.device->unwilling();
+        if (m.record.role == DeviceRole::scm)
+            scm[m.record.index] = good && m.record.state == MemberState::in;
+        else
+            qlc += good ? 0 : 1;
     }
-    return scm != 0 || qlc > 2;
+    return qlc > 2 || (!members_.empty() && !array_.layout.pmt_whole_on(scm));
 }
 
 Status Core::start(std::vector<std::unique_ptr<Device>>& devices) {
@@ -105,7 +111,8 @@ void Core::set_array(Discovery d) {
     members_ = std::move(d.members);
     if (!read_only_) {
         for (const MemberDevice& m : members_) {
-            if (m.device != nullptr && m.record.state == MemberState::out)
+            const bool qlc = m.record.role == DeviceRole::qlc;
+            if (qlc && m.device != nullptr && m.record.state == MemberState::out)
                 returned_.push_back(m.record);
         }
         members_changed_ = take_stock(superblock_, members_, d.on_scm);
@@ -157,9 +164,10 @@ Status Core::bring_up() {
     readers_.set_up(environment_.io_clock, wants_rings());
     hand_out_patches();
     gate_->start();
-    if (!read_only_) QS_TRY(complete_epoch());
-    for (Device* drive : array_.qlc) {
-        if (drive != nullptr && !read_only_) drive->set_watched();
+    if (!read_only_) {
+        QS_TRY(complete_epoch());
+        QS_TRY(resilver());
+        watch_drives();
     }
     Superblock shown = superblock_;
     show(shown);
@@ -168,6 +176,46 @@ Status Core::bring_up() {
         if (v.state != kVolumeDeleted) volumes_[v.name] = make_state(superblock_, v);
     }
     return {};
+}
+
+// From here on those that can be done without may leave.
+void Core::watch_drives() {
+    const bool mirrored = array_.layout.p.pmt_copies > 1;
+    for (const MemberDevice& m : members_) {
+        const bool qlc = m.record.role == DeviceRole::qlc;
+        if (m.device == nullptr || !(qlc || mirrored)) continue;
+        m.device->set_watched();
+        if (!qlc) m.device->set_mirror();
+    }
+}
+
+// SCM drives that were out get all that the others have, and are in. One that does not take it
+// stays out.
+Status Core::resilver() {
+    bool any = false;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        MemberRecord& m = superblock_.members[i];
+        Device* const device = members_[i].device.get();
+        if (m.role != DeviceRole::scm || m.state == MemberState::in || device == nullptr) continue;
+        Status copied;
+        if (!canary(Canary::returned_scm_taken))
+            copied =
+                copy_scm_drive(array_, *bitmap_, {m.index, *device}, *control_, options_.progress);
+        if (!copied) {
+            device->set_out();
+            log(options_, LogLevel::warning, "scm drive {} stays out: {}", m.index,
+                copied.error().message);
+            continue;
+        }
+        comes_in(m);
+        members_[i].record = m;
+        array_.scm[m.index] = device;
+        any = true;
+        log(options_, LogLevel::warning,
+            "{}: scm drive {} was out, and is in again: it has everything that the others have",
+            device->path(), m.index);
+    }
+    return any ? write_superblock() : Status{};
 }
 
 // A drive that is back may be an image of the time before it left: then the newest segments that it
@@ -243,7 +291,7 @@ bool Core::load_bitmap() {
             "{} at offset {}: page {} of the table's bitmap is damaged, in both places and on "
             "every "
             "scm drive; the table is rebuilt from the qlc drives",
-            array_.scm[0]->path(), array_.layout.bitmap_page_offset(page, 0), page);
+            array_.an_scm_drive().path(), array_.layout.bitmap_page_offset(page, 0), page);
     }
     return loaded.lost.empty();
 }
@@ -329,13 +377,18 @@ void Core::hand_out_patches() {
     }
 }
 
+std::unique_ptr<IoQueue> Core::worker_queue(const Buffer& memory) {
+    auto queue = make_queue({memory.span()}, IoQueue::Late::reported);
+    queue->wait_for_mirrors();
+    return queue;
+}
+
 void Core::make_workers(LoadedBands loaded) {
     const std::uint64_t sets = options_.pmt_cache_bytes / PageCache::kSetBytes / options_.shards;
     std::vector<MapPort*> ports;
     for (std::uint32_t i = 0; i < options_.shards; ++i) {
         Buffer memory(Shard::memory_bytes(array_.layout));
-        auto worker = std::make_unique<Worker>(
-            "shard" + std::to_string(i), make_queue({memory.span()}, IoQueue::Late::reported));
+        auto worker = std::make_unique<Worker>("shard" + std::to_string(i), worker_queue(memory));
         const Shard::Shared shared{array_, *bands_, *gate_, *bitmap_, next_version_};
         Shard& shard = worker->own(
             std::make_unique<Shard>(shared, i, sets, worker->queue(), std::move(memory)));
@@ -347,8 +400,7 @@ void Core::make_workers(LoadedBands loaded) {
     if (!read_only_) {
         for (std::uint32_t i = 0; i < options_.gc_threads; ++i) {
             Buffer memory(Collector::buffer_bytes(array_.layout));
-            auto worker = std::make_unique<Worker>(
-                "gc" + std::to_string(i), make_queue({memory.span()}, IoQueue::Late::reported));
+            auto worker = std::make_unique<Worker>("gc" + std::to_string(i), worker_queue(memory));
             collectors_.push_back(&worker->own(
                 std::make_unique<Collector>(array_, *bands_, *gate_, ports, worker->queue(),
                                             worker->counters(), std::move(memory))));

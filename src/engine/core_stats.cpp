@@ -56,6 +56,7 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
 }
 
 void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
+    s.pmt.copies = l.p.pmt_copies;
     s.space.raw_bytes = std::uint64_t{l.bands} * l.p.band_bytes * l.p.qlc_count;
     s.space.writable_bytes = l.writable_blocks * kBlockBytes;
     s.space.promised_bytes = promised_bytes(superblock);

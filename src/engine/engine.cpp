@@ -377,8 +377,8 @@ Status Engine::create(const Options& options, bool force) {
     });
 }
 
-Result<std::uint32_t> Engine::replace_device(const Options& options, const std::string& old,
-                                             const DeviceOptions& fresh, bool force) {
+Result<Engine::Replaced> Engine::replace_device(const Options& options, const std::string& old,
+                                                const DeviceOptions& fresh, bool force) {
     return within_limits(old, [&] {
         Random random(entropy());
         return qlcshape::replace_device(options, old, fresh, force, random);

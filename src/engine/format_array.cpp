@@ -61,6 +61,7 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
     p.overprovision_ppm = static_cast<std::uint32_t>(o.overprovision * 1e6 + 0.5);
     p.max_shards = o.shards;
     p.max_gc_threads = o.gc_threads;
+    p.pmt_copies = o.pmt_copies;
     p.qlc_count = p.scm_count = 0;
     p.qlc_bytes = p.scm_bytes = UINT64_MAX;
     std::uint64_t erase_unit = 0;

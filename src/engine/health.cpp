@@ -11,6 +11,7 @@
 #include "base/printable.h"
 #include "engine/ending.h"
 #include "engine/file_room.h"
+#include "format/layout.h"
 
 namespace qlcshape {
 
@@ -73,13 +74,16 @@ bool beyond_parity(const Stats& s) {
 
 void assess_drives(const Stats& s, Assessment& out) {
     std::size_t qlc_gone = 0, qlc_faulty = 0, scm = 0;
+    ScmSet scm_there;
     for (const DeviceStatus& d : s.devices) {
         const bool gone = d.state != "online";
-        scm += d.role == "scm" ? 1 : 0;
+        const bool is_scm = d.role == "scm";
+        scm += is_scm ? 1 : 0;
+        if (is_scm && !gone) scm_there.set(d.index);
         std::string fault = fault_of(d, s.cause);
         if (fault.empty()) continue;
-        // The table is striped over the scm drives without redundancy.
-        if (d.role == "scm" && gone) {
+        if (is_scm && gone && s.pmt.copies == 1) {
+            // The table is striped over the scm drives without redundancy.
             out.add(failed, fault + "; the array opens only with all scm drives");
             continue;
         }
@@ -99,6 +103,11 @@ void assess_drives(const Stats& s, Assessment& out) {
         out.add(unprotected,
                 "there is only one scm drive: the newest writes have no second copy until they are "
                 "on the qlc drives");
+    } else if (s.pmt.copies > 1 && scm_there.count() < scm) {
+        if (!pmt_whole_on(scm_there, static_cast<std::uint32_t>(scm), s.pmt.copies))
+            out.add(failed, "parts of the table are on none of the scm drives that are there");
+        else if (scm_there.count() == 1)
+            out.add(unprotected, "the newest writes and the table are on one scm drive alone");
     }
 }
 

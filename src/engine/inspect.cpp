@@ -56,17 +56,19 @@ ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout
     ArrayContext array(layout);
     array.array = superblock.array;
     array.qlc.resize(layout.p.qlc_count);
+    array.scm.resize(layout.p.scm_count);
     for (const MemberDevice& m : members) {
-        if (m.record.role == DeviceRole::qlc) array.qlc[m.record.index] = m.device.get();
-        if (m.device != nullptr && m.record.role == DeviceRole::scm)
-            array.scm.push_back(m.device.get());
+        if (m.record.role == DeviceRole::qlc)
+            array.qlc[m.record.index] = m.device.get();
+        else if (m.record.state == MemberState::in)
+            array.scm[m.record.index] = m.device.get();
     }
     return array;
 }
 
 void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superblock,
                 const std::optional<Snapshot>& snapshot, IoQueue& queue) {
-    if (array.scm.empty()) return;
+    if (array.scm_in_count() == 0) return;
     // What an open would do now.
     if (superblock.state == ArrayState::clean) {
         s.recovery.kind = "clean";
@@ -163,7 +165,7 @@ Result<Stats> inspect_drives(const Options& options) {
     const std::vector<MemberDevice> members = members_of(*sight, superblock);
     const ArrayContext array = context_of_readable(superblock, *layout, members);
     LoadedSnapshot snapshot;
-    if (!array.scm.empty()) snapshot = load_snapshot(array, superblock.epoch, queue);
+    if (array.scm_in_count() != 0) snapshot = load_snapshot(array, superblock.epoch, queue);
     LifetimeCounters counters = superblock.counters;
     raise_counters(counters, snapshot.counters);
     const bool clean = superblock.state == ArrayState::clean;

@@ -9,44 +9,83 @@
 #include "engine/format_array.h"
 #include "engine/offline_queue.h"
 #include "meta/band_load.h"
+#include "meta/bitmap_store.h"
 #include "meta/keeper.h"
 #include "meta/membership.h"
+#include "meta/resilver.h"
 #include "meta/superblock_store.h"
 
 namespace qlcshape {
 
 namespace {
 
-Result<MemberDevice*> find_old(Discovery& d, const std::optional<Uuid>& old) {
+Result<MemberDevice*> find_old(Discovery& d, const std::optional<Uuid>& old, DeviceRole role) {
     MemberDevice* found = nullptr;
     for (MemberDevice& m : d.members) {
         const bool meant =
-            old ? m.record.uuid == *old : m.record.role == DeviceRole::qlc && m.device == nullptr;
+            old ? m.record.uuid == *old : m.record.role == role && m.device == nullptr;
         if (!meant) continue;
         if (found != nullptr) {
             return fail(Errc::invalid_argument,
-                        "more than one qlc drive is missing: name the one to replace by its UUID, "
-                        "which `qlcshape status` shows");
+                        "more than one {} drive is missing: name the one to replace by its UUID, "
+                        "which `qlcshape status` shows",
+                        to_string(role));
         }
         found = &m;
     }
     if (found == nullptr)
         return fail(Errc::not_found, "it is no drive of array {}", d.superblock.name);
-    if (found->record.role != DeviceRole::qlc) {
-        return fail(Errc::unsupported, "scm drive {} can't be replaced yet: only qlc drives can",
-                    found->record.index);
-    }
     return found;
 }
 
-Status check_fresh(const Device& fresh, const ArrayParameters& p) {
+Status check_fresh(const Device& fresh, DeviceRole role, const ArrayParameters& p) {
     const Geometry& g = fresh.geometry();
-    if (g.capacity_bytes < p.qlc_bytes) {
+    const std::uint64_t needed = role == DeviceRole::qlc ? p.qlc_bytes : p.scm_bytes;
+    if (g.capacity_bytes < needed) {
         return fail(Errc::invalid_argument, "{}: its size is {}, and the array needs {} ({} bytes)",
-                    fresh.path(), size_text(g.capacity_bytes), at_least_text(p.qlc_bytes),
-                    p.qlc_bytes);
+                    fresh.path(), size_text(g.capacity_bytes), at_least_text(needed), needed);
     }
-    return check_iu(fresh.path(), g, p.strip_bytes);
+    return role == DeviceRole::qlc ? check_iu(fresh.path(), g, p.strip_bytes) : Status{};
+}
+
+// The others have all that it has.
+Status check_other_scm(const ArrayContext& array, std::uint32_t index) {
+    ScmSet others;
+    for (std::uint32_t i = 0; i < array.layout.p.scm_count; ++i) others[i] = array.scm_in(i);
+    if (array.layout.pmt_whole_on(others)) return {};
+    return fail(Errc::missing_device,
+                "scm drive {} has parts of the mapping table that no other has{}", index,
+                array.layout.p.pmt_copies == 1
+                    ? ": the array was created with one copy of it (pmt_copies = 1)"
+                    : ": reconnect the other scm drives");
+}
+
+// What follows is written without drives that are out, too, though they may be here.
+Status check_out(const Discovery& d) {
+    std::size_t out = 0;
+    for (const MemberDevice& m : d.members) {
+        const bool qlc = m.record.role == DeviceRole::qlc;
+        out += qlc && (m.device == nullptr || m.record.state == MemberState::out) ? 1 : 0;
+    }
+    if (out <= 2) return {};
+    return fail(Errc::busy,
+                "{} qlc drives would be out, and at most two may be: open the array, which takes "
+                "back those that are present, close it, and replace the drive then",
+                out);
+}
+
+// Its copy of what is on all of them, and its pages of the table.
+Status fill_scm(const ArrayContext& array, const ScmDrive& fresh, IoQueue& queue,
+                const Progress& progress) {
+    TableBitmap bitmap(array.layout);
+    const LoadedBitmap loaded = load_bitmap(array, bitmap, queue);
+    if (!loaded.lost.empty()) {
+        return fail(Errc::damaged,
+                    "page {} of the table's bitmap is damaged: open the array, which rebuilds the "
+                    "table, close it, and replace the drive then",
+                    loaded.lost.front());
+    }
+    return copy_scm_drive(array, bitmap, fresh, queue, progress);
 }
 
 // Of bands that count. Those that are being erased may name it: it is erased there once more.
@@ -93,11 +132,11 @@ Status write_out(Discovery& d, const ArrayContext& array, const LoadedBands& loa
 
 }  // namespace
 
-Result<std::uint32_t> replace_drive(Replacement r, Random& random, IoQueue& queue) {
+Result<MemberRecord> replace_drive(Replacement r, Random& random, IoQueue& queue) {
     auto discovery = discover_usable(std::move(r.devices), std::move(r.absent), queue);
     if (!discovery) return fail(discovery.error());
     Discovery& d = *discovery;
-    auto found = find_old(d, r.old);
+    auto found = find_old(d, r.old, r.role);
     if (!found) return fail(found.error());
     MemberDevice& old = **found;
     if (d.superblock.state != ArrayState::clean) {
@@ -107,23 +146,30 @@ Result<std::uint32_t> replace_drive(Replacement r, Random& random, IoQueue& queu
                     d.superblock.name);
     }
     const ArrayParameters& p = d.superblock.parameters;
-    QS_TRY(check_fresh(*r.fresh, p));
+    const DeviceRole role = old.record.role;
+    QS_TRY(check_fresh(*r.fresh, role, p));
     if (!r.force) QS_TRY(check_empty(*r.fresh, queue));
     old.device.reset();
     const ArrayContext array = context_of(d);
     auto loaded = load_band_table(array, queue);
     if (!loaded) return fail(loaded.error());
-    QS_TRY(drop_columns(array, loaded->records, old.record.index));
+    if (role == DeviceRole::qlc)
+        QS_TRY(drop_columns(array, loaded->records, old.record.index));
+    else
+        QS_TRY(check_other_scm(array, old.record.index));
+    QS_TRY(check_out(d));
     QS_TRY(write_out(d, array, *loaded, queue));
 
     const Uuid before = old.record.uuid;
-    old.record = new_member(p, DeviceRole::qlc, old.record.index, *r.fresh, random);
+    old.record = new_member(p, role, old.record.index, *r.fresh, random);
     old.device = std::move(r.fresh);
     old.next = {};
     QS_TRY(erase_drive(old, array.layout, queue));
+    if (role == DeviceRole::scm)
+        QS_TRY(fill_scm(array, {old.record.index, *old.device}, queue, r.progress));
     *std::ranges::find(d.superblock.members, before, &MemberRecord::uuid) = old.record;
     QS_TRY(append_superblock(d.superblock, d.members, queue));
-    return old.record.index;
+    return old.record;
 }
 
 namespace {
@@ -150,8 +196,8 @@ std::optional<Uuid> uuid_of(const std::string& path, IoQueue& queue) {
 
 }  // namespace
 
-Result<std::uint32_t> replace_device(const Options& options, const std::string& old,
-                                     const DeviceOptions& fresh, bool force, Random& random) {
+Result<Engine::Replaced> replace_device(const Options& options, const std::string& old,
+                                        const DeviceOptions& fresh, bool force, Random& random) {
     QS_TRY(check_io_timeout(options));
     OfflineQueue offline(options);
     Options others = options;
@@ -159,9 +205,9 @@ Result<std::uint32_t> replace_device(const Options& options, const std::string& 
     Replacement r;
     r.force = force;
     r.old = parse_uuid(old);
-    if (named != others.devices.end() && named->role != Role::qlc)
-        return fail(Errc::unsupported, "{}: only qlc drives can be replaced yet", old);
+    r.progress = options.progress;
     if (named != others.devices.end()) {
+        r.role = named->role == Role::scm ? DeviceRole::scm : DeviceRole::qlc;
         r.old = uuid_of(old, offline.queue());
         others.devices.erase(named);
     } else if (!r.old) {
@@ -179,8 +225,10 @@ Result<std::uint32_t> replace_device(const Options& options, const std::string& 
     if (!device) return fail(device.error());
     r.fresh = std::move(*device);
     auto replaced = replace_drive(std::move(r), random, offline.queue());
-    if (replaced) made.keep();
-    return replaced;
+    if (!replaced) return fail(replaced.error());
+    made.keep();
+    return Engine::Replaced{replaced->role == DeviceRole::scm ? Role::scm : Role::qlc,
+                            replaced->index};
 }
 
 }  // namespace qlcshape

@@ -59,9 +59,15 @@ Status check_shape(const ArrayParameters& p) {
             "exactly {}",
             p.qlc_count, p.data_strips, p.data_strips + 2);
     }
-    if (p.scm_count < 1 || p.scm_count > 8) {
+    if (p.scm_count < 1 || p.scm_count > kMaxScm) {
         return fail(Errc::invalid_argument, "{} scm devices: give 1 to 8 (2 for a mirrored TPS)",
                     p.scm_count);
+    }
+    if (p.pmt_copies > kMaxPmtCopies || p.pmt_copies > p.scm_count) {
+        return fail(Errc::invalid_argument,
+                    "pmt_copies is {}: it must be 1 or 2, and not more than there are scm devices "
+                    "({})",
+                    p.pmt_copies, p.scm_count);
     }
     if (p.strip_bytes < 4 * kBlockBytes || p.strip_bytes > 4 * MiB ||
         !std::has_single_bit(p.strip_bytes)) {
@@ -161,7 +167,7 @@ ScmRegions plan_regions(const ArrayLayout& l) {
         std::uint64_t{l.p.max_bands} * l.slots_per_band() / kPageEntries + kVolumePagesSlack;
     place(r.bitmap, div_up(most_pages, kBitmapPageBits) * 2 * kBlockBytes);
     place(r.tps, ArrayLayout::min_tps_ring_bytes(l.segment_bytes) * l.p.max_shards);
-    place(r.pmt, div_up(l.pmt_pages, l.p.scm_count) * kBlockBytes);
+    place(r.pmt, div_up(l.pmt_pages, l.p.scm_count) * l.p.pmt_copies * kBlockBytes);
     return r;
 }
 
@@ -188,7 +194,13 @@ Status set_scm_places(ArrayLayout& l) {
     l.band_table_pages = div_up(l.bands, l.bands_per_page());
     l.snapshot_bytes =
         round_up(kSnapshotFixedBytes + l.snapshot_bands() * kSnapshotBandBytes, kBlockBytes);
-    const ScmRegions least = plan_regions(l);
+    const bool choose = l.p.pmt_copies == 0;
+    if (choose) l.p.pmt_copies = l.p.scm_count > 1 ? kMaxPmtCopies : 1;
+    ScmRegions least = plan_regions(l);
+    if (choose && least.pmt.offset + least.pmt.bytes > l.p.scm_bytes) {
+        l.p.pmt_copies = 1;
+        least = plan_regions(l);
+    }
     const std::uint64_t need = least.pmt.offset + least.pmt.bytes;
     if (l.p.scm_bytes < need) {
         return fail(

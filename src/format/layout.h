@@ -9,6 +9,7 @@
 // create plans the five regions of an SCM drive; from then on they are where the superblock says.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 
 #include "base/error.h"
@@ -47,6 +48,11 @@ inline constexpr std::uint32_t kRamSegments = 8;
 // A collector's limit on segments of the GC stream.
 inline constexpr std::uint32_t kGcTargets = 4;
 
+inline constexpr std::uint32_t kMaxScm = 8;
+using ScmSet = std::bitset<kMaxScm>;  // scm drives by index
+// Of a page of the PMT, on as many scm drives.
+inline constexpr std::uint32_t kMaxPmtCopies = 2;
+
 // Bands that an array may ever have, and by default for one that is made.
 inline constexpr std::uint32_t kMaxBands = std::uint32_t{1} << 30;
 inline constexpr std::uint32_t kBandsToGrow = 4;  // times as many as there are
@@ -81,7 +87,16 @@ struct ArrayParameters {
     std::uint32_t max_gc_threads = 1;
     std::uint32_t max_bands = 0;  // 0, and no regions: make_layout() plans them
     ScmRegions regions;
+    std::uint32_t pmt_copies = 1;  // of each page of the PMT, 1 or 2. 0: make_layout() chooses
 };
+
+// Whether these scm drives, of `count`, have one of the `copies` of every page of the PMT.
+inline bool pmt_whole_on(const ScmSet& drives, std::uint32_t count, std::uint32_t copies) {
+    for (std::uint32_t d = 0; d < count; ++d) {
+        if (!drives[d] && (copies == 1 || !drives[(d + 1) % count])) return false;
+    }
+    return true;
+}
 
 struct ArrayLayout {
     ArrayParameters p;
@@ -169,12 +184,25 @@ struct ArrayLayout {
                slot_of(pba) < slots_per_segment;
     }
 
-    // PMT page p is on scm drive p % scm_count.
-    std::uint32_t pmt_drive(PageId page) const {
-        return static_cast<std::uint32_t>(page.value % p.scm_count);
+    // Copy c of PMT page p is on scm drive (p + c) % scm_count. Each drive has all of its copies 0
+    // first, then all of its copies 1: runs of pages are runs on the drives.
+    //
+    //   drive   copy 0   copy 1      two copies on three drives
+    //   0       0 3 6    2 5 8
+    //   1       1 4 7    0 3 6
+    //   2       2 5 8    1 4 7
+    std::uint32_t pmt_drive(PageId page, std::uint32_t copy = 0) const {
+        return static_cast<std::uint32_t>((page.value + copy) % p.scm_count);
     }
-    std::uint64_t pmt_page_offset(PageId page) const {
-        return pmt_offset + page.value / p.scm_count * kBlockBytes;
+    std::uint64_t pmt_page_offset(PageId page, std::uint32_t copy = 0) const {
+        const std::uint64_t part = round_down(p.regions.pmt.bytes / p.pmt_copies, kBlockBytes);
+        return pmt_offset + copy * part + page.value / p.scm_count * kBlockBytes;
+    }
+    bool pmt_page_on(PageId page, std::uint64_t drive) const {
+        return pmt_drive(page) == drive || (p.pmt_copies > 1 && pmt_drive(page, 1) == drive);
+    }
+    bool pmt_whole_on(const ScmSet& drives) const {
+        return qlcshape::pmt_whole_on(drives, p.scm_count, p.pmt_copies);
     }
     std::uint64_t band_page_offset(std::uint64_t page, std::uint32_t copy) const {
         return band_table_offset + (page * 2 + copy) * kBlockBytes;

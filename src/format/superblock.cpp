@@ -96,7 +96,6 @@ static_assert(offsetof(Fixed, name) == 360);
 
 // Fields that later steps of version 3 will use have one value until then.
 constexpr std::uint32_t kMaxStreams = 2;  // users' and GC's
-constexpr std::uint8_t kPmtCopies = 1;
 
 std::uint32_t first_block_crc(std::span<const std::byte> block) {
     return crc32c_without(block.first(kBlockBytes), offsetof(Fixed, crc));
@@ -148,7 +147,7 @@ void store_layout(Fixed& f, const ArrayLayout& l) {
     f.crc_bits = static_cast<std::uint8_t>(l.crc_bits);
     f.entry_bytes = kEntryBytes;
     f.entry_format = kEntryFormat;
-    f.pmt_copies = kPmtCopies;
+    f.pmt_copies = static_cast<std::uint8_t>(l.p.pmt_copies);
 }
 
 // Magic, checksum and version lie alike in all versions, so that each program knows what it must
@@ -167,7 +166,7 @@ Status check_features(const Fixed& f) {
                        f.lba_bits == kLbaBits && f.version_bits == kVersionBits &&
                        f.entry_bytes == kEntryBytes && f.entry_format == kEntryFormat &&
                        f.max_members == kMaxMembers && f.max_streams == kMaxStreams &&
-                       f.pmt_copies == kPmtCopies && f.claim == 0 &&
+                       f.pmt_copies >= 1 && f.pmt_copies <= kMaxPmtCopies && f.claim == 0 &&
                        f.membership == MembershipNumber{} && f.in_force == MembershipNumber{};
     if (known) return {};
     return fail(Errc::unsupported,
@@ -180,7 +179,7 @@ Status check_features(const MemberRecord& m, const ArrayParameters& p) {
     const bool may_be = m.state == MemberState::in
                             ? m.in_sync == plain.in_sync && m.left_at == plain.left_at &&
                                   m.left_key == plain.left_key
-                            : m.state == MemberState::out && m.role == DeviceRole::qlc;
+                            : m.state == MemberState::out;
     if (may_be && m.slot_stride == plain.slot_stride &&
         m.slot_usable_bytes == plain.slot_usable_bytes && m.returns == plain.returns &&
         m.id == plain.id && m.host == plain.host && m.enclosure == plain.enclosure)
@@ -205,10 +204,23 @@ Status check_members(const Superblock& s) {
     if (places.size() != s.parameters.qlc_count + s.parameters.scm_count) {
         return fail(Errc::damaged, "its list of members is inconsistent");
     }
-    const auto out = std::ranges::count(s.members, MemberState::out, &MemberRecord::state);
-    if (out > 2) return fail(Errc::damaged, "more of its members are out than parity covers");
     for (const auto& m : s.members) QS_TRY(check_features(m, s.parameters));
     return {};
+}
+
+// As many are in as are needed for everything to be there.
+Status check_out(const Superblock& s, const ArrayLayout& layout) {
+    std::size_t qlc_out = 0;
+    ScmSet scm_in;
+    for (const auto& m : s.members) {
+        const bool out = m.state == MemberState::out;
+        if (m.role == DeviceRole::qlc)
+            qlc_out += out ? 1 : 0;
+        else
+            scm_in[m.index] = !out;
+    }
+    if (qlc_out <= 2 && layout.pmt_whole_on(scm_in)) return {};
+    return fail(Errc::damaged, "more of its members are out than redundancy covers");
 }
 
 Status check_extents(const Superblock& s, const ArrayLayout& layout) {
@@ -350,7 +362,8 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
     s.name.assign(f.name, strnlen(f.name, kNameBytes));
     s.parameters = {f.data_strips, f.qlc_count,      f.scm_count, f.strip_bytes,
                     f.band_bytes,  f.qlc_bytes,      f.scm_bytes, f.overprovision_ppm,
-                    f.max_shards,  f.max_gc_threads, f.max_bands, f.regions};
+                    f.max_shards,  f.max_gc_threads, f.max_bands, f.regions,
+                    f.pmt_copies};
     auto layout = make_layout(s.parameters);
     if (!layout)
         return fail(Errc::damaged, "its parameters are inconsistent: {}", layout.error().message);
@@ -376,6 +389,7 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
     s.volumes = load_list<VolumeRecord>(record, kVolumesAt, f.volume_count);
     s.extents = load_list<VolumeExtent>(record, kExtentsAt, f.extent_count);
     QS_TRY(check_members(s));
+    QS_TRY(check_out(s, *layout));
     const MemberRecord* member = find_member(s, f.device);
     if (member == nullptr || f.superblock_unit_bytes != unit_bytes_of(*layout, member->role)) {
         return fail(Errc::damaged, "its own device UUID is not in its member list");

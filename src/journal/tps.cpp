@@ -112,7 +112,7 @@ void Tps::submit(Record& r, const Contents& c, std::byte* header, std::uint64_t 
         if (piece.count() != 0) add(piece.segment->slot_data(piece.from), piece.count());
     }
     r.ios.clear();
-    for (Device* scm : array_.scm) {
+    for (Device* scm : array_.scm_in()) {
         Io io;
         io.kind = IoKind::write;
         io.point = PersistencePoint::tps_write;
@@ -122,7 +122,7 @@ void Tps::submit(Record& r, const Contents& c, std::byte* header, std::uint64_t 
         io.parts = {r.parts.data(), parts};
         // Not by a flush after it, which takes a thread of the kernel's each time.
         io.durable = scm->geometry().volatile_cache && !canary(Canary::skip_tps_flush) &&
-                     !(canary(Canary::one_mirror) && scm != array_.scm.front());
+                     !(canary(Canary::one_mirror) && scm != *array_.scm_in().begin());
         io.context = &r;
         io.done = [](Io& done) {
             auto& rec = *static_cast<Record*>(done.context);

@@ -122,7 +122,7 @@ Status take_shard(const ArrayContext& array, std::uint32_t shard, Candidates& fo
                         "TPS of shard {}: record {} was acknowledged and is complete on none of {} "
                         "scm drives (first: {}): acknowledged writes would be lost, so the array "
                         "can't be opened",
-                        shard, sequence, array.scm.size(), array.scm[0]->path());
+                        shard, sequence, array.scm_in_count(), array.an_scm_drive().path());
         } else {
             return {};
         }
@@ -136,17 +136,17 @@ Result<TpsContents> scan_tps(const ArrayContext& array, IoQueue& queue) {
     for (std::uint32_t shard = 0; shard < array.shards; ++shard) {
         Candidates found;
         std::vector<std::uint32_t> unread;
-        for (Device* scm : array.scm) {
+        for (Device* scm : array.scm_in()) {
             contents.memory.push_back(read_ring(array, shard, scm, queue, unread));
             QS_TRY(find_records(array, shard, *scm, contents.memory.back(), found));
         }
         for (std::size_t i = 0; i < unread.size(); ++i) {
-            if (unread[i] < array.scm.size()) continue;
+            if (unread[i] < array.scm_in_count()) continue;
             return fail(
                 Errc::media_error,
                 "{} at offset {}: the TPS of shard {} can't be read there, on any scm drive: "
                 "it may hold acknowledged writes, so the array can't be opened",
-                array.scm[0]->path(),
+                array.an_scm_drive().path(),
                 array.layout.tps_ring_offset(array.shards, shard) + i * kChunk, shard);
         }
         QS_TRY(take_shard(array, shard, found, contents));

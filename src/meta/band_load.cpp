@@ -40,7 +40,7 @@ Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
     const std::uint64_t bytes = l.band_table_pages * 2 * kBlockBytes;
     std::vector<Buffer> copies;
     std::vector<Io> ios;
-    for (Device* scm : array.scm) {
+    for (Device* scm : array.scm_in()) {
         copies.emplace_back(bytes);
         Io io;
         io.kind = IoKind::read;
@@ -71,7 +71,7 @@ Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
                 "{} at offset {}: page {} of the band table is damaged, in both copies and on "
                 "every "
                 "scm drive: which bands are in use is not known, so the array can't be opened",
-                array.scm[0]->path(), l.band_page_offset(page, 0), page);
+                array.an_scm_drive().path(), l.band_page_offset(page, 0), page);
         }
         loaded.generations[page] = best->header().generation;
         for (std::uint32_t i = 0; i < l.bands_per_page(); ++i) {

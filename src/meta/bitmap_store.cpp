@@ -49,7 +49,7 @@ bool all_have(const ArrayLayout& l, std::uint64_t number, BitmapPage bits,
             const std::uint64_t missing = bits.words()[i] & ~own.words()[i];
             for (std::uint64_t bit = 0; bit < 64 && missing != 0; ++bit) {
                 const PageId page(number * kBitmapPageBits + i * 64 + bit);
-                all &= (missing >> bit & 1) == 0 || l.pmt_drive(page) != c.drive;
+                all &= (missing >> bit & 1) == 0 || !l.pmt_page_on(page, c.drive);
             }
         }
         (all ? has : lacks)[c.drive] = true;
@@ -90,6 +90,7 @@ LoadedBitmap load_bitmap(const ArrayContext& array, TableBitmap& bitmap, IoQueue
     for (std::uint64_t first = 0; first < pages; first += kReadPages) {
         const std::uint64_t n = std::min(kReadPages, pages - first);
         for (std::size_t i = 0; i < drives.size(); ++i) {
+            if (!array.scm_in(i)) continue;
             read_places(array.scm[i], array.layout.bitmap_page_offset(first, 0),
                         drives[i].span().first(n * 2 * kBlockBytes), queue);
         }
@@ -97,7 +98,7 @@ LoadedBitmap load_bitmap(const ArrayContext& array, TableBitmap& bitmap, IoQueue
             std::vector<Copy> whole;
             std::uint64_t newest = 0;
             for (std::size_t i = 0; i < drives.size(); ++i) {
-                for (std::uint64_t place = 0; place < 2; ++place) {
+                for (std::uint64_t place = 0; array.scm_in(i) && place < 2; ++place) {
                     BitmapPage seen(drives[i].data() + ((page - first) * 2 + place) * kBlockBytes);
                     if (!seen.valid(array.array, page)) continue;
                     whole.push_back({i, seen});
@@ -112,7 +113,7 @@ LoadedBitmap load_bitmap(const ArrayContext& array, TableBitmap& bitmap, IoQueue
             else
                 bitmap.copy_from(page, bits.words());
             const bool everywhere =
-                counts != nullptr && whole.size() == 2 * drives.size() &&
+                counts != nullptr && whole.size() == 2 * array.scm_in_count() &&
                 std::ranges::all_of(whole, [&](Copy c) {
                     return std::memcmp(c.page.words(), bits.words(), kBitmapPageWords * 8) == 0;
                 });
@@ -148,7 +149,7 @@ std::span<Io> BitmapWriter::write(PersistencePoint point) {
         const std::uint64_t page = pages_[i], generation = generations_[page] + 1;
         std::byte* block = blocks_.data() + i * kBlockBytes;
         BitmapPage(block).seal(array_.array, page, generation);
-        for (Device* scm : array_.scm) {
+        for (Device* scm : array_.scm_in()) {
             Io& io = ios_.emplace_back();
             io.kind = IoKind::write;
             io.point = point;

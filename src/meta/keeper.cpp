@@ -93,7 +93,7 @@ void BandKeeper::write_pages() {
         std::byte* block = blocks_.data() + i * kBlockBytes;
         encode_band_page(array_, bands_, page, generation, block);
         const std::uint64_t offset = array_.layout.band_page_offset(page, generation & 1);
-        for (Device* scm : array_.scm) next_io(IoKind::write, scm, offset, kBlockBytes, block);
+        for (Device* scm : array_.scm_in()) next_io(IoKind::write, scm, offset, kBlockBytes, block);
     }
     counters_.add(Counter::band_table_written_bytes, pages_.size() * kBlockBytes);
     step_ = Step::writing;
@@ -102,7 +102,7 @@ void BandKeeper::write_pages() {
 
 void BandKeeper::flush() {
     used_ios_ = 0;
-    for (Device* scm : array_.scm) {
+    for (Device* scm : array_.scm_in()) {
         if (scm->geometry().volatile_cache) next_io(IoKind::flush, scm, 0, 0, nullptr);
     }
     step_ = Step::flushing;
@@ -204,14 +204,15 @@ Status write_band_table(const ArrayContext& array, const BandTable& bands,
     for (std::uint64_t page = 0; page < array.layout.band_table_pages; ++page) {
         const std::uint64_t generation = generations[page] + 1;
         encode_band_page(array, bands, page, generation, block.data());
-        std::vector<Io> ios(array.scm.size());
-        for (std::size_t i = 0; i < ios.size(); ++i) {
-            ios[i].kind = IoKind::write;
-            ios[i].point = PersistencePoint::band_table_write;
-            ios[i].device = array.scm[i];
-            ios[i].offset = array.layout.band_page_offset(page, generation & 1);
-            ios[i].bytes = kBlockBytes;
-            ios[i].data = block.data();
+        std::vector<Io> ios;
+        for (Device* scm : array.scm_in()) {
+            Io& io = ios.emplace_back();
+            io.kind = IoKind::write;
+            io.point = PersistencePoint::band_table_write;
+            io.device = scm;
+            io.offset = array.layout.band_page_offset(page, generation & 1);
+            io.bytes = kBlockBytes;
+            io.data = block.data();
         }
         QS_TRY(run(queue, ios));
         generations[page] = generation;

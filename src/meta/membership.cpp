@@ -9,9 +9,10 @@ namespace qlcshape {
 
 namespace {
 
-bool is_scm(const SeenSuperblock& seen) {
-    const MemberRecord* m = find_member(seen.superblock, seen.device);
-    return m != nullptr && m->role == DeviceRole::scm;
+// One of the SCM drives that are in by this superblock.
+bool is_scm_in(const Superblock& by, const SeenSuperblock& seen) {
+    const MemberRecord* m = find_member(by, seen.device);
+    return m != nullptr && m->role == DeviceRole::scm && m->state == MemberState::in;
 }
 
 const Superblock* newest_of(const std::vector<const SeenSuperblock*>& seen, auto takes_part) {
@@ -31,17 +32,26 @@ bool is_out(const Superblock& by, const Uuid& device) {
 
 }  // namespace
 
+// The newest record says which SCM drives are in; they say which drives are out. What those say
+// does not count: so it may be another record that is the newest.
 Superblock newest_superblock(const std::vector<const SeenSuperblock*>& seen) {
-    const Superblock* on_scm = newest_of(seen, is_scm);
-    const Superblock* found = newest_of(seen, [&](const SeenSuperblock& s) {
-        return on_scm == nullptr || !is_out(*on_scm, s.device);
-    });
-    if (found == nullptr) found = newest_of(seen, [](const SeenSuperblock&) { return true; });
+    std::vector<const SeenSuperblock*> heard = seen;
+    const Superblock* found = nullptr;
+    const Superblock* on_scm = nullptr;
+    while (!heard.empty()) {
+        found = newest_of(heard, [](const SeenSuperblock&) { return true; });
+        on_scm = newest_of(heard, [&](const SeenSuperblock& s) { return is_scm_in(*found, s); });
+        if (on_scm == nullptr ||
+            std::erase_if(heard, [&](const auto* s) { return is_out(*on_scm, s->device); }) == 0)
+            break;
+    }
     Superblock newest = *found;
     // One that came to no scm drive may not have come to all QLC drives either. Nobody relied on
     // it: who was out before it has perhaps not even got it.
     const bool in_force = on_scm == nullptr || on_scm->generation >= newest.generation;
-    if (!in_force && !canary(Canary::in_before_in_force)) newest.members = on_scm->members;
+    // An SCM drive that lacks what all had knows nothing of that: it is older, and refused.
+    const bool knows = on_scm != nullptr && on_scm->generation >= newest.complete_generation;
+    if (!in_force && knows && !canary(Canary::in_before_in_force)) newest.members = on_scm->members;
     const bool everywhere = std::ranges::all_of(seen, [&](const SeenSuperblock* s) {
         return is_out(newest, s->device) || s->superblock.generation == newest.generation;
     });
@@ -78,6 +88,7 @@ Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm) {
     const Superblock& s = seen.superblock;
     if (member.state == MemberState::out) {
+        if (member.role == DeviceRole::scm) return Standing::out;  // all on it is written anew
         if (s.generation < member.in_sync.counter) return Standing::older;
         if (s.complete_generation > member.left_at && went_on(seen)) return Standing::diverged;
         const bool known = find_record(seen, left_with(member)) != nullptr;
@@ -96,16 +107,21 @@ void goes_out(MemberRecord& member, const SuperblockMark& had, std::uint64_t new
     member.left_at = newest;
 }
 
+void comes_in(MemberRecord& member) {
+    member.state = MemberState::in;
+    member.in_sync = {};
+    member.left_at = member.left_key = 0;
+}
+
 bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
                 const SuperblockMark& had) {
     bool changed = false;
     for (std::size_t i = 0; i < members.size(); ++i) {
         MemberRecord& m = superblock.members[i];
         const MemberState before = m.state;
-        if (members[i].device != nullptr) {
-            m.state = MemberState::in;
-            m.in_sync = {};
-            m.left_at = m.left_key = 0;
+        const bool as_it_was = m.role == DeviceRole::scm && m.state == MemberState::out;
+        if (members[i].device != nullptr && !as_it_was) {
+            comes_in(m);
         } else if (m.state == MemberState::in) {
             goes_out(m, had, superblock.generation);
         }

@@ -13,9 +13,13 @@
 //   C      x x x | . .
 //   D      x x x | x x
 //
-// Every SCM drive takes part in every opening. So what one of them says is what was so at the last
-// opening, and a drive that it says is out has no voice: it may hold a record of an opening that
-// was cut off and that nobody else knows.
+// Nor is an SCM drive needed where each page of the table has a copy on another. One that was out
+// lacks records of the journal and newer pages, so it is in again only after everything on it was
+// written anew (meta/resilver.h).
+//
+// An opening needs an SCM drive that is in by the newest record of any drive. What that one says is
+// what was so at the last opening, and a drive that it says is out has no voice: it may hold a
+// record of an opening that was cut off and that nobody else knows.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +62,12 @@ const SuperblockMark* find_record(const SeenSuperblock& seen, const SuperblockMa
 // the newest on any drive.
 void goes_out(MemberRecord& member, const SuperblockMark& had, std::uint64_t newest);
 
+// It has everything that it should have.
+void comes_in(MemberRecord& member);
+
 // For an opening for writing, before it writes anything: who is missing is out, and who is there is
-// in. Whether anything changed. It counts when the superblock is written.
+// in, but for an SCM drive that was out. Whether anything changed. It counts when the superblock is
+// written.
 // `had`: what all that were in have had.
 bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
                 const SuperblockMark& had);

@@ -39,7 +39,11 @@ std::optional<Snapshot> newest_on(Device& scm, const ArrayContext& array, std::u
 
 LoadedSnapshot load_snapshot(const ArrayContext& array, std::uint64_t epoch, IoQueue& queue) {
     std::vector<std::optional<Snapshot>> of_drive;
-    for (Device* scm : array.scm) of_drive.push_back(newest_on(*scm, array, epoch, queue));
+    std::vector<Device*> drives;
+    for (Device* scm : array.scm_in()) {
+        drives.push_back(scm);
+        of_drive.push_back(newest_on(*scm, array, epoch, queue));
+    }
     std::optional<Snapshot> oldest = of_drive.front(), newest = of_drive.front();
     for (const std::optional<Snapshot>& s : of_drive) {
         if (s && (!newest || before(*newest, *s))) newest = s;
@@ -57,7 +61,7 @@ LoadedSnapshot load_snapshot(const ArrayContext& array, std::uint64_t epoch, IoQ
         if (s) raise_counters(loaded.counters, s->counters);
         // One behind is a power cut while the newest was written, or the first of an epoch.
         if (newest && (!s || s->generation + 1 < newest->generation))
-            loaded.behind.push_back(array.scm[i]);
+            loaded.behind.push_back(drives[i]);
     }
     // Damage that any record reports counts, also if an older snapshot is in force: the page is as
     // damaged for that one.
@@ -70,7 +74,7 @@ Status write_snapshot(const ArrayContext& array, const Snapshot& snapshot, IoQue
     Buffer record(array.layout.snapshot_bytes);
     encode_snapshot(snapshot, array.layout, array.array, record.span());
     std::vector<Io> writes;
-    for (Device* scm : array.scm) {
+    for (Device* scm : array.scm_in()) {
         Io io;
         io.device = scm;
         io.kind = IoKind::write;

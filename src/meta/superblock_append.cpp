@@ -15,13 +15,14 @@ namespace qlcshape {
 
 SuperblockAppend::SuperblockAppend(const Superblock& superblock,
                                    const std::vector<MemberDevice>& members)
-    : next_(superblock), drives_(superblock.parameters.qlc_count), places_(members.size()) {
+    : next_(superblock), drives_(members.size()), places_(members.size()) {
     ++next_.generation;
     const ArrayLayout layout = *make_layout(next_.parameters);
     for (std::size_t i = 0; i < members.size(); ++i) {
         const MemberDevice& m = members[i];
         if (!takes_part(members, i)) continue;
         const Places places{layout.superblock_record_bytes, m.unit_bytes};
+        drives_[i] = m.device.get();
         SuperblockPlace& place = places_[i] = m.next;
         if (place.slot >= places.slots()) place = {m.kept_unit ^ 1, 0, true};
         add(m, places.offset(place.unit, 0), places.offset(place.unit, place.slot),
@@ -34,7 +35,6 @@ void SuperblockAppend::add(const MemberDevice& member, std::uint64_t unit, std::
                            bool fresh_unit, const ArrayLayout& layout) {
     const bool qlc = member.record.role == DeviceRole::qlc;
     Transfers& transfers = qlc ? qlc_ : scm_;
-    if (qlc) drives_[member.record.index] = member.device.get();
     Io io;
     io.device = member.device.get();
     if (fresh_unit) {
@@ -88,17 +88,19 @@ Status SuperblockAppend::write(Transfers& transfers, DeviceRole role,
     return written ? flushed : written;
 }
 
-DriveSet SuperblockAppend::refused_by() const {
-    DriveSet drives;
-    for (const auto* ios : {&qlc_.discards, &qlc_.writes, &qlc_.flushes}) {
-        for (const Io& io : *ios) {
-            if (io.error_number == 0) continue;
-            if (!io.device->watched() || refused_by_system(io.error_number)) return {};
-            const auto drive = std::ranges::find(drives_, io.device);
-            drives.set(static_cast<std::size_t>(drive - drives_.begin()));
+MemberSet SuperblockAppend::refused_by() const {
+    MemberSet members;
+    for (const Transfers* transfers : {&qlc_, &scm_}) {
+        for (const auto* ios : {&transfers->discards, &transfers->writes, &transfers->flushes}) {
+            for (const Io& io : *ios) {
+                if (io.error_number == 0) continue;
+                if (!io.device->watched() || refused_by_system(io.error_number)) return {};
+                const auto drive = std::ranges::find(drives_, io.device);
+                members.set(static_cast<std::size_t>(drive - drives_.begin()));
+            }
         }
     }
-    return drives;
+    return members;
 }
 
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,

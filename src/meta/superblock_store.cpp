@@ -15,12 +15,18 @@ namespace qlcshape {
 
 namespace {
 
+// Where such a drive lacks what it should have.
+const char* remedy_for(DeviceRole role, const ArrayParameters& p) {
+    return role == DeviceRole::scm && p.pmt_copies == 1 ? kEveryScm : kWithoutIt;
+}
+
 // What to do with a drive without a whole superblock, which can't say which member it is: by the
 // roles of the members that nobody else is.
 const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
-    bool qlc = false, scm = false;
+    bool qlc = false, scm = false, mirrored = false;
     for (const auto& f : found) {
         if (!f || f->superblock.array != array) continue;
+        mirrored |= f->superblock.parameters.pmt_copies > 1;
         for (const MemberRecord& m : f->superblock.members) {
             if (std::ranges::any_of(found, [&](const auto& o) { return o && o->device == m.uuid; }))
                 continue;
@@ -30,6 +36,10 @@ const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
     if (!scm) {
         return "restore its contents, or remove it from the array file: with no more than two qlc "
                "drives missing the array opens without them";
+    }
+    if (mirrored) {
+        return "restore its contents, or remove it from the array file: with no more than two qlc "
+               "drives and one scm drive missing the array opens without them";
     }
     return qlc ? "restore its contents; if it is a qlc drive, you can remove it from the array "
                  "file, and the array opens without it, but every scm drive is needed"
@@ -120,8 +130,10 @@ SuperblockMark newest_on_scm(const FoundEach& found, const Superblock& newest) {
     SuperblockMark mark;
     for (const auto& f : found) {
         const Superblock& s = f->superblock;
-        const bool scm = find_member(newest, f->device)->role == DeviceRole::scm;
-        if (scm && s.generation >= mark.generation) mark = {s.generation, s.epoch, s.epoch_key, 0};
+        const MemberRecord& m = *find_member(newest, f->device);
+        const bool scm_in = m.role == DeviceRole::scm && m.state == MemberState::in;
+        if (scm_in && s.generation >= mark.generation)
+            mark = {s.generation, s.epoch, s.epoch_key, 0};
     }
     return mark;
 }
@@ -132,7 +144,6 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const std::uint64_t generation = found[i]->superblock.generation;
         const MemberRecord& member = *find_member(newest, found[i]->device);
-        const bool scm = member.role == DeviceRole::scm;
         // Another process writes to it: the drives were read at different moments.
         if (devices[i]->held_elsewhere()) continue;
         const Standing standing = standing_of(newest, member, *found[i], on_scm);
@@ -142,7 +153,7 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
                     "{}: it is older than the other drives (its superblock is of generation {}, "
                     "the array's of {}) and lacks what was written since; {}",
                     devices[i]->path(), generation, newest.generation,
-                    scm ? kEveryScm : kWithoutQlc);
+                    remedy_for(member.role, newest.parameters));
     }
     return {};
 }
@@ -188,8 +199,7 @@ Status refuse_truncated(const Device& device, DeviceRole role, const ArrayParame
     if (bytes >= needed) return {};
     return fail(Errc::damaged,
                 "{}: its size is {} ({} bytes), and {} are in use: it was truncated; {}",
-                device.path(), size_text(bytes), bytes, needed,
-                role == DeviceRole::qlc ? kWithoutQlc : kEveryScm);
+                device.path(), size_text(bytes), bytes, needed, remedy_for(role, p));
 }
 
 // Where an append may have been torn after the newest record it goes on in the other unit.
@@ -206,7 +216,9 @@ void set_next_place(const FoundSuperblock& found, const Discovery& d, MemberDevi
     const bool whole = known != nullptr && known->generation <= found.superblock.generation;
     member.kept_unit =
         whole ? static_cast<std::uint32_t>(known->offset / member.unit_bytes) : found.unit;
-    if (found.next_blank && room && (out || clean))
+    // One that is out and has a newer record than that took part in an opening that was cut off.
+    const bool left_alone = out && whole && known->generation == found.superblock.generation;
+    if (found.next_blank && room && (left_alone || clean))
         member.next = {found.unit, found.slot + 1, false};
     else
         member.next = {member.kept_unit ^ 1, 0, true};
@@ -216,20 +228,51 @@ MemberDevice& member_of(Discovery& d, const Uuid& device) {
     return *std::ranges::find(d.members, device, [](const auto& m) { return m.record.uuid; });
 }
 
-// Counts the QLC drives that are missing.
-Status refuse_missing(Discovery& d, const FoundEach& found, const std::vector<Unusable>& absent) {
+std::unexpected<Error> missing(const MemberRecord& m, const std::vector<Unusable>& absent,
+                               const char* why) {
+    return fail(Errc::missing_device, "{} drive {} (device UUID {}) is missing{}{}: {}",
+                to_string(m.role), m.index, m.uuid.to_string(),
+                absent.empty() ? "" : "; could not open ", names_of(absent), why);
+}
+
+const char* why_scm_is_needed(const ArrayParameters& p) {
+    if (p.pmt_copies == 1) return "every scm drive is needed to open";
+    return p.scm_count == 2 ? "one scm drive that has the newest writes is needed to open"
+                            : "of two scm drives that follow each other one is needed to open";
+}
+
+// Where an SCM drive is missing, and k QLC drives that were in, they
+// could have gone on without these.
+Status refuse_missing(const Discovery& d, const FoundEach& found,
+                      const std::vector<Unusable>& absent) {
+    const ArrayParameters& p = d.superblock.parameters;
+    ScmSet scm;
+    const MemberRecord* scm_missing = nullptr;
+    std::uint32_t qlc = 0, others = 0;
     for (const MemberDevice& m : d.members) {
-        if (std::ranges::any_of(found, [&](const auto& f) { return f->device == m.record.uuid; }))
-            continue;
-        const bool scm = m.record.role == DeviceRole::scm;
-        if (scm || ++d.missing_qlc > 2) {
-            return fail(Errc::missing_device, "{} drive {} (device UUID {}) is missing{}{}: {}",
-                        to_string(m.record.role), m.record.index, m.record.uuid.to_string(),
-                        absent.empty() ? "" : "; could not open ", names_of(absent),
-                        scm ? "every scm drive is needed to open"
-                            : "no more than two qlc drives may be missing");
+        const bool is_in = m.record.state == MemberState::in;
+        const bool there =
+            std::ranges::any_of(found, [&](const auto& f) { return f->device == m.record.uuid; });
+        if (m.record.role == DeviceRole::scm) {
+            scm[m.record.index] = there && is_in;
+            if (!there && is_in) scm_missing = &m.record;
+        } else if (!there) {
+            others += is_in ? 1 : 0;
+            if (++qlc > 2)
+                return missing(m.record, absent, "no more than two qlc drives may be missing");
         }
     }
+    const bool whole = make_layout(p)->pmt_whole_on(scm);
+    if (!whole && scm_missing != nullptr)
+        return missing(*scm_missing, absent, why_scm_is_needed(p));
+    if (!whole || scm.none()) {
+        return fail(Errc::missing_device,
+                    "no scm drive that is present has the newest writes, or the whole table; {}",
+                    why_scm_is_needed(p));
+    }
+    if (scm_missing != nullptr && others >= p.data_strips)
+        return missing(*scm_missing, absent,
+                       "with the qlc drives that are missing it may have gone on by itself");
     return {};
 }
 
@@ -328,7 +371,10 @@ ArrayContext context_of(const Discovery& discovery) {
     array.qlc.resize(array.layout.p.qlc_count);
     array.scm.resize(array.layout.p.scm_count);
     for (const MemberDevice& m : discovery.members) {
-        (m.record.role == DeviceRole::qlc ? array.qlc : array.scm)[m.record.index] = m.device.get();
+        if (m.record.role == DeviceRole::qlc)
+            array.qlc[m.record.index] = m.device.get();
+        else if (m.record.state == MemberState::in)
+            array.scm[m.record.index] = m.device.get();
     }
     return array;
 }

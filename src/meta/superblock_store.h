@@ -17,6 +17,7 @@
 // has not is older (standing_of()).
 #pragma once
 
+#include <bitset>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,8 @@ struct MemberDevice {
     std::uint32_t kept_unit = 0;  // of the record by which the drive is known
 };
 
+using MemberSet = std::bitset<kMaxMembers>;  // by place in the superblock's list
+
 // A device that an array has to do without.
 struct Unusable {
     std::string path;
@@ -54,7 +57,6 @@ struct Unusable {
 struct Discovery {
     Superblock superblock;              // the newest
     std::vector<MemberDevice> members;  // all of them, in the order of the superblock
-    std::uint32_t missing_qlc = 0;
     SuperblockMark on_scm;  // the newest on an scm drive: every QLC drive that is in has had it
 };
 
@@ -107,8 +109,8 @@ class SuperblockAppend {
 
     // Once, with the arguments as they were. After an error it is not known which drives have it.
     Status write(Superblock& superblock, std::vector<MemberDevice>& members, IoQueue& queue);
-    // Then: watched QLC drives that did not take it. Only where all others can take the next one.
-    DriveSet refused_by() const;
+    // Then: watched drives that did not take it. Only where all others can take the next one.
+    MemberSet refused_by() const;
 
   private:
     void add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at, bool fresh_unit,
@@ -124,7 +126,7 @@ class SuperblockAppend {
     Status write(Transfers& transfers, DeviceRole role, std::vector<MemberDevice>& members,
                  IoQueue& queue);
     Superblock next_;
-    std::vector<Device*> drives_;          // by number
+    std::vector<Device*> drives_;          // by member
     std::vector<SuperblockPlace> places_;  // of the record after this one, by member
     std::vector<Buffer> records_;
     Transfers qlc_, scm_;

@@ -29,7 +29,8 @@ DriveSet ArrayContext::drives_in() const {
 }
 
 bool ArrayContext::drive_leaves() const {
-    return std::ranges::any_of(qlc, [](const Device* d) { return d != nullptr && d->leaves(); });
+    const auto leaves = [](const Device* d) { return d != nullptr && d->leaves(); };
+    return std::ranges::any_of(qlc, leaves) || std::ranges::any_of(scm, leaves);
 }
 
 std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) const {
@@ -65,11 +66,13 @@ Io ArrayContext::probe_io(std::uint32_t drive, std::byte* block) const {
     return io;
 }
 
-Io ArrayContext::pmt_io(IoKind kind, PageId page, std::byte* block, PersistencePoint point) const {
+Io ArrayContext::pmt_io(IoKind kind, PageId page, std::uint32_t copy, std::byte* block,
+                        PersistencePoint point) const {
+    Device* const drive = scm[layout.pmt_drive(page, copy)];
     Io io;
     io.kind = kind;
-    io.device = scm[layout.pmt_drive(page)];
-    io.offset = layout.pmt_page_offset(page);
+    io.device = is_in(drive) ? drive : nullptr;
+    io.offset = layout.pmt_page_offset(page, copy);
     io.bytes = kBlockBytes;
     io.data = block;
     io.point = point;

@@ -4,8 +4,10 @@
 // but for the columns of bands.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <ranges>
 #include <vector>
 
 #include "base/uuid.h"
@@ -37,8 +39,17 @@ struct ArrayContext {
     std::uint64_t epoch_key = 0;
     std::uint32_t shards = 1;
     std::vector<Device*> qlc;  // by drive number; null where the drive is missing
-    std::vector<Device*> scm;  // by index; all are present
+    std::vector<Device*> scm;  // by index; null where the drive is missing
     std::shared_ptr<Columns> columns;
+
+    // The SCM drives that have the present contents, and get each write.
+    auto scm_in() const { return std::views::filter(scm, is_in); }
+    bool scm_in(std::size_t index) const { return is_in(scm[index]); }
+    std::size_t scm_in_count() const {
+        return static_cast<std::size_t>(std::ranges::count_if(scm, is_in));
+    }
+    // For messages about what all of them have.
+    const Device& an_scm_drive() const { return **scm_in().begin(); }
 
     // Column `column` of a band: its part of one drive, band_bytes long.
     Location locate_column(BandId band, std::uint32_t column) const;
@@ -47,12 +58,13 @@ struct ArrayContext {
     // The drive there, null where it is missing or out. It may go out at any time: ask once.
     Device* drive_at(const Location& place) const {
         Device* const drive = place.there() ? qlc[place.drive] : nullptr;
-        return drive == nullptr || drive->out() ? nullptr : drive;
+        return is_in(drive) ? drive : nullptr;
     }
 
     // The QLC drives that take new columns.
     DriveSet drives_in() const;
-    // One refuses writes, and is not out yet: until then nothing new is written to QLC drives.
+    // One refuses writes, and is not out yet: until then nothing new is written to QLC drives, and
+    // what an SCM drive does not take waits.
     bool drive_leaves() const;
 
     // How many drives that are there have a column of the band; not counting those `without`.
@@ -68,8 +80,9 @@ struct ArrayContext {
     // device is null where it is missing.
     Io probe_io(std::uint32_t drive, std::byte* block) const;
 
-    // A transfer of that page of the PMT; `block` is a block.
-    Io pmt_io(IoKind kind, PageId page, std::byte* block,
+    // A transfer of copy `copy` of that page of the PMT; `block` is a block. The device is null
+    // where the drive that has this copy is missing or out.
+    Io pmt_io(IoKind kind, PageId page, std::uint32_t copy, std::byte* block,
               PersistencePoint point = PersistencePoint::none) const;
 
     // Reads a page of the PMT; false if it is damaged, another page, or has impossible entries.
@@ -89,6 +102,9 @@ struct ArrayContext {
     std::uint32_t shard_of(PageId page) const {
         return static_cast<std::uint32_t>(page.value % shards);
     }
+
+  private:
+    static bool is_in(const Device* drive) { return drive != nullptr && !drive->out(); }
 };
 
 }  // namespace qlcshape

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/probe.h"
 
 namespace qlcshape {
@@ -140,8 +141,30 @@ void PageCache::load(Way& way, PageId page) {
     way.cached.dirty = false;
     Transfer& transfer = idle_transfers_.pop_front();
     transfer.way = &way;
-    start(transfer, IoKind::read, page);
-    counters_.add(Counter::pmt_read_bytes, kBlockBytes);
+    transfer.copy = 0;
+    transfer.failed = false;
+    ++transfers_busy_;
+    const bool any = read_copy(transfer);
+    QS_ASSERT(any);  // there is a drive that is in for each page
+}
+
+// From the next drive that has one, `copy` and following; false if there is none. One may go out
+// meanwhile: then the transfer fails.
+bool PageCache::read_copy(Transfer& transfer) {
+    for (; transfer.copy < array_.layout.p.pmt_copies; ++transfer.copy) {
+        Io& io = transfer.ios[0];
+        io = array_.pmt_io(IoKind::read, transfer.way->page, transfer.copy, transfer.block);
+        if (io.device == nullptr) continue;
+        io.context = &transfer;
+        io.done = [](Io& done) {
+            auto& t = *static_cast<Transfer*>(done.context);
+            t.cache->loaded(t, done);
+        };
+        counters_.add(Counter::pmt_read_bytes, kBlockBytes);
+        queue_.submit(io);
+        return true;
+    }
+    return false;
 }
 
 bool PageCache::write_back(Way& way, Fifo<Transfer>& idle) {
@@ -153,37 +176,56 @@ bool PageCache::write_back(Way& way, Fifo<Transfer>& idle) {
     ++way.generation;
     written_tag(way.page) = tag_of(way.generation);
     encode_pmt_page(way.cached.entries, way.page, array_.array, way.generation, transfer.block);
-    start(transfer, IoKind::write, way.page);
-    counters_.add(Counter::pmt_written_bytes, kBlockBytes);
+    ++transfers_busy_;
+    write_copies(transfer);
     return true;
 }
 
-void PageCache::start(Transfer& transfer, IoKind kind, PageId page) {
-    ++transfers_busy_;
-    Io& io = transfer.io;
-    io = array_.pmt_io(
-        kind, page, transfer.block,
-        kind == IoKind::write ? PersistencePoint::pmt_write_back : PersistencePoint::none);
-    io.context = &transfer;
-    io.done = [](Io& done) {
-        auto& t = *static_cast<Transfer*>(done.context);
-        done.kind == IoKind::read ? t.cache->loaded(t) : t.cache->written(t);
-    };
-    queue_.submit(io);
+void PageCache::write_copies(Transfer& transfer) {
+    transfer.failed = false;
+    transfer.pending = 0;
+    for (std::uint32_t copy = 0; copy < array_.layout.p.pmt_copies; ++copy) {
+        Io io = array_.pmt_io(IoKind::write, transfer.way->page, copy, transfer.block,
+                              PersistencePoint::pmt_write_back);
+        if (io.device == nullptr) continue;
+        if (canary(Canary::one_copy_written) && transfer.pending == 1) continue;
+        io.context = &transfer;
+        io.done = [](Io& done) {
+            auto& t = *static_cast<Transfer*>(done.context);
+            t.failed |= done.error_number != 0;
+            if (--t.pending == 0) t.cache->written(t);
+        };
+        transfer.ios[transfer.pending++] = io;
+    }
+    counters_.add(Counter::pmt_written_bytes, transfer.pending * kBlockBytes);
+    const std::uint32_t count = transfer.pending;
+    for (std::uint32_t i = 0; i < count; ++i) queue_.submit(transfer.ios[i]);
 }
 
-void PageCache::loaded(Transfer& transfer) {
+// What was read into the block. One of another generation than was last written is a write that the
+// drive lost.
+bool PageCache::decode(Transfer& transfer) {
     Way& way = *transfer.way;
-    const bool whole =
-        transfer.io.error_number == 0 &&
-        array_.decode_page(transfer.block, way.page, way.cached.entries, way.generation);
+    if (!array_.decode_page(transfer.block, way.page, way.cached.entries, way.generation))
+        return false;
     const std::uint8_t tag = written_tag(way.page);
-    const bool good = whole && (tag == 0 || tag == tag_of(way.generation));
+    return tag == 0 || tag == tag_of(way.generation);
+}
+
+// A page of which one copy is of no use is written again, to all drives.
+void PageCache::loaded(Transfer& transfer, const Io& io) {
+    Way& way = *transfer.way;
+    const bool good = io.error_number == 0 && decode(transfer);
+    if (io.error_number != 0) counters_.add(Counter::io_errors, 1);
+    if (io.error_number == 0 && !good) io.device->count_mismatch(io.offset, 1);
+    if (!good) {
+        transfer.failed = true;
+        ++transfer.copy;
+        if (read_copy(transfer)) return;
+    }
     met_damage_ |= !good;
-    if (transfer.io.error_number != 0) counters_.add(Counter::io_errors, 1);
-    --transfers_busy_;
-    transfer.idle->push_back(transfer);
-    changed_ = true;
+    way.cached.dirty = good && transfer.failed && !read_only_;
+    release(transfer);
     way.used = ++tick_;
     if (good) {
         set_state(way, State::resident);
@@ -228,13 +270,17 @@ bool PageCache::fetch_patched() {
 }
 
 void PageCache::written(Transfer& transfer) {
-    if (transfer.io.error_number != 0) {
+    if (transfer.failed) {
         counters_.add(Counter::io_errors, 1);
         failed_ = true;
     } else {
         bitmap_.set_written(transfer.way->page);
     }
     transfer.way->writing = false;
+    release(transfer);
+}
+
+void PageCache::release(Transfer& transfer) {
     --transfers_busy_;
     transfer.idle->push_back(transfer);
     changed_ = true;

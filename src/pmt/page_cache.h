@@ -116,7 +116,10 @@ class PageCache {
         Fifo<Transfer>* idle = nullptr;  // where it goes when it is done
         Way* way = nullptr;
         std::byte* block = nullptr;
-        Io io;
+        std::array<Io, kMaxPmtCopies> ios;  // to write them; a read uses one after the other
+        std::uint32_t copy = 0;             // being read
+        std::uint32_t pending = 0;
+        bool failed = false;  // one of them
         Transfer* next = nullptr;
     };
 
@@ -130,8 +133,11 @@ class PageCache {
     Way* claim_way(Way* set);
     void load(Way& way, PageId page);
     bool write_back(Way& way, Fifo<Transfer>& idle);
-    void start(Transfer& transfer, IoKind kind, PageId page);
-    void loaded(Transfer& transfer);
+    bool read_copy(Transfer& transfer);
+    void write_copies(Transfer& transfer);
+    bool decode(Transfer& transfer);
+    void loaded(Transfer& transfer, const Io& io);
+    void release(Transfer& transfer);
     void patch(Way& way);
     // What `written_` says of a page of this generation.
     static std::uint8_t tag_of(std::uint32_t generation) {

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "meta/band_load.h"
 #include "meta/bitmap_store.h"
+#include "recovery/page_copies.h"
 #include "recovery/segment_scan.h"
 #include "recovery/table_build.h"
 
@@ -40,6 +41,13 @@ class Check {
                 problem("qlc drive {} is missing: its contents can be rebuilt from the others",
                         drive);
             }
+        }
+        for (std::uint32_t drive = 0; drive < array_.scm.size(); ++drive) {
+            if (array_.scm_in(drive)) continue;
+            problem(
+                "scm drive {} is missing, or was when the array was last open: the newest "
+                "writes and the table are not on it",
+                drive);
         }
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             if (progress_) progress_("checking stripes", 100.0 * i / l_.bands);
@@ -105,7 +113,7 @@ class Check {
     }
 
     Status check_table() {
-        Buffer block(kBlockBytes);
+        PageCopies copies(array_, queue_, 1);
         std::vector<PmtEntry> entries(kPageEntries);
         TableBitmap bitmap(l_);
         const LoadedBitmap loaded = load_bitmap(array_, bitmap, queue_);
@@ -113,7 +121,7 @@ class Check {
             problem(
                 "{} at offset {}: page {} of the table's bitmap is damaged, in both places and on "
                 "every scm drive; the next opening rebuilds the table",
-                array_.scm[0]->path(), l_.bitmap_page_offset(n, 0), n);
+                array_.an_scm_drive().path(), l_.bitmap_page_offset(n, 0), n);
         }
         // What the table says can't be told then.
         if (!loaded.lost.empty()) return {};
@@ -123,15 +131,16 @@ class Check {
                 compare(id, entries.data(), expected);
                 return {};
             }
-            const Io io = array_.pmt_io(IoKind::read, id, block.data());
-            const Status read = run(queue_, io);
-            std::uint32_t generation;
-            if (!read || !array_.decode_page(block.data(), id, entries.data(), generation)) {
-                problem("{} at offset {}: page {} of the table is damaged", io.device->path(),
-                        io.offset, id.value);
-                return {};
+            copies.read({&id, 1});
+            const PageCopies::Seen seen = copies.see(0, entries.data());
+            if (seen.damaged.device != nullptr) {
+                problem("{} at offset {}: page {} of the table is damaged",
+                        seen.damaged.device->path(), seen.damaged.offset, id.value);
+            } else if (!seen.alike) {
+                problem("page {} of the table is not the same on the scm drives that have it",
+                        id.value);
             }
-            compare(id, entries.data(), expected);
+            if (seen.good) compare(id, entries.data(), expected);
             return {};
         };
         auto totals = build_table(array_, counting_, team_of_one(queue_), 0, page, progress_);

@@ -109,12 +109,12 @@ class LivesReader {
 // The refusal, with the evidence.
 Error older_scm(const ArrayContext& array, const std::string& evidence) {
     std::string drives;
-    for (const Device* scm : array.scm) drives += (drives.empty() ? "" : ", ") + scm->path();
+    for (const Device* scm : array.scm_in()) drives += (drives.empty() ? "" : ", ") + scm->path();
     return {Errc::stale_device,
             fmt::format("{}: {} older than the qlc drives: {}; what was written since would be "
                         "lost, so the array is not opened; restore the current contents of {}",
-                        drives, array.scm.size() == 1 ? "it is" : "all scm drives are", evidence,
-                        array.scm.size() == 1 ? "that drive" : "one of them")};
+                        drives, array.scm_in_count() == 1 ? "it is" : "all scm drives are",
+                        evidence, array.scm_in_count() == 1 ? "that drive" : "one of them")};
 }
 
 }  // namespace
@@ -224,7 +224,7 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
             if (in_a_row[drive] < kOlderSegments || !asked_for) continue;
             return fail(Errc::stale_device,
                         "{}: it is older than the other drives and lacks the newest segments; {}",
-                        array.qlc[drive]->path(), kWithoutQlc);
+                        array.qlc[drive]->path(), kWithoutIt);
         }
     }
     return anew;

@@ -332,11 +332,12 @@ class Recovery {
                                          in_.team, scan_, in_.bitmap, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
-                QS_TRY(flush_table(PersistencePoint::table_update_flush));
                 // Before anything in memory is forgotten for what this table has: one that is built
                 // from headers may lack it.
-                if (!small || count_table(in_.array, in_.bitmap, updated->patches, in_.queue,
-                                          updated->totals)) {
+                auto whole = small ? count(*updated) : Result<bool>(true);
+                if (!whole) return fail(whole.error());
+                QS_TRY(flush_table(PersistencePoint::table_update_flush));
+                if (*whole) {
                     out_.report.kind = "snapshot";
                     for (const std::uint64_t lba : updated->superseded) out_.blocks.erase(lba);
                     out_.patches = std::move(updated->patches);
@@ -349,6 +350,19 @@ class Recovery {
         return rebuild_table();
     }
 
+    Result<bool> count(TableUpdate& updated) {
+        auto counted = count_table(
+            {in_.array, in_.bitmap, updated.patches, !in_.read_only, in_.queue}, updated.totals);
+        if (!counted) return fail(counted.error());
+        if (counted->good && counted->damaged != 0) {
+            out_.report.warnings.push_back(fmt::format(
+                "{} pages of the table were damaged on one scm drive and read from "
+                "another{}; the last of them on {}",
+                counted->damaged, in_.read_only ? "" : ", and written again", counted->damaged_on));
+        }
+        return counted->good;
+    }
+
     Status flush_table(PersistencePoint point) {
         return in_.read_only ? Status{} : flush_drives(in_.array.scm, in_.queue, point);
     }
@@ -357,11 +371,12 @@ class Recovery {
         out_.report.kind = "full";
         out_.patches.clear();
         out_.whole_table = in_.read_only;
-        std::vector<Io> ios(kWrites);
+        std::vector<Io> ios;
         Buffer blocks(kWrites * kBlockBytes);
         std::size_t used = 0;
         auto write_out = [&]() -> Status {
-            QS_TRY(run(in_.queue, {ios.data(), used}));
+            QS_TRY(run(in_.queue, ios));
+            ios.clear();
             used = 0;
             return {};
         };
@@ -372,10 +387,13 @@ class Recovery {
                                            [](PmtEntry e) { return e == PmtEntry{}; });
             if (empty && !in_.bitmap.written(id)) return {};
             in_.bitmap.set_written(id);
-            Io& io = ios[used];
-            io = in_.array.pmt_io(IoKind::write, id, blocks.data() + used * kBlockBytes,
-                                  PersistencePoint::table_build_write);
-            encode_pmt_page(entries, id, in_.array.array, 0, io.data);
+            std::byte* const block = blocks.data() + used * kBlockBytes;
+            encode_pmt_page(entries, id, in_.array.array, 0, block);
+            for (std::uint32_t copy = 0; copy < l_.p.pmt_copies; ++copy) {
+                const Io io = in_.array.pmt_io(IoKind::write, id, copy, block,
+                                               PersistencePoint::table_build_write);
+                if (io.device != nullptr) ios.push_back(io);
+            }
             return ++used == kWrites ? write_out() : Status{};
         };
         std::vector<SegmentRange> counting;

@@ -43,7 +43,7 @@ bool Snapshotter::poll() {
             return true;
         case Step::flushing_table:
             others_.begin();
-            for (Device* scm : parts_.array.scm) others_.add(scm->flushes());
+            for (Device* scm : parts_.array.scm_in()) others_.add(scm->flushes());
             step_ = Step::others_flushing;
             return true;
         case Step::others_flushing:
@@ -127,7 +127,7 @@ bool Snapshotter::swept() const {
 
 // Pages lie on one drive each: one that another thread's flush dropped is nowhere else.
 bool Snapshotter::flush_failed() const {
-    return std::ranges::any_of(parts_.array.scm,
+    return std::ranges::any_of(parts_.array.scm_in(),
                                [](Device* scm) { return scm->flushes().failed() != 0; });
 }
 
@@ -159,7 +159,7 @@ void Snapshotter::write() {
     QS_PROBE(snapshot, snapshot_.generation);
     step_ = Step::writing;
     ios_.clear();
-    for (Device* scm : parts_.array.scm) {
+    for (Device* scm : parts_.array.scm_in()) {
         Io& io = ios_.emplace_back();
         io.kind = IoKind::write;
         io.point = PersistencePoint::snapshot_write;
@@ -174,7 +174,7 @@ void Snapshotter::write() {
 void Snapshotter::flush(Step step) {
     step_ = step;
     ios_.clear();
-    for (Device* scm : parts_.array.scm) {
+    for (Device* scm : parts_.array.scm_in()) {
         if (!scm->geometry().volatile_cache) continue;
         Io& io = ios_.emplace_back();
         io.kind = IoKind::flush;

@@ -3,35 +3,41 @@
 
 #include <algorithm>
 
+#include "recovery/page_copies.h"
+
 namespace qlcshape {
 
-bool count_table(const ArrayContext& array, const TableBitmap& bitmap,
-                 const std::vector<Patch>& patches, IoQueue& queue, TableTotals& totals) {
+Result<TableCount> count_table(const TableCountInput& in, TableTotals& totals) {
     constexpr std::uint64_t kAtOnce = 256;
-    const ArrayLayout& l = array.layout;
-    Buffer blocks(kAtOnce * kBlockBytes);
+    const ArrayLayout& l = in.array.layout;
+    PageCopies copies(in.array, in.queue, kAtOnce);
     std::vector<PmtEntry> entries(kPageEntries);
-    std::vector<Io> ios;
-    auto patch = patches.begin();
+    std::vector<PageId> written;
+    TableCount count;
+    auto patch = in.patches.begin();
     totals.used_blocks = 0;
     std::ranges::fill(totals.valid, 0u);
     for (std::uint64_t first = 0; first < l.pmt_pages; first += kAtOnce) {
         const std::uint64_t n = std::min(kAtOnce, l.pmt_pages - first);
-        ios.clear();
+        written.clear();
         for (std::uint64_t i = 0; i < n; ++i) {
-            if (!bitmap.written(PageId(first + i))) continue;
-            ios.push_back(
-                array.pmt_io(IoKind::read, PageId(first + i), blocks.data() + i * kBlockBytes));
+            if (in.bitmap.written(PageId(first + i))) written.push_back(PageId(first + i));
         }
-        if (!run(queue, ios)) return false;
+        copies.read(written);
+        std::size_t at = 0;
         for (std::uint64_t i = 0; i < n; ++i) {
-            std::uint32_t generation;
-            if (!bitmap.written(PageId(first + i)))
-                std::ranges::fill(entries, PmtEntry{});
-            else if (!array.decode_page(blocks.data() + i * kBlockBytes, PageId(first + i),
-                                        entries.data(), generation))
-                return false;
-            for (; patch != patches.end() && page_of(patch->lba).value == first + i; ++patch)
+            std::ranges::fill(entries, PmtEntry{});
+            if (in.bitmap.written(PageId(first + i))) {
+                const PageCopies::Seen seen = copies.see(at, entries.data());
+                if (!seen.good) return count;
+                if (seen.damaged.device != nullptr) {
+                    ++count.damaged;
+                    count.damaged_on = seen.damaged.device->path();
+                }
+                if (!seen.alike && in.mend) QS_TRY(copies.mend(at));
+                ++at;
+            }
+            for (; patch != in.patches.end() && page_of(patch->lba).value == first + i; ++patch)
                 entries[patch->lba.value % kPageEntries] = patch->entry;
             for (const PmtEntry& entry : entries) {
                 if (!entry.mapped()) continue;
@@ -41,7 +47,8 @@ bool count_table(const ArrayContext& array, const TableBitmap& bitmap,
             }
         }
     }
-    return true;
+    count.good = true;
+    return count;
 }
 
 }  // namespace qlcshape

@@ -13,9 +13,21 @@
 
 namespace qlcshape {
 
-// Sets used_blocks and valid of `totals`. False where a page can't be read or is damaged, or leads
-// to no band of the array; then `totals` means nothing.
-bool count_table(const ArrayContext& array, const TableBitmap& bitmap,
-                 const std::vector<Patch>& patches, IoQueue& queue, TableTotals& totals);
+struct TableCountInput {
+    const ArrayContext& array;
+    const TableBitmap& bitmap;
+    const std::vector<Patch>& patches;
+    bool mend = false;  // copies of a page that are damaged, from the other one; not flushed
+    IoQueue& queue;
+};
+
+struct TableCount {
+    bool good = false;          // each page was read, and leads to bands of the array
+    std::uint64_t damaged = 0;  // pages of which a copy is
+    std::string damaged_on;     // the last of them: its drive's path
+};
+
+// Sets used_blocks and valid of `totals`; they mean nothing where the result is not good.
+Result<TableCount> count_table(const TableCountInput& input, TableTotals& totals);
 
 }  // namespace qlcshape

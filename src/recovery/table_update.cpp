@@ -30,7 +30,9 @@
 #include <atomic>
 #include <iterator>
 
+#include "base/canary.h"
 #include "recovery/findings.h"
+#include "recovery/page_copies.h"
 
 namespace qlcshape {
 
@@ -48,7 +50,8 @@ class Update {
           l_(in.array.layout),
           counts_below_(l_.bands),
           blocks_(kPagesAtOnce * kBlockBytes),
-          pages_(kPagesAtOnce) {
+          pages_(kPagesAtOnce),
+          copies_(in.array, in.queue, kPagesAtOnce) {
         out_.totals.valid.resize(l_.bands);
         out_.totals.tombstones.resize(l_.bands);
         out_.totals.used_blocks = in.snapshot.used_blocks;
@@ -66,7 +69,7 @@ class Update {
             QS_TRY(collect(pass * pages, pages, pass == 0));
             if (!out_.impossible) QS_TRY(apply());
         }
-        if (in_.read_only) std::ranges::sort(out_.patches, {}, &Patch::lba);
+        if (in_.read_only) std::ranges::stable_sort(out_.patches, {}, &Patch::lba);
         return std::move(out_);
     }
 
@@ -82,6 +85,7 @@ class Update {
         PageId id;
         std::uint32_t generation = 0;
         bool changed = false;
+        bool alike = true;  // its copies
         std::array<PmtEntry, kPageEntries> entries;
     };
 
@@ -218,28 +222,29 @@ class Update {
         }
     }
 
-    Io transfer(IoKind kind, std::size_t page) {
-        return in_.array.pmt_io(
-            kind, pages_[page].id, blocks_.data() + page * kBlockBytes,
-            kind == IoKind::write ? PersistencePoint::table_update_write : PersistencePoint::none);
-    }
-
+    // Where copies differ all of the page is written, or left as patches, whatever is found: the
+    // copy that is not taken may lack it.
     bool read_pages() {
-        ios_.clear();
+        std::vector<PageId> written;
         for (std::size_t i = 0; i < used_; ++i) {
-            if (in_.bitmap.written(pages_[i].id)) ios_.push_back(transfer(IoKind::read, i));
+            if (in_.bitmap.written(pages_[i].id)) written.push_back(pages_[i].id);
         }
-        out_.impossible = !run_all();
+        copies_.read(written);
+        std::size_t at = 0;
         for (std::size_t i = 0; i < used_ && !out_.impossible; ++i) {
             Page& p = pages_[i];
             p.changed = false;
+            p.alike = true;
             if (!in_.bitmap.written(p.id)) {
                 p.entries.fill({});
                 p.generation = in_.array.first_generation();
                 continue;
             }
-            out_.impossible = !in_.array.decode_page(blocks_.data() + i * kBlockBytes, p.id,
-                                                     p.entries.data(), p.generation);
+            const PageCopies::Seen seen = copies_.see(at++, p.entries.data());
+            p.generation = seen.generation;
+            p.alike = seen.alike || canary(Canary::unlike_copies_stay);
+            p.changed = !p.alike && !in_.read_only;
+            out_.impossible = !seen.good;
         }
         return !out_.impossible;
     }
@@ -249,24 +254,30 @@ class Update {
         for (std::size_t i = 0; i < used_; ++i) {
             const Page& p = pages_[i];
             if (!p.changed) continue;
-            encode_pmt_page(p.entries.data(), p.id, in_.array.array, p.generation + 1,
-                            blocks_.data() + i * kBlockBytes);
-            ios_.push_back(transfer(IoKind::write, i));
+            std::byte* const block = blocks_.data() + i * kBlockBytes;
+            encode_pmt_page(p.entries.data(), p.id, in_.array.array, p.generation + 1, block);
+            for (std::uint32_t copy = 0; copy < l_.p.pmt_copies; ++copy) {
+                const Io io = in_.array.pmt_io(IoKind::write, p.id, copy, block,
+                                               PersistencePoint::table_update_write);
+                if (io.device != nullptr) ios_.push_back(io);
+            }
         }
-        QS_TRY(run_all());
+        QS_TRY(qlcshape::run(in_.queue, ios_));
         for (std::size_t i = 0; i < used_; ++i) {
             if (pages_[i].changed) in_.bitmap.set_written(pages_[i].id);
         }
         return {};
     }
 
-    Status run_all() { return qlcshape::run(in_.queue, ios_); }
-
     // Weighs the page's findings, from `at` on; returns where those of the next page begin.
     std::size_t weigh_page(std::size_t page, std::size_t at) {
         const std::size_t end = end_of_page(at);
         gather(at, end);
         for (const std::uint32_t i : touched_) {
+            // The later patch of an entry counts: what is found below may change it.
+            if (in_.read_only && !pages_[page].alike)
+                out_.patches.push_back(
+                    {Lba(pages_[page].id.value * kPageEntries + i), pages_[page].entries[i]});
             if (best_[i].version != 0) weigh(page, i, best_[i]);
             if (in_memory_[i].version != 0) weigh_memory(page, i, in_memory_[i], best_[i]);
         }
@@ -390,6 +401,7 @@ class Update {
     Buffer blocks_;
     std::vector<Page> pages_;
     std::size_t used_ = 0;  // of pages_
+    PageCopies copies_;
     std::vector<Io> ios_;
     std::vector<Question> questions_;
     std::vector<std::byte> header_bytes_;

@@ -68,13 +68,27 @@ says twin.img qlc1.img
 without twin.img
 reads
 
-# An SCM drive that is blank: its contents are needed.
-mv scm1.img kept.img
+# An SCM drive that is blank: the array opens without it. Where the table has one copy its contents
+# are needed.
+cp scm1.img kept.img
+: >scm1.img
 truncate -s 16M scm1.img
 refused
-says "scm1.img" "every scm drive is needed"
+says "scm1.img" "remove it from the array file"
+without scm1.img
+reads
+cp whole.toml array.toml
 mv kept.img scm1.img
 reads
+(
+    mkdir single && cd single && array_file
+    sed -i 's/^name.*/&\npmt_copies = 1/' array.toml
+    expect 0 "$QLCSHAPE" create array.toml
+    rm scm1.img
+    truncate -s 16M scm1.img
+    expect 2 "$QLCSHAPE" check array.toml
+    says "scm1.img" "every scm drive is needed"
+)
 
 # A user who may only read, and one who may not even that. `create` opens nothing read-only.
 if [[ $(id -u) == 0 ]]; then

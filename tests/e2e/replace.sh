@@ -81,8 +81,6 @@ for arguments in "scm0.img new.img" "other.img new.img" "qlc0.img new5.img" "qlc
     # shellcheck disable=SC2086  # words
     expect 2 "$QLCSHAPE" replace array.toml $arguments --size 8MiB
 done
-expect 2 "$QLCSHAPE" replace array.toml scm0.img new.img --size 24MiB
-says "only qlc drives can be replaced"
 expect 2 "$QLCSHAPE" replace array.toml qlc0.img memory:new --size 24MiB
 says "memory devices end"
 expect 2 "$QLCSHAPE" replace array.toml qlc0.img missing.img

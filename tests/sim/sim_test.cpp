@@ -72,8 +72,10 @@ TEST_CASE("sim: the power is cut at every persistence point") {
     constexpr std::uint64_t kMost = 250;
     Coverage coverage;
     std::uint64_t seed = 1000;
-    for (; seed < 1000 + kMost && coverage.covered() != Coverage::all(); ++seed)
-        coverage.add(run_history(seed, 20).coverage);
+    for (; seed < 1000 + kMost && coverage.covered() != Coverage::all(); ++seed) {
+        const Profile profile = seed % 4 == 0 ? Profile::away : Profile::cuts;
+        coverage.add(run_history(seed, 20, profile).coverage);
+    }
     fmt::print("sim: all persistence points within {} seeds\n{}", seed - 1000, coverage.table());
     for (const std::string& name : coverage.uncovered())
         UNSCOPED_INFO("the power was never cut at: " << name);

@@ -63,7 +63,7 @@ TEST_CASE("causes: a drive whose last transfers all failed is failing until one 
 }
 
 TEST_CASE("causes: what ended writing is named, not what failed before") {
-    CoreArray a;
+    CoreArray a(1, {.pmt_copies = 1});
     write_while_one_transfer_fails(a);
     fail_some(a, 1000,
               [](const Io& io) { return io.kind == IoKind::write && io.device->path() == "scm5"; });

@@ -96,6 +96,7 @@ class SteppingClock final : public Clock {
 struct Shape {
     std::uint32_t data_strips = 2;
     std::uint64_t strip_bytes = 64 * KiB, band_bytes = 512 * KiB;
+    std::uint32_t pmt_copies = 0;  // 0: two
 };
 
 struct CoreArray {
@@ -116,6 +117,7 @@ struct CoreArray {
         options.data_strips = shape.data_strips;
         options.strip_bytes = shape.strip_bytes;
         options.band_bytes = shape.band_bytes;
+        options.pmt_copies = shape.pmt_copies;
         options.shards = shards;
         options.gc_threads = 1;
         options.pmt_cache_bytes = MiB;
@@ -178,6 +180,12 @@ struct CoreArray {
         power.on = false;
         for (int i = 0; i < 1000; ++i) poll();
         core.reset();
+    }
+    // All copies of a page of the table.
+    void damage_page(const ArrayLayout& l, PageId page) {
+        for (std::uint32_t copy = 0; copy < l.p.pmt_copies; ++copy)
+            media[l.p.qlc_count + l.pmt_drive(page, copy)][l.pmt_page_offset(page, copy)] ^=
+                std::byte{1};
     }
     // The next opening builds the table from headers. To be called while it is open.
     void cut_without_snapshots() {

@@ -89,12 +89,18 @@ TEST_CASE("inspect: short of drives") {
         // What a look says and what an opening does are the same.
         CHECK(Engine::open(a.options).has_value() == (missing < 3));
     }
-    TestArray b("inspect_no_scm");
-    forget_memory_device(b.options.devices[4].path);
-    const Stats s = look(b.options);
-    CHECK(s.health == "failed");
-    CHECK(headline(s).find("scm drive 0 is missing") != std::string::npos);
-    CHECK_FALSE(Engine::open(b.options));
+    for (const std::uint32_t copies : {1u, 2u}) {
+        TestArray b("inspect_no_scm");
+        for (const DeviceOptions& d : b.options.devices) forget_memory_device(d.path);
+        b.options.pmt_copies = copies;
+        REQUIRE(Engine::create(b.options));
+        CHECK(look(b.options).pmt.copies == copies);
+        forget_memory_device(b.options.devices[4].path);
+        const Stats s = look(b.options);
+        CHECK(s.health == (copies == 1 ? "failed" : "unprotected"));
+        CHECK(headline(s).find("scm drive 0 is missing") != std::string::npos);
+        CHECK(Engine::open(b.options).has_value() == (copies == 2));
+    }
 }
 
 TEST_CASE("inspect: crashed, and a drive is missing as well") {

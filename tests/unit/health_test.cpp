@@ -59,6 +59,14 @@ TEST_CASE("health: what is wrong and what it means") {
     s = of_drives(6, 2);
     s.devices[7].state = "failed";
     s.devices[7].last_error = "scm1.img: Permission denied";
+    s.pmt.copies = 2;
+    CHECK(judged(s) ==
+          "unprotected|UNPROTECTED: scm drive 1 can't be used: scm1.img: Permission denied; the "
+          "newest writes and the table are on one scm drive alone");
+    s.devices[6].state = "missing";
+    CHECK(judged(s).starts_with("failed|"));
+    s.devices[6].state = "online";
+    s.pmt.copies = 1;
     CHECK(judged(s) ==
           "failed|FAILED: scm drive 1 can't be used: scm1.img: Permission denied; the array opens "
           "only with all scm drives");

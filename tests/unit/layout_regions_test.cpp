@@ -97,3 +97,50 @@ TEST_CASE("superblock: an array whose TPS lies elsewhere works, and recovers fro
     CHECK(array.reads(1, 3, 5));
     array.cut();
 }
+
+TEST_CASE("layout regions: each copy of a page has a place of its own, on another drive") {
+    const std::uint32_t scm = GENERATE(2u, 3u, 5u, 8u);
+    ArrayParameters p = small_parameters({.scm_count = scm});
+    p.pmt_copies = 2;
+    const ArrayLayout l = layout_of(p);
+    std::set<std::pair<std::uint32_t, std::uint64_t>> places;
+    for (std::uint64_t n = 0; n < l.pmt_pages; ++n) {
+        const PageId page(n);
+        for (std::uint32_t copy = 0; copy < 2; ++copy) {
+            const std::uint64_t at = l.pmt_page_offset(page, copy);
+            REQUIRE(at >= p.regions.pmt.offset);
+            REQUIRE(at + kBlockBytes <= l.p.regions.pmt.offset + l.p.regions.pmt.bytes);
+            REQUIRE(places.emplace(l.pmt_drive(page, copy), at).second);
+            REQUIRE(l.pmt_page_on(page, l.pmt_drive(page, copy)));
+        }
+        REQUIRE(l.pmt_drive(page, 0) != l.pmt_drive(page, 1));
+    }
+    // Any one drive may go; of two that follow each other one is needed.
+    for (std::uint32_t lost = 0; lost < scm; ++lost) {
+        ScmSet there;
+        for (std::uint32_t d = 0; d < scm; ++d) there[d] = d != lost;
+        CHECK(l.pmt_whole_on(there));
+        there.reset((lost + 1) % scm);
+        CHECK_FALSE(l.pmt_whole_on(there));
+    }
+}
+
+TEST_CASE("layout regions: two copies where there is room, and they must be possible") {
+    ArrayParameters p = small_parameters({});
+    p.pmt_copies = 0;
+    CHECK(layout_of(p).p.pmt_copies == 2);
+    ArrayParameters tight = p;
+    tight.pmt_copies = 1;
+    const ArrayLayout one = layout_of(tight);
+    p.scm_bytes = one.p.regions.pmt.offset + one.p.regions.pmt.bytes;
+    CHECK(layout_of(p).p.pmt_copies == 1);
+    p.pmt_copies = 2;
+    CHECK_FALSE(make_layout(p));
+    p.pmt_copies = 3;
+    CHECK_FALSE(make_layout(p));
+    ArrayParameters single = small_parameters({.scm_count = 1});
+    single.pmt_copies = 0;
+    CHECK(layout_of(single).p.pmt_copies == 1);
+    single.pmt_copies = 2;
+    CHECK_FALSE(make_layout(single));
+}

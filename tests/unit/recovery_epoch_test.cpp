@@ -285,7 +285,8 @@ TEST_CASE("recovery: a read-only opening writes nothing, and has all that was ac
     SECTION("from a snapshot") {}
     SECTION("from headers, without a snapshot") { damage(l.snapshot_offset, 2 * l.snapshot_bytes); }
     SECTION("from headers, with a page of the table damaged") {
-        damage(l.pmt_page_offset(PageId(0)), kBlockBytes);
+        array.damage_page(l, PageId(0));
+        kind = "full";
     }
     const std::vector<Bytes> before = array.media;
     for (const std::size_t missing : {0u, 2u}) {
@@ -324,8 +325,7 @@ TEST_CASE("recovery: read-only, a trim that is in the damaged table and the TPS 
     take_snapshot(array);
     const ArrayLayout l = array.core->layout();
     array.cut();
-    const PageId other(1);
-    array.media[4 + l.pmt_drive(other)][l.pmt_page_offset(other)] ^= std::byte{1};
+    array.damage_page(l, PageId(1));
 
     array.options.read_only = true;
     REQUIRE(array.open());

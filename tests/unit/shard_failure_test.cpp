@@ -9,7 +9,7 @@
 using namespace qlcshape;
 
 TEST_CASE("shard: after a record that one mirror did not take, no write is acknowledged any more") {
-    CoreArray array;
+    CoreArray array(1, {.pmt_copies = 1});
     array.open_and_write_sevens();
     const Device* failing = nullptr;
     array.power.fails = [&](const Io& io) {
@@ -96,7 +96,7 @@ TEST_CASE("shard: a write that failed is read until the array is closed, then it
 }
 
 TEST_CASE("shard: a trim that failed is not seen until the next opening, which may show it") {
-    CoreArray array;
+    CoreArray array(1, {.pmt_copies = 1});
     array.open_and_write_sevens();
     array.power.fails = [](const Io& io) {
         return io.point == PersistencePoint::tps_write && io.device->path() == "scm5";

@@ -32,8 +32,9 @@ constexpr std::size_t kDataStripsAt = 208;
 constexpr std::size_t kMaxShardsAt = 224;
 constexpr std::size_t kShardsAt = 232;
 constexpr std::size_t kHeaderBlocksAt = 236;
-// Membership numbers, claim, max_members, max_streams, entry format, copies of the table.
-constexpr std::size_t kUnusedAt[] = {96, 104, 112, 120, 128, 240, 244, 342, 343};
+// Membership numbers, claim, max_members, max_streams, entry format.
+constexpr std::size_t kUnusedAt[] = {96, 104, 112, 120, 128, 240, 244, 342};
+constexpr std::size_t kPmtCopiesAt = 343;
 // in_sync, slots, returns, id, host, enclosure, left_at: of the third member, which is in.
 constexpr std::size_t kMembersAt = 4096, kMemberBytes = 128;
 constexpr std::size_t kThirdMemberAt = kMembersAt + 2 * kMemberBytes;
@@ -272,6 +273,8 @@ TEST_CASE("superblock: features and formats of later programs are refused as uns
         CHECK(record.with(at, static_cast<std::uint8_t>(now + 1)) == Errc::unsupported);
     };
     for (const std::size_t at : kUnusedAt) refused(at);
+    for (const int other : {0, 3, 255})
+        CHECK(record.with(kPmtCopiesAt, static_cast<std::uint8_t>(other)) == Errc::unsupported);
     for (const std::size_t at : kMemberUnusedAt) refused(kThirdMemberAt + at);
     for (const int other : {0, 3, 4, 5, 255}) {
         CHECK(record.with<std::uint8_t>(kThirdMemberAt + kMemberStateAt,
@@ -307,12 +310,13 @@ TEST_CASE("superblock: one or two qlc drives may be out") {
     s = example();
     take_out(4);
     REQUIRE(s.members[4].role == DeviceRole::scm);
-    CHECK(refusal() == Errc::unsupported);
+    CHECK(refusal() == Errc::damaged);
 }
 
 TEST_CASE("superblock: inconsistent values under right checksums are refused") {
     const Record record;
     CHECK(record.with<std::uint32_t>(kRecordBytesAt, 64 * KiB) == Errc::damaged);
+    CHECK(record.with<std::uint8_t>(kPmtCopiesAt, 2) == Errc::damaged);  // its region is too short
     CHECK(record.with<std::uint64_t>(kStripBytesAt, 96 * KiB) == Errc::damaged);
     CHECK(record.with<std::uint64_t>(kStripBytesAt, 128 * KiB) == Errc::damaged);
     CHECK(record.with<std::uint64_t>(kBandBytesAt, MiB + 1) == Errc::damaged);
