@@ -45,6 +45,18 @@ void History::note_behind() {
     }
 }
 
+// After a crash the drives may say that it is not out: then it has all that was acknowledged, and
+// the other one may go. Unless it was about to: then an opening without the other one is refused.
+void History::look_who_is_behind() {
+    if (!crashed_ || behind_ == nullptr) return;
+    std::vector<std::unique_ptr<Device>> drives;
+    for (const Media* m : media_) drives.push_back(std::make_unique<StillDevice>(*m));
+    IoQueue q;
+    const auto discovery = discover(std::move(drives), {}, q);
+    if (!discovery || context_of(*discovery).scm_in_count() != 2) return;
+    tried_ = std::exchange(behind_, nullptr);
+}
+
 // One at a time, until it has been filled again; and not the one that keeps what it is told.
 Media* History::scm_to_lose() {
     if (behind_ != nullptr || away_scm_ != nullptr) return behind_ != nullptr ? behind_ : away_scm_;
@@ -57,6 +69,7 @@ Media* History::scm_to_lose() {
 // Drives go, and others come back, in any order.
 void History::away_episode() {
     if (!goes_away() || !away_random_.chance(1, 2)) return;
+    look_who_is_behind();
     away_.clear();
     for (std::uint64_t n = away_random_.below(3); n != 0; --n)
         away_.insert(away_random_.below(options_.data_strips + 2));
@@ -175,7 +188,7 @@ void History::scm_leaves() {
 // Refused, and rightly: what was written while others were away can't be read without these.
 bool History::must_come_back(const Error& error) {
     const std::set<std::size_t> lost = not_written();
-    if (error.code != Errc::missing_device || lost.empty()) return false;
+    if (error.code != Errc::missing_device || (lost.empty() && away_scm_ == nullptr)) return false;
     const auto says = [&](const char* what) {
         return error.message.find(what) != std::string::npos;
     };
@@ -183,7 +196,9 @@ bool History::must_come_back(const Error& error) {
         says("was written while other drives were missing") && !readable_without(lost);
     const bool split = says("may have gone on by itself") && behind_ != nullptr &&
                        lost.size() >= options_.data_strips;
-    if (!unreadable && !split) return false;
+    const bool tried = says("newest writes is needed") && tried_ != nullptr && tried_ != away_scm_;
+    if (!unreadable && !split && !tried) return false;
+    if (tried) behind_ = tried_;
     ++result_.refused;
     away_.clear();
     away_scm_ = nullptr;

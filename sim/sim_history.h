@@ -107,6 +107,7 @@ class History {
     std::vector<Media*> current() const;
     Media* scm_to_lose();
     void note_behind();
+    void look_who_is_behind();
     void away_episode();
     bool must_come_back(const Error& error);
     void drive_leaves();
@@ -236,6 +237,7 @@ class History {
     std::set<std::size_t> away_;  // QLC drives that the array is written without
     Media* away_scm_ = nullptr;   // likewise an SCM drive
     Media* behind_ = nullptr;     // an SCM drive that may lack what the other has
+    Media* tried_ = nullptr;      // one of which some drives may say that it is out
     std::vector<SimOp> ops_;
     std::unique_ptr<Core> core_;
     std::vector<std::unique_ptr<SimVolume>> volumes_;

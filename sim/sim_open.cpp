@@ -82,9 +82,9 @@ bool History::open(bool quiet) {
     if (!away_.empty()) ++result_.away_opens;
     if (away_scm_ != nullptr) ++result_.scm_away;
     core_ = std::move(*core);
-    if (!core_->read_only() && behind_ != nullptr && core_->array().scm_in_count() == 2) {
-        behind_ = nullptr;
-        ++result_.scm_returned;
+    if (!core_->read_only() && core_->array().scm_in_count() == 2) {
+        result_.scm_returned += behind_ != nullptr ? 1 : 0;
+        behind_ = tried_ = nullptr;
     }
     judge_counters();
     if (!core_->read_only()) may_be_clean_ = false;

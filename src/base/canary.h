@@ -39,10 +39,8 @@ enum class Canary : std::uint8_t {
     clean_if_any,               // a clean close counts if one member has its superblock
     unlike_copies_stay,         // recovery leaves copies of a page of the table that differ
     one_copy_written,           // a page is written back to one of its drives alone
-    mirror_not_awaited,         // what an SCM drive does not take counts before it is out
     returned_scm_taken,         // an SCM drive that was out is in without a copy
     resilver_without_table,     // it gets no pages of the table
-    resilver_unflushed,         // it is in before the copy is flushed
     snapshot_of_any,            // a snapshot counts for scm drives that don't have it
     older_qlc_taken,            // a QLC drive that lacks the newest strips is accepted as current
     older_scm_taken,            // a band table older than the contents of the QLC drives counts

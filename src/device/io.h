@@ -73,8 +73,8 @@ class IoQueue {
 
     // Before the first transfer. A write or flush that a mirror (Device::mirror()) does not take is
     // made again until it is taken, or the drive has left: then it counts as done, since nobody
-    // asks the drive any more. It fails if the drive can't leave. A flush is not made again: what
-    // the drive dropped would not come back.
+    // asks the drive any more. It fails if the drive can't leave. A flush, or a write that was to
+    // be durable, is not made again: what else the drive dropped would not come back.
     void wait_for_mirrors() { mirrors_ = true; }
 
     // The owner's thread. As poll(), but nobody is told of what completed.

@@ -20,7 +20,6 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "base/canary.h"
 #include "base/kept.h"
 #include "base/spare_files.h"
 #include "device/copied_io.h"
@@ -171,8 +170,9 @@ void IoQueue::look_at_mirrors() {
     for (Fifo<Io> waiting = not_taken_.take(); !waiting.empty();) {
         Io& io = waiting.pop_front();
         Device& drive = *io.device;
-        if (drive.out()) io.error_number = 0;
-        if (drive.out() || drive.needed()) {
+        const bool out = drive.out();  // it may go out just now
+        if (out) io.error_number = 0;
+        if (out || drive.needed()) {
             finished_.push_back(io);
         } else if (drive.leaves()) {
             not_taken_.push_back(io);
@@ -252,11 +252,7 @@ void IoQueue::complete(Io& io, int error_number) {
     // A drive may not support discards; nothing depends on them.
     if (io.kind != IoKind::discard && !io.device->given_up() && counts) note_outcome(io);
     if (!waits_for_mirror(io)) return finished_.push_back(io);
-    if (canary(Canary::mirror_not_awaited)) {
-        io.error_number = 0;
-        return finished_.push_back(io);
-    }
-    if (io.kind == IoKind::flush) io.device->refuse_writes();
+    if (io.empties_cache()) io.device->refuse_writes();
     not_taken_.push_back(io);
 }
 

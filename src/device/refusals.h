@@ -18,9 +18,13 @@ class Refusals {
         if (score_.load(std::memory_order_relaxed) != 0)
             change([](std::uint32_t n) { return n == 0 ? 0 : n - 1; });
     }
-    bool any() const { return score_.load(std::memory_order_relaxed) != 0; }
-    void enough() { score_.store(kMost, std::memory_order_relaxed); }
-    bool too_many() const { return score_.load(std::memory_order_relaxed) > 2 * kFailure; }
+    bool any() const { return score_.load(std::memory_order_relaxed) != 0 || too_many(); }
+    // For good, whatever succeeds later.
+    void enough() { enough_.store(true, std::memory_order_relaxed); }
+    bool too_many() const {
+        return enough_.load(std::memory_order_relaxed) ||
+               score_.load(std::memory_order_relaxed) > 2 * kFailure;
+    }
 
   private:
     static constexpr std::uint32_t kFailure = 64, kMost = 1024;  // in successes that make up for it
@@ -30,6 +34,7 @@ class Refusals {
         }
     }
     std::atomic<std::uint32_t> score_{0};
+    std::atomic<bool> enough_{false};
 };
 
 }  // namespace qlcshape

@@ -127,7 +127,7 @@ Status copy_scm_drive(const ArrayContext& array, const TableBitmap& bitmap, cons
     for (const Region& region : {regions.band_table, regions.snapshots, regions.bitmap})
         QS_TRY(copy.region(region));
     if (!canary(Canary::resilver_without_table)) QS_TRY(copy.table(bitmap));
-    return canary(Canary::resilver_unflushed) ? Status{} : copy.flush();
+    return copy.flush();
 }
 
 }  // namespace qlcshape

@@ -241,14 +241,15 @@ const char* why_scm_is_needed(const ArrayParameters& p) {
                             : "of two scm drives that follow each other one is needed to open";
 }
 
-// Where an SCM drive is missing, and k QLC drives that were in, they
-// could have gone on without these.
+// Where an SCM drive is missing, and k QLC drives that were in, they could have gone on without
+// these. So could k that are missing, some of which were out, if fewer than k that were in are
+// here: each half of the drives would take back those that were out.
 Status refuse_missing(const Discovery& d, const FoundEach& found,
                       const std::vector<Unusable>& absent) {
     const ArrayParameters& p = d.superblock.parameters;
     ScmSet scm;
     const MemberRecord* scm_missing = nullptr;
-    std::uint32_t qlc = 0, others = 0;
+    std::uint32_t qlc = 0, others = 0, in_present = 0;
     for (const MemberDevice& m : d.members) {
         const bool is_in = m.record.state == MemberState::in;
         const bool there =
@@ -256,7 +257,9 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
         if (m.record.role == DeviceRole::scm) {
             scm[m.record.index] = there && is_in;
             if (!there && is_in) scm_missing = &m.record;
-        } else if (!there) {
+        } else if (there) {
+            in_present += is_in ? 1 : 0;
+        } else {
             others += is_in ? 1 : 0;
             if (++qlc > 2)
                 return missing(m.record, absent, "no more than two qlc drives may be missing");
@@ -270,7 +273,8 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
                     "no scm drive that is present has the newest writes, or the whole table; {}",
                     why_scm_is_needed(p));
     }
-    if (scm_missing != nullptr && others >= p.data_strips)
+    const bool enough = in_present >= p.data_strips;
+    if (scm_missing != nullptr && (others >= p.data_strips || (qlc >= p.data_strips && !enough)))
         return missing(*scm_missing, absent,
                        "with the qlc drives that are missing it may have gone on by itself");
     return {};

@@ -125,7 +125,7 @@ bool Snapshotter::swept() const {
     return true;
 }
 
-// Pages lie on one drive each: one that another thread's flush dropped is nowhere else.
+// A page that another thread's flush dropped is on one drive less than it should be, or on none.
 bool Snapshotter::flush_failed() const {
     return std::ranges::any_of(parts_.array.scm_in(),
                                [](Device* scm) { return scm->flushes().failed() != 0; });

@@ -123,17 +123,11 @@ TEST_CASE("canary: in_before_in_force") {
 TEST_CASE("canary: absent_is_named") {
     must_notice(Canary::absent_is_named, "absent_is_named", 20, sim::Profile::away);
 }
-TEST_CASE("canary: mirror_not_awaited") {
-    must_notice(Canary::mirror_not_awaited, "mirror_not_awaited", 80, sim::Profile::away);
-}
 TEST_CASE("canary: returned_scm_taken") {
     must_notice(Canary::returned_scm_taken, "returned_scm_taken", 80, sim::Profile::away);
 }
 TEST_CASE("canary: resilver_without_table") {
     must_notice(Canary::resilver_without_table, "resilver_without_table", 80, sim::Profile::away);
-}
-TEST_CASE("canary: resilver_unflushed") {
-    must_notice(Canary::resilver_unflushed, "resilver_unflushed", 80, sim::Profile::away);
 }
 TEST_CASE("canary: one_copy_written") {
     must_notice(Canary::one_copy_written, "one_copy_written", 80, sim::Profile::away);
