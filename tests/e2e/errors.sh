@@ -121,7 +121,7 @@ mv qlc1.img away/
 expect 2 "$QLCSHAPE" bench array.toml --rw randread --size 1m
 says missing
 mv away/* .
-mv scm0.img away/
+mv scm0.img scm1.img away/
 expect 2 "$QLCSHAPE" bench array.toml --rw randread --size 1m
 says scm
 mv away/* .
