@@ -26,8 +26,9 @@ Result<TableCount> count_table(const TableCountInput& in, TableTotals& totals) {
         copies.read(written);
         std::size_t at = 0;
         for (std::uint64_t i = 0; i < n; ++i) {
-            std::ranges::fill(entries, PmtEntry{});
-            if (in.bitmap.written(PageId(first + i))) {
+            if (!in.bitmap.written(PageId(first + i))) {
+                std::ranges::fill(entries, PmtEntry{});
+            } else {
                 const PageCopies::Seen seen = copies.see(at, entries.data());
                 if (!seen.good) return count;
                 if (seen.damaged.device != nullptr) {

@@ -6,7 +6,7 @@
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 source "$(dirname "$0")/loop.bash"
-command -v nbdfuse >/dev/null || { echo "SKIPPED: no nbdfuse"; exit 77; }
+source "$(dirname "$0")/ill.bash"
 
 array_file
 drives=(0 2 5)
@@ -17,15 +17,9 @@ end_drives() {
 trap end_drives EXIT
 for i in "${drives[@]}"; do
     # Drive 5 can be read when it fails, as one that is worn out.
-    kinds=error-rate=100%
-    [[ $i != 5 ]] || kinds="error-pwrite-rate=100% error-trim-rate=100% error-zero-rate=100%"
-    # shellcheck disable=SC2086  # words
-    nbdkit --exit-with-parent --foreground -U "$WORK/d$i.sock" --filter=error memory 24M \
-        error=EIO $kinds error-file="$WORK/ill$i" >"d$i.out" 2>&1 &
-    until [[ -S d$i.sock ]]; do sleep 0.1; done
-    touch "disk$i"
-    nbdfuse -C 4 "disk$i" "nbd+unix:///?socket=$WORK/d$i.sock" >>"d$i.out" 2>&1 &
-    until [[ -s disk$i ]]; do sleep 0.1; done
+    how=all
+    [[ $i != 5 ]] || how=writes
+    ill_drive "disk$i" 24M "ill$i" $how
     sed -i "s/path = \"qlc$i.img\"/path = \"disk$i\"/; /disk$i/{n;d}" array.toml
 done
 expect 0 "$QLCSHAPE" create array.toml

@@ -6,7 +6,7 @@
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 source "$(dirname "$0")/loop.bash"
-command -v nbdfuse >/dev/null || { echo "SKIPPED: no nbdfuse"; exit 77; }
+source "$(dirname "$0")/ill.bash"
 
 array_file
 end_drives() {
@@ -16,15 +16,9 @@ end_drives() {
 trap end_drives EXIT
 for i in 0 1; do
     # Drive 1 can be read when it fails.
-    kinds=error-rate=100%
-    [[ $i == 0 ]] || kinds="error-pwrite-rate=100% error-trim-rate=100% error-zero-rate=100%"
-    # shellcheck disable=SC2086  # words
-    nbdkit --exit-with-parent --foreground -U "$WORK/s$i.sock" --filter=error memory 16M \
-        error=EIO $kinds error-file="$WORK/ill$i" >"s$i.out" 2>&1 &
-    until [[ -S s$i.sock ]]; do sleep 0.1; done
-    touch "scm$i"
-    nbdfuse -C 4 "scm$i" "nbd+unix:///?socket=$WORK/s$i.sock" >>"s$i.out" 2>&1 &
-    until [[ -s scm$i ]]; do sleep 0.1; done
+    how=all
+    [[ $i == 0 ]] || how=writes
+    ill_drive "scm$i" 16M "ill$i" $how
     sed -i "s/path = \"scm$i.img\"/path = \"scm$i\"/; /\"scm$i\"/{n;d}" array.toml
 done
 expect 0 "$QLCSHAPE" create array.toml
