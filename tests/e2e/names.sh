@@ -44,8 +44,11 @@ mv s*c.img away
 expect 0 "$QLCSHAPE" status array.toml
 calm
 ! grep -q '^FAILED: c.img' out || fail "a name began a line"
+mv scm0.img away0
 expect 2 "$QLCSHAPE" serve array.toml --socket s.sock
 calm
+grep -qF '\x0aFAILED: c.img' err || fail "no such drive"
+mv away0 scm0.img
 mv away $'s\nFAILED: c.img'
 
 for words in "status|$nasty" "create|$nasty" "$nasty" "status|array.toml|$nasty" "status|array.toml|--$nasty" \
