@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The history that one seed makes: what run_history() drives. Ten files by subject: sim_run.cpp
+// The history that one seed makes: what run_history() drives. Eleven files by subject: sim_run.cpp
 // (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
 // were earlier in the same opening), sim_beyond.cpp (more lost than redundancy covers),
 // sim_load.cpp (load and volumes), sim_close.cpp (crash, clean close, the judge),
-// sim_redundancy.cpp (whether all that counts is redundant), sim_counters.cpp (lifetime counters),
-// sim_sequence.cpp (short sequences of
-// operations, cut after every event), sim_damaged.cpp (openings after damage that nothing promises
-// to bear).
+// sim_redundancy.cpp (whether all that counts is redundant), sim_scrub.cpp (whether the scrub makes
+// it so), sim_counters.cpp (lifetime counters), sim_sequence.cpp (short sequences of operations,
+// cut after every event), sim_damaged.cpp (openings after damage that nothing promises to bear).
 #pragma once
 
 #include <functional>
@@ -205,6 +204,13 @@ class History {
     void judge();
     RunResult finish();
 
+    // sim_scrub.cpp
+    void scrub_in_load();
+    void spoil_one(BandId band);
+    bool scrub_all();
+    void scrub_episode();
+    void judge_scrubbed(const StripeTruth& truth, const BandTruth& band, std::uint32_t segment);
+
     // sim_redundancy.cpp
     void note_settled();
     void note_unmended(const std::string& message);
@@ -270,6 +276,8 @@ class History {
     Random silence_random_;  // which drive does not answer; drawn apart, too
     Random tail_random_;     // what a power cut does to strips, likewise
     Random away_random_;     // which drives are away, likewise
+    Random scrub_random_;    // when a scrub begins, likewise
+    bool scrubs_ = false;
 
     // After random damage: what it excuses, so far.
     Harm harm_;

@@ -138,6 +138,7 @@ void History::load(bool to_be_cut) {
         if (!finish_deletion(deletion)) break;
         ++result_.volumes_deleted;
     }
+    scrub_in_load();
     if (rng_.chance(1, 30)) return storm();
     const bool first = opened_ == 1;
     const std::uint64_t steps =

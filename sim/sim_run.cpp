@@ -16,7 +16,10 @@ History::History(std::uint64_t seed, Profile profile)
       images_random_(~seed),
       silence_random_(seed ^ 0x5113),
       tail_random_(seed ^ 0x7a11),
-      away_random_(seed ^ 0xaaa7) {
+      away_random_(seed ^ 0xaaa7),
+      scrub_random_(seed ^ 0x5c2b) {
+    constexpr Profile kNever[] = {Profile::older, Profile::beyond, Profile::sequences};
+    scrubs_ = seed % 4 == 2 && std::ranges::find(kNever, profile) == std::end(kNever);
     // What the other profiles do with an SCM drive needs the drive.
     const bool fails = profile == Profile::drives && seed % 4 == 3;
     options_.pmt_copies = profile == Profile::away || fails ? 2 : 1;
@@ -157,6 +160,8 @@ void History::cycle() {
     const bool clean = rng_.chance(1, 5);
     load(!clean);
     if (!result_.violation.empty()) return drop();
+    if (clean) scrub_episode();
+    if (!result_.violation.empty()) return drop();
     if (clean && !world_.dead())
         close_clean();
     else
@@ -217,6 +222,8 @@ void RunCounts::add(const RunCounts& o) {
     scm_left += o.scm_left;
     scm_returned += o.scm_returned;
     scm_replaced += o.scm_replaced;
+    scrubs += o.scrubs;
+    strips_scrubbed += o.strips_scrubbed;
     blocks_damaged += o.blocks_damaged;
     blocks_lost += o.blocks_lost;
     mirrors_split += o.mirrors_split;

@@ -69,6 +69,30 @@ Json memory_json(const Stats::Memory& memory) {
             {"gc_bytes", memory.gc}};
 }
 
+Json endurance_json(const Stats::Endurance& endurance) {
+    return {{"rated_cycles", Stats::Endurance::kRatedCycles},
+            {"cycles_used", endurance.cycles_used},
+            {"open_seconds", endurance.open_seconds},
+            {"drive_writes_per_day", endurance.drive_writes_per_day},
+            {"days_left", endurance.days_left}};
+}
+
+Json scrub_json(const Stats::Scrub& scrub) {
+    return {{"passes", scrub.passes},
+            {"bytes_read", scrub.bytes_read},
+            {"strips_wrong", scrub.strips_wrong},
+            {"bands_damaged", scrub.bands_damaged}};
+}
+
+Json jobs_json(const Stats::Scrub& scrub) {
+    if (scrub.state == "off") return Json::array();
+    return Json::array({{{"kind", "scrub"},
+                         {"state", scrub.state},
+                         {"percent", scrub.percent},
+                         {"bytes_per_second", scrub.bytes_per_second},
+                         {"seconds_left", scrub.seconds_left}}});
+}
+
 Json bands_json(const Stats::Bands& bands) {
     return {{"total", bands.total},
             {"free", bands.free},
@@ -169,11 +193,7 @@ void add_stats(Json& object, const Stats& stats) {
     object["protection"] = {{"two", stats.protection.two},
                             {"one", stats.protection.one},
                             {"none", stats.protection.none}};
-    object["endurance"] = {{"rated_cycles", Stats::Endurance::kRatedCycles},
-                           {"cycles_used", stats.endurance.cycles_used},
-                           {"open_seconds", stats.endurance.open_seconds},
-                           {"drive_writes_per_day", stats.endurance.drive_writes_per_day},
-                           {"days_left", stats.endurance.days_left}};
+    object["endurance"] = endurance_json(stats.endurance);
     object["recovery"] = {{"kind", stats.recovery.kind},
                           {"seconds", stats.recovery.seconds},
                           {"segments_scanned", stats.recovery.segments_scanned},
@@ -185,6 +205,8 @@ void add_stats(Json& object, const Stats& stats) {
                         {"reconstructed", stats.errors.reconstructed},
                         {"unreadable", stats.errors.unreadable},
                         {"commit_retries", stats.errors.commit_retries}};
+    object["scrub"] = scrub_json(stats.scrub);
+    object["jobs"] = jobs_json(stats.scrub);
     object["io"] = {{"method", stats.io.method},
                     {"slow", stats.io.slow},
                     {"unregistered", stats.io.unregistered}};
@@ -203,6 +225,18 @@ std::string state_text(const Stats& s) {
     if (!text.empty()) text += '\n';
     return text + fmt::format("array     {}  {}{}  {}\n", s.array_name, s.state,
                               s.read_only ? ", read-only" : "", s.array_uuid);
+}
+
+std::string jobs_text(const Stats& s) {
+    const Stats::Scrub& scrub = s.scrub;
+    if (scrub.state == "off") return "jobs      none\n";
+    std::string text =
+        fmt::format("jobs      scrub ({}): {} of this pass, {}/s", scrub.state,
+                    percent_text(scrub.percent / 100), size_text(scrub.bytes_per_second));
+    if (scrub.seconds_left > 0) text += ", " + long_text(scrub.seconds_left) + " left";
+    if (scrub.bands_damaged != 0)
+        text += fmt::format("; {} damaged bands are to be rewritten", scrub.bands_damaged);
+    return text + "\n";
 }
 
 std::string unused_text(const Stats& s) {

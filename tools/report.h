@@ -38,6 +38,9 @@ std::string unused_text(const Stats& stats);
 // The first lines of status and top: what is wrong, if anything, then the array and its state.
 std::string state_text(const Stats& stats);
 
+// What goes on in the background, and how long it takes: a line each.
+std::string jobs_text(const Stats& stats);
+
 // What was counted between two moments of one engine; the rest as of `after`.
 Stats difference(const Stats& after, const Stats& before);
 double waf_data(const Stats::Bytes& bytes);

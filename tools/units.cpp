@@ -48,6 +48,12 @@ std::string seconds_text(double seconds) {
     return fmt::format("{} h {} min", whole / 3600, whole % 3600 / 60);
 }
 
+std::string long_text(double seconds) {
+    const double days = seconds / 86400;
+    if (days < 2) return seconds_text(seconds);
+    return days < 730 ? fmt::format("{:.1f} days", days) : fmt::format("{:.1f} years", days / 365);
+}
+
 std::string micros_text(double microseconds) {
     static constexpr std::array<const char*, 3> kUnits{"us", "ms", "s"};
     return scaled(microseconds, 1000, kUnits);

@@ -14,6 +14,7 @@ using qlcshape::size_text;                     // "1.25 GiB"
 std::string count_text(double count);          // "12.3 k"; below 10,000 in full
 std::string rate_text(double per_second);      // "12.3 k/s"
 std::string seconds_text(double seconds);      // "0.31 s", "2 min 10 s"
+std::string long_text(double seconds);         // the same; "13.9 days", "2.5 years"
 std::string micros_text(double microseconds);  // "85 us", "1.2 ms"
 std::string percent_text(double share);        // 0.5 -> "50.0 %"
 

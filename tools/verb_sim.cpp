@@ -187,6 +187,8 @@ class Run {
         }
         line("clean closes, each verified by check", s.judged);
         line("stripes judged for redundancy", s.stripes_judged);
+        line("passes of the scrub, each verified", s.scrubs);
+        line("  strips that they found wrong", s.strips_scrubbed);
         line("stops because of faults, by design", s.stops);
         line("of them, a drive did not answer", s.halts);
         line("operations", s.operations);

@@ -23,8 +23,7 @@ void print_endurance(const Stats::Endurance& e) {
     say("wear      {:.3f} of {:.0f} cycles", e.cycles_used, e.kRatedCycles);
     if (e.days_left > 0) {
         say("; {:.2f} drive writes a day while open, so {} left", e.drive_writes_per_day,
-            e.days_left < 730 ? fmt::format("{:.1f} days", e.days_left)
-                              : fmt::format("{:.1f} years", e.days_left / 365));
+            long_text(86400 * e.days_left));
     } else if (e.open_seconds < Stats::Endurance::kToldAfterSeconds) {
         say("; too early to tell how long the drives last: open for {} of the first day",
             seconds_text(e.open_seconds));
@@ -79,7 +78,11 @@ void print_array(const Stats& s) {
     if (!s.io.method.empty()) say("I/O       {}\n", s.io.method);
     for (const std::string& slow : s.io.slow) say("          {}\n", slow);
     if (!s.io.unregistered.empty()) say("          {}\n", s.io.unregistered);
-    say("jobs      none\n");
+    if (s.scrub.bands_passed != 0 || s.scrub.strips_wrong != 0) {
+        say("scrub     {:.2f} passes, {} read, {} strips were not what was written\n",
+            s.scrub.passes, size_text(s.scrub.bytes_read), count(s.scrub.strips_wrong));
+    }
+    say("{}", jobs_text(s));
 }
 
 void print_tables(const Stats& s) {
@@ -124,7 +127,6 @@ int run(const Arguments& arguments) {
     } else if (arguments.json) {
         Json object = new_object("status");
         add_stats(object, *stats);
-        object["jobs"] = Json::array();
         print(object);
     } else {
         print_array(*stats);

@@ -114,7 +114,7 @@ std::string screen(const View& v) {
     text += fmt::format("errors    {} checksum, {} rebuilt, {} unreadable, {} of drives\n",
                         s.errors.verify_failed, s.errors.reconstructed, s.errors.unreadable,
                         drive_errors);
-    return text + "jobs      none\n" + bands_text(s.bands);
+    return text + jobs_text(s) + bands_text(s.bands);
 }
 
 Result<Look> look(const Holder& holder) {

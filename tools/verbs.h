@@ -16,6 +16,7 @@ void add_status(CLI::App& app, int& exit_code);
 void add_top(CLI::App& app, int& exit_code);
 void add_devices(CLI::App& app, int& exit_code);
 void add_check(CLI::App& app, int& exit_code);
+void add_scrub(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
 void add_demo(CLI::App& app, int& exit_code);
 void add_serve(CLI::App& app, int& exit_code);

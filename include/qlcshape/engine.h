@@ -89,6 +89,15 @@ class QLCSHAPE_API Engine {
     Result<bool> holds_data(const std::string& name, std::uint64_t from_bytes = 0);
     Result<Volume> open_volume(const std::string& name);
 
+    // Begins a pass of the scrub over all bands, from where it is, in addition to those by
+    // Options::scrub_days; one that was asked for before goes on, at this rate. Returns at once;
+    // Stats::scrub says how far it is and what it found. `bytes_per_second`: read from all drives
+    // together; 0: as fast as one segment after the other can be read. What is damaged is
+    // rewritten from the other drives. Errors: read_only, io_error (writing has ended), closed.
+    Status start_scrub(std::uint64_t bytes_per_second = 0);
+    // Ends a pass that was asked for. Errors: closed.
+    Status stop_scrub();
+
     Stats stats() const;
     bool read_only() const;
 

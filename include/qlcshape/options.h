@@ -55,6 +55,9 @@ struct Options {
     // thread that is held inside the kernel, by a call that doesn't end, can't be freed: its
     // request ends when the call does.
     std::uint32_t io_timeout_ms = 30'000;
+    // In so many days of being open the scrub reads all that is in closed bands, and compares it
+    // with checksums and parity; 0: only when it is asked to. At most 3650.
+    std::uint32_t scrub_days = 14;
     // While the array is open this file is rewritten each second with to_prometheus() of its
     // statistics. Removed when the array is closed. Empty: none.
     std::string metrics_path;

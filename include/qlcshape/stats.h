@@ -110,6 +110,22 @@ struct Stats {
     struct Errors {
         std::uint64_t verify_failed = 0, reconstructed = 0, unreadable = 0, commit_retries = 0;
     } errors;
+    // The scrub reads all that is in closed bands, and compares it with checksums: valid or not,
+    // parity too. Bands with damage are rewritten by GC.
+    struct Scrub {
+        // "off"; "scheduled": so that a pass takes Options::scrub_days; "asked": by
+        // Engine::start_scrub(), or by a command.
+        std::string state = "off";
+        double percent = 0;           // of the present pass
+        double bytes_per_second = 0;  // read, since that was asked for, or the array was opened
+        double seconds_left = 0;      // of the present pass; 0: not known
+        // Strips that were not what was written, since then; and over the array's life.
+        std::uint64_t strips_wrong_now = 0, strips_wrong = 0;
+        std::uint32_t bands_damaged = 0;  // that are not rewritten yet
+        // Over the array's life. A pass goes once over all bands.
+        std::uint64_t bands_passed = 0, bytes_read = 0;
+        double passes = 0;
+    } scrub;
     struct Memory {  // bytes of DRAM, taken at open
         std::uint64_t pmt_cache = 0, segments = 0, overlay = 0, band_table = 0, requests = 0,
                       gc = 0;

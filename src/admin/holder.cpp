@@ -107,6 +107,16 @@ Status Holder::resize_volume(const std::string& name, std::uint64_t bytes) const
     return {};
 }
 
+Status Holder::start_scrub(std::uint64_t bytes_per_second) const {
+    QS_TRY(ask(fmt::format("scrub start {}", bytes_per_second), kPatience));
+    return {};
+}
+
+Status Holder::stop_scrub() const {
+    QS_TRY(ask("scrub stop", kPatience));
+    return {};
+}
+
 Status Holder::delete_volume(const std::string& name) const {
     QS_TRY(ask_at_length(fmt::format("delete {}", name)));
     return {};

@@ -36,6 +36,8 @@ class Holder {
     // Refused as `busy` where somebody uses what would be lost.
     Status resize_volume(const std::string& name, std::uint64_t bytes) const;
     Status delete_volume(const std::string& name) const;
+    Status start_scrub(std::uint64_t bytes_per_second) const;
+    Status stop_scrub() const;
 
   private:
     struct Drive {

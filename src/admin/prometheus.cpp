@@ -141,6 +141,15 @@ void write_work(Writer& out, const Stats& s) {
         .sample(s.errors.reconstructed, label("kind", "rebuilt"))
         .sample(s.errors.unreadable, label("kind", "unreadable"))
         .sample(s.errors.commit_retries, label("kind", "commit_retry"));
+    out.counter("scrub_bands_total", "Bands that the scrub has passed.")
+        .sample(s.scrub.bands_passed);
+    out.counter("scrub_read_bytes_total", "Bytes that the scrub has read.")
+        .sample(s.scrub.bytes_read);
+    out.counter("scrub_strips_wrong_total",
+                "Strips that the scrub found to be something else than was written.")
+        .sample(s.scrub.strips_wrong);
+    out.gauge("scrub_bands_damaged", "Bands with damage that are not rewritten yet.")
+        .sample(s.scrub.bands_damaged);
     out.counter("requests_total", "Requests completed since the array was opened.")
         .sample(s.latency.read.count, label("op", "read"))
         .sample(s.latency.write.count, label("op", "write"));

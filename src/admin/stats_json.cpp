@@ -34,6 +34,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Recovery, kind, seconds, 
                                                 segments_unread)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Errors, verify_failed, reconstructed,
                                                 unreadable, commit_retries)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Scrub, state, percent, bytes_per_second,
+                                                seconds_left, strips_wrong_now, strips_wrong,
+                                                bands_damaged, bands_passed, bytes_read, passes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Memory, pmt_cache, segments, overlay,
                                                 band_table, requests, gc)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Latency, read, write)
@@ -42,10 +45,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::FileSystem, path, unalloc
                                                 available_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats, space, bytes, waf_data, waf_total, pmt, gc,
                                                 bands, protection, endurance, recovery, errors,
-                                                memory, latency, io, file_systems, devices, volumes,
-                                                array_name, array_uuid, state, cause, remedy,
-                                                read_only, health, health_reasons, epoch, live,
-                                                counters_incomplete)
+                                                scrub, memory, latency, io, file_systems, devices,
+                                                volumes, array_name, array_uuid, state, cause,
+                                                remedy, read_only, health, health_reasons, epoch,
+                                                live, counters_incomplete)
 
 namespace {
 

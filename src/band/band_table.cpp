@@ -209,12 +209,14 @@ bool BandTable::begin_move(BandId id) {
     const Locked lock(mutex_);
     if (at(id).state != BandState::closed || at(id).moving) return false;
     at(id).moving = true;
+    if (at(id).damaged) to_mend_.fetch_sub(1, std::memory_order_relaxed);
     return true;
 }
 
 void BandTable::abandon_move(BandId id) {
     const Locked lock(mutex_);
     at(id).moving = false;
+    if (at(id).damaged) to_mend_.fetch_add(1, std::memory_order_relaxed);
     change();
 }
 
@@ -233,6 +235,7 @@ void BandTable::moved(BandId id) {
         const Locked lock(mutex_);
         QS_ASSERT(at(id).moving && !has_readers(id));
         at(id).state = BandState::erasing;
+        end_damage(at(id));
         moved_list_.push_back(id);
         change();
     }
@@ -242,6 +245,8 @@ void BandTable::moved(BandId id) {
 void BandTable::put_out_of_use(BandId id) {
     const Locked lock(mutex_);
     QS_ASSERT(at(id).moving || at(id).state == BandState::erasing);
+    end_damage(at(id));
+    at(id).out_of_use = true;
     out_of_use_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -256,12 +261,50 @@ void BandTable::erase_again() {
         const Locked lock(mutex_);
         for (std::uint32_t i = 0; i < bands_.size(); ++i) {
             if (!std::exchange(bands_[i].not_erased, false)) continue;
+            bands_[i].out_of_use = false;
             out_of_use_.fetch_sub(1, std::memory_order_relaxed);
             moved_list_.push_back(BandId(i));
         }
         change();
     }
     ring();
+}
+
+BandTable::Life BandTable::begin_scrub(BandId id) {
+    const Locked lock(mutex_);
+    const Band& band = at(id);
+    const bool readable = band.state == BandState::closed && !band.moving;
+    if (readable) begin_read(id);
+    return {readable, band.damaged, band.sequence, band.segments};
+}
+
+bool BandTable::mark_damaged(BandId id, std::uint64_t sequence) {
+    {
+        const Locked lock(mutex_);
+        Band& band = at(id);
+        if (band.state != BandState::closed || band.out_of_use || band.sequence != sequence)
+            return false;
+        if (std::exchange(band.damaged, true)) return true;
+        damaged_.fetch_add(1, std::memory_order_relaxed);
+        if (!band.moving) to_mend_.fetch_add(1, std::memory_order_relaxed);
+        change();
+    }
+    ring();
+    return true;
+}
+
+// Of one that is being moved.
+void BandTable::end_damage(Band& band) {
+    if (std::exchange(band.damaged, false)) damaged_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+std::optional<BandId> BandTable::to_mend() const {
+    if (!any_to_mend()) return std::nullopt;
+    const Locked lock(mutex_);
+    for (std::uint32_t i = 0; i < bands_.size(); ++i) {
+        if (bands_[i].damaged && !bands_[i].moving) return BandId(i);
+    }
+    return std::nullopt;
 }
 
 bool BandTable::starved(Stream which) const {

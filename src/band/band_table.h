@@ -121,6 +121,23 @@ class BandTable {
     void erase_again();
     std::uint32_t out_of_use() const { return out_of_use_.load(std::memory_order_relaxed); }
 
+    // --- the scrub ---
+    // Of a band as it is now. Where it is `readable`, closed and not being moved, it counts one
+    // reader more, until end_read().
+    struct Life {
+        bool readable = false, damaged = false;
+        std::uint64_t sequence = 0;
+        std::uint32_t segments = 0;
+    };
+    Life begin_scrub(BandId band);
+    // Something in it is not what was written, in the life of this sequence: it is to be moved.
+    // Until that has happened, or can't, it counts as damaged. False: it does not.
+    bool mark_damaged(BandId band, std::uint64_t sequence);
+    std::uint32_t damaged() const { return damaged_.load(std::memory_order_relaxed); }
+    // A damaged one that nobody moves.
+    std::optional<BandId> to_mend() const;
+    bool any_to_mend() const { return to_mend_.load(std::memory_order_relaxed) != 0; }
+
     // --- the keeper ---
     struct Change {
         BandId band;
@@ -192,6 +209,8 @@ class BandTable {
         bool moving = false;
         bool opening = false;
         bool not_erased = false;
+        bool out_of_use = false;
+        bool damaged = false;            // closed, and to be moved
         bool valid_is_estimate = false;  // valid may be some blocks off
         bool decided = false;            // by a recovery whose epoch has not begun
         std::uint32_t media_segments = 0;
@@ -226,6 +245,7 @@ class BandTable {
     static void advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment);
     bool full(const Band& band) const QS_REQUIRES(mutex_);
     void close_if_done(Band& band) QS_REQUIRES(mutex_);
+    void end_damage(Band& band) QS_REQUIRES(mutex_);
     bool wants_band(const StreamState& stream) const QS_REQUIRES(mutex_);
     void ring() const {
         if (alarm_) alarm_();
@@ -241,6 +261,7 @@ class BandTable {
     std::atomic<std::uint64_t> next_sequence_{1};
     std::atomic<std::uint64_t> placed_{0};
     std::atomic<std::uint32_t> out_of_use_{0};
+    std::atomic<std::uint32_t> damaged_{0}, to_mend_{0};
     std::atomic<std::uint64_t> changes_{0};
     std::function<void()> alarm_;
 };

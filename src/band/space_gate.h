@@ -63,6 +63,10 @@ class SpaceGate {
     bool user_may_open() const {
         return recovering_ || bands_.free_bands() > (closing_ ? recovery_ : user_floor_);
     }
+    // What is kept for GC and recovery is all there.
+    bool gc_has_room() const {
+        return bands_.free_bands() >= user_floor_ && !replenishing_.load(std::memory_order_relaxed);
+    }
     bool gc_may_open() const {
         return bands_.free_bands() > recovery_ || replenishing_.load(std::memory_order_relaxed);
     }

@@ -36,6 +36,9 @@ enum class Counter : std::uint8_t {
     used_blocks,  // mapped blocks: rises and falls
     io_errors,
     open_milliseconds,  // for writing
+    scrub_bands,        // that the scrub has passed: where it is
+    scrub_bytes,        // read by it
+    scrub_strips_wrong,
     count,
 };
 

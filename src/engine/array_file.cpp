@@ -207,12 +207,14 @@ Status read_array(const Section& section, Options& options) {
 }
 
 Status read_engine(const Section& section, const std::filesystem::path& folder, Options& options) {
-    QS_TRY(section.only({"shards", "cores", "gc_threads", "pmt_cache", "io_timeout", "metrics"}));
+    QS_TRY(section.only(
+        {"shards", "cores", "gc_threads", "pmt_cache", "io_timeout", "scrub_days", "metrics"}));
     QS_TRY(section.read("shards", options.shards));
     QS_TRY(section.read("cores", options.cores));
     QS_TRY(section.read("gc_threads", options.gc_threads));
     QS_TRY(section.read_size("pmt_cache", options.pmt_cache_bytes));
     QS_TRY(section.read_ms("io_timeout", options.io_timeout_ms));
+    QS_TRY(section.read("scrub_days", options.scrub_days));
     QS_TRY(section.read("metrics", options.metrics_path));
     if (!options.metrics_path.empty()) {
         options.metrics_path = (folder / options.metrics_path).lexically_normal().string();

@@ -171,12 +171,15 @@ Result<std::string> Control::carry_out(const std::string& request) {
     };
     if (verb == "delete" && words.size() == 2)
         return done(engine_.delete_volume(words[1], Loss::refused));
+    if (request == "scrub stop") return done(engine_.stop_scrub());
     std::uint64_t bytes = 0;
     if (words.size() == 3) {
         const std::string& text = words.back();
         const char* const end = text.data() + text.size();
         const auto [rest, failed] = std::from_chars(text.data(), end, bytes);
         const bool number = failed == std::errc{} && rest == end;
+        if (number && verb == "scrub" && words[1] == "start")
+            return done(engine_.start_scrub(bytes));
         if (number && verb == "create") return done(engine_.create_volume(words[1], bytes));
         if (number && verb == "resize")
             return done(engine_.resize_volume(words[1], bytes, Loss::refused));

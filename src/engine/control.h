@@ -8,6 +8,8 @@
 //   create NAME BYTES      done\n, or the error's number, a blank and its message
 //   resize NAME BYTES
 //   delete NAME
+//   scrub start BYTES      a second; 0: as fast as it goes
+//   scrub stop
 //   holds NAME BYTES       done\n, and yes where the volume holds data from there on
 //
 // Where a drive is not the array's nothing is done, and the answer is "other " and its medium.

@@ -82,6 +82,26 @@ bool Core::advance_close() {
     return false;
 }
 
+Status Core::start_scrub(std::uint64_t bytes_per_second) {
+    if (read_only_) {
+        return fail(Errc::read_only,
+                    "array {}: it is open read-only, and what the scrub finds could not be mended; "
+                    "open it for writing, or close it and run `qlcshape check`",
+                    superblock_.name);
+    }
+    QS_TRY(refuse_if_stopped());
+    scrub_pace_->start(bytes_per_second, environment_.clock.now_ns());
+    return {};
+}
+
+void Core::stop_scrub() {
+    if (scrub_pace_) scrub_pace_->stop(environment_.clock.now_ns());
+}
+
+void Core::pace_scrub() {
+    if (scrub_pace_) scrub_pace_->tick(environment_.clock.now_ns());
+}
+
 void Core::wake_workers() {
     for (auto& w : workers_) w->wake();
 }
@@ -117,6 +137,8 @@ void Core::release() {
         volumes_.clear();
     }
     requests_.reset();
+    scrub_pace_.reset();
+    scrubber_ = nullptr;
     workers_.clear();
     shards_.clear();
     collectors_.clear();

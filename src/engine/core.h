@@ -37,6 +37,7 @@
 #include "recovery/recover.h"
 #include "recovery/snapshotter.h"
 #include "recovery/table_build.h"
+#include "upkeep/scrub_pace.h"
 
 namespace qlcshape {
 
@@ -158,6 +159,13 @@ class Core {
         if (snapshotter_) snapshotter_->ask();
     }
 
+    // --- the scrub; any thread ---
+    // As Engine's.
+    Status start_scrub(std::uint64_t bytes_per_second);
+    void stop_scrub();
+    // To be called some times a second: the scrub may go on.
+    void pace_scrub();
+
     Stats stats() const;
     // Totals over the array's life, as a record on media has them.
     LifetimeCounters lifetime() const;
@@ -213,6 +221,7 @@ class Core {
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
     void fill_io(Stats::Io& io) const;
+    void fill_scrub(Stats::Scrub& scrub) const;
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss) QS_REQUIRES(control_mutex_)
@@ -260,6 +269,8 @@ class Core {
     std::vector<Collector*> collectors_;
     BandKeeper* keeper_ = nullptr;
     Snapshotter* snapshotter_ = nullptr;
+    Scrubber* scrubber_ = nullptr;
+    std::unique_ptr<ScrubPace> scrub_pace_;
     std::unique_ptr<RequestTable> requests_;
     std::vector<std::shared_ptr<VolumeState>> deleted_ QS_GUARDED_BY(control_mutex_);
     Recovered recovered_;

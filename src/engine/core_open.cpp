@@ -414,6 +414,11 @@ void Core::make_workers(LoadedBands loaded) {
                                        snapshot_generation_ + 1, snapshot_interval(),
                                        [this] { return lifetime(); }},
                     worker->queue(), worker->counters()));
+                scrubber_ = &worker->own(std::make_unique<Scrubber>(
+                    array_, *bands_, *gate_, worker->queue(), worker->counters(),
+                    superblock_.counters[static_cast<std::size_t>(Counter::scrub_bands)]));
+                scrub_pace_ = std::make_unique<ScrubPace>(
+                    *scrubber_, array_.layout, options_.scrub_days, environment_.clock.now_ns());
             }
             workers_.push_back(std::move(worker));
         }

@@ -51,6 +51,9 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
     s.errors.reconstructed = get(Counter::reconstructed);
     s.errors.unreadable = get(Counter::unreadable);
     s.errors.commit_retries = get(Counter::commit_retries);
+    s.scrub.bands_passed = get(Counter::scrub_bands);
+    s.scrub.bytes_read = get(Counter::scrub_bytes);
+    s.scrub.strips_wrong = get(Counter::scrub_strips_wrong);
     s.space.used_bytes = get(Counter::used_blocks) * kBlockBytes;
     s.endurance.open_seconds = static_cast<double>(get(Counter::open_milliseconds)) / 1000;
 }
@@ -64,6 +67,7 @@ void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
     const std::uint64_t slots = std::uint64_t{l.bands - l.reserve_bands} * l.slots_per_band();
     s.space.spare_bytes = (slots - l.writable_blocks) * kBlockBytes;
     s.bands.total = l.bands;
+    s.scrub.passes = static_cast<double>(s.scrub.bands_passed) / l.bands;
     s.bands.reserve = l.reserve_bands;
     s.array_name = superblock.name;
     s.array_uuid = superblock.array.to_string();
@@ -213,6 +217,17 @@ void Core::fill_io(Stats::Io& io) const {
     io.unregistered = reason(SlowIo::no_buffers);
 }
 
+void Core::fill_scrub(Stats::Scrub& scrub) const {
+    if (!scrub_pace_ || failed()) return;
+    const ScrubPace::View view = scrub_pace_->view(environment_.clock.now_ns());
+    scrub.state = view.asked ? "asked" : view.on ? "scheduled" : "off";
+    scrub.percent = view.percent;
+    scrub.bytes_per_second = view.bytes_per_second;
+    scrub.seconds_left = view.seconds_left;
+    scrub.strips_wrong_now = view.strips_wrong;
+    scrub.bands_damaged = bands_->damaged();
+}
+
 // Under the lock only as long as superblock and volumes are looked at: nobody holds it while a
 // drive is written.
 Stats Core::stats() const {
@@ -252,9 +267,11 @@ Stats Core::stats() const {
     for (const Shard* shard : shards_)
         shard->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);
     for (const Collector* collector : collectors_) s.memory.gc += collector->memory_bytes();
+    if (scrubber_ != nullptr) s.memory.gc += scrubber_->memory_bytes();
     s.latency.read = summarize(requests_->latency(Op::read));
     s.latency.write = summarize(requests_->latency(Op::write));
     fill_io(s.io);
+    fill_scrub(s.scrub);
     s.state = failed() ? "failed" : "open";
     if (failed()) {
         s.cause = cause();

@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <sys/random.h>
 
 #include <chrono>
@@ -44,15 +43,6 @@ constexpr std::uint64_t kSleepIdleUs = 100'000;
 constexpr std::uint64_t kLookBlocks = 65536;
 
 void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
-
-Status refuse_in_callback(const char* what) {
-    if (!InCallback::now()) return {};
-    return fail(Errc::invalid_argument,
-                "{}: must not be called from a function that the engine calls (a request's `done`, "
-                "the log), because it would wait for itself; call it from another thread, or use "
-                "Volume::submit()",
-                what);
-}
 
 }  // namespace
 
@@ -97,7 +87,12 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_, threads);
     Impl& self = *impl;
     self.watch_ = std::make_unique<Watch>(
-        "qs-watch", [&self] { self.core_->watch(); }, threads);
+        "qs-watch",
+        [&self] {
+            self.core_->watch();
+            self.core_->pace_scrub();
+        },
+        threads);
     self.drives_ = std::make_unique<Watch>(
         "qs-drives", [&self] { self.look_at_drives(); }, threads);
     if (!impl->core_->read_only()) {
@@ -277,6 +272,21 @@ Result<Volume> Engine::Impl::open_volume(const std::string& name) {
     return Volume(std::shared_ptr<VolumeState>(kept, kept->state.get()));
 }
 
+Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {
+    const Call call = enter();
+    QS_TRY(admit(call, "start_scrub"));
+    QS_TRY(core_->start_scrub(bytes_per_second));
+    log(options_, LogLevel::info, "array {}: a pass of the scrub was asked for", core_->name());
+    return {};
+}
+
+Status Engine::Impl::stop_scrub() {
+    const Call call = enter();
+    QS_TRY(admit(call, "stop_scrub"));
+    core_->stop_scrub();
+    return {};
+}
+
 Stats Engine::Impl::stats() {
     const Call call = enter();
     return call != nullptr ? core_->stats() : Stats();
@@ -318,29 +328,6 @@ Status Engine::Impl::resize_volume(const std::string& name, std::uint64_t bytes,
     log(options_, LogLevel::info, "volume {}: resized from {} to {}", name, size_text(resize->from),
         size_text(bytes));
     return {};
-}
-
-Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t offset,
-                       std::uint64_t bytes, void* data) {
-    // A semaphore may go as soon as the waiter has passed, which a condition may not; and nobody is
-    // woken only to wait for a mutex.
-    sem_t finished;
-    ::sem_init(&finished, 0, 0);
-    Status outcome;
-    Status taken;
-    for (;;) {
-        Request request{op, offset, bytes, data, [&](Status status) {
-                            outcome = std::move(status);
-                            ::sem_post(&finished);
-                        }};
-        taken = core.submit(volume, std::move(request));
-        if (taken || taken.error().code != Errc::busy) break;
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
-    }
-    while (taken && ::sem_wait(&finished) != 0) {  // a signal
-    }
-    ::sem_destroy(&finished);
-    return taken ? outcome : taken;
 }
 
 // --- the public handle ---
@@ -420,62 +407,17 @@ Result<Volume> Engine::open_volume(const std::string& name) {
     return within_limits(name, [&] { return impl_->open_volume(name); });
 }
 
+Status Engine::start_scrub(std::uint64_t bytes_per_second) {
+    return in_words(Errc::no_memory, [&] { return impl_->start_scrub(bytes_per_second); });
+}
+
+Status Engine::stop_scrub() {
+    return in_words(Errc::no_memory, [this] { return impl_->stop_scrub(); });
+}
+
 Stats Engine::stats() const {
     return or_empty([this] { return impl_->stats(); });
 }
 bool Engine::read_only() const { return impl_->read_only(); }
-
-// --- volumes ---
-const std::string& Volume::name() const {
-    static const std::string none;
-    return state_ == nullptr ? none : state_->name;
-}
-std::uint64_t Volume::size_bytes() const { return state_ == nullptr ? 0 : state_->bytes(); }
-std::uint64_t Volume::atomic_write_max() const { return kAtomicWriteBytes; }
-
-Status Volume::check_handle() const {
-    if (state_ != nullptr) return {};
-    return fail(Errc::closed, "this handle refers to no volume: it was moved from");
-}
-
-void Volume::set_device(const std::string& path) const {
-    if (check_handle()) state_->core.set_device(*state_, path);
-}
-
-Status Volume::submit(Request request) const {
-    QS_TRY(check_handle());
-    return state_->core.submit(*state_, std::move(request));
-}
-
-Status Volume::run(Op op, std::uint64_t offset_bytes, std::uint64_t bytes, void* data) const {
-    QS_TRY(check_handle());
-    QS_TRY(refuse_in_callback("a blocking request"));
-    if (op == Op::read && state_->core.read_inline(*state_, offset_bytes, bytes, data)) return {};
-    return submit_and_wait(state_->core, *state_, op, offset_bytes, bytes, data);
-}
-
-Status Volume::read(std::uint64_t lba, std::span<std::byte> buffer) const {
-    return run(Op::read, lba * kVolumeBlockBytes, buffer.size(), buffer.data());
-}
-
-Status Volume::write(std::uint64_t lba, std::span<const std::byte> buffer) const {
-    return run(Op::write, lba * kVolumeBlockBytes, buffer.size(),
-               const_cast<std::byte*>(buffer.data()));
-}
-
-Status Volume::trim(std::uint64_t lba, std::uint64_t count) const {
-    return run(Op::trim, lba * kVolumeBlockBytes, count * kVolumeBlockBytes, nullptr);
-}
-
-Status Volume::write_zeroes(std::uint64_t lba, std::uint64_t count) const {
-    return run(Op::write_zeroes, lba * kVolumeBlockBytes, count * kVolumeBlockBytes, nullptr);
-}
-
-Status Volume::flush() const { return run(Op::flush, 0, 0, nullptr); }
-
-Status Volume::mapped(std::uint64_t lba, std::span<std::uint8_t> blocks) const {
-    return run(Op::mapped, lba * kVolumeBlockBytes, blocks.size() * kVolumeBlockBytes,
-               blocks.data());
-}
 
 }  // namespace qlcshape

@@ -51,6 +51,8 @@ class Engine::Impl {
     Result<bool> holds_data(const std::string& name, std::uint64_t from_bytes);
     std::vector<VolumeInfo> volumes();
     Result<Volume> open_volume(const std::string& name);
+    Status start_scrub(std::uint64_t bytes_per_second);
+    Status stop_scrub();
     Stats stats();
     bool read_only() const { return core_->read_only(); }
     // Closes it. Stays as it is where closing gave up, since a thread is held inside the kernel.
@@ -99,6 +101,9 @@ class Engine::Impl {
     std::atomic<bool> abandoned_{false};
     Status close_status_;
 };
+
+// Error invalid_argument in a function that the engine calls: who waits there waits for itself.
+Status refuse_in_callback(const char* what);
 
 // Submits and waits; while the engine is at its limit it tries again.
 Status submit_and_wait(Core& core, VolumeState& volume, Op op, std::uint64_t offset,

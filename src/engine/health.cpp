@@ -146,6 +146,11 @@ void assess_health(Stats& s) {
     }
     assess_drives(s, out);
     assess_protection(s, out);
+    if (s.scrub.bands_damaged != 0) {
+        out.add(degraded, fmt::format("in {} bands the scrub found strips that are not what was "
+                                      "written: they are rewritten from the other drives",
+                                      s.scrub.bands_damaged));
+    }
     if (s.bands.out_of_use != 0) {
         out.add(degraded, fmt::format("{} bands are out of use because parts of them can't be read "
                                       "or a drive failed to erase them",

@@ -98,10 +98,23 @@ Status check_metrics(const Options& options) {
     return {};
 }
 
+namespace {
+
+Status check_scrub_days(const Options& options) {
+    constexpr std::uint32_t kMost = 3650;
+    if (options.scrub_days <= kMost) return {};
+    return fail(Errc::invalid_argument,
+                "scrub_days is {}: it must be from 0 (only when it is asked to) to {}",
+                options.scrub_days, kMost);
+}
+
+}  // namespace
+
 Status check_engine_options(const Options& options) {
     QS_TRY(check_cache(options));
     QS_TRY(check_cores(options));
     QS_TRY(check_metrics(options));
+    QS_TRY(check_scrub_days(options));
     return check_io_timeout(options);
 }
 

@@ -56,8 +56,8 @@ std::optional<Snapshot> decode_snapshot(std::span<const std::byte> record,
     SnapshotFixed f;
     std::memcpy(&f, record.data(), sizeof(f));
     if (f.magic != kSnapshotMagic || f.format != kFormatVersion || f.array != array ||
-        f.crc != record_crc(record) || f.scrub_band != 0 || f.scrub_segment != 0 ||
-        f.scrub_pass != 0 || f.bands > layout.snapshot_bands()) {
+        f.crc != record_crc(record) || f.unused[0] != 0 || f.unused[1] != 0 || f.unused[2] != 0 ||
+        f.bands > layout.snapshot_bands()) {
         return std::nullopt;
     }
     Snapshot s{f.epoch,

@@ -38,10 +38,7 @@ struct SnapshotFixed {
     std::uint64_t next_band_sequence;  // bands below were opened before it began
     std::uint64_t used_blocks;         // mapped blocks, approximately
     std::uint32_t bands;
-    // How far the scrub is: nothing scrubs yet, and all three are 0.
-    std::uint32_t scrub_band;
-    std::uint32_t scrub_segment;
-    std::uint32_t scrub_pass;
+    std::uint32_t unused[3];  // 0
     std::uint8_t reserved[40];
     std::uint64_t counters[kCounters];
 };

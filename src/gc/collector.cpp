@@ -146,20 +146,33 @@ bool Collector::is_narrow(BandId band) const {
     return array_.columns->drives(band).count() < widest;
 }
 
+// A damaged or narrow band gains little space, or none. So where space is short it has every fourth
+// turn, and none unless GC's own bands are all there.
 std::optional<BandId> Collector::choose() {
-    if (!gate_.gc_wanted()) {
-        while (!to_widen_.empty()) {
-            const BandId band = to_widen_.back();
-            to_widen_.pop_back();
-            widening_ = true;
-            if (is_narrow(band)) return band;
-        }
-        return std::nullopt;
+    constexpr std::uint32_t kEvery = 4;
+    const bool short_of_space = gate_.gc_wanted();
+    if (!short_of_space || (gate_.gc_has_room() && ++turns_ % kEvery == 0)) {
+        if (const auto band = choose_to_mend()) return band;
     }
+    if (!short_of_space) return std::nullopt;
     GreedyPolicy policy(array_.layout.slots_per_band(), array_.layout.bands, bands_.next_sequence(),
                         bands_.out_of_use() != 0);
     bands_.candidates([&](const Candidate& c) { policy.see(c); });
     return policy.best();
+}
+
+std::optional<BandId> Collector::choose_to_mend() {
+    if (const auto damaged = bands_.to_mend()) {
+        mending_ = true;
+        return damaged;
+    }
+    while (!to_widen_.empty()) {
+        const BandId band = to_widen_.back();
+        to_widen_.pop_back();
+        mending_ = true;
+        if (is_narrow(band)) return band;
+    }
+    return std::nullopt;
 }
 
 bool Collector::pick() {
@@ -221,11 +234,12 @@ bool Collector::give_back() {
 // are short. Otherwise the next victim fills it.
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
-    const bool last_widened = widening_ && (to_widen_.empty() || awaiting_.size() >= kAwaiting);
-    const bool wanted = closing_ || ((gate_.gc_wanted() || last_widened) && !awaiting_.empty() &&
-                                     committer_.idle());
+    const bool more_to_mend = !to_widen_.empty() || bands_.any_to_mend();
+    const bool last_mended = mending_ && (!more_to_mend || awaiting_.size() >= kAwaiting);
+    const bool wanted =
+        closing_ || ((gate_.gc_wanted() || last_mended) && !awaiting_.empty() && committer_.idle());
     if (!wanted) return false;
-    widening_ = !to_widen_.empty();
+    mending_ = more_to_mend;
     seal_target();
     return true;
 }

@@ -18,8 +18,9 @@
 // Several victims share a target, so a band waits until that target is full: an early seal would
 // be padding on QLC. seal_if_stuck() makes the exception.
 //
-// Bands that were opened while drives were missing are moved, too, when there are more drives: what
-// is in them gets all of its parity again. Space comes first.
+// Bands in which the scrub found damage are moved, too, and, when there are more drives, those that
+// were opened while drives were missing: what is in them gets all of its parity again. Space comes
+// first, but not for ever.
 //
 // Source and target state belong to this thread. A MapBatch is the shard's from send() until it is
 // back in replies_. The band table and the space gate are shared.
@@ -107,6 +108,7 @@ class Collector final : public Actor {
     bool take_replies();
     bool pick();
     std::optional<BandId> choose();
+    std::optional<BandId> choose_to_mend();
     bool is_narrow(BandId band) const;
     bool end_victim();
     bool give_back();
@@ -163,7 +165,8 @@ class Collector final : public Actor {
     std::vector<Victim> awaiting_;  // all moved, not all settled
     std::vector<BandId> to_widen_;  // there are more drives now than when they were opened
     bool victim_damaged_ = false;
-    bool widening_ = false;  // some of to_widen_ were moved, and the last target is not sealed
+    bool mending_ = false;  // such were moved, or damaged ones, and the last target is not sealed
+    std::uint32_t turns_ = 0;  // of choose(), where space is short and could be spared
     bool closing_ = false;
 };
 

@@ -191,6 +191,12 @@ TEST_CASE("canary: older_tps_taken") {
 TEST_CASE("canary: diverged_taken") {
     must_notice(Canary::diverged_taken, "diverged_taken", 20, sim::Profile::older);
 }
+TEST_CASE("canary: scrub_sees_nothing") {
+    must_notice(Canary::scrub_sees_nothing, "scrub_sees_nothing", 40, sim::Profile::media);
+}
+TEST_CASE("canary: scrub_passes_damage") {
+    must_notice(Canary::scrub_passes_damage, "scrub_passes_damage", 40, sim::Profile::media);
+}
 TEST_CASE("canary: drop_poison") {
     must_notice(Canary::drop_poison, "drop_poison", 60, sim::Profile::beyond);
 }

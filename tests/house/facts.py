@@ -92,7 +92,7 @@ def limits():
 
 def keys():
     reader = text("src/engine/array_file.cpp")
-    known = {key for found in re.findall(r"only\(\{([^}]*)\}\)", reader) for key in re.findall(r'"(\w+)"', found)}
+    known = {key for found in re.findall(r"only\(\s*\{([^}]*)\}\)", reader) for key in re.findall(r'"(\w+)"', found)}
     known -= {"array", "engine", "device"}
     rows = dict(re.findall(r"^\| `(\w+)` \| .* \| ([^|]*) \|$",
                            text("docs/command.md").partition("## The array file")[2].partition("\n## ")[0], re.MULTILINE))

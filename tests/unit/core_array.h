@@ -97,6 +97,7 @@ struct Shape {
     std::uint32_t data_strips = 2;
     std::uint64_t strip_bytes = 64 * KiB, band_bytes = 512 * KiB;
     std::uint32_t pmt_copies = 0;  // 0: two
+    std::uint64_t drive_bytes = 20 * MiB;
 };
 
 struct CoreArray {
@@ -123,7 +124,7 @@ struct CoreArray {
         options.pmt_cache_bytes = MiB;
         for (std::uint32_t i = 0; i < shape.data_strips + 4; ++i) {
             const bool qlc = i < shape.data_strips + 2;
-            media.emplace_back(20 * MiB);
+            media.emplace_back(shape.drive_bytes);
             options.devices.push_back(
                 {qlc ? Role::qlc : Role::scm, (qlc ? "qlc" : "scm") + std::to_string(i), 0});
         }
