@@ -14,14 +14,14 @@ void History::scrub_in_load() {
 
 // From where it is, all the way round. False if that is not known to have come to its end.
 bool History::scrub_all() {
-    core_->stop_scrub();
+    static_cast<void>(core_->stop_scrub());
     if (!core_->start_scrub(0)) return false;
     for (std::uint64_t i = 0; i % 64 != 0 || core_->stats().scrub.state == "asked"; ++i) {
         poll_something();
         if (world_.dead() || core_->failed() || !result_.violation.empty()) return false;
         if (i > 20'000'000) return !violate("a pass of the scrub never ends");
     }
-    return core_->bands().out_of_use() == 0;
+    return core_->bands().out_of_use() == 0 && core_->bands().unmended() == 0;
 }
 
 // A strip of a weak drive.

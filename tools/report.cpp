@@ -81,7 +81,8 @@ Json scrub_json(const Stats::Scrub& scrub) {
     return {{"passes", scrub.passes},
             {"bytes_read", scrub.bytes_read},
             {"strips_wrong", scrub.strips_wrong},
-            {"bands_damaged", scrub.bands_damaged}};
+            {"bands_damaged", scrub.bands_damaged},
+            {"bands_not_mended", scrub.bands_not_mended}};
 }
 
 Json jobs_json(const Stats::Scrub& scrub) {

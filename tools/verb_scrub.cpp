@@ -36,15 +36,12 @@ struct Outcome {
     Stats before, after;
     std::string state = "done";  // "started", "stopped"
     double seconds = 0;
-
-    // By a pass that has ended.
-    std::uint64_t strips_wrong() const {
-        return state == "done" ? after.scrub.strips_wrong_now : 0;
-    }
 };
 
-// Until no pass that was asked for is under way. An error where it did not come to its end.
-Status wait_for(const std::function<Result<Stats>()>& look, Outcome& outcome) {
+using Look = std::function<Result<Stats>()>;
+
+// Until that pass is no longer under way. An error where it did not come to its end.
+Status wait_for(std::uint64_t pass, const Look& look, Outcome& outcome) {
     ProgressLine progress;
     for (;;) {
         auto now = look();
@@ -53,11 +50,14 @@ Status wait_for(const std::function<Result<Stats>()>& look, Outcome& outcome) {
         const Stats& s = outcome.after;
         if (s.state == "failed")
             return fail(Errc::io_error, "writing has ended {}; {}", s.cause, s.remedy);
-        if (s.epoch != outcome.before.epoch)
+        if (s.epoch != outcome.before.epoch || s.scrub.passes_asked < pass)
             return fail(Errc::closed, "the array was closed before the pass had ended");
-        if (s.scrub.state != "asked") return {};
-        if (stop_requested)
-            return fail(Errc::busy, "interrupted; the pass goes on where the array is served");
+        if (s.scrub.passes_asked > pass)
+            return fail(Errc::busy, "another pass has been begun since; wait for that: --wait");
+        if (s.scrub.asked == "stopped")
+            return fail(Errc::busy, "the pass was stopped before its end");
+        if (s.scrub.asked == "ended") return {};
+        if (stop_requested) return fail(Errc::busy, "interrupted before the end of the pass");
         std::string detail = size_text(s.scrub.bytes_per_second) + "/s";
         if (s.scrub.bands_damaged != 0) detail += ", waits for a damaged band to be rewritten";
         progress.update("scrub", s.scrub.percent, detail);
@@ -65,29 +65,28 @@ Status wait_for(const std::function<Result<Stats>()>& look, Outcome& outcome) {
     }
 }
 
+// Of a Holder or an Engine.
 template <class Array>
-Status carry_out(const Array& array, const std::function<Result<Stats>()>& look,
-                 const Arguments& arguments, std::uint64_t rate, Outcome& outcome) {
+Status carry_out(const Array& array, const Look& look, const Arguments& arguments,
+                 std::uint64_t rate, Outcome& outcome) {
     const auto began = std::chrono::steady_clock::now();
     auto before = look();
     if (!before) return fail(before.error());
     outcome.before = outcome.after = std::move(*before);
-    const bool asked = outcome.before.scrub.state == "asked";
-    if (arguments.wait && !arguments.start && !asked)
-        return fail(Errc::not_found, "no pass that was asked for is under way; start one: --start");
     if (arguments.stop) {
         outcome.state = "stopped";
         return array->stop_scrub();
     }
+    if (!arguments.starts() && outcome.before.scrub.asked.empty())
+        return fail(Errc::not_found,
+                    "no pass was asked for since the array was opened; "
+                    "start one: --start");
     if (arguments.starts()) QS_TRY(array->start_scrub(rate));
     outcome.state = "started";
     if (!arguments.waits()) return {};
-    QS_TRY(wait_for(look, outcome));
-    const std::uint64_t passed =
-        outcome.after.scrub.bands_passed - outcome.before.scrub.bands_passed;
-    // One that was under way before began earlier.
-    if (!asked && passed < outcome.after.bands.total)
-        return fail(Errc::busy, "the pass was stopped before its end, by another command");
+    auto started = look();
+    if (!started) return fail(started.error());
+    QS_TRY(wait_for(started->scrub.passes_asked, look, outcome));
     outcome.state = "done";
     outcome.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
@@ -100,6 +99,8 @@ Result<Outcome> scrub(const Arguments& arguments) {
     options->log = print_log;
     std::uint64_t rate = 0;
     if (!arguments.rate.empty()) {
+        if (!arguments.starts())
+            return fail(Errc::invalid_argument, "--rate: it is given where a pass is started");
         const Result<std::uint64_t> bytes = parse_amount(arguments.rate);
         if (!bytes) return fail(bytes.error().code, "--rate: {}", bytes.error().message);
         if (*bytes == 0) return fail(Errc::invalid_argument, "--rate: it must be more than 0");
@@ -139,31 +140,48 @@ void print_json(const Outcome& outcome) {
     Json object = new_object("scrub");
     object["state"] = outcome.state;
     object["bytes_read"] = now.bytes_read - outcome.before.scrub.bytes_read;
-    object["strips_wrong"] = outcome.strips_wrong();
+    if (outcome.state == "done") {
+        object["strips_wrong"] = now.strips_wrong_now;
+        object["strips_left_out"] = now.strips_left_out;
+    }
     object["bands_damaged"] = now.bands_damaged;
+    object["bands_not_mended"] = now.bands_not_mended;
     object["bands_out_of_use"] = outcome.after.bands.out_of_use;
     object["seconds"] = outcome.seconds;
     print(object);
 }
 
-void print_text(const Outcome& outcome) {
-    const Stats::Scrub& now = outcome.after.scrub;
-    const std::uint64_t wrong = outcome.strips_wrong();
-    if (outcome.state != "done") return say("the pass is {}\n", outcome.state);
-    say("read {} in {}\n", size_text(now.bytes_read - outcome.before.scrub.bytes_read),
-        seconds_text(outcome.seconds));
-    if (wrong == 0) {
-        say("all of it is as it was written\n");
-        return;
-    }
-    say("{} strips were not what was written; what is valid in their bands was rewritten\n", wrong);
+// By drive, as far as the array was open all the time.
+void print_wrong_drives(const Outcome& outcome) {
     for (const DeviceStatus& d : outcome.after.devices) {
-        if (d.checksum_errors != 0)
-            say("  {}: {} blocks, the last at offset {}\n", d.path, d.checksum_errors,
+        std::uint64_t errors = d.checksum_errors;
+        for (const DeviceStatus& before : outcome.before.devices)
+            errors -= before.uuid == d.uuid ? before.checksum_errors : 0;
+        if (errors != 0)
+            say("  {}: {} blocks, the last at offset {}\n", d.path, errors,
                 d.last_checksum_error_offset);
     }
-    if (outcome.after.bands.out_of_use != 0)
-        say("{} bands can't be rewritten: `qlcshape status`\n", outcome.after.bands.out_of_use);
+}
+
+void print_text(const Outcome& outcome) {
+    if (outcome.state != "done") return say("the pass is {}\n", outcome.state);
+    const Stats::Scrub& now = outcome.after.scrub;
+    say("read {} in {}\n", size_text(now.bytes_read - outcome.before.scrub.bytes_read),
+        seconds_text(outcome.seconds));
+    if (now.strips_wrong_now == 0) {
+        say("all that was read is as it was written\n");
+    } else {
+        say("{} strips were not what was written; what is valid in their bands is rewritten\n",
+            now.strips_wrong_now);
+        print_wrong_drives(outcome);
+    }
+    if (now.strips_left_out != 0)
+        say("{} strips were not read, since their drives are missing or can't be read\n",
+            now.strips_left_out);
+    if (now.bands_damaged != 0) say("{} bands are still to be rewritten\n", now.bands_damaged);
+    if (now.bands_not_mended + outcome.after.bands.out_of_use != 0)
+        say("{} bands can't be rewritten: `qlcshape status`\n",
+            now.bands_not_mended + outcome.after.bands.out_of_use);
 }
 
 int run(const Arguments& arguments) {
@@ -173,7 +191,8 @@ int run(const Arguments& arguments) {
         print_json(*outcome);
     else
         print_text(*outcome);
-    return outcome->strips_wrong() != 0 ? kFoundProblem : kDone;
+    const bool found = outcome->state == "done" && outcome->after.scrub.strips_wrong_now != 0;
+    return found ? kFoundProblem : kDone;
 }
 
 }  // namespace

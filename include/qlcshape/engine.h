@@ -95,7 +95,7 @@ class QLCSHAPE_API Engine {
     // together; 0: as fast as one segment after the other can be read. What is damaged is
     // rewritten from the other drives. Errors: read_only, io_error (writing has ended), closed.
     Status start_scrub(std::uint64_t bytes_per_second = 0);
-    // Ends a pass that was asked for. Errors: closed.
+    // Ends a pass that was asked for. Errors: not_found (none is under way), closed.
     Status stop_scrub();
 
     Stats stats() const;

@@ -116,12 +116,20 @@ struct Stats {
         // "off"; "scheduled": so that a pass takes Options::scrub_days; "asked": by
         // Engine::start_scrub(), or by a command.
         std::string state = "off";
+        // Of the pass that was asked for last, since the array was opened: "", "under way",
+        // "ended", "stopped"; and its number.
+        std::string asked;
+        std::uint64_t passes_asked = 0;
         double percent = 0;           // of the present pass
         double bytes_per_second = 0;  // read, since that was asked for, or the array was opened
         double seconds_left = 0;      // of the present pass; 0: not known
-        // Strips that were not what was written, since then; and over the array's life.
-        std::uint64_t strips_wrong_now = 0, strips_wrong = 0;
+        // In that pass, or since the array was opened: strips that were not what was written; and
+        // those that were not read, of drives that are missing, out, or can't be read.
+        std::uint64_t strips_wrong_now = 0, strips_left_out = 0;
         std::uint32_t bands_damaged = 0;  // that are not rewritten yet
+        // In which something can't be rebuilt: they stay as they are. Since the array was opened.
+        std::uint32_t bands_not_mended = 0;
+        std::uint64_t strips_wrong = 0;  // over the array's life
         // Over the array's life. A pass goes once over all bands.
         std::uint64_t bands_passed = 0, bytes_read = 0;
         double passes = 0;

@@ -150,6 +150,8 @@ void write_work(Writer& out, const Stats& s) {
         .sample(s.scrub.strips_wrong);
     out.gauge("scrub_bands_damaged", "Bands with damage that are not rewritten yet.")
         .sample(s.scrub.bands_damaged);
+    out.gauge("scrub_bands_not_mended", "Bands with damage that can't be rebuilt now.")
+        .sample(s.scrub.bands_not_mended);
     out.counter("requests_total", "Requests completed since the array was opened.")
         .sample(s.latency.read.count, label("op", "read"))
         .sample(s.latency.write.count, label("op", "write"));

@@ -34,9 +34,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Recovery, kind, seconds, 
                                                 segments_unread)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Errors, verify_failed, reconstructed,
                                                 unreadable, commit_retries)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Scrub, state, percent, bytes_per_second,
-                                                seconds_left, strips_wrong_now, strips_wrong,
-                                                bands_damaged, bands_passed, bytes_read, passes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Scrub, state, asked, passes_asked, percent,
+                                                bytes_per_second, seconds_left, strips_wrong_now,
+                                                strips_left_out, bands_damaged, bands_not_mended,
+                                                strips_wrong, bands_passed, bytes_read, passes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Memory, pmt_cache, segments, overlay,
                                                 band_table, requests, gc)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Latency, read, write)

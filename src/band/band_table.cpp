@@ -236,6 +236,8 @@ void BandTable::moved(BandId id) {
         QS_ASSERT(at(id).moving && !has_readers(id));
         at(id).state = BandState::erasing;
         end_damage(at(id));
+        if (std::exchange(at(id).unmended, false))
+            unmended_.fetch_sub(1, std::memory_order_relaxed);
         moved_list_.push_back(id);
         change();
     }
@@ -284,6 +286,7 @@ bool BandTable::mark_damaged(BandId id, std::uint64_t sequence) {
         Band& band = at(id);
         if (band.state != BandState::closed || band.out_of_use || band.sequence != sequence)
             return false;
+        if (std::exchange(band.unmended, false)) unmended_.fetch_sub(1, std::memory_order_relaxed);
         if (std::exchange(band.damaged, true)) return true;
         damaged_.fetch_add(1, std::memory_order_relaxed);
         if (!band.moving) to_mend_.fetch_add(1, std::memory_order_relaxed);
@@ -291,6 +294,16 @@ bool BandTable::mark_damaged(BandId id, std::uint64_t sequence) {
     }
     ring();
     return true;
+}
+
+void BandTable::not_mended(BandId id) {
+    const Locked lock(mutex_);
+    Band& band = at(id);
+    QS_ASSERT(band.moving);
+    end_damage(band);
+    band.moving = false;
+    if (!std::exchange(band.unmended, true)) unmended_.fetch_add(1, std::memory_order_relaxed);
+    change();
 }
 
 // Of one that is being moved.

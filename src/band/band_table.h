@@ -134,6 +134,10 @@ class BandTable {
     // Until that has happened, or can't, it counts as damaged. False: it does not.
     bool mark_damaged(BandId band, std::uint64_t sequence);
     std::uint32_t damaged() const { return damaged_.load(std::memory_order_relaxed); }
+    // Instead of moved(): something in it can't be rebuilt, and nothing is given up for that. It
+    // stays, and counts as damaged no longer, but as not mended, until it is erased.
+    void not_mended(BandId band);
+    std::uint32_t unmended() const { return unmended_.load(std::memory_order_relaxed); }
     // A damaged one that nobody moves.
     std::optional<BandId> to_mend() const;
     bool any_to_mend() const { return to_mend_.load(std::memory_order_relaxed) != 0; }
@@ -211,6 +215,7 @@ class BandTable {
         bool not_erased = false;
         bool out_of_use = false;
         bool damaged = false;            // closed, and to be moved
+        bool unmended = false;           // was damaged, and could not be moved
         bool valid_is_estimate = false;  // valid may be some blocks off
         bool decided = false;            // by a recovery whose epoch has not begun
         std::uint32_t media_segments = 0;
@@ -261,7 +266,7 @@ class BandTable {
     std::atomic<std::uint64_t> next_sequence_{1};
     std::atomic<std::uint64_t> placed_{0};
     std::atomic<std::uint32_t> out_of_use_{0};
-    std::atomic<std::uint32_t> damaged_{0}, to_mend_{0};
+    std::atomic<std::uint32_t> damaged_{0}, to_mend_{0}, unmended_{0};
     std::atomic<std::uint64_t> changes_{0};
     std::function<void()> alarm_;
 };

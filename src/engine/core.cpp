@@ -94,8 +94,10 @@ Status Core::start_scrub(std::uint64_t bytes_per_second) {
     return {};
 }
 
-void Core::stop_scrub() {
-    if (scrub_pace_) scrub_pace_->stop(environment_.clock.now_ns());
+Status Core::stop_scrub() {
+    if (scrub_pace_ && scrub_pace_->stop(environment_.clock.now_ns())) return {};
+    return fail(Errc::not_found, "array {}: no pass of the scrub that was asked for is under way",
+                superblock_.name);
 }
 
 void Core::pace_scrub() {

@@ -4,7 +4,7 @@
 // closing and changes of volumes block, on the caller's thread.
 //
 //   what                                        who touches it
-//   workers_: shards, collectors, keeper        each worker its own thread; docs/architecture.md
+//   workers_: shards, collectors, keeper, ...   each worker its own thread; docs/architecture.md
 //   bands_, gate_, next_version_                all of them: a mutex and atomics of their own
 //   requests_                                   any thread begins, shards' threads end
 //   superblock_, members_, volumes_, control_   one caller at a time, under control_mutex_
@@ -162,7 +162,7 @@ class Core {
     // --- the scrub; any thread ---
     // As Engine's.
     Status start_scrub(std::uint64_t bytes_per_second);
-    void stop_scrub();
+    Status stop_scrub();
     // To be called some times a second: the scrub may go on.
     void pace_scrub();
 

@@ -218,14 +218,21 @@ void Core::fill_io(Stats::Io& io) const {
 }
 
 void Core::fill_scrub(Stats::Scrub& scrub) const {
+    scrub.bands_damaged = bands_->damaged();
+    scrub.bands_not_mended = bands_->unmended();
     if (!scrub_pace_ || failed()) return;
-    const ScrubPace::View view = scrub_pace_->view(environment_.clock.now_ns());
-    scrub.state = view.asked ? "asked" : view.on ? "scheduled" : "off";
+    using Pass = ScrubPace::Pass;
+    const ScrubPace::View view = scrub_pace_->look(environment_.clock.now_ns());
+    const bool under_way = view.asked == Pass::under_way;
+    scrub.state = under_way ? "asked" : view.on ? "scheduled" : "off";
+    if (view.asked != Pass::none)
+        scrub.asked = under_way ? "under way" : view.asked == Pass::ended ? "ended" : "stopped";
+    scrub.passes_asked = view.passes_asked;
+    scrub.strips_wrong_now = view.strips_wrong;
+    scrub.strips_left_out = view.strips_left_out;
     scrub.percent = view.percent;
     scrub.bytes_per_second = view.bytes_per_second;
     scrub.seconds_left = view.seconds_left;
-    scrub.strips_wrong_now = view.strips_wrong;
-    scrub.bands_damaged = bands_->damaged();
 }
 
 // Under the lock only as long as superblock and volumes are looked at: nobody holds it while a

@@ -283,8 +283,7 @@ Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {
 Status Engine::Impl::stop_scrub() {
     const Call call = enter();
     QS_TRY(admit(call, "stop_scrub"));
-    core_->stop_scrub();
-    return {};
+    return core_->stop_scrub();
 }
 
 Stats Engine::Impl::stats() {

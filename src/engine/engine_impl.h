@@ -2,7 +2,7 @@
 // The engine behind the public handle: a core, and a thread for each of its workers.
 //
 //   qs-shardN, qs-gcN   run(): poll a worker, sleep when nothing happens
-//   qs-watch            looks whether drives answer and workers move (watch.h)
+//   qs-watch            looks whether drives answer and workers move; paces the scrub (watch.h)
 //   qs-drives           decides about drives that take no writes (watch.h)
 //   qs-monitor          log and metrics, once a second (monitor.h)
 //   qs-reclaim          space of deleted volumes (reclaimer.h)

@@ -151,6 +151,12 @@ void assess_health(Stats& s) {
                                       "written: they are rewritten from the other drives",
                                       s.scrub.bands_damaged));
     }
+    if (s.scrub.bands_not_mended != 0) {
+        out.add(degraded,
+                fmt::format("in {} bands the scrub found more damage than can be rebuilt now: they "
+                            "are left as they are; {}",
+                            s.scrub.bands_not_mended, remedy_of_loss(s)));
+    }
     if (s.bands.out_of_use != 0) {
         out.add(degraded, fmt::format("{} bands are out of use because parts of them can't be read "
                                       "or a drive failed to erase them",

@@ -104,6 +104,18 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
             "array {}: {} blocks failed their checksum{}; {} rebuilt from the other drives",
             now.array_name, failed, where_mismatched(before, now), rebuilt);
     }
+    if (const auto found = now.scrub.strips_wrong - before.scrub.strips_wrong; found != 0) {
+        log(options, LogLevel::warning,
+            "array {}: the scrub found {} strips that are not what was written{}; their bands are "
+            "rewritten",
+            now.array_name, found, where_mismatched(before, now));
+    }
+    if (now.scrub.bands_not_mended > before.scrub.bands_not_mended) {
+        log(options, LogLevel::error,
+            "array {}: in {} bands more is damaged than can be rebuilt now: they are left as they "
+            "are; {}",
+            now.array_name, now.scrub.bands_not_mended, remedy_of_loss(now));
+    }
     if (unreadable != 0) {
         log(options, LogLevel::error, "array {}: {} blocks can't be read or rebuilt; {}",
             now.array_name, unreadable, remedy_of_loss(now));

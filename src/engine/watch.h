@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A thread that looks after something some times a second. There are two, since every other thread
 // may be the one that is stuck, in a transfer or in a function of the program's: one looks whether
-// drives answer, which also moves the clock by which they are measured (IoClock), and the other
-// decides about drives that take no writes, for which it writes superblocks.
+// drives answer, which also moves the clock by which they are measured (IoClock), and lets the
+// scrub go on; the other decides about drives that take no writes, for which it writes
+// superblocks.
 #pragma once
 
 #include <condition_variable>

@@ -148,39 +148,42 @@ bool Collector::is_narrow(BandId band) const {
 
 // A damaged or narrow band gains little space, or none. So where space is short it has every fourth
 // turn, and none unless GC's own bands are all there.
-std::optional<BandId> Collector::choose() {
+std::optional<Collector::Victim> Collector::choose() {
     constexpr std::uint32_t kEvery = 4;
     const bool short_of_space = gate_.gc_wanted();
     if (!short_of_space || (gate_.gc_has_room() && ++turns_ % kEvery == 0)) {
-        if (const auto band = choose_to_mend()) return band;
+        if (const auto victim = choose_to_mend()) return victim;
     }
     if (!short_of_space) return std::nullopt;
     GreedyPolicy policy(array_.layout.slots_per_band(), array_.layout.bands, bands_.next_sequence(),
                         bands_.out_of_use() != 0);
     bands_.candidates([&](const Candidate& c) { policy.see(c); });
-    return policy.best();
+    if (policy.best()) return Victim{.band = *policy.best()};
+    return gate_.gc_has_room() ? choose_to_mend() : std::nullopt;
 }
 
-std::optional<BandId> Collector::choose_to_mend() {
+std::optional<Collector::Victim> Collector::choose_to_mend() {
     if (const auto damaged = bands_.to_mend()) {
         mending_ = true;
-        return damaged;
+        return Victim{.band = *damaged, .to_mend = true};
     }
     while (!to_widen_.empty()) {
         const BandId band = to_widen_.back();
         to_widen_.pop_back();
         mending_ = true;
-        if (is_narrow(band)) return band;
+        if (is_narrow(band)) return Victim{.band = band, .to_mend = true};
     }
     return std::nullopt;
 }
 
 bool Collector::pick() {
     if (victim_ || closing_ || awaiting_.size() >= kAwaiting) return false;
-    const auto band = choose();
-    if (!band) return false;
-    if (!bands_.begin_move(*band)) return true;
-    victim_ = Victim{*band, bands_.sequence_of(*band), bands_.segments_of(*band), 0, 0};
+    auto victim = choose();
+    if (!victim) return false;
+    if (!bands_.begin_move(victim->band)) return true;
+    victim->sequence = bands_.sequence_of(victim->band);
+    victim->segments = bands_.segments_of(victim->band);
+    victim_ = victim;
     victim_damaged_ = false;
     return true;
 }
@@ -190,8 +193,12 @@ bool Collector::end_victim() {
     if (!victim_ || !sources_idle()) return false;
     if (victim_damaged_) {
         // What can't be read keeps its place: the band stays as it is and is not chosen again
-        // before the next opening. What was moved out of it stays moved.
-        bands_.put_out_of_use(victim_->band);
+        // before the next opening. What was moved out of it stays moved. One that was not moved for
+        // space may be, later.
+        if (victim_->to_mend)
+            bands_.not_mended(victim_->band);
+        else
+            bands_.put_out_of_use(victim_->band);
         victim_.reset();
         return true;
     }
@@ -235,7 +242,8 @@ bool Collector::give_back() {
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
     const bool more_to_mend = !to_widen_.empty() || bands_.any_to_mend();
-    const bool last_mended = mending_ && (!more_to_mend || awaiting_.size() >= kAwaiting);
+    const bool mended = mending_ || bands_.damaged() != 0;
+    const bool last_mended = mended && (!more_to_mend || awaiting_.size() >= kAwaiting);
     const bool wanted =
         closing_ || ((gate_.gc_wanted() || last_mended) && !awaiting_.empty() && committer_.idle());
     if (!wanted) return false;

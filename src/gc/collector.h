@@ -101,14 +101,15 @@ class Collector final : public Actor {
         std::uint32_t segments = 0;
         std::uint32_t next = 0;         // segment to start with
         std::uint64_t last_target = 0;  // newest target that got any of it
+        bool to_mend = false;           // not for space: nothing in it is given up
     };
 
     // collector.cpp
     bool work();
     bool take_replies();
     bool pick();
-    std::optional<BandId> choose();
-    std::optional<BandId> choose_to_mend();
+    std::optional<Victim> choose();
+    std::optional<Victim> choose_to_mend();
     bool is_narrow(BandId band) const;
     bool end_victim();
     bool give_back();
@@ -123,6 +124,7 @@ class Collector final : public Actor {
     void send_lookups(Source& source);
     void looked_up(Source& source);
     void start_reads(Source& source);
+    void reads_done(Source& source);
     bool next_trims(Source& source);
     void trims_looked_up(Source& source);
     bool append(Source& source);

@@ -81,9 +81,7 @@ bool Collector::step(Source& s) {
             return true;
         case Step::read:
             if (s.reads_pending != 0) return false;
-            // With its drives what is lost here may come back: it must not be given up.
-            victim_damaged_ |= s.drives_away;
-            s.step = s.drives_away ? Step::idle : Step::trims;
+            reads_done(s);
             return true;
         case Step::trims:
             if (s.batches_pending != 0) return false;
@@ -223,6 +221,16 @@ void Collector::start_reads(Source& s) {
     }
     s.reads_pending = used;
     for (std::uint32_t i = 0; i < used; ++i) reader_.read(s.reads[i]);
+}
+
+// With its drives what is lost here may come back: it must not be given up. Nor in a band that need
+// not go: a cable or a controller may be at fault, and what it returns may be right again.
+void Collector::reads_done(Source& s) {
+    bool keeps = s.drives_away;
+    for (std::uint32_t slot = 0; victim_->to_mend && slot < array_.layout.slots_per_segment; ++slot)
+        keeps |= s.wanted[slot] != 0 && s.damaged[slot] != 0;
+    victim_damaged_ |= keeps;
+    s.step = keeps ? Step::idle : Step::trims;
 }
 
 // Tombstones that still stand are carried: while an entry of the extent says "trimmed at this

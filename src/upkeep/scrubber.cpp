@@ -7,6 +7,7 @@
 
 #include "base/canary.h"
 #include "base/crc32c.h"
+#include "device/remedy.h"
 
 namespace qlcshape {
 
@@ -49,13 +50,13 @@ void Scrubber::allow(std::uint64_t bytes) {
 void Scrubber::go_on_until(std::uint64_t position, bool limited) {
     allowance_.store(0, std::memory_order_relaxed);
     limited_.store(limited, std::memory_order_relaxed);
-    if (until_.exchange(position) != position) again_from_start_.store(true);
+    if (until_.load() != position) again_from_start_.store(true);  // before it may pass the band
+    until_.store(position);
     queue_.wake();
 }
 
 bool Scrubber::may_go() const {
-    if (asked() && !limited_.load(std::memory_order_relaxed)) return true;
-    return allowance_.load(std::memory_order_relaxed) > 0;
+    return hurries() || allowance_.load(std::memory_order_relaxed) > 0;
 }
 
 bool Scrubber::poll() {
@@ -76,18 +77,23 @@ bool Scrubber::poll() {
     return false;
 }
 
-// A band that is damaged is passed when it has been moved, or can't be.
+// A band that is damaged is passed when it has been moved, or can't be; or not now, for want of
+// space.
 bool Scrubber::begin_segment() {
     if (closing_ || gate_.failed() || !(band_damaged_ || may_go())) return false;
-    if (again_from_start_.exchange(false)) segment_ = 0;
     band_ = BandId(static_cast<std::uint32_t>(position() % array_.layout.bands));
     const BandTable::Life life = bands_.begin_scrub(band_);
+    if (again_from_start_.exchange(false) && !life.damaged) {
+        segment_ = 0;
+        band_damaged_ = false;
+    }
     const bool other = segment_ != 0 && life.sequence != sequence_;
     if (!life.readable || other || segment_ >= life.segments) {
         if (life.readable) bands_.end_read(band_);
         const bool damaged = std::exchange(band_damaged_, false);
-        const bool waits =
+        const bool to_mend =
             !other && (life.damaged || (damaged && bands_.mark_damaged(band_, sequence_)));
+        const bool waits = to_mend && (!gate_.gc_wanted() || gate_.gc_has_room());
         if (waits && !canary(Canary::scrub_passes_damage)) return false;
         pass_band();
         return true;
@@ -127,11 +133,13 @@ void Scrubber::read_piece() {
         Io& io = ios_[role];
         io = array_.segment_io(IoKind::read, band_, segment_, role * strip_bytes + offset_, bytes_,
                                rows_.data() + role * piece_bytes_);
-        absent_[role] = absent_[role] || io.device == nullptr || io.device->silent();
+        // One that could read nothing is tried again with each band.
+        const bool silent = io.device != nullptr && segment_ != 0 && io.device->silent();
+        absent_[role] = absent_[role] || io.device == nullptr || silent;
         if (!usable(role)) continue;
         ++pending_;
         io.context = this;
-        io.done = [](Io& done) { --static_cast<Scrubber*>(done.context)->pending_; };
+        io.done = [](Io& done) { static_cast<Scrubber*>(done.context)->transfer_ended(); };
     }
     std::uint64_t read = 0;
     for (std::uint32_t role = 0; role < width_; ++role) {
@@ -140,14 +148,21 @@ void Scrubber::read_piece() {
         queue_.submit(ios_[role]);
     }
     counters_.add(Counter::scrub_bytes, read);
-    allowance_.fetch_sub(static_cast<std::int64_t>(read));
+    if (!hurries()) allowance_.fetch_sub(static_cast<std::int64_t>(read));
+}
+
+void Scrubber::transfer_ended() {
+    --pending_;
+    ended_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Scrubber::piece_read() {
     for (std::uint32_t role = 0; role < width_; ++role) {
         if (!usable(role) || ios_[role].error_number == 0) continue;
         const Device& drive = *ios_[role].device;
-        (drive.out() || drive.given_up() ? absent_ : unread_).set(role);
+        const bool no_damage =
+            drive.out() || drive.given_up() || refused_by_system(ios_[role].error_number);
+        (no_damage ? absent_ : unread_).set(role);
     }
     if (offset_ != 0) return judge_piece();
     std::memcpy(header_.data(), row(0), header_.size());
@@ -184,15 +199,24 @@ void Scrubber::judge_piece() {
 
 // Slots that hold nothing have the checksum of zeroes, which is what they are.
 void Scrubber::judge_blocks(std::uint32_t role) {
-    const ArrayLayout& l = array_.layout;
     for (std::uint64_t at = 0; at < bytes_; at += kBlockBytes) {
-        const std::uint64_t block = (role * l.p.strip_bytes + offset_ + at) / kBlockBytes;
-        if (block < l.header_blocks) continue;
-        const auto slot = static_cast<std::uint32_t>(block - l.header_blocks);
-        if (crc32c({row(role) + at, kBlockBytes}) == header().entry(slot).crc) continue;
+        if (blocks_fit(role, row(role) + at, offset_ + at, kBlockBytes)) continue;
         if (wrong_blocks_[role].blocks++ == 0) wrong_blocks_[role].first = offset_ + at;
         wrong_.set(role);
     }
+}
+
+// Whether these bytes, from byte `at` of that strip on, are what the header says of them.
+bool Scrubber::blocks_fit(std::uint32_t role, const std::byte* bytes, std::uint64_t at,
+                          std::uint64_t n) const {
+    const ArrayLayout& l = array_.layout;
+    for (std::uint64_t i = 0; i < n; i += kBlockBytes) {
+        const std::uint64_t block = (role * l.p.strip_bytes + at + i) / kBlockBytes;
+        if (block < l.header_blocks) continue;
+        const auto slot = static_cast<std::uint32_t>(block - l.header_blocks);
+        if (crc32c({bytes + i, kBlockBytes}) != header().entry(slot).crc) return false;
+    }
+    return true;
 }
 
 // Their checksums leave out the part that covers the header: that is computed.
@@ -200,34 +224,71 @@ void Scrubber::judge_parity() {
     const ArrayLayout& l = array_.layout;
     const std::uint32_t k = l.p.data_strips;
     const std::uint64_t skipped = offset_ == 0 ? l.header_bytes() : 0;
+    const bool last = offset_ + bytes_ == l.p.strip_bytes;
     for (std::uint32_t i = 0; i < 2; ++i) {
         parity_crc_[i] = crc32c_continue(parity_crc_[i], {row(k + i) + skipped, bytes_ - skipped});
-        const bool last = offset_ + bytes_ == l.p.strip_bytes;
         const std::uint32_t crc = i == 0 ? header().fixed().p_crc : header().fixed().q_crc;
         if (last && usable(k + i) && parity_crc_[i] != crc) wrong_.set(k + i);
     }
-    if (offset_ != 0) return;
+    if (offset_ == 0) judge_header_rows();
+}
+
+// P and Q where they cover the header, which is known by now. What of the data there is missing or
+// wrong is solved for, with P or with Q; its checksums tell whether that one is right:
+//
+//   missing of the data   solved for       then
+//   none                  P and Q          both are compared
+//   one                   it and Q         if it fits P is right, and Q is compared
+//                         it and P         otherwise; if it fits Q is right, and P is compared
+//   two                   both             nothing is left to compare
+void Scrubber::judge_header_rows() {
+    const std::uint32_t k = array_.layout.p.data_strips;
+    const std::uint64_t bytes = array_.layout.header_bytes();
     std::byte* strips[kMaxDataStrips + 2];
-    for (std::uint32_t role = 0; role < k; ++role) {
-        if (!usable(role) || wrong_[role]) return;
-        strips[role] = rows_.data() + role * piece_bytes_;
+    std::uint32_t missing = 0, which = 0;
+    for (std::uint32_t role = 0; role < width_; ++role) {
+        strips[role] = role == 0 ? header_.data() : rows_.data() + role * piece_bytes_;
+        const bool there = role == 0 || (usable(role) && blocks_fit(role, strips[role], 0, bytes));
+        if (role >= k || there) continue;
+        ++missing;
+        which = role;
     }
-    for (std::uint32_t i = 0; i < 2; ++i) strips[k + i] = parity_.data() + i * l.header_bytes();
-    compute_parity({strips, width_}, l.header_bytes());
-    for (std::uint32_t i = 0; i < 2; ++i) {
-        if (usable(k + i) && std::memcmp(strips[k + i], row(k + i), l.header_bytes()) != 0)
-            wrong_.set(k + i);
+    // Solves for two strips, and compares the second one, which is P or Q.
+    const auto solve_and_compare = [&](std::uint32_t first, std::uint32_t second) {
+        std::byte* solved[kMaxDataStrips + 2];
+        std::ranges::copy(strips, strips + width_, solved);
+        solved[first] = parity_.data();
+        solved[second] = parity_.data() + bytes;
+        const std::uint32_t lost[2] = {first, second};
+        reconstruct({solved, width_}, bytes, lost);
+        if (first < k && !blocks_fit(first, solved[first], 0, bytes)) return false;
+        if (usable(second) && std::memcmp(solved[second], strips[second], bytes) != 0)
+            wrong_.set(second);
+        return true;
+    };
+    if (missing == 0) {
+        solve_and_compare(k, k + 1);
+        solve_and_compare(k + 1, k);
+    } else if (missing == 1) {
+        const bool by_p = usable(k) && solve_and_compare(which, k + 1);
+        if (!by_p && usable(k + 1)) solve_and_compare(which, k);
     }
 }
 
 void Scrubber::segment_read() {
-    const bool lost = !header_good_ && rebuild_.drives_away();
-    if (lost || closing_ || (wrong_ | unread_).none() || canary(Canary::scrub_sees_nothing)) {
+    const bool away = !header_good_ && rebuild_.drives_away();
+    if (!header_good_ && (wrong_ | unread_).none()) wrong_.set(array_.layout.p.data_strips);
+    if (away || closing_ || (wrong_ | unread_).none() || canary(Canary::scrub_sees_nothing)) {
         wrong_.reset();
         unread_.reset();
         return end_segment();
     }
-    if (!std::exchange(again_, true)) return read_segment();
+    if (!std::exchange(again_, true)) {
+        suspects_ = wrong_ | unread_;
+        return read_segment();
+    }
+    wrong_ &= suspects_;
+    unread_ &= suspects_;
     probe();
 }
 
@@ -244,16 +305,22 @@ void Scrubber::probe() {
         io.context = this;
         io.done = [](Io& done) {
             auto& self = *static_cast<Scrubber*>(done.context);
-            --self.pending_;
+            self.transfer_ended();
             if (done.error_number == 0) return;
             done.device->note_silent(done.error_number);
-            self.unread_.reset(static_cast<std::size_t>(&done - self.ios_.data()));
+            const auto which = static_cast<std::size_t>(&done - self.ios_.data());
+            self.unread_.reset(which);
+            self.absent_.set(which);
         };
         queue_.submit(io);
     }
 }
 
 void Scrubber::end_segment() {
+    for (std::uint32_t role = 0; role < width_; ++role) {
+        if (absent_[role] && array_.locate(band_, segment_, role).there())
+            left_out_.fetch_add(1, std::memory_order_relaxed);
+    }
     if ((wrong_ | unread_).any()) {
         count_wrong();
         band_damaged_ = true;
@@ -270,7 +337,6 @@ void Scrubber::count_wrong() {
         Device* const drive = array_.drive_at(place);
         if (!wrong_[role] || drive == nullptr) continue;
         const std::uint64_t blocks = std::max<std::uint64_t>(1, wrong_blocks_[role].blocks);
-        counters_.add(Counter::verify_failed, blocks);
         drive->count_mismatch(place.offset + wrong_blocks_[role].first, blocks);
     }
 }

@@ -12,6 +12,9 @@
 //                         v
 //                       probing                 a drive that reads nothing else either is no damage
 //
+// Only a strip that is wrong both times counts. Strips of drives that are missing, out, or can't be
+// read at all are left out.
+//
 // Where it is: `position`, the bands that it has passed in the array's life, a counter that
 // snapshots and superblocks keep. It passes a band only when nothing in it is damaged any more, or
 // can't be mended; so an opening that was cut off finds the damage again.
@@ -61,12 +64,17 @@ class Scrubber final : public Actor {
     std::uint64_t position() const { return position_.load(std::memory_order_relaxed); }
     std::uint64_t bytes_read() const { return counters_.get(Counter::scrub_bytes); }
     std::uint64_t strips_wrong() const { return counters_.get(Counter::scrub_strips_wrong); }
+    // Since the array was opened: strips that it did not read, of drives that are missing, out, or
+    // can't be read; and transfers of its own that have ended.
+    std::uint64_t strips_left_out() const { return left_out_.load(std::memory_order_relaxed); }
+    std::uint64_t transfers_ended() const { return ended_.load(std::memory_order_relaxed); }
     std::uint64_t memory_bytes() const;
 
   private:
     enum class Step : std::uint8_t { idle, reading, header, probing };
     using Roles = std::bitset<kMaxDataStrips + 2>;
 
+    bool hurries() const { return asked() && !limited_.load(std::memory_order_relaxed); }
     bool asked() const { return position() < until_.load(std::memory_order_relaxed); }
     bool may_go() const;
     bool begin_segment();
@@ -78,13 +86,17 @@ class Scrubber final : public Actor {
     void judge_piece();
     void judge_blocks(std::uint32_t role);
     void judge_parity();
+    void judge_header_rows();
+    bool blocks_fit(std::uint32_t role, const std::byte* bytes, std::uint64_t at,
+                    std::uint64_t n) const;
+    void transfer_ended();
     void segment_read();
     void probe();
     void end_segment();
     void count_wrong();
 
     const std::byte* row(std::uint32_t role) const { return rows_.data() + role * piece_bytes_; }
-    SegmentHeader header() { return SegmentHeader(array_.layout, header_.data()); }
+    SegmentHeader header() const { return SegmentHeader(array_.layout, header_.data()); }
     bool usable(std::uint32_t role) const { return !absent_[role] && !unread_[role]; }
 
     const ArrayContext& array_;
@@ -102,6 +114,7 @@ class Scrubber final : public Actor {
     std::atomic<std::uint64_t> until_{0};
     std::atomic<bool> limited_{false}, again_from_start_{false};
     std::atomic<std::int64_t> allowance_{0};
+    std::atomic<std::uint64_t> left_out_{0}, ended_{0};
 
     // The segment that is being read.
     Step step_ = Step::idle;
@@ -115,6 +128,7 @@ class Scrubber final : public Actor {
     bool header_good_ = false;
     std::uint32_t pending_ = 0;
     Roles absent_, unread_, wrong_;  // has no drive; can't be read; is not what was written
+    Roles suspects_;                 // the first time
     std::uint32_t parity_crc_[2] = {};
     struct Wrong {
         std::uint64_t first = 0, blocks = 0;  // in the strip: byte, count

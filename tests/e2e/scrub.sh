@@ -70,11 +70,14 @@ for round in $(seq "${QLCSHAPE_ROUNDS:-2}"); do
     found=$(python3 -c 'import json; print(json.load(open("out"))["problems_found"])')
     expect 1 "$QLCSHAPE" scrub array.toml --json
     wrong=$(python3 -c 'import json; print(json.load(open("out"))["strips_wrong"])')
-    # Bands that are open are read when they have been closed: at most four of 16 segments.
+    # Bands that are open are read when they have been closed: at most four of 16 segments. Some
+    # are erased by GC, for space, before the scrub comes to them.
     strips left
     left=$(wc -l <left)
-    [[ $found == $((wrong + left)) ]] || fail "$found strips were wrong, $wrong found, $left left"
     ((left <= 4 * 16 * 2)) || fail "$left strips are still wrong"
+    ((wrong + left <= found && 10 * (wrong + left) >= 8 * found)) ||
+        fail "$found strips were wrong, $wrong found, $left left"
+    expect 0 "$QLCSHAPE" scrub array.toml --json
     start_server
     expect 0 nbdcopy "$URI" copy
     cmp image copy || fail "wrong data, round $round"
@@ -96,7 +99,11 @@ expect 0 "$QLCSHAPE" top array.toml
 grep -q '^jobs      scrub (asked)' out || fail "top does not show it"
 expect 0 "$QLCSHAPE" scrub array.toml --stop
 expect 2 "$QLCSHAPE" scrub array.toml --wait
-says "no pass that was asked for is under way" "--start"
+says "the pass was stopped"
+expect 2 "$QLCSHAPE" scrub array.toml --stop
+says "no pass of the scrub that was asked for is under way"
+expect 2 "$QLCSHAPE" scrub array.toml --wait --rate 1MiB
+says "--rate"
 expect 0 "$QLCSHAPE" status array.toml --json
 holds 'j["jobs"][0]["state"] == "scheduled" and j["jobs"][0]["seconds_left"] > 86400'
 damage 77 1 4
@@ -106,7 +113,7 @@ holds 'j["state"] == "done" and j["strips_wrong"] > 50'
 expect 0 "$QLCSHAPE" status array.toml --json
 holds 'j["scrub"]["strips_wrong"] > 50 and j["scrub"]["bands_damaged"] == 0'
 expect 0 "$QLCSHAPE" scrub array.toml
-grep -q "all of it is as it was written" out || fail "a second pass finds more"
+grep -q "all that was read is as it was written" out || fail "a second pass finds more"
 expect 0 nbdcopy "$URI" copy
 cmp image copy || fail "wrong data after damage under a server"
 stop_server
