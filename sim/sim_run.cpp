@@ -22,7 +22,8 @@ History::History(std::uint64_t seed, Profile profile)
     scrubs_ = seed % 4 == 2 && std::ranges::find(kNever, profile) == std::end(kNever);
     // What the other profiles do with an SCM drive needs the drive.
     const bool fails = profile == Profile::drives && seed % 4 == 3;
-    options_.pmt_copies = profile == Profile::away || fails ? 2 : 1;
+    const bool spoils = world_.faults().media_faults() && seed % 4 == 1;
+    options_.pmt_copies = profile == Profile::away || fails || spoils ? 2 : 1;
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     version_gap_ = seed % 3;  // so small that versions which come again are seen

@@ -119,8 +119,7 @@ Status Core::finish_close() {
                     superblock_.name, cause(), qlcshape::remedy(*gate_, array_, Then::open));
     }
     const Locked lock(control_mutex_);
-    QS_TRY(write_bitmap(array_, *bitmap_writer_, *control_));
-    QS_TRY(write_band_table(*keeper_));
+    QS_TRY(write_last_tables());
     superblock_.state = ArrayState::clean;
     superblock_.next_version = next_version_;
     superblock_.next_band_sequence = bands_->next_sequence();

@@ -216,6 +216,7 @@ class Core {
     bool can_go_on_without(const MemberSet& leaving) const;
     void begin_leaving(const MemberSet& who);
     void finish_leaving();
+    Status write_last_tables();
     void keep(const MemberSet& who);
 
     Status take(VolumeState& volume, Request request);

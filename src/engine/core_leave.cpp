@@ -72,6 +72,28 @@ void Core::look_at_drives() {
     static_cast<void>(write_superblock());
 }
 
+// Bitmap and band table, while closing: nothing else is under way. An scm drive that does not take
+// them leaves, as it would have before.
+Status Core::write_last_tables() {
+    for (;;) {
+        Status written = write_bitmap(array_, *bitmap_writer_, *control_);
+        if (!written) bitmap_writer_->give_up();
+        if (written) written = write_band_table(*keeper_);
+        if (written) return {};
+        const Io& by = control_->last_failed_write();
+        MemberSet who = leaving();
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            const Device* const drive = members_[i].device.get();
+            if (drive != nullptr && drive == by.device && drive->mirror() && !drive->out() &&
+                !refused_by_system(by.error_number))
+                who.set(i);
+        }
+        if (who.none() || !can_go_on_without(who)) return written;
+        begin_leaving(who);
+        QS_TRY(write_superblock());
+    }
+}
+
 // What waits for them fails. Writing ends where it has not.
 void Core::keep(const MemberSet& who) {
     for (std::size_t i = 0; i < members_.size(); ++i) {

@@ -89,7 +89,8 @@ void Core::halt(std::string_view why, const Io& by) {
 // does a machine without processors to spare (workers don't poll).
 bool Core::stands_still() {
     std::uint64_t motion = 1 + bands_->changes();
-    bool quiet = true;
+    // Until it is decided whether a drive leaves, what waits for that has no transfer.
+    bool quiet = !array_.drive_leaves();
     for (const auto& w : workers_) {
         motion += w->queue().ended();
         quiet &= w->queue().quiet();
