@@ -119,6 +119,12 @@ void History::exchange_older() {
 void History::older_episode() {
     const bool copied = std::exchange(copied_, false);
     if (images_.empty() || pmt_damaged()) return images_.clear();
+    // Bands that were written while other drives were out have no redundancy for two of these.
+    std::set<std::size_t> lost;
+    for (std::size_t i = 0; i < media_.size(); ++i) {
+        if (std::ranges::find(images_, media_[i], &Older::media) != images_.end()) lost.insert(i);
+    }
+    if (!copied && !readable_without(lost)) return images_.clear();
     exchange_older();
     if (!copied && crashed_ && all_scm_older() && !traced()) {
         exchange_older();

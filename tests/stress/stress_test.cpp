@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real threads, for the sanitizers: clients, shards, GC and volume changes at once, every read
-// compared.
+// Real threads, for the sanitizers: clients, shards, GC, the scrub and volume changes at once, every
+// read compared.
 #include <unistd.h>
 
 #include <atomic>
@@ -126,6 +126,7 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
         threads.emplace_back([&] { flood(*other, wrong); });
         threads.emplace_back([&] {
             for (int i = 0; i < 5; ++i) {
+                if (!(*engine)->start_scrub(i % 2 == 0 ? 0 : 64 * MiB)) ++wrong;
                 if (!(*engine)->create_volume("passing", 64 * kBlock)) ++wrong;
                 static_cast<void>((*engine)->stats());
                 if (!(*engine)->delete_volume("passing")) ++wrong;
@@ -134,6 +135,7 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
         for (auto& thread : threads) thread.join();
         CHECK(wrong == 0);
         CHECK((*engine)->stats().gc.bands_moved > 0);
+        CHECK((*engine)->stats().scrub.strips_wrong == 0);
         REQUIRE((*engine)->delete_volume("flood"));
         REQUIRE((*engine)->delete_volume(name));
         REQUIRE((*engine)->finish_deletions());
