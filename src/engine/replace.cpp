@@ -206,7 +206,8 @@ Result<Engine::Replaced> replace_device(const Options& options, const std::strin
     r.force = force;
     r.old = parse_uuid(old);
     r.progress = options.progress;
-    if (named != others.devices.end()) {
+    const bool by_path = named != others.devices.end();
+    if (by_path) {
         r.role = named->role == Role::scm ? DeviceRole::scm : DeviceRole::qlc;
         r.old = uuid_of(old, offline.queue());
         others.devices.erase(named);
@@ -214,9 +215,17 @@ Result<Engine::Replaced> replace_device(const Options& options, const std::strin
         return fail(Errc::invalid_argument,
                     "{}: it is neither a path of the array file nor a device UUID", old);
     }
-    // The old one's path is all right: there may be another drive now.
-    if (std::ranges::find(others.devices, fresh.path, &DeviceOptions::path) != others.devices.end())
-        return fail(Errc::duplicate_device, "{}: it is a device of the array already", fresh.path);
+    // The old one's path is all right: there may be another drive now. Where it is named by its
+    // UUID, that is a path at which there is no other member.
+    const auto same = std::ranges::find(others.devices, fresh.path, &DeviceOptions::path);
+    if (same != others.devices.end()) {
+        const auto there = uuid_of(fresh.path, offline.queue());
+        if (by_path || (there && there != r.old)) {
+            return fail(Errc::duplicate_device, "{}: it is a device of the array already",
+                        fresh.path);
+        }
+        others.devices.erase(same);
+    }
     auto devices = open_devices(others, Access::read_write, &r.absent);
     if (!devices) return fail(devices.error());
     r.devices = std::move(*devices);

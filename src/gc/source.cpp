@@ -173,9 +173,10 @@ void Collector::looked_up(Source& s) {
     start_reads(s);
 }
 
-// Reads what is wanted, and every block of tombstones, in runs; a few obsolete blocks in between
-// are read along: with kBridge = 7, wanted slots 0 and 8 of a strip are one transfer of 36 KiB,
-// 0 and 9 are two. What a block of tombstones covers stands in the block, so each has to be read.
+// Reads what is wanted, and every block of tombstones, in runs; a few blocks in between are read
+// along, right or wrong: with kBridge = 7, wanted slots 0 and 8 of a strip are one transfer of 36
+// KiB, 0 and 9 are two. What a block of tombstones covers stands in the block, so each has to be
+// read.
 void Collector::start_reads(Source& s) {
     const ArrayLayout& l = array_.layout;
     const SegmentHeader header = header_of(s);
@@ -199,8 +200,10 @@ void Collector::start_reads(Source& s) {
         BlockRead& read = s.reads[used++];
         read.first = first;
         read.blocks = n;
+        read.asked = 0;
         read.data = slot_data(s, slot);
         for (std::uint32_t i = 0; i < n; ++i) {
+            if (needs_read(slot + i)) read.asked |= 1u << i;
             const Entry e = header.entry(slot + i);
             read.expected[i] = PmtEntry::make_mapped(l, Pba(first.value + i), e.crc);
             read.lbas[i] = e.lba;
@@ -208,7 +211,6 @@ void Collector::start_reads(Source& s) {
         read.context = &s;
         read.done = [](BlockRead& done) {
             auto& source = *static_cast<Source*>(done.context);
-            // Obsolete ones that were read along may be damaged, too: nobody asks for them.
             Collector& gc = *source.owner;
             const std::uint32_t at = gc.array_.layout.slot_of(done.first);
             for (std::uint32_t i = 0; i < done.blocks; ++i) {

@@ -15,7 +15,7 @@ namespace qlcshape {
 namespace {
 
 std::uint32_t all_of(const BlockRead& read) {
-    return read.blocks == 32 ? ~0u : (1u << read.blocks) - 1;
+    return read.asked & (read.blocks == 32 ? ~0u : (1u << read.blocks) - 1);
 }
 
 }  // namespace
@@ -63,6 +63,7 @@ Io BlockReader::transfer_of(const BlockRead& read) const {
 std::uint32_t BlockReader::unproved(const BlockRead& read) const {
     std::uint32_t wrong = 0;
     for (std::uint32_t i = 0; i < read.blocks; ++i) {
+        if ((read.asked >> i & 1) == 0) continue;
         const std::uint32_t crc = crc32c({read.data + i * kBlockBytes, kBlockBytes});
         if (!read.expected[i].crc_matches(array_.layout, crc) && !canary(Canary::ignore_crc))
             wrong |= 1u << i;

@@ -34,7 +34,8 @@ struct BlockRead {
 
     Pba first;
     std::uint32_t blocks = 0;
-    std::byte* data = nullptr;                    // aligned to a block
+    std::uint32_t asked = ~0u;  // bit i set: block i; others are read along, right or wrong
+    std::byte* data = nullptr;  // aligned to a block
     std::array<PmtEntry, kMaxBlocks> expected{};  // the table's entries: the CRC's low bits count
     std::array<Lba, kMaxBlocks> lbas{};           // whose they are
     std::uint32_t bad = 0;                        // result: bit i set: block i is lost

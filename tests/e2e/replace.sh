@@ -69,7 +69,11 @@ rm qlc4.img qlc5.img
 expect 2 "$QLCSHAPE" replace array.toml qlc4.img new4.img --size 24MiB
 says "more than one" "UUID"
 [[ ! -e new4.img ]] || fail "a file is left of what was refused"
-expect 0 "$QLCSHAPE" replace array.toml "$uuid" new5.img --size 24MiB
+expect 2 "$QLCSHAPE" replace array.toml "$uuid" qlc0.img --size 24MiB
+says "it is a device of the array already"
+# Also where the new one has the path of the old one.
+expect 0 "$QLCSHAPE" replace array.toml "$uuid" qlc5.img --size 24MiB
+mv qlc5.img new5.img
 new_path qlc5.img new5.img
 expect 0 "$QLCSHAPE" replace array.toml qlc4.img new4.img --size 24MiB
 new_path qlc4.img new4.img

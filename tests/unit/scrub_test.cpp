@@ -406,3 +406,28 @@ TEST_CASE("scrub: a drive leaves while it reads, and bands go while it is in the
     CHECK(a.reads(0, a.blocks, 7));
     a.power.fails = nullptr;
 }
+
+// Between data and tombstones lie slots that hold nothing, or what is valid no more: they are read
+// along. Nothing is lost with them.
+TEST_CASE("scrub: what GC reads along in a damaged strip counts as lost nowhere") {
+    ScrubArray a;
+    const std::uint64_t at = a.blocks;
+    a.write_blocks(at, 20, 7);
+    a.trim_blocks(at + 1, 1);
+    REQUIRE(a.close());  // a segment that is not full
+    REQUIRE(a.open());
+    a.write_blocks(0, a.blocks, 7);
+    a.settle();
+    const std::uint32_t drive = GENERATE(range(0u, 4u));
+    for (std::uint32_t slot = kSuperblockUnits; slot < a.l.drive_slots(); ++slot) {
+        for (std::uint64_t block = 0; block < a.l.p.band_bytes; block += kBlockBytes)
+            a.media[drive][a.l.slot_offset(slot) + block + 100] ^= std::byte{1};
+    }
+    a.pass();
+    CHECK(a.look().strips_wrong > 0);
+    CHECK(a.look().bands_not_mended == 0);
+    CHECK(a.core->stats().errors.unreadable == 0);
+    a.settle();
+    CHECK(a.reads(0, a.blocks, 7));
+    CHECK(a.reads(at + 1, 1, 0));
+}
