@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real threads, for the sanitizers: clients, shards, GC, the scrub and volume changes at once, every
-// read compared.
+// Real threads, for the sanitizers: clients, shards, GC, scrub and volume changes at once; every
+// read is compared.
 #include <unistd.h>
 
 #include <atomic>
