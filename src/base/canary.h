@@ -52,7 +52,6 @@ enum class Canary : std::uint8_t {
     left_before_record,         // a drive is out before the superblocks of the others say so
     left_band_goes_on,          // segments count in bands that name a drive which has left
     scrub_sees_nothing,         // the scrub takes what is wrong for right
-    scrub_passes_damage,        // it goes on before what is damaged is rewritten
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS
     count,

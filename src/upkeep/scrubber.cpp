@@ -94,7 +94,7 @@ bool Scrubber::begin_segment() {
         const bool to_mend =
             !other && (life.damaged || (damaged && bands_.mark_damaged(band_, sequence_)));
         const bool waits = to_mend && (!gate_.gc_wanted() || gate_.gc_has_room());
-        if (waits && !canary(Canary::scrub_passes_damage)) return false;
+        if (waits) return false;
         pass_band();
         return true;
     }

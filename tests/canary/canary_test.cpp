@@ -136,7 +136,7 @@ TEST_CASE("canary: unlike_copies_stay") {
     must_notice(Canary::unlike_copies_stay, "unlike_copies_stay", 200, sim::Profile::away);
 }
 TEST_CASE("canary: returned_not_erased") {
-    must_notice(Canary::returned_not_erased, "returned_not_erased", 20, sim::Profile::away);
+    must_notice(Canary::returned_not_erased, "returned_not_erased", 60, sim::Profile::away);
 }
 TEST_CASE("canary: left_before_record") {
     must_notice(Canary::left_before_record, "left_before_record", 80, sim::Profile::away);
@@ -193,9 +193,6 @@ TEST_CASE("canary: diverged_taken") {
 }
 TEST_CASE("canary: scrub_sees_nothing") {
     must_notice(Canary::scrub_sees_nothing, "scrub_sees_nothing", 40, sim::Profile::media);
-}
-TEST_CASE("canary: scrub_passes_damage") {
-    must_notice(Canary::scrub_passes_damage, "scrub_passes_damage", 40, sim::Profile::media);
 }
 TEST_CASE("canary: drop_poison") {
     must_notice(Canary::drop_poison, "drop_poison", 60, sim::Profile::beyond);
