@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "upkeep/scrub_pace.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace qlcshape {

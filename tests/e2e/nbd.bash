@@ -44,6 +44,18 @@ start_server_of() {
     fail "no server: $(cat serve.err)"
 }
 
+# serve_image: a new array, full but for 4 MiB; its volume v0 is served, and holds what the file
+# image does.
+serve_image() {
+    array_file
+    expect 0 "$QLCSHAPE" create array.toml
+    local bytes=$(($(writable) - 4194304))
+    expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
+    head -c "$bytes" /dev/urandom >image
+    start_server
+    expect 0 nbdcopy --flush image "$URI"
+}
+
 # kill_server: a crash of it. The command outlives nbdkit, and says that the array was not closed.
 kill_server() {
     local code=0

@@ -4,13 +4,7 @@
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 
-array_file
-expect 0 "$QLCSHAPE" create array.toml
-bytes=$(($(writable) - 4194304))
-expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
-head -c "$bytes" /dev/urandom >image
-start_server
-expect 0 nbdcopy --flush image "$URI"
+serve_image
 expect 2 "$QLCSHAPE" replace array.toml qlc2.img new2.img --size 24MiB
 says "in use" "close it there first"
 stop_server

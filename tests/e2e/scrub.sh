@@ -5,13 +5,7 @@
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 
-array_file
-expect 0 "$QLCSHAPE" create array.toml
-bytes=$(($(writable) - 4194304))
-expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
-head -c "$bytes" /dev/urandom >image
-start_server
-expect 0 nbdcopy --flush image "$URI"
+serve_image
 stop_server
 
 # An array that nobody has open is opened for it.
@@ -56,8 +50,8 @@ strips() {
     "$QLCSHAPE" check array.toml --json >out 2>err || [[ $? == 1 ]] || fail "check can't run"
     holds 'j["problems_found"] == len(j["problems"])'
     holds 'all("is not what was written; it can be rebuilt" in p for p in j["problems"])'
-    python3 -c 'import json; print(*json.load(open("out"))["problems"], sep="\n")' |
-        grep . | sort >"$1" || true
+    python3 -c 'import json
+for p in json.load(open("out"))["problems"]: print(p)' >"$1"
 }
 
 for round in $(seq "${QLCSHAPE_ROUNDS:-2}"); do
