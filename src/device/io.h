@@ -33,7 +33,9 @@ class IoQueue {
   public:
     // `memory`: regions that most I/O data lies in; see register_memory().
     explicit IoQueue(std::vector<std::span<std::byte>> memory = {});
-    ~IoQueue();  // nothing may be in flight but what was given up
+    // Nothing may be in flight but what was given up, and what waits for a mirror: that is looked
+    // at, so its owner goes after the queue.
+    ~IoQueue();
     IoQueue(const IoQueue&) = delete;
     IoQueue& operator=(const IoQueue&) = delete;
 

@@ -77,10 +77,7 @@ void end_sleep_on(SleepWord& word) {
 IoQueue::IoQueue(std::vector<std::span<std::byte>> memory) : memory_(std::move(memory)) {}
 
 IoQueue::~IoQueue() {
-    while (!not_taken_.empty()) {
-        not_taken_.pop_front();
-        --in_flight_;
-    }
+    for (; !not_taken_.empty(); not_taken_.pop_front()) --in_flight_;
     QS_ASSERT(in_flight_ == 0);
     leave_ring();
     while (begun_.oldest() != nullptr) {  // a drive that was given up may still use their memory

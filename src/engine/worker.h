@@ -52,9 +52,9 @@ class Worker {
     bool done_with(Phase phase) const;
 
     std::string name_;
-    std::unique_ptr<IoQueue> queue_;
     Counters counters_;
     std::vector<std::unique_ptr<Actor>> actors_;
+    std::unique_ptr<IoQueue> queue_;  // goes before them: what it still holds is theirs
     ShardLock* lock_ = nullptr;
     std::atomic<std::uint64_t> polls_{0};
     std::atomic<int> reached_{0};
