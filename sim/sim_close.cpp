@@ -34,6 +34,7 @@ void History::drop() {
     }
     crashed_ = true;
     forget_opening();
+    look_for_fresh();
 }
 
 void History::forget_opening() {
@@ -54,6 +55,8 @@ void History::forget_opening() {
 }
 
 void History::close_clean() {
+    finish_replacing();
+    if (world_.dead()) return crash();
     if (rng_.chance(1, 4)) plan_cut(200, PersistencePoint::tps_write, kLastPoint);
     for (std::uint64_t i = 0; !core_->advance_close(); ++i) {
         poll_something();

@@ -117,6 +117,13 @@ class History {
     void replace_scm();
     bool may_be_split(const std::set<std::size_t>& lost) const;
 
+    // sim_replace.cpp
+    void begin_replacing();
+    void advance_replacing();
+    void take_fresh();
+    void finish_replacing();
+    void look_for_fresh();
+
     // sim_bitmap.cpp
     void judge_bitmap();
     void lose_bitmap();
@@ -243,7 +250,10 @@ class History {
     std::set<std::size_t> away_;  // QLC drives that the array is written without
     Media* away_scm_ = nullptr;   // likewise an SCM drive
     Media* behind_ = nullptr;     // an SCM drive that may lack what the other has
-    Media* tried_ = nullptr;      // one of which some drives may say that it is out
+    Media* fresh_ = nullptr;      // a drive that is to take a place, and whose
+    std::size_t fresh_for_ = 0;
+    std::uint32_t fresh_made_ = 0;
+    Media* tried_ = nullptr;  // one of which some drives may say that it is out
     std::vector<SimOp> ops_;
     std::unique_ptr<Core> core_;
     std::vector<std::unique_ptr<SimVolume>> volumes_;
@@ -276,6 +286,7 @@ class History {
     Random silence_random_;  // which drive does not answer; drawn apart, too
     Random tail_random_;     // what a power cut does to strips, likewise
     Random away_random_;     // which drives are away, likewise
+    Random replace_random_;  // which are replaced while the array is open, likewise
     Random scrub_random_;    // when a scrub begins, likewise
     bool scrubs_ = false;
 

@@ -159,6 +159,8 @@ void History::load(bool to_be_cut) {
         if (i == silent_at) silence_one();
         if (goes_away() && away_random_.chance(1, 2000)) drive_leaves();
         if (goes_away() && away_random_.chance(1, 4000)) scm_leaves();
+        if (goes_away() && replace_random_.chance(1, 3000)) begin_replacing();
+        advance_replacing();
         if (rng_.chance(1, 8)) submit_one();
         if (volume_changes_ && rng_.chance(1, 1000)) {
             const std::uint64_t change = rng_.below(3);

@@ -17,6 +17,7 @@ History::History(std::uint64_t seed, Profile profile)
       silence_random_(seed ^ 0x5113),
       tail_random_(seed ^ 0x7a11),
       away_random_(seed ^ 0xaaa7),
+      replace_random_(seed ^ 0x4e91),
       scrub_random_(seed ^ 0x5c2b) {
     constexpr Profile kNever[] = {Profile::older, Profile::beyond, Profile::sequences};
     scrubs_ = seed % 4 == 2 && std::ranges::find(kNever, profile) == std::end(kNever);
@@ -219,6 +220,7 @@ void RunCounts::add(const RunCounts& o) {
     away_opens += o.away_opens;
     drives_left += o.drives_left;
     drives_replaced += o.drives_replaced;
+    drives_replaced_open += o.drives_replaced_open;
     scm_away += o.scm_away;
     scm_left += o.scm_left;
     scm_returned += o.scm_returned;

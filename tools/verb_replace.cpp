@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "admin/holder.h"
 #include "base/error.h"
 #include "tools/progress.h"
 #include "tools/report.h"
@@ -20,7 +21,26 @@ struct Arguments : CommonArguments {
     bool force = false;
 };
 
-Result<Engine::Replaced> replace(const Arguments& arguments) {
+struct Outcome {
+    Engine::Replaced drive;
+    bool open = false;  // the array, in another process
+};
+
+// In the process that has the array open, to which this one's folder means nothing.
+Result<Outcome> replace_there(const Holder& holder, const std::string& old, DeviceOptions fresh,
+                              bool force) {
+    const Result<Stats> stats = holder.stats();
+    if (!stats) return fail(stats.error());
+    const bool uuid =
+        std::ranges::find(stats->devices, old, &DeviceStatus::uuid) != stats->devices.end();
+    fresh.path = std::filesystem::absolute(fresh.path).string();
+    const auto index =
+        holder.replace(uuid ? old : std::filesystem::absolute(old).string(), fresh, force);
+    if (!index) return fail(index.error());
+    return Outcome{{Role::qlc, *index}, true};
+}
+
+Result<Outcome> replace(const Arguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
@@ -39,13 +59,26 @@ Result<Engine::Replaced> replace(const Arguments& arguments) {
     const std::string named = (folder / arguments.old).lexically_normal().string();
     const bool in_file =
         std::ranges::find(options->devices, named, &DeviceOptions::path) != options->devices.end();
-    return Engine::replace_device(*options, in_file ? named : arguments.old, fresh,
-                                  arguments.force);
+    const std::string& old = in_file ? named : arguments.old;
+    if (const auto holder = Holder::of(*options))
+        return replace_there(*holder, old, std::move(fresh), arguments.force);
+    auto replaced = Engine::replace_device(*options, old, fresh, arguments.force);
+    if (!replaced) return fail(replaced.error());
+    return Outcome{.drive = *replaced};
+}
+
+const char* what_next(const Outcome& outcome) {
+    if (outcome.open)
+        return "; what lacks parity gets it back from now on (`qlcshape status`: protection)";
+    if (outcome.drive.role == Role::scm) return "";
+    return ", then open the array: what lacks parity gets it back while the array is open "
+           "(`qlcshape status`: protection)";
 }
 
 int run(const Arguments& arguments) {
-    const Result<Engine::Replaced> replaced = replace(arguments);
-    if (!replaced) return report_error("replace", arguments.json, replaced.error());
+    const Result<Outcome> outcome = replace(arguments);
+    if (!outcome) return report_error("replace", arguments.json, outcome.error());
+    const Engine::Replaced* const replaced = &outcome->drive;
     const bool qlc = replaced->role == Role::qlc;
     if (arguments.json) {
         Json object = new_object("replace");
@@ -59,9 +92,7 @@ int run(const Arguments& arguments) {
         "In {} write its path in place of {}{}.\n",
         arguments.fresh, qlc ? "qlc" : "scm", replaced->index,
         qlc ? "and empty" : "with all that the others have", arguments.array_file, arguments.old,
-        qlc ? ", then open the array: what lacks parity gets it back while the array is open "
-              "(`qlcshape status`: protection)"
-            : "");
+        what_next(*outcome));
     return kDone;
 }
 

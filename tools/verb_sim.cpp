@@ -176,6 +176,7 @@ class Run {
         line("scm drives that came back and were filled", s.scm_returned);
         line("drives that went, or took no writes, while open", s.drives_left);
         line("drives replaced", s.drives_replaced);
+        line("... while it was open", s.drives_replaced_open);
         line("openings refused for what is missing", s.refused);
         line("openings with older members, refused", s.older_refused);
         line("openings with older members, all right", s.older_taken);

@@ -51,6 +51,14 @@ class QLCSHAPE_API Engine {
     static Result<Replaced> replace_device(const Options& options, const std::string& old,
                                            const DeviceOptions& fresh, bool force = false);
 
+    // The same of an array that is open, and stays in use meanwhile; QLC drives only. `old` leaves
+    // first, if it has not failed: from there on, also after an error, the array does without it.
+    // What lacks parity is rewritten afterwards: stats().protection. Returns when the new drive is
+    // a member. Any thread. Errors: as above; busy: another replacement is under way, or `old` is
+    // an scm drive; missing_device: something could not be read any more without `old`.
+    Result<Replaced> replace(const std::string& old, const DeviceOptions& fresh,
+                             bool force = false);
+
     // Opens an array, and recovers it if it was not closed cleanly. One or two QLC devices may be
     // missing: the array is then written without them. Allocates all its memory here, except for
     // 128 KiB for each of up to 64 threads that wait for reads at once.

@@ -107,6 +107,16 @@ Status Holder::resize_volume(const std::string& name, std::uint64_t bytes) const
     return {};
 }
 
+Result<std::uint32_t> Holder::replace(const std::string& old, const DeviceOptions& fresh,
+                                      bool force) const {
+    const auto answer = ask_at_length(
+        fmt::format("replace\n{}\n{}\n{}\n{}", old, fresh.path, fresh.size_bytes, force ? 1 : 0));
+    if (!answer) return fail(answer.error());
+    std::uint32_t index = 0;
+    std::from_chars(answer->data(), answer->data() + answer->size(), index);
+    return index;
+}
+
 Status Holder::start_scrub(std::uint64_t bytes_per_second) const {
     QS_TRY(ask(fmt::format("scrub start {}", bytes_per_second), kPatience));
     return {};

@@ -36,6 +36,9 @@ class Holder {
     // Refused as `busy` where somebody uses what would be lost.
     Status resize_volume(const std::string& name, std::uint64_t bytes) const;
     Status delete_volume(const std::string& name) const;
+    // Returns the drive's number. Paths that are not absolute are that process's.
+    Result<std::uint32_t> replace(const std::string& old, const DeviceOptions& fresh,
+                                  bool force) const;
     Status start_scrub(std::uint64_t bytes_per_second) const;
     Status stop_scrub() const;
 

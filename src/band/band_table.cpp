@@ -439,6 +439,17 @@ void BandTable::published_now(Snapshot& snapshot) const {
     }
 }
 
+void BandTable::drive_came() {
+    drives_came_.fetch_add(1, std::memory_order_release);
+    change();
+    ring();
+}
+
+bool BandTable::is_open(BandId band) const {
+    const Locked lock(mutex_);
+    return at(band).state == BandState::open;
+}
+
 void BandTable::in_use(const std::function<void(BandId)>& see) const {
     const Locked lock(mutex_);
     for (std::uint32_t i = 0; i < bands_.size(); ++i) {

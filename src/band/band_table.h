@@ -142,6 +142,12 @@ class BandTable {
     std::optional<BandId> to_mend() const;
     bool any_to_mend() const { return to_mend_.load(std::memory_order_relaxed) != 0; }
 
+    // --- drives that come while the array is open ---
+    // Some bands may have fewer columns than there are drives now.
+    void drive_came();
+    std::uint64_t drives_came() const { return drives_came_.load(std::memory_order_acquire); }
+    bool is_open(BandId band) const;
+
     // --- the keeper ---
     struct Change {
         BandId band;
@@ -268,6 +274,7 @@ class BandTable {
     std::atomic<std::uint32_t> out_of_use_{0};
     std::atomic<std::uint32_t> damaged_{0}, to_mend_{0}, unmended_{0};
     std::atomic<std::uint64_t> changes_{0};
+    std::atomic<std::uint64_t> drives_came_{0};
     std::function<void()> alarm_;
 };
 

@@ -41,6 +41,13 @@ class FlushLog {
         const Locked lock(mutex_);
         return in_flight_.empty() || in_flight_.front() >= number;
     }
+    // Of a drive that takes the place of another: who compares failed() with what it was sees no
+    // change by that.
+    void continue_from(const FlushLog& former) {
+        const std::uint64_t failed = former.failed();
+        const Locked lock(mutex_);
+        failed_ += failed;
+    }
     // How many failed since the drive was opened.
     std::uint64_t failed() const {
         const Locked lock(mutex_);

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -49,7 +50,6 @@ Status Control::listen() {
             ++missing_;
             continue;
         }
-        media_.push_back(drive->medium());
         auto socket = listen_at(drive->medium());
         if (!socket) return fail(socket.error());
         listeners_.push_back(std::move(*socket));
@@ -133,14 +133,25 @@ void Control::serve(const Socket& client) {
     client.end();
 }
 
+// Of the drives that are there, and of those whose place another has taken since: the array file
+// may still name these.
+std::vector<std::string> Control::media() const {
+    std::vector<std::string> media;
+    for (const Device* drive : engine_.core().drives()) {
+        if (drive != nullptr) media.push_back(drive->medium());
+    }
+    return media;
+}
+
 // A drive that is missing here may be named as well: it can't be told from any other. With drives
 // a, b, c and one missing, "a b x" is let in, since x may be that one; "a x y" is not.
 std::optional<std::string> Control::other_drive(const std::string& named) const {
+    const std::vector<std::string> known = media();
     std::size_t unknown = 0;
     for (std::size_t at = 0, end; at < named.size(); at = end + 1) {
         end = std::min(named.find(' ', at), named.size());
         std::string drive = named.substr(at, end - at);
-        if (std::ranges::find(media_, drive) == media_.end() && ++unknown > missing_) return drive;
+        if (std::ranges::find(known, drive) == known.end() && ++unknown > missing_) return drive;
     }
     return std::nullopt;
 }
@@ -156,8 +167,28 @@ std::string Control::answer(const std::string& asked) {
     return answer ? "done\n" + *answer : error_text(answer.error());
 }
 
+// A path may have blanks.
+Result<std::string> Control::replace(const std::string& request) {
+    std::vector<std::string> lines;
+    std::istringstream text(request);
+    for (std::string line; std::getline(text, line);) lines.push_back(line);
+    DeviceOptions fresh;
+    const bool whole = lines.size() == 5;
+    if (whole) {
+        const std::string& size = lines[3];
+        std::from_chars(size.data(), size.data() + size.size(), fresh.size_bytes);
+        fresh.path = lines[2];
+    }
+    if (!whole || fresh.path.empty())
+        return fail(Errc::invalid_argument, "a path can't have the end of a line in it");
+    const auto replaced = engine_.replace(lines[1], fresh, lines[4] == "1");
+    if (!replaced) return fail(replaced.error());
+    return std::to_string(replaced->index);
+}
+
 // Split at each blank, so a name with one gives too many words and is refused: no volume has such.
 Result<std::string> Control::carry_out(const std::string& request) {
+    if (request.starts_with("replace\n")) return replace(request);
     std::vector<std::string> words(1);
     for (const char c : request) {
         if (c == ' ')

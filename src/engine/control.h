@@ -10,6 +10,8 @@
 //   delete NAME
 //   scrub start BYTES      a second; 0: as fast as it goes
 //   scrub stop
+//   replace                done\n and the drive's number; each on a line of its own: the old drive,
+//                          the new one's path, its size, and 1 to use it though it holds data
 //   holds NAME BYTES       done\n, and yes where the volume holds data from there on
 //
 // Where a drive is not the array's nothing is done, and the answer is "other " and its medium.
@@ -62,11 +64,12 @@ class Control {
     std::string answer(const std::string& request);
     std::optional<std::string> other_drive(const std::string& named) const;
     Result<std::string> carry_out(const std::string& request);
+    Result<std::string> replace(const std::string& request);
+    std::vector<std::string> media() const;
 
     const Options& options_;
     Engine::Impl& engine_;
-    std::vector<std::string> media_;  // of the drives that are there
-    std::size_t missing_ = 0;         // drives that are not
+    std::size_t missing_ = 0;  // drives that were not there when it was opened
     std::vector<Socket> listeners_;
     std::atomic<bool> stop_{false};
     std::list<Connection> connections_;

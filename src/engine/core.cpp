@@ -136,6 +136,7 @@ void Core::release() {
     {
         const Locked shown(shown_mutex_);
         volumes_.clear();
+        former_.clear();
     }
     requests_.reset();
     scrub_pace_.reset();

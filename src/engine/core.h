@@ -106,6 +106,14 @@ class Core {
     // Likewise, by another thread: QLC drives that take no writes leave the array, or it ends. May
     // write superblocks, so watch() may find that it takes too long.
     void look_at_drives();
+    // --- a QLC drive is replaced while the array is open; core_replace.cpp ---
+    // `old`: the path of a drive, or its UUID. Takes `fresh`, and erases it: may take long. What is
+    // refused has changed nothing. Afterwards advance_replace() until it is true, with the workers
+    // running; finish_replace() has the outcome, and the drive's number. One at a time.
+    Status begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force);
+    bool advance_replace();
+    Result<std::uint32_t> finish_replace();
+
     // Then it must not go: drives may still use its memory.
     bool halted() const { return phase() == Phase::halted; }
     // A worker or a reader is held fast inside the kernel, by a call that does not end: closing
@@ -169,7 +177,7 @@ class Core {
     Stats stats() const;
     // Totals over the array's life, as a record on media has them.
     LifetimeCounters lifetime() const;
-    // In the order of the superblock; null where one is missing.
+    // In the order of the superblock, null where one is missing; then those whose place was taken.
     std::vector<const Device*> drives() const;
     // Whether a drive's transfers go through the kernel.
     bool wants_rings() const;
@@ -219,6 +227,12 @@ class Core {
     Status write_last_tables();
     void keep(const MemberSet& who);
 
+    // core_replace.cpp
+    Result<std::size_t> find_replaced(const std::string& old) const;
+    Status check_replacement(std::size_t member, const Device& fresh) const;
+    Status part_with(std::size_t member);
+    Status come_in();
+
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
     void fill_io(Stats::Io& io) const;
@@ -254,6 +268,18 @@ class Core {
     SuperblockMark in_force_;  // the newest that is on every drive that is in
     std::vector<MemberDevice> members_;
     std::vector<Unusable> absent_;  // devices of the array file that are not members_
+    // Whose place another has taken: who was given them may still look at them.
+    std::vector<std::unique_ptr<Device>> former_ QS_GUARDED_BY(shown_mutex_);
+    // The replacement that is under way; of its one caller.
+    struct Replacing {
+        std::size_t member = 0;
+        std::unique_ptr<Device> fresh;
+        std::vector<std::uint64_t> polls;  // of the workers, when no band names the drive any more
+        bool done = false;
+        Status outcome;
+    };
+    std::optional<Replacing> replacing_;
+    std::atomic<bool> replaces_{false};
     ArrayContext array_;
     std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then
     bool members_changed_ = false;        // by this opening

@@ -110,6 +110,10 @@ void Core::begin_leaving(const MemberSet& who) {
         MemberRecord& m = superblock_.members[i];
         if (!who[i] || m.state == MemberState::out) continue;
         members_[i].device->set_leaving();
+        if (members_[i].replaces) {
+            m = *members_[i].replaces;
+            continue;
+        }
         goes_out(m, in_force_, superblock_.generation);
     }
 }

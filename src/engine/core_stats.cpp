@@ -155,12 +155,17 @@ void count_protection(Stats::Protection& protection, const ArrayContext& array, 
     ++(there >= k + 2 ? protection.two : there == k + 1 ? protection.one : protection.none);
 }
 
+std::string path_of(const MemberDevice& member, const std::vector<MemberDevice>& members,
+                    const std::vector<DeviceOptions>& named) {
+    return member.device == nullptr ? missing_path(member, members, named) : member.device->path();
+}
+
 void fill_devices(Stats& s, const Superblock& superblock, const std::vector<MemberDevice>& members,
                   const std::vector<DeviceOptions>& named, const std::vector<Unusable>& unusable) {
     for (const MemberDevice& m : members) {
         DeviceStatus d;
         d.uuid = m.record.uuid.to_string();
-        d.path = m.device == nullptr ? missing_path(m, members, named) : m.device->path();
+        d.path = path_of(m, members, named);
         d.role = to_string(m.record.role);
         d.index = m.record.index;
         d.state = m.device == nullptr ? "missing" : m.device->out() ? "out" : "online";
@@ -186,8 +191,10 @@ void fill_devices(Stats& s, const Superblock& superblock, const std::vector<Memb
 }
 
 std::vector<const Device*> Core::drives() const {
+    const Locked lock(shown_mutex_);
     std::vector<const Device*> all;
     for (const MemberDevice& m : members_) all.push_back(m.device.get());
+    for (const auto& device : former_) all.push_back(device.get());
     return all;
 }
 

@@ -272,6 +272,21 @@ Result<Volume> Engine::Impl::open_volume(const std::string& name) {
     return Volume(std::shared_ptr<VolumeState>(kept, kept->state.get()));
 }
 
+Result<Engine::Replaced> Engine::Impl::replace(const std::string& old, const DeviceOptions& fresh,
+                                               bool force) {
+    const Call call = enter();
+    QS_TRY(admit(call, "replace"));
+    MadeFiles made;
+    auto device = made.open(fresh);
+    if (!device) return fail(device.error());
+    QS_TRY(core_->begin_replace(old, std::move(*device), force));
+    while (!core_->advance_replace()) nap();
+    const auto index = core_->finish_replace();
+    if (!index) return fail(index.error());
+    made.keep();
+    return Replaced{Role::qlc, *index};
+}
+
 Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {
     const Call call = enter();
     QS_TRY(admit(call, "start_scrub"));
@@ -404,6 +419,11 @@ std::vector<VolumeInfo> Engine::volumes() const {
 
 Result<Volume> Engine::open_volume(const std::string& name) {
     return within_limits(name, [&] { return impl_->open_volume(name); });
+}
+
+Result<Engine::Replaced> Engine::replace(const std::string& old, const DeviceOptions& fresh,
+                                         bool force) {
+    return within_limits(fresh.path, [&] { return impl_->replace(old, fresh, force); });
 }
 
 Status Engine::start_scrub(std::uint64_t bytes_per_second) {

@@ -51,6 +51,7 @@ class Engine::Impl {
     Result<bool> holds_data(const std::string& name, std::uint64_t from_bytes);
     std::vector<VolumeInfo> volumes();
     Result<Volume> open_volume(const std::string& name);
+    Result<Replaced> replace(const std::string& old, const DeviceOptions& fresh, bool force);
     Status start_scrub(std::uint64_t bytes_per_second);
     Status stop_scrub();
     Stats stats();

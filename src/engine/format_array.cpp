@@ -326,7 +326,10 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
         m.record = new_member(*parameters, role, indexes[qlc ? 0 : 1]++, *devices[i], random);
         m.unit_bytes = qlc ? layout->qlc_superblock_unit_bytes : layout->scm_superblock_unit_bytes;
         superblock.members.push_back(m.record);
-        (qlc ? array.qlc : array.scm).push_back(devices[i].get());
+        if (qlc)
+            array.qlc.emplace_back(devices[i].get());
+        else
+            array.scm.push_back(devices[i].get());
         m.device = std::move(devices[i]);
         members.push_back(std::move(m));
     }

@@ -38,16 +38,6 @@ Result<MemberDevice*> find_old(Discovery& d, const std::optional<Uuid>& old, Dev
     return found;
 }
 
-Status check_fresh(const Device& fresh, DeviceRole role, const ArrayParameters& p) {
-    const Geometry& g = fresh.geometry();
-    const std::uint64_t needed = role == DeviceRole::qlc ? p.qlc_bytes : p.scm_bytes;
-    if (g.capacity_bytes < needed) {
-        return fail(Errc::invalid_argument, "{}: its size is {}, and the array needs {} ({} bytes)",
-                    fresh.path(), size_text(g.capacity_bytes), at_least_text(needed), needed);
-    }
-    return role == DeviceRole::qlc ? check_iu(fresh.path(), g, p.strip_bytes) : Status{};
-}
-
 // The others have all that it has.
 Status check_other_scm(const ArrayContext& array, std::uint32_t index) {
     ScmSet others;
@@ -131,6 +121,16 @@ Status write_out(Discovery& d, const ArrayContext& array, const LoadedBands& loa
 }
 
 }  // namespace
+
+Status check_fresh(const Device& fresh, DeviceRole role, const ArrayParameters& p) {
+    const Geometry& g = fresh.geometry();
+    const std::uint64_t needed = role == DeviceRole::qlc ? p.qlc_bytes : p.scm_bytes;
+    if (g.capacity_bytes < needed) {
+        return fail(Errc::invalid_argument, "{}: its size is {}, and the array needs {} ({} bytes)",
+                    fresh.path(), size_text(g.capacity_bytes), at_least_text(needed), needed);
+    }
+    return role == DeviceRole::qlc ? check_iu(fresh.path(), g, p.strip_bytes) : Status{};
+}
 
 Result<MemberRecord> replace_drive(Replacement r, Random& random, IoQueue& queue) {
     auto discovery = discover_usable(std::move(r.devices), std::move(r.absent), queue);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A drive that is lost, or is to go, and an empty one in its place; of an array that was closed
-// cleanly. For a QLC drive nothing is copied: bands lose the column that the old drive had, and the
+// cleanly (of an open one: core_replace.cpp). For a QLC drive nothing is copied: bands lose the column that the old drive had, and the
 // next opening begins to rewrite those that have too few. An SCM drive gets a copy of what the
 // others have.
 //
@@ -38,6 +38,9 @@ struct Replacement {
     bool force = false;  // destroys what is on `fresh`
     Progress progress{};
 };
+
+// Refuses a drive that is too small, or whose indirection unit strips would not fill.
+Status check_fresh(const Device& fresh, DeviceRole role, const ArrayParameters& parameters);
 
 // Blocks. Until every check has passed nothing is written. Returns the new drive.
 Result<MemberRecord> replace_drive(Replacement replacement, Random& random, IoQueue& queue);

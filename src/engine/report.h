@@ -17,6 +17,9 @@ void fill_counters(Stats& stats, const std::function<std::uint64_t(Counter)>& ge
 void fill_space(Stats& stats, const Superblock& superblock, const ArrayLayout& layout);
 // Of a band that is in use.
 void count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band);
+// Of a missing one as far as it is known; otherwise it is empty.
+std::string path_of(const MemberDevice& member, const std::vector<MemberDevice>& members,
+                    const std::vector<DeviceOptions>& named);
 // After fill_counters(). `named`: the array file's, for the paths of those that are missing;
 // `unusable`: some of them, with the reason.
 void fill_devices(Stats& stats, const Superblock& superblock,

@@ -22,11 +22,10 @@ Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gat
       committer_(array, bands, Stream::gc, Committer::kNoShard, queue, counters),
       rebuild_(array, queue),
       memory_(std::move(memory)),
-      sources_(kSources) {
+      sources_(kSources),
+      widen_left_(array.layout.bands) {
     const ArrayLayout& l = array.layout;
-    bands.in_use([this](BandId band) {
-        if (is_narrow(band)) to_widen_.push_back(band);
-    });
+    narrow_open_.reserve(l.snapshot_bands());
     const std::size_t most = std::max<std::size_t>(l.slots_per_segment, kTombstonesPerBlock);
     auto make_batches = [&](std::vector<MapBatch>& batches, void* context) {
         batches.resize(shards_.size());
@@ -138,14 +137,6 @@ bool Collector::take_replies() {
     return any;
 }
 
-// Drives only leave while the array is open, and bands that are opened are as wide as they can be:
-// so what is narrow was so from the beginning.
-bool Collector::is_narrow(BandId band) const {
-    const std::size_t widest =
-        std::min<std::size_t>(array_.layout.width(), array_.drives_in().count());
-    return array_.columns->drives(band).count() < widest;
-}
-
 // A damaged or narrow band gains little space, or none. So where space is short it has every fourth
 // turn, and none unless GC's own bands are all there.
 std::optional<Collector::Victim> Collector::choose() {
@@ -167,19 +158,41 @@ std::optional<Collector::Victim> Collector::choose_to_mend() {
         mending_ = true;
         return Victim{.band = *damaged, .to_mend = true};
     }
-    while (!to_widen_.empty()) {
-        const BandId band = to_widen_.back();
-        to_widen_.pop_back();
+    if (const auto narrow = next_narrow()) {
         mending_ = true;
-        if (is_narrow(band)) return Victim{.band = band, .to_mend = true};
+        return Victim{.band = *narrow, .to_mend = true};
+    }
+    return std::nullopt;
+}
+
+std::optional<BandId> Collector::next_narrow() {
+    constexpr std::uint32_t kAtOnce = 4096;
+    if (const std::uint64_t came = bands_.drives_came(); drives_seen_ != came) {
+        drives_seen_ = came;
+        widen_left_ = array_.layout.bands;
+        narrow_open_.clear();
+    }
+    const auto closed =
+        std::ranges::find_if(narrow_open_, [this](BandId band) { return !bands_.is_open(band); });
+    if (closed != narrow_open_.end()) {
+        const BandId band = *closed;
+        narrow_open_.erase(closed);
+        if (array_.is_narrow(band)) return band;
+    }
+    for (std::uint32_t n = 0; n < kAtOnce && widen_left_ != 0; ++n) {
+        const BandId band(--widen_left_);
+        if (!array_.is_narrow(band)) continue;
+        if (!bands_.is_open(band)) return band;
+        if (narrow_open_.size() < narrow_open_.capacity()) narrow_open_.push_back(band);
     }
     return std::nullopt;
 }
 
 bool Collector::pick() {
     if (victim_ || closing_ || awaiting_.size() >= kAwaiting) return false;
+    const std::uint32_t looked = widen_left_;
     auto victim = choose();
-    if (!victim) return false;
+    if (!victim) return looked != widen_left_;
     if (!bands_.begin_move(victim->band)) return true;
     victim->sequence = bands_.sequence_of(victim->band);
     victim->segments = bands_.segments_of(victim->band);
@@ -241,7 +254,7 @@ bool Collector::give_back() {
 // are short. Otherwise the next victim fills it.
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
-    const bool more_to_mend = !to_widen_.empty() || bands_.any_to_mend();
+    const bool more_to_mend = widen_left_ != 0 || bands_.any_to_mend();
     const bool mended = mending_ || bands_.damaged() != 0;
     const bool last_mended = mended && (!more_to_mend || awaiting_.size() >= kAwaiting);
     const bool wanted =

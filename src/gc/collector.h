@@ -110,7 +110,7 @@ class Collector final : public Actor {
     bool pick();
     std::optional<Victim> choose();
     std::optional<Victim> choose_to_mend();
-    bool is_narrow(BandId band) const;
+    std::optional<BandId> next_narrow();
     bool end_victim();
     bool give_back();
     bool seal_if_stuck();
@@ -165,7 +165,11 @@ class Collector final : public Actor {
     std::uint64_t next_target_ = 1;
     std::optional<Victim> victim_;
     std::vector<Victim> awaiting_;  // all moved, not all settled
-    std::vector<BandId> to_widen_;  // there are more drives now than when they were opened
+    // Bands with fewer columns than there are drives now: looked for from the last to the first,
+    // when the array is opened and when a drive has come. Those that are open wait.
+    std::uint32_t widen_left_;
+    std::uint64_t drives_seen_ = 0;  // BandTable::drives_came()
+    std::vector<BandId> narrow_open_;
     bool victim_damaged_ = false;
     bool mending_ = false;  // such were moved, or damaged ones, and the last target is not sealed
     std::uint32_t turns_ = 0;  // of choose(), where space is short and could be spared

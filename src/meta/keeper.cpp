@@ -56,6 +56,7 @@ bool BandKeeper::done_with(Phase phase) { return phase != Phase::erasing || fail
 
 bool BandKeeper::gather() {
     if (array_.drive_leaves()) return false;
+    if (forgets() && !forgetting_ && !closing_) begin_forgetting();
     for (Stream s : {Stream::gc, Stream::user}) {
         if (closing_ || !bands_.wants_band(s)) continue;
         if (!(s == Stream::user ? gate_.user_may_open() : gate_.gc_may_open())) continue;
@@ -74,6 +75,21 @@ bool BandKeeper::gather() {
     // Who waits for a drive to leave rests, too.
     if (!gate_.failed() && gate_.standstill() && !array_.drive_leaves()) gate_.fail_for_space();
     return false;
+}
+
+// By the one thread that gives bands their columns. Bands that are being erased keep theirs: they
+// may have too few without, and are erased on the drive that comes, where nothing is.
+void BandKeeper::begin_forgetting() {
+    const std::uint32_t drive = to_forget_.load(std::memory_order_acquire);
+    for (std::uint32_t i = 0; i < array_.layout.bands; ++i) {
+        const bool counts = bands_.record_of(BandId(i)).counts();
+        for (std::uint32_t c = 0; counts && c < array_.layout.width(); ++c) {
+            const Column place = array_.columns->of(BandId(i), c);
+            if (place.there() && place.member == drive) array_.columns->set(BandId(i), c, {});
+        }
+    }
+    forgetting_ = true;
+    refresh_ = 0;
 }
 
 void BandKeeper::write_pages() {
@@ -141,6 +157,9 @@ void BandKeeper::finish() {
     }
     erasing_.clear();
     step_ = Step::idle;
+    if (!forgetting_ || refresh_ < generations_.size()) return;
+    forgetting_ = false;
+    to_forget_.store(kNoDrive, std::memory_order_release);
 }
 
 Io& BandKeeper::next_io(IoKind kind, Device* device, std::uint64_t offset, std::uint64_t bytes,

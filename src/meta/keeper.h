@@ -17,6 +17,7 @@
 // nowhere, whichever scm drive is read.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -43,6 +44,10 @@ class BandKeeper final : public Actor {
     bool idle() const { return pending_ == 0 && step_ == Step::idle; }
     // Rewrites every page gradually, so that the counts on media are not far behind.
     void refresh() { refresh_ = 0; }
+    // Any thread; of a QLC drive that is out. No band has a column on it any more, and that becomes
+    // durable: forgets() until then. One drive at a time.
+    void forget_drive(std::uint32_t drive) { to_forget_.store(drive, std::memory_order_release); }
+    bool forgets() const { return to_forget_.load(std::memory_order_acquire) != kNoDrive; }
     const std::vector<std::uint64_t>& generations() const { return generations_; }
     void set_generations(std::vector<std::uint64_t> generations) {
         generations_ = std::move(generations);
@@ -51,8 +56,10 @@ class BandKeeper final : public Actor {
   private:
     enum class Step : std::uint8_t { idle, writing, flushing, discarding };
     static constexpr std::uint32_t kErasesPerRound = 8;
+    static constexpr std::uint32_t kNoDrive = UINT32_MAX;
 
     bool gather();
+    void begin_forgetting();
     bool refreshing() const { return refresh_ < generations_.size() && !closing_; }
     void write_pages();
     void flush();
@@ -77,6 +84,8 @@ class BandKeeper final : public Actor {
     Buffer blocks_;
     std::vector<Io> ios_;
     std::uint64_t refresh_ = UINT64_MAX;  // next page to refresh
+    std::atomic<std::uint32_t> to_forget_{kNoDrive};
+    bool forgetting_ = false;  // its columns are gone; pages that have them are on media
     std::size_t used_ios_ = 0;
     std::size_t pending_ = 0;
     Step step_ = Step::idle;

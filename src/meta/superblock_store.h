@@ -19,6 +19,7 @@
 
 #include <bitset>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,9 @@ struct MemberDevice {
     std::uint64_t unit_bytes = 0;
     SuperblockPlace next;         // of the next record
     std::uint32_t kept_unit = 0;  // of the record by which the drive is known
+    // Whose place it takes, until its own first record is on all drives: one that does not take
+    // that has never been a member.
+    std::optional<MemberRecord> replaces{};
 };
 
 using MemberSet = std::bitset<kMaxMembers>;  // by place in the superblock's list

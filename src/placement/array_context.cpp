@@ -42,6 +42,10 @@ std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) 
     return there;
 }
 
+bool ArrayContext::is_narrow(BandId band) const {
+    return columns_there(band) < std::min<std::size_t>(layout.width(), drives_in().count());
+}
+
 Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,
                             std::uint64_t bytes, std::byte* data) const {
     const std::uint64_t in_strip = at % layout.p.strip_bytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every part of an open array needs to know about it: its layout, its identity, its drives,
 // and where each strip, band and page of the table lies on them. Constant while the array is open,
-// but for the columns of bands.
+// but for the columns of bands, and a QLC drive that is replaced.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include "format/layout.h"
 #include "format/pmt_page.h"
 #include "placement/columns.h"
+#include "placement/drive_slot.h"
 #include "placement/geometry.h"
 
 namespace qlcshape {
@@ -38,8 +39,8 @@ struct ArrayContext {
     std::uint64_t epoch = 0;
     std::uint64_t epoch_key = 0;
     std::uint32_t shards = 1;
-    std::vector<Device*> qlc;  // by drive number; null where the drive is missing
-    std::vector<Device*> scm;  // by index; null where the drive is missing
+    std::vector<DriveSlot> qlc;  // by drive number
+    std::vector<Device*> scm;    // by index; null where the drive is missing
     std::shared_ptr<Columns> columns;
 
     // The SCM drives that have the present contents, and get each write.
@@ -69,6 +70,9 @@ struct ArrayContext {
 
     // How many drives that are there have a column of the band; not counting those `without`.
     std::uint32_t columns_there(BandId band, const DriveSet& without = {}) const;
+
+    // It lies on fewer drives than it would if it were opened now.
+    bool is_narrow(BandId band) const;
 
     // A transfer of a part of a segment that lies in one strip. `at` is a byte of the segment:
     // those of its header and data, then P's, then Q's. The device is null where it is missing.

@@ -7,12 +7,12 @@ namespace qlcshape {
 
 std::string drive_failures(const ArrayContext& array) {
     std::string text;
-    for (const auto* drives : {&array.qlc, &array.scm}) {
-        for (const Device* d : *drives) {
-            if (d == nullptr || d->failures() == 0) continue;
+    const auto add = [&](const Device* d) {
+        if (d != nullptr && d->failures() != 0)
             text += (text.empty() ? "" : "; ") + d->last_failure();
-        }
-    }
+    };
+    std::ranges::for_each(array.qlc, add);
+    std::ranges::for_each(array.scm, add);
     return text.empty() ? "no drive reports a failed transfer" : text;
 }
 

@@ -29,8 +29,6 @@ Committer::Committer(const ArrayContext& array, BandTable& bands, Stream stream,
                    : writer == kNoShard ? PersistencePoint::replay_strip_flush
                                         : PersistencePoint::strip_flush),
       others_(array.qlc.size()) {
-    for (Device* drive : array_.qlc)
-        must_flush_ |= drive != nullptr && drive->geometry().volatile_cache;
     flushes_.resize(array_.qlc.size());
     active_.reserve(2 * kRamSegments);
 }
@@ -225,12 +223,18 @@ void Committer::written(SegmentBuffer& segment) {
         // ever, and so would later segments of the band, which only settle behind it.
         bands_.write_failed(segment.placement);
         replace(segment);
-    } else if (must_flush_ && !canary(Canary::publish_unflushed)) {
+    } else if (must_flush() && !canary(Canary::publish_unflushed)) {
         segment.step = Step::written;
     } else {
         bands_.durable(segment.placement);
         segment.step = Step::settling;
     }
+}
+
+bool Committer::must_flush() const {
+    return std::ranges::any_of(array_.qlc, [](const Device* drive) {
+        return drive != nullptr && drive->geometry().volatile_cache;
+    });
 }
 
 // One round of flushes covers every segment that was written before it began; what is written

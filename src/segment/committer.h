@@ -69,6 +69,7 @@ class Committer {
     // On all drives, of all threads. A drive whose flush failed may have dropped anything that was
     // in its cache, whoever wrote it.
     std::uint64_t failed_flushes() const;
+    bool must_flush() const;
 
     const ArrayContext& array_;
     BandTable& bands_;
@@ -78,7 +79,6 @@ class Committer {
     Counters& counters_;
     const PersistencePoint write_point_;
     const PersistencePoint flush_point_;
-    bool must_flush_ = false;
     std::vector<SegmentBuffer*> active_;  // in the order of commit()
     std::vector<Io> flushes_;
     std::uint32_t flushes_pending_ = 0;

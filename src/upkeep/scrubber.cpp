@@ -298,9 +298,14 @@ void Scrubber::probe() {
     pending_ = 0;
     for (std::uint32_t role = 0; role < width_; ++role) {
         if (!unread_[role]) continue;
+        const Location place = array_.locate(band_, segment_, role);
+        if (!place.there()) {  // not any more
+            unread_.reset(role);
+            absent_.set(role);
+            continue;
+        }
         Io& io = ios_[role];
-        io = array_.probe_io(array_.locate(band_, segment_, role).drive,
-                             rows_.data() + role * piece_bytes_);
+        io = array_.probe_io(place.drive, rows_.data() + role * piece_bytes_);
         ++pending_;
         io.context = this;
         io.done = [](Io& done) {

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// A QLC drive is replaced while the array is open. Nothing is copied: bands lose the column that
+// the old drive had, and collectors rewrite those that have too few.
+//
+//   who                 what                                a cut here, and the next opening
+//   ------------------  ----------------------------------  --------------------------------------
+//   begin_replace()     the new drive is checked, erased    as if nothing had been
+//                       the old one is out                  without it, or takes it back
+//   keeper              no band names it any more           likewise, and erases all of it
+//   advance_replace()   every worker has begun a poll:      likewise
+//                       nobody has an old place in mind
+//   come_in()           superblock: the new one is in the   some QLC drives have it: likewise. An
+//                       place of the old one                SCM drive has it: the new one is a
+//                                                           member, and holds nothing
+//                       everyone sees it: bands that are    as after any opening
+//                       opened have columns there
+//
+// Of a closed array see replace.h.
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "engine/core.h"
+#include "engine/format_array.h"
+#include "engine/monitor.h"
+#include "engine/replace.h"
+#include "engine/report.h"
+
+namespace qlcshape {
+
+namespace {
+
+// However it was written; as far as the folder is the one in which it was.
+std::string whole(const std::string& path) {
+    std::error_code failed;
+    const auto absolute = std::filesystem::absolute(path, failed);
+    return failed ? path : absolute.lexically_normal().string();
+}
+
+}  // namespace
+
+Result<std::size_t> Core::find_replaced(const std::string& old) const {
+    const Locked lock(shown_mutex_);
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        const MemberDevice& m = members_[i];
+        const std::string path = path_of(m, members_, options_.devices);
+        if (m.record.uuid.to_string() == old || (!path.empty() && whole(path) == whole(old)))
+            return i;
+    }
+    return fail(Errc::not_found,
+                "{}: array {} has no such drive; name it by its UUID, which `qlcshape status` "
+                "shows",
+                old, superblock_.name);
+}
+
+Status Core::check_replacement(std::size_t member, const Device& fresh) const {
+    const MemberRecord& m = superblock_.members[member];
+    if (m.role != DeviceRole::qlc) {
+        return fail(Errc::busy,
+                    "array {}: an scm drive can be replaced while the array is closed; close it "
+                    "first",
+                    superblock_.name);
+    }
+    QS_TRY(check_fresh(fresh, m.role, array_.layout.p));
+    QS_TRY(refuse_if_stopped());
+    MemberSet who = leaving();
+    const bool in = m.state == MemberState::in;
+    if (in) who.set(member);
+    if (can_go_on_without(who)) return {};
+    return fail(Errc::missing_device,
+                "array {}: there are bands that can't be read without qlc drive {}, or too few "
+                "other drives: wait until `qlcshape status` says that protection.none and .one are "
+                "0",
+                superblock_.name, m.index);
+}
+
+// It goes out as one that fails.
+Status Core::part_with(std::size_t member) {
+    if (superblock_.members[member].state == MemberState::in || leaving()[member]) {
+        MemberSet who = leaving();
+        who.set(member);
+        begin_leaving(who);
+        QS_TRY(write_superblock());
+    }
+    keeper_->forget_drive(superblock_.members[member].index);
+    wake_workers();
+    return {};
+}
+
+Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force) {
+    if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
+    if (replaces_.exchange(true)) {
+        return fail(Errc::busy, "array {}: another drive is being replaced; wait for its end",
+                    name());
+    }
+    const Status begun = [&]() -> Status {
+        const auto member = find_replaced(old);
+        if (!member) return fail(member.error());
+        {
+            const Locked lock(control_mutex_);
+            QS_TRY(check_replacement(*member, *fresh));
+        }
+        // Nobody waits for these: a queue of its own.
+        const auto queue = make_queue({}, IoQueue::Late::ended);
+        if (!force) QS_TRY(check_empty(*fresh, *queue));
+        const ArrayLayout& l = array_.layout;
+        MemberDevice erased;
+        erased.record = members_[*member].record;
+        erased.unit_bytes = l.qlc_superblock_unit_bytes;
+        erased.device = std::move(fresh);
+        QS_TRY(erase_drive(erased, l, *queue));
+        const Locked lock(control_mutex_);
+        QS_TRY(check_replacement(*member, *erased.device));
+        replacing_.emplace();
+        replacing_->member = *member;
+        replacing_->fresh = std::move(erased.device);
+        return part_with(*member);
+    }();
+    if (!begun) {
+        replacing_.reset();
+        replaces_ = false;
+    }
+    return begun;
+}
+
+bool Core::advance_replace() {
+    Replacing& r = *replacing_;
+    const auto done_with = [&r](Status outcome) {
+        r.outcome = std::move(outcome);
+        return r.done = true;
+    };
+    if (r.done) return true;
+    if (failed() || halted()) {
+        return done_with(
+            fail(Errc::io_error, "array {}: it stopped {}; {}", name(), cause(), remedy()));
+    }
+    if (keeper_->forgets()) return false;
+    if (r.polls.empty()) {
+        for (const auto& worker : workers_) r.polls.push_back(worker->polls());
+        wake_workers();
+        return false;
+    }
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        if (workers_[i]->polls() == r.polls[i]) return false;
+    }
+    const Locked lock(control_mutex_);
+    return done_with(come_in());
+}
+
+// Everyone but opening bands does without it. Where it does not take its record the one before
+// stays a member.
+Status Core::come_in() {
+    MemberDevice& m = members_[replacing_->member];
+    const MemberRecord before = superblock_.members[replacing_->member];
+    Device& fresh = *replacing_->fresh;
+    const MemberRecord record =
+        new_member(array_.layout.p, before.role, before.index, fresh, environment_.random);
+    fresh.guard_shape(array_.layout.p.strip_bytes, array_.layout.p.band_bytes);
+    for (std::uint32_t slot = kSuperblockUnits; slot < array_.layout.drive_slots(); ++slot)
+        fresh.guard()->set_position(slot, 0);
+    fresh.set_watched();
+    if (m.device != nullptr) fresh.flushes().continue_from(m.device->flushes());
+    const MemberRecord record_before = m.record;
+    const SuperblockPlace next_before = m.next;
+    const std::uint32_t kept_before = m.kept_unit;
+    const auto exchange = [&](MemberRecord now) {
+        const Locked lock(shown_mutex_);
+        std::swap(m.device, replacing_->fresh);
+        m.record = now;
+    };
+    // What takes memory is done before.
+    const std::string old_path = path_of(m, members_, options_.devices);
+    std::string new_path = fresh.path();
+    {
+        const Locked lock(shown_mutex_);
+        former_.reserve(former_.size() + 1);
+    }
+    exchange(record);
+    m.next = {};
+    m.kept_unit = 0;
+    m.replaces = before;
+    superblock_.members[replacing_->member] = record;
+    const Status written = write_superblock();
+    m.replaces.reset();
+    if (!written || superblock_.members[replacing_->member].uuid != record.uuid) {
+        exchange(record_before);
+        m.next = next_before;
+        m.kept_unit = kept_before;
+        QS_TRY(written);
+        return fail(Errc::io_error,
+                    "{}: it takes no writes, and is not a member; qlc drive {} is out; {}",
+                    fresh.path(), record.index, fresh.last_failure());
+    }
+    {
+        const Locked lock(shown_mutex_);
+        if (replacing_->fresh != nullptr) former_.push_back(std::move(replacing_->fresh));
+        std::erase_if(absent_, [&](const Unusable& u) { return u.path == old_path; });
+        const auto named = std::ranges::find(options_.devices, old_path, &DeviceOptions::path);
+        if (named != options_.devices.end()) std::swap(named->path, new_path);
+    }
+    array_.qlc[record.index] = &fresh;
+    bands_->end_open([this](BandId band) { return array_.is_narrow(band); });
+    gate_->start();  // GC makes up first for the bands that ended early
+    bands_->drive_came();
+    wake_workers();
+    return {};
+}
+
+Result<std::uint32_t> Core::finish_replace() {
+    const std::uint32_t index = superblock_.members[replacing_->member].index;
+    const Status outcome = std::move(replacing_->outcome);
+    if (outcome) {
+        log(options_, LogLevel::info, "{}: it is qlc drive {} now",
+            members_[replacing_->member].device->path(), index);
+    }
+    if (replacing_->fresh != nullptr && replacing_->fresh->watched()) {  // it may be in use
+        const Locked lock(shown_mutex_);
+        former_.push_back(std::move(replacing_->fresh));
+    }
+    replacing_.reset();
+    replaces_ = false;
+    if (!outcome) return fail(outcome.error());
+    return index;
+}
+
+}  // namespace qlcshape

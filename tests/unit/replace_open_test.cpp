@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// A QLC drive is replaced while the array is open and written.
+#include "core_array.h"
+
+using namespace qlcshape;
+
+namespace {
+
+constexpr std::size_t kOld = 1;
+constexpr std::uint64_t kBlocks = 500;
+
+struct OpenArray : CoreArray {
+    Bytes fresh = Bytes(20 * MiB);
+    enum class Old { works, fails, missing };
+
+    explicit OpenArray(Old old) {
+        REQUIRE(open());
+        REQUIRE(core->create_volume("v", 4 * MiB));
+        write_blocks(0, kBlocks, 7);
+        if (old == Old::missing) {
+            REQUIRE(close());
+            away = {"qlc1"};
+            REQUIRE(open());
+        }
+        if (old == Old::fails) {
+            power.fails = [](const Io& io) { return io.device->path() == "qlc1"; };
+            write_blocks(0, kBlocks, 8);
+            REQUIRE(core->array().qlc[kOld]->out());
+        }
+        write_blocks(0, kBlocks, 9);
+    }
+    ~OpenArray() {
+        if (core) cut();
+    }
+    std::unique_ptr<Device> new_drive() { return std::make_unique<CoreDrive>("new", fresh, power); }
+    std::string uuid() { return core->stats().devices[kOld].uuid; }
+    Status begin(const std::string& old = "qlc1", bool force = false) {
+        return core->begin_replace(old == "qlc1" ? uuid() : old, new_drive(), force);
+    }
+    Result<std::uint32_t> finish() {
+        while (!core->advance_replace()) poll();
+        return core->finish_replace();
+    }
+    bool protected_by_two() {
+        const Stats::Protection p = core->stats().protection;
+        return p.none == 0 && p.one == 0;
+    }
+    void heal() {
+        for (int i = 0; i < 100'000 && !protected_by_two(); ++i) poll();
+        REQUIRE(protected_by_two());
+    }
+    // The new drive is at the old one's path, as after a change of the array file.
+    void swap() {
+        std::swap(media[kOld], fresh);
+        away.clear();
+        power.fails = nullptr;
+    }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "replace while open: the new drive has what belongs on it, and writing goes on meanwhile") {
+    using Old = OpenArray::Old;
+    OpenArray a(GENERATE(Old::works, Old::fails, Old::missing));
+    REQUIRE(a.begin());
+    std::uint64_t at = 0;
+    while (!a.core->advance_replace()) {
+        a.poll();
+        a.write_blocks(at++ % kBlocks, 1, 9);
+    }
+    const auto index = a.core->finish_replace();
+    REQUIRE(index);
+    CHECK(*index == kOld);
+    CHECK(a.reads(0, kBlocks, 9));
+    const Stats now = a.core->stats();
+    CHECK(now.devices[kOld].path == "new");
+    CHECK(now.devices[kOld].state == "online");
+    CHECK(now.devices[kOld].checksum_errors == 0);
+    a.heal();
+    a.write_blocks(0, 100, 10);
+    REQUIRE(a.close());
+    const Status old = [&] {
+        a.away.clear();
+        a.power.fails = nullptr;
+        return a.open();
+    }();
+    REQUIRE_FALSE(old);
+    CHECK(old.error().message.find("qlc1: it is no longer a member") == 0);
+    a.swap();
+    REQUIRE(a.open());
+    CHECK(a.core->stats().recovery.kind == "clean");
+    REQUIRE(a.close());
+    a.options.read_only = true;
+    for (const char* other : {"qlc0", "qlc2"}) {
+        a.away = {other, "qlc3"};
+        REQUIRE(a.open());
+        CHECK(a.reads(0, 100, 10));
+        CHECK(a.reads(100, kBlocks - 100, 9));
+        a.core.reset();
+    }
+}
+
+TEST_CASE(
+    "replace while open: cut off anywhere, the array opens with the old drive or the new one") {
+    using Old = OpenArray::Old;
+    const Old old = GENERATE(Old::works, Old::missing);
+    bool done = false;
+    std::uint64_t with_old = 0, with_new = 0;
+    for (std::uint64_t cut = 1; !done; ++cut) {
+        INFO("cut " << cut);
+        OpenArray a(old);
+        std::uint64_t n = 0;
+        a.power.cut_before = [&](const Io& io) { return io.kind != IoKind::read && ++n == cut; };
+        if (a.begin()) done = a.finish().has_value() && a.power.on;
+        a.power.cut_before = nullptr;
+        a.cut();
+        a.away.clear();
+        const Status with = a.open();
+        ++(with ? with_old : with_new);
+        if (!with) {
+            CHECK(with.error().message.find("qlc1: it is no longer a member") == 0);
+            a.swap();
+            REQUIRE(a.open());
+        }
+        CHECK_FALSE((done && with));
+        CHECK(a.reads(0, kBlocks, 9));
+        a.heal();
+        CHECK(a.reads(0, kBlocks, 9));
+    }
+    CHECK(with_old != 0);
+    CHECK(with_new != 0);
+}
+
+TEST_CASE(
+    "replace while open: a new drive that takes no writes is no member, and another one is tried") {
+    OpenArray a(OpenArray::Old::fails);
+    const std::string uuid = a.uuid();
+    bool erased = false;
+    a.power.fails = [&](const Io& io) {
+        const bool fresh = io.device->path() == "new";
+        erased |= fresh && io.kind == IoKind::flush;
+        return (fresh && erased && io.kind != IoKind::flush) || io.device->path() == "qlc1";
+    };
+    REQUIRE(a.begin());
+    const auto refused = a.finish();
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message.find("new: it takes no writes, and is not a member") == 0);
+    CHECK_FALSE(a.core->failed());
+    CHECK(a.uuid() == uuid);
+    a.write_blocks(0, kBlocks, 11);
+    a.power.fails = [](const Io& io) { return io.device->path() == "qlc1"; };
+    REQUIRE(a.begin("qlc1", true));
+    REQUIRE(a.finish());
+    a.heal();
+    CHECK(a.reads(0, kBlocks, 11));
+    REQUIRE(a.close());
+    a.swap();
+    REQUIRE(a.open());
+    CHECK(a.reads(0, kBlocks, 11));
+}
+
+TEST_CASE("replace while open: another drive leaves meanwhile") {
+    OpenArray a(OpenArray::Old::missing);
+    REQUIRE(a.begin());
+    a.power.fails = [](const Io& io) { return io.device->path() == "qlc2"; };
+    for (int i = 0; i < 200; ++i) {
+        a.poll();
+        a.write_blocks(static_cast<std::uint64_t>(i), 1, 9);
+    }
+    REQUIRE(a.finish());
+    a.write_blocks(0, kBlocks, 12);
+    CHECK(a.core->array().qlc[2]->out());
+    for (int i = 0; i < 10'000 && a.core->stats().protection.none != 0; ++i) a.poll();
+    CHECK(a.core->stats().protection.none == 0);  // three drives, one parity
+    CHECK(a.reads(0, kBlocks, 12));
+    a.power.fails = nullptr;
+    REQUIRE(a.close());
+    a.swap();
+    REQUIRE(a.open());
+    CHECK(a.reads(0, kBlocks, 12));
+}
+
+// A band that is being erased may have as many columns as there is data, and no more.
+TEST_CASE("replace while open: bands that can't be erased on another drive stay what they are") {
+    OpenArray a(OpenArray::Old::works);
+    REQUIRE(a.close());
+    a.away = {"qlc0", "qlc2"};
+    REQUIRE(a.open());
+    a.write_blocks(0, kBlocks, 13);
+    REQUIRE(a.close());
+    a.away.clear();
+    bool refuses = false;
+    a.power.fails = [&](const Io& io) {
+        return refuses && io.kind == IoKind::discard && io.device->path() == "qlc3";
+    };
+    REQUIRE(a.open());
+    refuses = true;
+    a.heal();
+    std::uint32_t erasing = 0;
+    for (std::uint32_t i = 0; i < a.core->layout().bands; ++i)
+        erasing += a.core->bands().record_of(BandId(i)).state == BandState::erasing ? 1 : 0;
+    CHECK(erasing != 0);
+    REQUIRE(a.begin());
+    REQUIRE(a.finish());
+    a.write_blocks(0, 100, 14);
+    a.cut();
+    a.swap();
+    REQUIRE(a.open());
+    CHECK(a.reads(0, 100, 14));
+    CHECK(a.reads(100, kBlocks - 100, 13));
+    a.heal();
+}
+
+TEST_CASE("replace while open: what is refused changes nothing") {
+    OpenArray a(OpenArray::Old::works);
+    const std::string uuid = a.uuid();
+    const auto refused = [&](const Status& status, Errc code) {
+        REQUIRE_FALSE(status);
+        CHECK(status.error().code == code);
+    };
+    refused(a.begin("nobody"), Errc::not_found);
+    refused(a.begin(a.core->stats().devices[4].uuid), Errc::busy);  // an scm drive
+    a.fresh[MiB - 1] = std::byte{1};
+    CHECK_FALSE(a.begin());
+    a.fresh[MiB - 1] = std::byte{0};
+    a.fresh.resize(10 * MiB);
+    refused(a.begin(), Errc::invalid_argument);
+    a.fresh.resize(20 * MiB);
+    REQUIRE(a.begin());
+    refused(a.begin(), Errc::busy);
+    REQUIRE(a.finish());
+    CHECK(a.uuid() != uuid);
+    a.heal();
+    CHECK(a.reads(0, kBlocks, 9));
+}
