@@ -13,7 +13,8 @@ void History::note_counters() {
     if (opened_ == 0) return;
     const ArrayLayout& l = world_.faults().layout();
     for (const Media* m : current()) {
-        if (m->qlc || m->weak) continue;
+        // One that is away may have one that no other got before the power went.
+        if (m->qlc || m->weak || m == away_scm_) continue;
         for (std::uint64_t place = 0; place < 2; ++place) {
             const auto s = decode_snapshot(
                 {m->bytes.get() + l.snapshot_place(place), l.snapshot_bytes}, l, array_id_);
