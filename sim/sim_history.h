@@ -99,6 +99,7 @@ class History {
     bool pmt_damaged();
     void spoil_table();
     void lose_mirror();
+    void cut_while_filled();
 
     // sim_away.cpp
     bool goes_away() const { return world_.faults().profile() == Profile::away; }

@@ -136,6 +136,14 @@ void History::lose_mirror() {
     }
 }
 
+// An SCM drive that was out, and the superblocks that say that it is in.
+void History::cut_while_filled() {
+    const bool late = away_random_.chance(1, 2);
+    const std::uint64_t nth = 1 + away_random_.below(late ? 8 : 40);
+    world_.cut_at(late ? PersistencePoint::scm_superblock_write : PersistencePoint::resilver_write,
+                  nth, away_random_.below(3));
+}
+
 // True when it is open, and everything in it is as it must be.
 bool History::open_through_cuts() {
     if (opened_ != 0) note_settled();
@@ -154,8 +162,7 @@ bool History::open_through_cuts() {
         else if (cut && spoilt && rng_.chance(1, 2))
             plan_cut(400, PersistencePoint::table_bits_write, PersistencePoint::table_bits_flush);
         else if (cut && behind_ != nullptr && away_scm_ == nullptr && away_random_.chance(1, 2))
-            world_.cut_at(PersistencePoint::resilver_write, 1 + away_random_.below(40),
-                          away_random_.below(3));
+            cut_while_filled();
         else if (cut)
             plan_cut(400, PersistencePoint::open_flush, kLastPoint);
         if (open(opened_ == 0 || tries >= 4) && !world_.dead()) {

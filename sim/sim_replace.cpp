@@ -38,6 +38,7 @@ void History::advance_replacing() {
     if (fresh_ == nullptr || !core_->advance_replace()) return;
     const auto replaced = core_->finish_replace();
     if (replaced) return take_fresh();
+    if (world_.dead()) return;  // then look_for_fresh() tells
     fresh_ = nullptr;
     if (!may_stop()) violate("replace: " + replaced.error().message);
 }

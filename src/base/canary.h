@@ -51,6 +51,8 @@ enum class Canary : std::uint8_t {
     absent_is_named,            // a band that is opened names a drive that is missing
     left_before_record,         // a drive is out before the superblocks of the others say so
     left_band_goes_on,          // segments count in bands that name a drive which has left
+    replaced_is_named,          // bands still name what a drive had whose place is taken
+    replaced_before_forgotten,  // it is taken before the bands' records are durable
     scrub_sees_nothing,         // the scrub takes what is wrong for right
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS

@@ -265,7 +265,7 @@ class Core {
     mutable Mutex shown_mutex_;
     Superblock shown_ QS_GUARDED_BY(shown_mutex_);
     std::map<std::string, std::shared_ptr<VolumeState>> volumes_ QS_GUARDED_BY(shown_mutex_);
-    SuperblockMark in_force_;  // the newest that is on every drive that is in
+    SuperblockMark on_qlc_;  // the newest that is on every QLC drive that is in
     std::vector<MemberDevice> members_;
     std::vector<Unusable> absent_;  // devices of the array file that are not members_
     // Whose place another has taken: who was given them may still look at them.

@@ -111,8 +111,9 @@ Status Core::write_superblock() {
         QS_TRY(made);
         const Status written = in_words(
             Errc::io_error, [&] { return append->write(superblock_, members_, *control_); });
+        if (append->on_qlc())
+            on_qlc_ = {superblock_.generation, superblock_.epoch, superblock_.epoch_key};
         if (written) {
-            in_force_ = {superblock_.generation, superblock_.epoch, superblock_.epoch_key};
             finish_leaving();
             return {};
         }

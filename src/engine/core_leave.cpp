@@ -114,7 +114,7 @@ void Core::begin_leaving(const MemberSet& who) {
             m = *members_[i].replaces;
             continue;
         }
-        goes_out(m, in_force_, superblock_.generation);
+        goes_out(m, on_qlc_, superblock_.generation);
     }
 }
 

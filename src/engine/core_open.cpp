@@ -116,7 +116,7 @@ void Core::set_array(Discovery d) {
                 returned_.push_back(m.record);
         }
         members_changed_ = take_stock(superblock_, members_, d.on_scm);
-        in_force_ = d.on_scm;
+        on_qlc_ = d.on_scm;
     }
     array_.epoch = superblock_.epoch + 1;
     array_.epoch_key = environment_.random.next();
@@ -209,6 +209,7 @@ Status Core::resilver() {
         }
         comes_in(m);
         members_[i].record = m;
+        members_[i].comes_in = true;
         array_.scm[m.index] = device;
         any = true;
         log(options_, LogLevel::warning,

@@ -20,6 +20,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/canary.h"
 #include "engine/core.h"
 #include "engine/format_array.h"
 #include "engine/monitor.h"
@@ -134,7 +135,7 @@ bool Core::advance_replace() {
         return done_with(
             fail(Errc::io_error, "array {}: it stopped {}; {}", name(), cause(), remedy()));
     }
-    if (keeper_->forgets()) return false;
+    if (keeper_->forgets() && !canary(Canary::replaced_before_forgotten)) return false;
     if (r.polls.empty()) {
         for (const auto& worker : workers_) r.polls.push_back(worker->polls());
         wake_workers();

@@ -167,6 +167,7 @@ Result<MemberRecord> replace_drive(Replacement r, Random& random, IoQueue& queue
     QS_TRY(erase_drive(old, array.layout, queue));
     if (role == DeviceRole::scm)
         QS_TRY(fill_scm(array, {old.record.index, *old.device}, queue, r.progress));
+    old.comes_in = role == DeviceRole::scm;
     *std::ranges::find(d.superblock.members, before, &MemberRecord::uuid) = old.record;
     QS_TRY(append_superblock(d.superblock, d.members, queue));
     return old.record;

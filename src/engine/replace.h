@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A drive that is lost, or is to go, and an empty one in its place; of an array that was closed
-// cleanly (of an open one: core_replace.cpp). For a QLC drive nothing is copied: bands lose the column that the old drive had, and the
-// next opening begins to rewrite those that have too few. An SCM drive gets a copy of what the
-// others have.
+// cleanly (of an open one: core_replace.cpp). For a QLC drive nothing is copied: bands lose the
+// column that the old drive had, and the next opening begins to rewrite those that have too few. An
+// SCM drive gets a copy of what the others have.
 //
 //   on media, in order of time               a cut here, and what the next opening finds
 //   --------------------------------------   -----------------------------------------------------

@@ -5,7 +5,8 @@
 //
 //   QLC drives     SCM drives     the next opening
 //   some g + 1     all g          takes g + 1 where it sees it, as an array that was not closed
-//   all g + 1      some g + 1     likewise; a QLC drive with g alone is older, and refused
+//   all g + 1      some g + 1     likewise; a QLC drive with g alone is older, and refused. An SCM
+//                                 drive that comes in is the first of them
 #include <algorithm>
 
 #include "meta/superblock_places.h"
@@ -34,7 +35,7 @@ SuperblockAppend::SuperblockAppend(const Superblock& superblock,
 void SuperblockAppend::add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at,
                            bool fresh_unit, const ArrayLayout& layout) {
     const bool qlc = member.record.role == DeviceRole::qlc;
-    Transfers& transfers = qlc ? qlc_ : scm_;
+    Transfers& transfers = qlc ? qlc_ : member.comes_in ? scm_coming_ : scm_;
     Io io;
     io.device = member.device.get();
     if (fresh_unit) {
@@ -68,11 +69,20 @@ Status SuperblockAppend::write(Superblock& superblock, std::vector<MemberDevice>
                                IoQueue& queue) {
     superblock.generation = next_.generation;
     QS_TRY(write(qlc_, DeviceRole::qlc, members, queue));
+    on_qlc_ = true;
+    keep(DeviceRole::qlc, members);
+    QS_TRY(write(scm_coming_, DeviceRole::scm, members, queue));
     QS_TRY(write(scm_, DeviceRole::scm, members, queue));
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        if (takes_part(members, i)) members[i].kept_unit = members[i].next.unit;
-    }
+    keep(DeviceRole::scm, members);
+    for (MemberDevice& m : members) m.comes_in = false;
     return {};
+}
+
+void SuperblockAppend::keep(DeviceRole role, std::vector<MemberDevice>& members) const {
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (takes_part(members, i) && members[i].record.role == role)
+            members[i].kept_unit = members[i].next.unit;
+    }
 }
 
 // The place is used up by the attempt.
@@ -90,7 +100,7 @@ Status SuperblockAppend::write(Transfers& transfers, DeviceRole role,
 
 MemberSet SuperblockAppend::refused_by() const {
     MemberSet members;
-    for (const Transfers* transfers : {&qlc_, &scm_}) {
+    for (const Transfers* transfers : {&qlc_, &scm_coming_, &scm_}) {
         for (const auto* ios : {&transfers->discards, &transfers->writes, &transfers->flushes}) {
             for (const Io& io : *ios) {
                 if (io.error_number == 0) continue;

@@ -8,10 +8,11 @@
 //   unit 0   | 33 | 34 | 35 | next |  ...  |      generations; the newest whole record counts
 //   unit 1   | 17 | 18 |    ...       | 32 |      discarded when it is used next, not before
 //
-// The unit with the newest record that is in force, which all drives that are in have, is never
-// discarded: by that record a drive is known that leaves. After a crash, or where anything lies
-// after the newest record, the next one goes to the beginning of the other unit: a torn append may
-// have written there, and nothing is written over it.
+// The unit with the newest record that all QLC drives that are in have is never discarded on one:
+// by that record a drive is known that leaves, and an SCM drive may have it. Nor is that of an SCM
+// drive's newest record that is in force, which all drives have. After a crash, or where anything
+// lies after the newest record, the next one goes to the beginning of the other unit: a torn append
+// may have written there, and nothing is written over it.
 //
 // Because of the order, a generation on an scm drive proves that every QLC drive had it. One that
 // has not is older (standing_of()).
@@ -47,6 +48,9 @@ struct MemberDevice {
     // Whose place it takes, until its own first record is on all drives: one that does not take
     // that has never been a member.
     std::optional<MemberRecord> replaces{};
+    // An SCM drive that has all that the others have since just now: its record goes first, for
+    // once another SCM drive says that it is in it must say so itself.
+    bool comes_in = false;
 };
 
 using MemberSet = std::bitset<kMaxMembers>;  // by place in the superblock's list
@@ -115,6 +119,8 @@ class SuperblockAppend {
     Status write(Superblock& superblock, std::vector<MemberDevice>& members, IoQueue& queue);
     // Then: watched drives that did not take it. Only where all others can take the next one.
     MemberSet refused_by() const;
+    // Then, too: every QLC drive that is in has it, for an SCM drive may.
+    bool on_qlc() const { return on_qlc_; }
 
   private:
     void add(const MemberDevice& member, std::uint64_t unit, std::uint64_t at, bool fresh_unit,
@@ -129,11 +135,13 @@ class SuperblockAppend {
     }
     Status write(Transfers& transfers, DeviceRole role, std::vector<MemberDevice>& members,
                  IoQueue& queue);
+    void keep(DeviceRole role, std::vector<MemberDevice>& members) const;
+    bool on_qlc_ = false;
     Superblock next_;
     std::vector<Device*> drives_;          // by member
     std::vector<SuperblockPlace> places_;  // of the record after this one, by member
     std::vector<Buffer> records_;
-    Transfers qlc_, scm_;
+    Transfers qlc_, scm_coming_, scm_;
 };
 
 // Both at once.

@@ -191,6 +191,15 @@ TEST_CASE("canary: older_tps_taken") {
 TEST_CASE("canary: diverged_taken") {
     must_notice(Canary::diverged_taken, "diverged_taken", 20, sim::Profile::older);
 }
+TEST_CASE("canary: replaced_is_named") {
+    must_notice(Canary::replaced_is_named, "replaced_is_named", 60, sim::Profile::away);
+}
+
+TEST_CASE("canary: replaced_before_forgotten") {
+    must_notice(Canary::replaced_before_forgotten, "replaced_before_forgotten", 200,
+                sim::Profile::away);
+}
+
 TEST_CASE("canary: scrub_sees_nothing") {
     must_notice(Canary::scrub_sees_nothing, "scrub_sees_nothing", 40, sim::Profile::media);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Real threads, for the sanitizers: clients, shards, GC, scrub and volume changes at once; every
-// read is compared.
+// Real threads, for the sanitizers: clients, shards, GC, scrub, volume changes and replaced drives
+// at once; every read is compared.
 #include <unistd.h>
 
 #include <atomic>
@@ -104,7 +104,7 @@ void flood(const Volume& volume, std::atomic<int>& wrong) {
 }  // namespace
 
 TEST_CASE("stress: clients, shards, GC and volume changes at once") {
-    const Options options = small_array(2);
+    Options options = small_array(2);
     forget(options);
     REQUIRE(Engine::create(options));
     std::atomic<int> wrong{0};
@@ -130,12 +130,20 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
                 if (!(*engine)->create_volume("passing", 64 * kBlock)) ++wrong;
                 static_cast<void>((*engine)->stats());
                 if (!(*engine)->delete_volume("passing")) ++wrong;
+                if (i % 2 == 0) continue;
+                DeviceOptions& device = options.devices[static_cast<std::size_t>(i)];
+                const std::string fresh = device.path + "'";
+                if ((*engine)->replace(device.path, {Role::qlc, fresh, 32 * MiB}))
+                    device.path = fresh;
+                else
+                    ++wrong;
             }
         });
         for (auto& thread : threads) thread.join();
         CHECK(wrong == 0);
         CHECK((*engine)->stats().gc.bands_moved > 0);
         CHECK((*engine)->stats().scrub.strips_wrong == 0);
+        CHECK((*engine)->stats().errors.verify_failed == 0);
         REQUIRE((*engine)->delete_volume("flood"));
         REQUIRE((*engine)->delete_volume(name));
         REQUIRE((*engine)->finish_deletions());
