@@ -55,10 +55,11 @@ void History::forget_opening() {
 }
 
 void History::close_clean() {
-    finish_replacing();
+    if (replace_random_.chance(1, 2)) finish_replacing();
     if (world_.dead()) return crash();
     if (rng_.chance(1, 4)) plan_cut(200, PersistencePoint::tps_write, kLastPoint);
     for (std::uint64_t i = 0; !core_->advance_close(); ++i) {
+        advance_replacing();
         poll_something();
         if (world_.dead()) return crash();
         if (i <= 20000000) continue;

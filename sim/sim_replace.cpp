@@ -40,7 +40,8 @@ void History::advance_replacing() {
     if (replaced) return take_fresh();
     if (world_.dead()) return;  // then look_for_fresh() tells
     fresh_ = nullptr;
-    if (!may_stop()) violate("replace: " + replaced.error().message);
+    if (!may_stop() && replaced.error().code != Errc::closed)
+        violate("replace: " + replaced.error().message);
 }
 
 void History::take_fresh() {

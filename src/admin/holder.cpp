@@ -113,7 +113,9 @@ Result<std::uint32_t> Holder::replace(const std::string& old, const DeviceOption
         fmt::format("replace\n{}\n{}\n{}\n{}", old, fresh.path, fresh.size_bytes, force ? 1 : 0));
     if (!answer) return fail(answer.error());
     std::uint32_t index = 0;
-    std::from_chars(answer->data(), answer->data() + answer->size(), index);
+    const char* const end = answer->data() + answer->size();
+    const auto [rest, failed] = std::from_chars(answer->data(), end, index);
+    if (failed != std::errc{} || rest != end) return fail(error_in(""));
     return index;
 }
 

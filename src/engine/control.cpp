@@ -172,15 +172,14 @@ Result<std::string> Control::replace(const std::string& request) {
     std::vector<std::string> lines;
     std::istringstream text(request);
     for (std::string line; std::getline(text, line);) lines.push_back(line);
-    DeviceOptions fresh;
-    const bool whole = lines.size() == 5;
-    if (whole) {
-        const std::string& size = lines[3];
-        std::from_chars(size.data(), size.data() + size.size(), fresh.size_bytes);
-        fresh.path = lines[2];
-    }
-    if (!whole || fresh.path.empty())
+    if (lines.size() != 5 || lines[2].empty())
         return fail(Errc::invalid_argument, "a path can't have the end of a line in it");
+    DeviceOptions fresh;
+    fresh.path = lines[2];
+    const char* const end = lines[3].data() + lines[3].size();
+    const auto [rest, failed] = std::from_chars(lines[3].data(), end, fresh.size_bytes);
+    if (failed != std::errc{} || rest != end)
+        return fail(Errc::invalid_argument, "\"{}\" is no size", lines[3]);
     const auto replaced = engine_.replace(lines[1], fresh, lines[4] == "1");
     if (!replaced) return fail(replaced.error());
     return std::to_string(replaced->index);

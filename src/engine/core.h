@@ -108,8 +108,8 @@ class Core {
     void look_at_drives();
     // --- a QLC drive is replaced while the array is open; core_replace.cpp ---
     // `old`: the path of a drive, or its UUID. Takes `fresh`, and erases it: may take long. What is
-    // refused has changed nothing. Afterwards advance_replace() until it is true, with the workers
-    // running; finish_replace() has the outcome, and the drive's number. One at a time.
+    // refused has changed nothing in the array. Afterwards advance_replace() until it is true, with
+    // the workers running; finish_replace() has the outcome, and the drive's number. One at a time.
     Status begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force);
     bool advance_replace();
     Result<std::uint32_t> finish_replace();
@@ -229,9 +229,13 @@ class Core {
 
     // core_replace.cpp
     Result<std::size_t> find_replaced(const std::string& old) const;
-    Status check_replacement(std::size_t member, const Device& fresh) const;
-    Status part_with(std::size_t member);
+    Status refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,
+                          IoQueue& queue) const;
+    Result<MemberSet> check_replacement(std::size_t member, const Device& fresh) const;
+    Status part_with(const MemberSet& who);
     Status come_in();
+    void use(Device& fresh, std::uint32_t index);
+    void end_replacing();
 
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
@@ -270,9 +274,10 @@ class Core {
     std::vector<Unusable> absent_;  // devices of the array file that are not members_
     // Whose place another has taken: who was given them may still look at them.
     std::vector<std::unique_ptr<Device>> former_ QS_GUARDED_BY(shown_mutex_);
-    // The replacement that is under way; of its one caller.
+    // The replacement that is under way; of its one caller. Begins and ends under control_mutex_.
     struct Replacing {
         std::size_t member = 0;
+        std::uint32_t index = 0;  // the drive's number
         std::unique_ptr<Device> fresh;
         std::vector<std::uint64_t> polls;  // of the workers, when no band names the drive any more
         bool done = false;

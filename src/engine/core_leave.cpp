@@ -140,11 +140,14 @@ void Core::finish_leaving() {
     wake_workers();
     for (std::size_t i = 0; i < members_.size(); ++i) {
         if (!who[i]) continue;
+        const bool asked = replacing_ && replacing_->member == i && !members_[i].replaces;
         with_memory([&] {
-            log(options_, LogLevel::warning,
-                "{}: {} drive {} is out: it takes no writes, and the array goes on without it; {}",
+            log(options_, asked ? LogLevel::info : LogLevel::warning,
+                "{}: {} drive {} is out: {}, and the array goes on without it; {}",
                 members_[i].device->path(), to_string(superblock_.members[i].role),
-                superblock_.members[i].index, members_[i].device->last_failure());
+                superblock_.members[i].index,
+                asked ? "another is to take its place" : "it takes no writes",
+                members_[i].device->last_failure());
         });
     }
 }

@@ -192,7 +192,6 @@ void Core::watch_drives() {
 // SCM drives that were out get all that the others have, and are in. One that does not take it
 // stays out.
 Status Core::resilver() {
-    bool any = false;
     for (std::size_t i = 0; i < members_.size(); ++i) {
         MemberRecord& m = superblock_.members[i];
         Device* const device = members_[i].device.get();
@@ -211,12 +210,12 @@ Status Core::resilver() {
         members_[i].record = m;
         members_[i].comes_in = true;
         array_.scm[m.index] = device;
-        any = true;
         log(options_, LogLevel::warning,
             "{}: scm drive {} was out, and is in again: it has everything that the others have",
             device->path(), m.index);
+        QS_TRY(write_superblock());  // of each: MemberDevice::comes_in
     }
-    return any ? write_superblock() : Status{};
+    return {};
 }
 
 // A drive that is back may be an image of the time before it left: then the newest segments that it

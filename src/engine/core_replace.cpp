@@ -23,6 +23,7 @@
 #include "base/canary.h"
 #include "engine/core.h"
 #include "engine/format_array.h"
+#include "engine/limits.h"
 #include "engine/monitor.h"
 #include "engine/replace.h"
 #include "engine/report.h"
@@ -54,8 +55,21 @@ Result<std::size_t> Core::find_replaced(const std::string& old) const {
                 old, superblock_.name);
 }
 
-Status Core::check_replacement(std::size_t member, const Device& fresh) const {
+// Another member that was not there when the array was opened may be now.
+Status Core::refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,
+                            IoQueue& queue) const {
+    const auto seen = see_superblocks(fresh, queue);
+    if (!seen[0] || seen[0]->superblock.array != array_.array || seen[0]->device == old) return {};
+    const bool known = std::ranges::any_of(
+        members_, [&](const MemberDevice& m) { return m.record.uuid == seen[0]->device; });
+    if (!known) return {};
+    return fail(Errc::duplicate_device, "{}: it is a drive of the array already", fresh[0]->path());
+}
+
+// Those who leave then.
+Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fresh) const {
     const MemberRecord& m = superblock_.members[member];
+    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", superblock_.name);
     if (m.role != DeviceRole::qlc) {
         return fail(Errc::busy,
                     "array {}: an scm drive can be replaced while the array is closed; close it "
@@ -67,7 +81,7 @@ Status Core::check_replacement(std::size_t member, const Device& fresh) const {
     MemberSet who = leaving();
     const bool in = m.state == MemberState::in;
     if (in) who.set(member);
-    if (can_go_on_without(who)) return {};
+    if (can_go_on_without(who)) return who;
     return fail(Errc::missing_device,
                 "array {}: there are bands that can't be read without qlc drive {}, or too few "
                 "other drives: wait until `qlcshape status` says that protection.none and .one are "
@@ -76,14 +90,12 @@ Status Core::check_replacement(std::size_t member, const Device& fresh) const {
 }
 
 // It goes out as one that fails.
-Status Core::part_with(std::size_t member) {
-    if (superblock_.members[member].state == MemberState::in || leaving()[member]) {
-        MemberSet who = leaving();
-        who.set(member);
+Status Core::part_with(const MemberSet& who) {
+    if (who.any()) {
         begin_leaving(who);
         QS_TRY(write_superblock());
     }
-    keeper_->forget_drive(superblock_.members[member].index);
+    keeper_->forget_drive(replacing_->index);
     wake_workers();
     return {};
 }
@@ -94,7 +106,8 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         return fail(Errc::busy, "array {}: another drive is being replaced; wait for its end",
                     name());
     }
-    const Status begun = [&]() -> Status {
+    const std::string path = fresh->path();
+    const Status begun = within_limits(path, [&]() -> Status {
         const auto member = find_replaced(old);
         if (!member) return fail(member.error());
         {
@@ -108,19 +121,22 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         MemberDevice erased;
         erased.record = members_[*member].record;
         erased.unit_bytes = l.qlc_superblock_unit_bytes;
-        erased.device = std::move(fresh);
+        std::vector<std::unique_ptr<Device>> one;
+        one.push_back(std::move(fresh));
+        QS_TRY(refuse_members(one, erased.record.uuid, *queue));
+        erased.device = std::move(one[0]);
         QS_TRY(erase_drive(erased, l, *queue));
         const Locked lock(control_mutex_);
-        QS_TRY(check_replacement(*member, *erased.device));
+        const auto who = check_replacement(*member, *erased.device);
+        if (!who) return fail(who.error());
         replacing_.emplace();
+        replacing_->polls.reserve(workers_.size());
         replacing_->member = *member;
+        replacing_->index = superblock_.members[*member].index;
         replacing_->fresh = std::move(erased.device);
-        return part_with(*member);
-    }();
-    if (!begun) {
-        replacing_.reset();
-        replaces_ = false;
-    }
+        return part_with(*who);
+    });
+    if (!begun) end_replacing();
     return begun;
 }
 
@@ -135,6 +151,13 @@ bool Core::advance_replace() {
         return done_with(
             fail(Errc::io_error, "array {}: it stopped {}; {}", name(), cause(), remedy()));
     }
+    // The keeper does not begin it any more.
+    if (stopped_) {
+        return done_with(fail(Errc::closed,
+                              "array {}: it is being closed; qlc drive {} is out, and the new one "
+                              "is no member",
+                              name(), r.index));
+    }
     if (keeper_->forgets() && !canary(Canary::replaced_before_forgotten)) return false;
     if (r.polls.empty()) {
         for (const auto& worker : workers_) r.polls.push_back(worker->polls());
@@ -145,7 +168,7 @@ bool Core::advance_replace() {
         if (workers_[i]->polls() == r.polls[i]) return false;
     }
     const Locked lock(control_mutex_);
-    return done_with(come_in());
+    return done_with(in_words(Errc::no_memory, [this] { return come_in(); }));
 }
 
 // Everyone but opening bands does without it. Where it does not take its record the one before
@@ -174,7 +197,7 @@ Status Core::come_in() {
     std::string new_path = fresh.path();
     {
         const Locked lock(shown_mutex_);
-        former_.reserve(former_.size() + 1);
+        former_.reserve(former_.size() + 2);
     }
     exchange(record);
     m.next = {};
@@ -184,9 +207,16 @@ Status Core::come_in() {
     const Status written = write_superblock();
     m.replaces.reset();
     if (!written || superblock_.members[replacing_->member].uuid != record.uuid) {
+        superblock_.members[replacing_->member] = before;
         exchange(record_before);
         m.next = next_before;
         m.kept_unit = kept_before;
+        if (!written && gate_->failed()) {
+            return fail(written.error().code,
+                        "{}; {} may be a member or not: close the array and open it again with one "
+                        "or the other, then `qlcshape status` tells",
+                        written.error().message, fresh.path());
+        }
         QS_TRY(written);
         return fail(Errc::io_error,
                     "{}: it takes no writes, and is not a member; qlc drive {} is out; {}",
@@ -199,27 +229,41 @@ Status Core::come_in() {
         const auto named = std::ranges::find(options_.devices, old_path, &DeviceOptions::path);
         if (named != options_.devices.end()) std::swap(named->path, new_path);
     }
-    array_.qlc[record.index] = &fresh;
+    use(fresh, record.index);
+    return {};
+}
+
+// Bands that are opened have columns there, and the others are to get some.
+void Core::use(Device& fresh, std::uint32_t index) {
+    array_.qlc[index] = &fresh;
     bands_->end_open([this](BandId band) { return array_.is_narrow(band); });
     gate_->start();  // GC makes up first for the bands that ended early
     bands_->drive_came();
     wake_workers();
-    return {};
+}
+
+void Core::end_replacing() {
+    {
+        const Locked lock(control_mutex_);
+        replacing_.reset();
+    }
+    replaces_ = false;
 }
 
 Result<std::uint32_t> Core::finish_replace() {
-    const std::uint32_t index = superblock_.members[replacing_->member].index;
+    const std::uint32_t index = replacing_->index;
     const Status outcome = std::move(replacing_->outcome);
     if (outcome) {
-        log(options_, LogLevel::info, "{}: it is qlc drive {} now",
-            members_[replacing_->member].device->path(), index);
+        with_memory([&] {
+            log(options_, LogLevel::info, "{}: it is qlc drive {} now",
+                members_[replacing_->member].device->path(), index);
+        });
     }
     if (replacing_->fresh != nullptr && replacing_->fresh->watched()) {  // it may be in use
         const Locked lock(shown_mutex_);
         former_.push_back(std::move(replacing_->fresh));
     }
-    replacing_.reset();
-    replaces_ = false;
+    end_replacing();
     if (!outcome) return fail(outcome.error());
     return index;
 }

@@ -199,6 +199,7 @@ std::vector<const Device*> Core::drives() const {
 }
 
 bool Core::wants_rings() const {
+    const Locked lock(shown_mutex_);
     return std::ranges::any_of(members_, [](const MemberDevice& m) {
         return m.device != nullptr && m.device->wants_ring();
     });

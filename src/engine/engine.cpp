@@ -280,10 +280,10 @@ Result<Engine::Replaced> Engine::Impl::replace(const std::string& old, const Dev
     auto device = made.open(fresh);
     if (!device) return fail(device.error());
     QS_TRY(core_->begin_replace(old, std::move(*device), force));
+    made.keep();  // it may become a member, whatever is said then
     while (!core_->advance_replace()) nap();
     const auto index = core_->finish_replace();
     if (!index) return fail(index.error());
-    made.keep();
     return Replaced{Role::qlc, *index};
 }
 

@@ -24,12 +24,18 @@ namespace {
 
 constexpr std::chrono::seconds kInterval(1);
 
+// The same drive, or one that nothing is known of where another has taken its place.
+DeviceStatus same_before(const Stats& before, const DeviceStatus& drive) {
+    const auto same = std::ranges::find(before.devices, drive.uuid, &DeviceStatus::uuid);
+    return same == before.devices.end() ? DeviceStatus{} : *same;
+}
+
 // "; of qlc1.img 3, the last at offset 8192"
 std::string where_mismatched(const Stats& before, const Stats& now) {
     std::string text;
-    for (std::size_t i = 0; i < now.devices.size() && i < before.devices.size(); ++i) {
-        const DeviceStatus& d = now.devices[i];
-        if (const auto wrong = d.checksum_errors - before.devices[i].checksum_errors; wrong != 0)
+    for (const DeviceStatus& d : now.devices) {
+        const auto wrong = d.checksum_errors - same_before(before, d).checksum_errors;
+        if (wrong != 0)
             text += fmt::format("; of {} {}, the last at offset {}", d.path, wrong,
                                 d.last_checksum_error_offset);
     }
@@ -85,9 +91,7 @@ void log_opened(const Options& options, const Stats& s) {
 
 // Differences of counters, so each event is logged once, in the next look after it.
 void log_changes(const Options& options, const Stats& before, const Stats& now) {
-    for (std::size_t i = 0; i < now.devices.size() && i < before.devices.size(); ++i) {
-        log_drive(options, before.devices[i], now.devices[i]);
-    }
+    for (const DeviceStatus& d : now.devices) log_drive(options, same_before(before, d), d);
     if (const auto retries = now.errors.commit_retries - before.errors.commit_retries;
         retries != 0) {
         log(options, LogLevel::warning,

@@ -154,15 +154,24 @@ std::optional<Collector::Victim> Collector::choose() {
 }
 
 std::optional<Collector::Victim> Collector::choose_to_mend() {
-    if (const auto damaged = bands_.to_mend()) {
-        mending_ = true;
-        return Victim{.band = *damaged, .to_mend = true};
+    auto band = bands_.to_mend();
+    if (!band) band = next_narrow();
+    if (!band) return std::nullopt;
+    return Victim{.band = *band, .to_mend = true};
+}
+
+std::optional<BandId> Collector::narrow_that_closed() {
+    const std::uint64_t changes = bands_.changes();
+    if (narrow_open_.empty() || open_seen_ == changes) return std::nullopt;
+    const auto closed =
+        std::ranges::find_if(narrow_open_, [this](BandId band) { return !bands_.is_open(band); });
+    if (closed == narrow_open_.end()) {
+        open_seen_ = changes;
+        return std::nullopt;
     }
-    if (const auto narrow = next_narrow()) {
-        mending_ = true;
-        return Victim{.band = *narrow, .to_mend = true};
-    }
-    return std::nullopt;
+    const BandId band = *closed;
+    narrow_open_.erase(closed);
+    return array_.is_narrow(band) ? std::optional(band) : std::nullopt;
 }
 
 std::optional<BandId> Collector::next_narrow() {
@@ -172,13 +181,7 @@ std::optional<BandId> Collector::next_narrow() {
         widen_left_ = array_.layout.bands;
         narrow_open_.clear();
     }
-    const auto closed =
-        std::ranges::find_if(narrow_open_, [this](BandId band) { return !bands_.is_open(band); });
-    if (closed != narrow_open_.end()) {
-        const BandId band = *closed;
-        narrow_open_.erase(closed);
-        if (array_.is_narrow(band)) return band;
-    }
+    if (const auto closed = narrow_that_closed()) return closed;
     for (std::uint32_t n = 0; n < kAtOnce && widen_left_ != 0; ++n) {
         const BandId band(--widen_left_);
         if (!array_.is_narrow(band)) continue;
@@ -194,6 +197,7 @@ bool Collector::pick() {
     auto victim = choose();
     if (!victim) return looked != widen_left_;
     if (!bands_.begin_move(victim->band)) return true;
+    mending_ |= victim->to_mend;
     victim->sequence = bands_.sequence_of(victim->band);
     victim->segments = bands_.segments_of(victim->band);
     victim_ = victim;

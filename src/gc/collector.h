@@ -111,6 +111,7 @@ class Collector final : public Actor {
     std::optional<Victim> choose();
     std::optional<Victim> choose_to_mend();
     std::optional<BandId> next_narrow();
+    std::optional<BandId> narrow_that_closed();
     bool end_victim();
     bool give_back();
     bool seal_if_stuck();
@@ -170,6 +171,7 @@ class Collector final : public Actor {
     std::uint32_t widen_left_;
     std::uint64_t drives_seen_ = 0;  // BandTable::drives_came()
     std::vector<BandId> narrow_open_;
+    std::uint64_t open_seen_ = 0;  // BandTable::changes() when all of them were open
     bool victim_damaged_ = false;
     bool mending_ = false;  // such were moved, or damaged ones, and the last target is not sealed
     std::uint32_t turns_ = 0;  // of choose(), where space is short and could be spared

@@ -90,6 +90,8 @@ new_path qlc0.img new0.img
 end_load "while a drive that works was replaced"
 wait_for_parity "what the drive had"
 stop_server
+! grep "qlc0.img: .* takes no writes" serve.err || fail "a drive that works did not take writes"
+! grep -E "[0-9]{12,} transfers" serve.err || fail "failures of a drive that is gone are counted"
 expect 0 "$QLCSHAPE" check array.toml
 
 # The new ones have their part: without two others everything can be read.

@@ -234,3 +234,33 @@ TEST_CASE("replace while open: what is refused changes nothing") {
     a.heal();
     CHECK(a.reads(0, kBlocks, 9));
 }
+
+TEST_CASE("replace while open: closing ends it") {
+    OpenArray a(OpenArray::Old::works);
+    const int polls = GENERATE(0, 1, 2, 5);
+    const std::string uuid = a.uuid();
+    REQUIRE(a.begin());
+    for (int i = 0; i < polls && !a.core->advance_replace(); ++i) a.poll();
+    static_cast<void>(a.core->advance_close());
+    for (int i = 0; !a.core->advance_replace(); ++i) {
+        a.poll();
+        REQUIRE(i < 1000);
+    }
+    const auto replaced = a.core->finish_replace();
+    CHECK((replaced || replaced.error().code == Errc::closed));
+    REQUIRE(a.close());
+    if (replaced) a.swap();
+    REQUIRE(a.open());
+    CHECK((a.uuid() == uuid) != replaced.has_value());
+    CHECK(a.reads(0, kBlocks, 9));
+}
+
+TEST_CASE("replace while open: a drive of the array is not erased, whatever is forced") {
+    OpenArray a(OpenArray::Old::missing);
+    a.fresh = a.media[0];  // as one that has come back under another name
+    const Bytes before = a.fresh;
+    const Status refused = a.begin("qlc1", true);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Errc::duplicate_device);
+    CHECK(a.fresh == before);
+}
