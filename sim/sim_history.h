@@ -284,11 +284,12 @@ class History {
     ArrayContext images_array_;  // then
     bool copied_ = false;        // they are of a copy that was opened by itself
     Random images_random_;
-    Random silence_random_;  // which drive does not answer; drawn apart, too
-    Random tail_random_;     // what a power cut does to strips, likewise
-    Random away_random_;     // which drives are away, likewise
-    Random replace_random_;  // which are replaced while the array is open, likewise
-    Random scrub_random_;    // when a scrub begins, likewise
+    Random silence_random_;      // which drive does not answer; drawn apart, too
+    Random tail_random_;         // what a power cut does to strips, likewise
+    Random away_random_;         // which drives are away, likewise
+    Random replace_random_;      // which are replaced while the array is open, likewise
+    const bool cuts_replacing_;  // the power goes soon after a replacement has begun
+    Random scrub_random_;        // when a scrub begins, likewise
     bool scrubs_ = false;
 
     // After random damage: what it excuses, so far.

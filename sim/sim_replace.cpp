@@ -29,6 +29,10 @@ void History::begin_replacing() {
     if (begun) {
         fresh_ = &fresh;
         fresh_for_ = drive;
+        if (cuts_replacing_) {
+            const std::uint64_t nth = 1 + replace_random_.below(4);
+            world_.cut_at(PersistencePoint::scm_superblock_flush, nth, replace_random_.below(20));
+        }
     } else if (!may_stop() && begun.error().code != Errc::missing_device) {
         violate("begin_replace: " + begun.error().message);
     }

@@ -18,6 +18,7 @@ History::History(std::uint64_t seed, Profile profile)
       tail_random_(seed ^ 0x7a11),
       away_random_(seed ^ 0xaaa7),
       replace_random_(seed ^ 0x4e91),
+      cuts_replacing_(seed % 8 == 2),
       scrub_random_(seed ^ 0x5c2b) {
     constexpr Profile kNever[] = {Profile::older, Profile::beyond, Profile::sequences};
     scrubs_ = seed % 4 == 2 && std::ranges::find(kNever, profile) == std::end(kNever);

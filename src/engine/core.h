@@ -9,7 +9,8 @@
 //   requests_                                   any thread begins, shards' threads end
 //   superblock_, members_, volumes_, control_   one caller at a time, under control_mutex_
 //   phase_, stopped_, in_flight_                any thread; how callers and closing meet
-//   recovered_, array_, options_                set while opening, constant afterwards
+//   recovered_, array_, options_                set while opening, constant afterwards; but see
+//                                               core_replace.cpp
 //
 // While opening there are no other threads but recovery's team, so no lock is taken.
 #pragma once

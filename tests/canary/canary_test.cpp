@@ -196,7 +196,7 @@ TEST_CASE("canary: replaced_is_named") {
 }
 
 TEST_CASE("canary: replaced_before_forgotten") {
-    must_notice(Canary::replaced_before_forgotten, "replaced_before_forgotten", 200,
+    must_notice(Canary::replaced_before_forgotten, "replaced_before_forgotten", 40,
                 sim::Profile::away);
 }
 
