@@ -78,19 +78,19 @@ const char* what_next(const Outcome& outcome) {
 int run(const Arguments& arguments) {
     const Result<Outcome> outcome = replace(arguments);
     if (!outcome) return report_error("replace", arguments.json, outcome.error());
-    const Engine::Replaced* const replaced = &outcome->drive;
-    const bool qlc = replaced->role == Role::qlc;
+    const Engine::Replaced& drive = outcome->drive;
+    const bool qlc = drive.role == Role::qlc;
     if (arguments.json) {
         Json object = new_object("replace");
         object["role"] = qlc ? "qlc" : "scm";
-        object["index"] = replaced->index;
+        object["index"] = drive.index;
         object["path"] = arguments.fresh;
         print(object);
         return kDone;
     }
     say("{} is {} drive {} now, {}.\n"
         "In {} write its path in place of {}{}.\n",
-        arguments.fresh, qlc ? "qlc" : "scm", replaced->index,
+        arguments.fresh, qlc ? "qlc" : "scm", drive.index,
         qlc ? "and empty" : "with all that the others have", arguments.array_file, arguments.old,
         what_next(*outcome));
     return kDone;

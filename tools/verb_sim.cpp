@@ -175,8 +175,8 @@ class Run {
         line("openings for writing with an scm drive missing", s.scm_away);
         line("scm drives that came back and were filled", s.scm_returned);
         line("drives that went, or took no writes, while open", s.drives_left);
-        line("drives replaced", s.drives_replaced);
-        line("... while it was open", s.drives_replaced_open);
+        line("drives replaced while it was closed", s.drives_replaced);
+        line("drives replaced while it was open", s.drives_replaced_open);
         line("openings refused for what is missing", s.refused);
         line("openings with older members, refused", s.older_refused);
         line("openings with older members, all right", s.older_taken);

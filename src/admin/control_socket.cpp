@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <thread>
@@ -56,6 +57,13 @@ ucred peer_of(int fd) {
 }
 
 }  // namespace
+
+std::optional<std::uint64_t> parse_number(const std::string& text) {
+    std::uint64_t number = 0;
+    const char* const end = text.data() + text.size();
+    const auto [rest, failed] = std::from_chars(text.data(), end, number);
+    return failed == std::errc{} && rest == end ? std::optional(number) : std::nullopt;
+}
 
 Socket::~Socket() {
     if (fd_ >= 0) ::close(fd_);

@@ -17,6 +17,8 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -51,6 +53,9 @@ class Socket {
   private:
     int fd_;
 };
+
+// A number and nothing else, as requests and answers have them.
+std::optional<std::uint64_t> parse_number(const std::string& text);
 
 // Tries for a moment where the medium's socket is taken: by a process that has ended just now, or
 // by another reader. accept() does not wait.

@@ -112,11 +112,9 @@ Result<std::uint32_t> Holder::replace(const std::string& old, const DeviceOption
     const auto answer = ask_at_length(
         fmt::format("replace\n{}\n{}\n{}\n{}", old, fresh.path, fresh.size_bytes, force ? 1 : 0));
     if (!answer) return fail(answer.error());
-    std::uint32_t index = 0;
-    const char* const end = answer->data() + answer->size();
-    const auto [rest, failed] = std::from_chars(answer->data(), end, index);
-    if (failed != std::errc{} || rest != end) return fail(error_in(""));
-    return index;
+    const auto index = parse_number(*answer);
+    if (!index) return fail(error_in(""));
+    return static_cast<std::uint32_t>(*index);
 }
 
 Status Holder::start_scrub(std::uint64_t bytes_per_second) const {

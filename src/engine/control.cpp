@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <sstream>
 #include <string_view>
@@ -176,10 +175,9 @@ Result<std::string> Control::replace(const std::string& request) {
         return fail(Errc::invalid_argument, "a path can't have the end of a line in it");
     DeviceOptions fresh;
     fresh.path = lines[2];
-    const char* const end = lines[3].data() + lines[3].size();
-    const auto [rest, failed] = std::from_chars(lines[3].data(), end, fresh.size_bytes);
-    if (failed != std::errc{} || rest != end)
-        return fail(Errc::invalid_argument, "\"{}\" is no size", lines[3]);
+    const auto bytes = parse_number(lines[3]);
+    if (!bytes) return fail(Errc::invalid_argument, "\"{}\" is no size", lines[3]);
+    fresh.size_bytes = *bytes;
     const auto replaced = engine_.replace(lines[1], fresh, lines[4] == "1");
     if (!replaced) return fail(replaced.error());
     return std::to_string(replaced->index);
@@ -202,22 +200,15 @@ Result<std::string> Control::carry_out(const std::string& request) {
     if (verb == "delete" && words.size() == 2)
         return done(engine_.delete_volume(words[1], Loss::refused));
     if (request == "scrub stop") return done(engine_.stop_scrub());
-    std::uint64_t bytes = 0;
-    if (words.size() == 3) {
-        const std::string& text = words.back();
-        const char* const end = text.data() + text.size();
-        const auto [rest, failed] = std::from_chars(text.data(), end, bytes);
-        const bool number = failed == std::errc{} && rest == end;
-        if (number && verb == "scrub" && words[1] == "start")
-            return done(engine_.start_scrub(bytes));
-        if (number && verb == "create") return done(engine_.create_volume(words[1], bytes));
-        if (number && verb == "resize")
-            return done(engine_.resize_volume(words[1], bytes, Loss::refused));
-        if (number && verb == "holds") {
-            const auto holds = engine_.holds_data(words[1], bytes);
-            if (!holds) return fail(holds.error());
-            return *holds ? "yes" : "";
-        }
+    const auto bytes = words.size() == 3 ? parse_number(words.back()) : std::nullopt;
+    if (bytes && verb == "scrub" && words[1] == "start") return done(engine_.start_scrub(*bytes));
+    if (bytes && verb == "create") return done(engine_.create_volume(words[1], *bytes));
+    if (bytes && verb == "resize")
+        return done(engine_.resize_volume(words[1], *bytes, Loss::refused));
+    if (bytes && verb == "holds") {
+        const auto holds = engine_.holds_data(words[1], *bytes);
+        if (!holds) return fail(holds.error());
+        return *holds ? "yes" : "";
     }
     return fail(Errc::invalid_argument,
                 "the process that has the array open does not understand \"{}\": a volume's name "

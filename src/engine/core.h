@@ -107,6 +107,12 @@ class Core {
     // Likewise, by another thread: QLC drives that take no writes leave the array, or it ends. May
     // write superblocks, so watch() may find that it takes too long.
     void look_at_drives();
+    // Then it must not go: drives may still use its memory.
+    bool halted() const { return phase() == Phase::halted; }
+    // A worker or a reader is held fast inside the kernel, by a call that does not end: closing
+    // can't wait for it.
+    bool held_fast() const;
+
     // --- a QLC drive is replaced while the array is open; core_replace.cpp ---
     // `old`: the path of a drive, or its UUID. Takes `fresh`, and erases it: may take long. What is
     // refused has changed nothing in the array. Afterwards advance_replace() until it is true, with
@@ -114,12 +120,6 @@ class Core {
     Status begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force);
     bool advance_replace();
     Result<std::uint32_t> finish_replace();
-
-    // Then it must not go: drives may still use its memory.
-    bool halted() const { return phase() == Phase::halted; }
-    // A worker or a reader is held fast inside the kernel, by a call that does not end: closing
-    // can't wait for it.
-    bool held_fast() const;
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
@@ -278,13 +278,11 @@ class Core {
     // The replacement that is under way; of its one caller. Begins and ends under control_mutex_.
     struct Replacing {
         std::size_t member = 0;
-        std::uint32_t index = 0;  // the drive's number
-        std::unique_ptr<Device> fresh;
+        MemberDevice fresh;                // of the same number; later the old one
         std::vector<std::uint64_t> polls;  // of the workers, when no band names the drive any more
-        bool done = false;
-        Status outcome;
+        std::optional<Status> outcome;
     };
-    std::optional<Replacing> replacing_;
+    std::unique_ptr<Replacing> replacing_;
     std::atomic<bool> replaces_{false};
     ArrayContext array_;
     std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then

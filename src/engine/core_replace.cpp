@@ -95,7 +95,7 @@ Status Core::part_with(const MemberSet& who) {
         begin_leaving(who);
         QS_TRY(write_superblock());
     }
-    keeper_->forget_drive(replacing_->index);
+    keeper_->forget_drive(replacing_->fresh.record.index);
     wake_workers();
     return {};
 }
@@ -129,11 +129,10 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         const Locked lock(control_mutex_);
         const auto who = check_replacement(*member, *erased.device);
         if (!who) return fail(who.error());
-        replacing_.emplace();
+        replacing_ = std::make_unique<Replacing>();
         replacing_->polls.reserve(workers_.size());
         replacing_->member = *member;
-        replacing_->index = superblock_.members[*member].index;
-        replacing_->fresh = std::move(erased.device);
+        replacing_->fresh = std::move(erased);
         return part_with(*who);
     });
     if (!begun) end_replacing();
@@ -144,9 +143,9 @@ bool Core::advance_replace() {
     Replacing& r = *replacing_;
     const auto done_with = [&r](Status outcome) {
         r.outcome = std::move(outcome);
-        return r.done = true;
+        return true;
     };
-    if (r.done) return true;
+    if (r.outcome) return true;
     if (failed() || halted()) {
         return done_with(
             fail(Errc::io_error, "array {}: it stopped {}; {}", name(), cause(), remedy()));
@@ -156,7 +155,7 @@ bool Core::advance_replace() {
         return done_with(fail(Errc::closed,
                               "array {}: it is being closed; qlc drive {} is out, and the new one "
                               "is no member",
-                              name(), r.index));
+                              name(), r.fresh.record.index));
     }
     if (keeper_->forgets() && !canary(Canary::replaced_before_forgotten)) return false;
     if (r.polls.empty()) {
@@ -175,42 +174,33 @@ bool Core::advance_replace() {
 // stays a member.
 Status Core::come_in() {
     MemberDevice& m = members_[replacing_->member];
-    const MemberRecord before = superblock_.members[replacing_->member];
-    Device& fresh = *replacing_->fresh;
+    MemberRecord& in_superblock = superblock_.members[replacing_->member];
+    const MemberRecord before = in_superblock;
+    MemberDevice& other = replacing_->fresh;  // until they are exchanged
+    Device& fresh = *other.device;
     const MemberRecord record =
         new_member(array_.layout.p, before.role, before.index, fresh, environment_.random);
+    other.record = record;
+    other.replaces = before;
     fresh.guard_shape(array_.layout.p.strip_bytes, array_.layout.p.band_bytes);
     for (std::uint32_t slot = kSuperblockUnits; slot < array_.layout.drive_slots(); ++slot)
         fresh.guard()->set_position(slot, 0);
     fresh.set_watched();
     if (m.device != nullptr) fresh.flushes().continue_from(m.device->flushes());
-    const MemberRecord record_before = m.record;
-    const SuperblockPlace next_before = m.next;
-    const std::uint32_t kept_before = m.kept_unit;
-    const auto exchange = [&](MemberRecord now) {
-        const Locked lock(shown_mutex_);
-        std::swap(m.device, replacing_->fresh);
-        m.record = now;
-    };
     // What takes memory is done before.
     const std::string old_path = path_of(m, members_, options_.devices);
     std::string new_path = fresh.path();
-    {
+    const auto exchange = [&] {
         const Locked lock(shown_mutex_);
         former_.reserve(former_.size() + 2);
-    }
-    exchange(record);
-    m.next = {};
-    m.kept_unit = 0;
-    m.replaces = before;
-    superblock_.members[replacing_->member] = record;
+        std::swap(m, other);
+    };
+    exchange();
+    in_superblock = record;
     const Status written = write_superblock();
-    m.replaces.reset();
-    if (!written || superblock_.members[replacing_->member].uuid != record.uuid) {
-        superblock_.members[replacing_->member] = before;
-        exchange(record_before);
-        m.next = next_before;
-        m.kept_unit = kept_before;
+    if (!written || in_superblock.uuid != record.uuid) {
+        in_superblock = before;
+        exchange();
         if (!written && gate_->failed()) {
             return fail(written.error().code,
                         "{}; {} may be a member or not: close the array and open it again with one "
@@ -222,9 +212,10 @@ Status Core::come_in() {
                     "{}: it takes no writes, and is not a member; qlc drive {} is out; {}",
                     fresh.path(), record.index, fresh.last_failure());
     }
+    m.replaces.reset();
     {
         const Locked lock(shown_mutex_);
-        if (replacing_->fresh != nullptr) former_.push_back(std::move(replacing_->fresh));
+        if (other.device != nullptr) former_.push_back(std::move(other.device));
         std::erase_if(absent_, [&](const Unusable& u) { return u.path == old_path; });
         const auto named = std::ranges::find(options_.devices, old_path, &DeviceOptions::path);
         if (named != options_.devices.end()) std::swap(named->path, new_path);
@@ -235,7 +226,7 @@ Status Core::come_in() {
 
 // Bands that are opened have columns there, and the others are to get some.
 void Core::use(Device& fresh, std::uint32_t index) {
-    array_.qlc[index] = &fresh;
+    array_.qlc.set(index, &fresh);
     bands_->end_open([this](BandId band) { return array_.is_narrow(band); });
     gate_->start();  // GC makes up first for the bands that ended early
     bands_->drive_came();
@@ -251,17 +242,18 @@ void Core::end_replacing() {
 }
 
 Result<std::uint32_t> Core::finish_replace() {
-    const std::uint32_t index = replacing_->index;
-    const Status outcome = std::move(replacing_->outcome);
+    MemberDevice& left = replacing_->fresh;
+    const std::uint32_t index = left.record.index;
+    const Status outcome = std::move(*replacing_->outcome);
     if (outcome) {
         with_memory([&] {
             log(options_, LogLevel::info, "{}: it is qlc drive {} now",
                 members_[replacing_->member].device->path(), index);
         });
     }
-    if (replacing_->fresh != nullptr && replacing_->fresh->watched()) {  // it may be in use
+    if (left.device != nullptr && left.device->watched()) {  // it may be in use
         const Locked lock(shown_mutex_);
-        former_.push_back(std::move(replacing_->fresh));
+        former_.push_back(std::move(left.device));
     }
     end_replacing();
     if (!outcome) return fail(outcome.error());

@@ -327,7 +327,7 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
         m.unit_bytes = qlc ? layout->qlc_superblock_unit_bytes : layout->scm_superblock_unit_bytes;
         superblock.members.push_back(m.record);
         if (qlc)
-            array.qlc.emplace_back(devices[i].get());
+            array.qlc.push_back(devices[i].get());
         else
             array.scm.push_back(devices[i].get());
         m.device = std::move(devices[i]);

@@ -59,7 +59,7 @@ ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout
     array.scm.resize(layout.p.scm_count);
     for (const MemberDevice& m : members) {
         if (m.record.role == DeviceRole::qlc)
-            array.qlc[m.record.index] = m.device.get();
+            array.qlc.set(m.record.index, m.device.get());
         else if (m.record.state == MemberState::in)
             array.scm[m.record.index] = m.device.get();
     }

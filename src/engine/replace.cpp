@@ -84,10 +84,7 @@ Status drop_columns(const ArrayContext& array, const std::vector<BandRecord>& re
     const ArrayLayout& l = array.layout;
     for (std::uint32_t i = 0; i < l.bands; ++i) {
         const BandId band(i);
-        for (std::uint32_t c = 0; records[i].counts() && c < l.width(); ++c) {
-            if (array.columns->of(band, c).there() && array.columns->of(band, c).member == drive)
-                array.columns->set(band, c, {});
-        }
+        if (records[i].counts()) array.columns->drop(band, drive);
         if (!records[i].counts() || array.columns_there(band) >= l.p.data_strips) continue;
         return fail(Errc::missing_device,
                     "band {} can't be read without qlc drive {}: reconnect it, or other drives "

@@ -82,12 +82,8 @@ bool BandKeeper::gather() {
 void BandKeeper::begin_forgetting() {
     const std::uint32_t drive = to_forget_.load(std::memory_order_acquire);
     for (std::uint32_t i = 0; i < array_.layout.bands; ++i) {
-        const bool counts =
-            bands_.record_of(BandId(i)).counts() && !canary(Canary::replaced_is_named);
-        for (std::uint32_t c = 0; counts && c < array_.layout.width(); ++c) {
-            const Column place = array_.columns->of(BandId(i), c);
-            if (place.there() && place.member == drive) array_.columns->set(BandId(i), c, {});
-        }
+        const bool counts = bands_.record_of(BandId(i)).counts();
+        if (counts && !canary(Canary::replaced_is_named)) array_.columns->drop(BandId(i), drive);
     }
     forgetting_ = true;
     refresh_ = 0;

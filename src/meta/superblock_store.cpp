@@ -376,7 +376,7 @@ ArrayContext context_of(const Discovery& discovery) {
     array.scm.resize(array.layout.p.scm_count);
     for (const MemberDevice& m : discovery.members) {
         if (m.record.role == DeviceRole::qlc)
-            array.qlc[m.record.index] = m.device.get();
+            array.qlc.set(m.record.index, m.device.get());
         else if (m.record.state == MemberState::in)
             array.scm[m.record.index] = m.device.get();
     }

@@ -30,7 +30,7 @@ DriveSet ArrayContext::drives_in() const {
 
 bool ArrayContext::drive_leaves() const {
     const auto leaves = [](const Device* d) { return d != nullptr && d->leaves(); };
-    return std::ranges::any_of(qlc, leaves) || std::ranges::any_of(scm, leaves);
+    return std::ranges::any_of(qlc.all(), leaves) || std::ranges::any_of(scm, leaves);
 }
 
 std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) const {

@@ -16,8 +16,8 @@
 #include "format/layout.h"
 #include "format/pmt_page.h"
 #include "placement/columns.h"
-#include "placement/drive_slot.h"
 #include "placement/geometry.h"
+#include "placement/qlc_drives.h"
 
 namespace qlcshape {
 
@@ -39,8 +39,8 @@ struct ArrayContext {
     std::uint64_t epoch = 0;
     std::uint64_t epoch_key = 0;
     std::uint32_t shards = 1;
-    std::vector<DriveSlot> qlc;  // by drive number
-    std::vector<Device*> scm;    // by index; null where the drive is missing
+    QlcDrives qlc;             // by drive number
+    std::vector<Device*> scm;  // by index; null where the drive is missing
     std::shared_ptr<Columns> columns;
 
     // The SCM drives that have the present contents, and get each write.

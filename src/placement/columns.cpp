@@ -25,6 +25,12 @@ DriveSet Columns::drives(BandId band) const {
     return drives;
 }
 
+void Columns::drop(BandId band, std::uint32_t drive) {
+    for (std::uint32_t c = 0; c < width_; ++c) {
+        if (of(band, c).there() && of(band, c).member == drive) set(band, c, {});
+    }
+}
+
 // The slot of the band's number is nobody else's, on any drive.
 void Columns::choose(BandId band, const DriveSet& drives) {
     std::uint32_t used = 0;

@@ -37,6 +37,8 @@ class Columns {
     void set(BandId band, std::uint32_t column, Column to) {
         columns_[place(band, column)].store(to.packed(), std::memory_order_relaxed);
     }
+    // The band has none on that drive any more.
+    void drop(BandId band, std::uint32_t drive);
     void set_rotation(BandId band, std::uint32_t rotation) {
         rotations_[band.value].store(static_cast<std::uint8_t>(rotation),
                                      std::memory_order_relaxed);

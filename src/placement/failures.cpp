@@ -11,7 +11,7 @@ std::string drive_failures(const ArrayContext& array) {
         if (d != nullptr && d->failures() != 0)
             text += (text.empty() ? "" : "; ") + d->last_failure();
     };
-    std::ranges::for_each(array.qlc, add);
+    std::ranges::for_each(array.qlc.all(), add);
     std::ranges::for_each(array.scm, add);
     return text.empty() ? "no drive reports a failed transfer" : text;
 }
@@ -22,7 +22,7 @@ std::string failed_opening(const Io& by, const ArrayContext& array) {
 }
 
 std::size_t drives_away(const ArrayContext& array) {
-    return static_cast<std::size_t>(std::ranges::count_if(array.qlc, [](const Device* d) {
+    return static_cast<std::size_t>(std::ranges::count_if(array.qlc.all(), [](const Device* d) {
         return d == nullptr || d->out() || d->given_up() || d->silent();
     }));
 }

@@ -232,7 +232,7 @@ void Committer::written(SegmentBuffer& segment) {
 }
 
 bool Committer::must_flush() const {
-    return std::ranges::any_of(array_.qlc, [](const Device* drive) {
+    return std::ranges::any_of(array_.qlc.all(), [](const Device* drive) {
         return drive != nullptr && drive->geometry().volatile_cache;
     });
 }
@@ -255,7 +255,7 @@ bool Committer::round_ended() {
     if (flushes_pending_ != 0) return false;
     if (round_ == Round::own) {
         others_.begin();
-        for (Device* drive : array_.qlc) {
+        for (Device* drive : array_.qlc.all()) {
             if (drive != nullptr && !drive->out()) others_.add(drive->flushes());
         }
         round_ = Round::others;
@@ -286,7 +286,7 @@ void Committer::start_flush() {
         if (segment->step == Step::written) segment->step = Step::flushing;
     }
     std::size_t used = 0;
-    for (Device* drive : array_.qlc) {
+    for (Device* drive : array_.qlc.all()) {
         // Of one that is out no segment that can still settle has a strip.
         if (drive == nullptr || drive->out() || !drive->geometry().volatile_cache) continue;
         Io& io = flushes_[used++];
@@ -311,7 +311,8 @@ void Committer::start_flush() {
 
 std::uint64_t Committer::failed_flushes() const {
     std::uint64_t failed = 0;
-    for (Device* drive : array_.qlc) failed += drive == nullptr ? 0 : drive->flushes().failed();
+    for (Device* drive : array_.qlc.all())
+        failed += drive == nullptr ? 0 : drive->flushes().failed();
     return failed;
 }
 

@@ -9,23 +9,10 @@ source "$(dirname "$0")/loop.bash"
 source "$(dirname "$0")/ill.bash"
 
 array_file
-drives=(0 2 5)
-end_drives() {
-    for i in "${drives[@]}"; do unmount "disk$i"; done
-    end_loop
-}
-trap end_drives EXIT
-for i in "${drives[@]}"; do
-    # Drive 5 can be read when it fails, as one that is worn out.
-    how=all
-    [[ $i != 5 ]] || how=writes
-    ill_drive "disk$i" 24M "ill$i" $how
-    sed -i "s/path = \"qlc$i.img\"/path = \"disk$i\"/; /disk$i/{n;d}" array.toml
-done
-expect 0 "$QLCSHAPE" create array.toml
-bytes=$(($(writable) - 4194304))
-expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
-head -c "$bytes" /dev/urandom >image
+for i in 0 2; do ill_member "qlc$i.img" "disk$i" 24M "ill$i" all; done
+# Drive 5 can be read when it fails, as one that is worn out.
+ill_member qlc5.img disk5 24M ill5 writes
+create_v0
 
 # write_all NAME: new contents everywhere, and reads them back.
 write_all() {

@@ -15,3 +15,18 @@ ill_drive() {
     nbdfuse -C 4 "$1" "nbd+unix:///?socket=$WORK/$1.sock" >>"$1.out" 2>&1 &
     until [[ -s $1 ]]; do sleep 0.1; done
 }
+
+# ill_member FILE NAME SIZE ILL HOW: in array.toml such a drive NAME stands in the place of FILE. They
+# go when the test ends.
+ill_members=()
+ill_member() {
+    trap end_ill EXIT
+    ill_members+=("$2")
+    ill_drive "$2" "$3" "$4" "$5"
+    sed -i "s/path = \"$1\"/path = \"$2\"/; /\"$2\"/{n;d}" array.toml
+}
+end_ill() {
+    local name
+    for name in "${ill_members[@]}"; do unmount "$name"; done
+    end_loop
+}

@@ -44,17 +44,25 @@ start_server_of() {
     fail "no server: $(cat serve.err)"
 }
 
-# serve_image: a new array, full but for 4 MiB; its volume v0 is served, and holds what the file
-# image does.
-serve_image() {
-    array_file
+# create_v0: the array of array.toml, whose volume v0 leaves 4 MiB; its size is in $bytes, and the
+# file image, of random bytes, has it.
+create_v0() {
     expect 0 "$QLCSHAPE" create array.toml
-    local bytes=$(($(writable) - 4194304))
+    bytes=$(($(writable) - 4194304))
     expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
     head -c "$bytes" /dev/urandom >image
+}
+
+# serve_image: a new array; its volume v0 is served, and holds what the file image does.
+serve_image() {
+    array_file
+    create_v0
     start_server
     expect 0 nbdcopy --flush image "$URI"
 }
+
+# new_path OLD NEW: as the operator writes it into the array file.
+new_path() { sed -i "s/path = \"$1\"/path = \"$2\"/" array.toml; }
 
 # kill_server: a crash of it. The command outlives nbdkit, and says that the array was not closed.
 kill_server() {

@@ -8,8 +8,6 @@ source "$(dirname "$0")/nbd.bash"
 serve_image
 stop_server
 
-# new_path OLD NEW: as the operator writes it into the array file.
-new_path() { sed -i "s/path = \"$1\"/path = \"$2\"/" array.toml; }
 # heals: everything is there, and has its parity again.
 heals() {
     start_server

@@ -8,19 +8,8 @@ source "$(dirname "$0")/loop.bash"
 source "$(dirname "$0")/ill.bash"
 
 array_file
-drives=(2 5)
-end_drives() {
-    for i in "${drives[@]}"; do unmount "disk$i"; done
-    end_loop
-}
-trap end_drives EXIT
-for i in "${drives[@]}"; do
-    ill_drive "disk$i" 24M "ill$i" all
-    sed -i "s/path = \"qlc$i.img\"/path = \"disk$i\"/; /disk$i/{n;d}" array.toml
-done
-expect 0 "$QLCSHAPE" create array.toml
-bytes=$(($(writable) - 4194304))
-expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
+for i in 2 5; do ill_member "qlc$i.img" "disk$i" 24M "ill$i" all; done
+create_v0
 start_server
 
 # write_all: new contents everywhere, one block after the other, until the file stop is there;
@@ -43,7 +32,6 @@ end_load() {
     expect 0 nbdcopy "$URI" copy
     cmp image copy || fail "wrong $1"
 }
-new_path() { sed -i "s/path = \"$1\"/path = \"$2\"/" array.toml; }
 out_are() {
     expect 0 "$QLCSHAPE" status array.toml --json
     holds "[d['index'] for d in j['devices'] if d['state'] != 'online'] == [$1]"

@@ -9,22 +9,9 @@ source "$(dirname "$0")/loop.bash"
 source "$(dirname "$0")/ill.bash"
 
 array_file
-end_drives() {
-    for i in 0 1; do unmount "scm$i"; done
-    end_loop
-}
-trap end_drives EXIT
-for i in 0 1; do
-    # Drive 1 can be read when it fails.
-    how=all
-    [[ $i == 0 ]] || how=writes
-    ill_drive "scm$i" 16M "ill$i" $how
-    sed -i "s/path = \"scm$i.img\"/path = \"scm$i\"/; /\"scm$i\"/{n;d}" array.toml
-done
-expect 0 "$QLCSHAPE" create array.toml
-bytes=$(($(writable) - 4194304))
-expect 0 "$QLCSHAPE" volume create array.toml v0 --size "$bytes"
-head -c "$bytes" /dev/urandom >image
+ill_member scm0.img scm0 16M ill0 all
+ill_member scm1.img scm1 16M ill1 writes  # it can be read when it fails
+create_v0
 
 # write_all NAME: new contents everywhere, and reads them back.
 write_all() {

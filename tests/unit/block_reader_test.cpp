@@ -117,7 +117,7 @@ struct Array {
         io.data = noise.data();
         REQUIRE(run(queue, io));
     }
-    void lose(std::uint32_t role) { context.qlc[drive_of(role)] = nullptr; }
+    void lose(std::uint32_t role) { context.qlc.set(drive_of(role), nullptr); }
     std::uint64_t count(Counter counter) const { return counters.get(counter); }
 };
 

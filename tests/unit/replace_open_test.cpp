@@ -49,6 +49,12 @@ struct OpenArray : CoreArray {
         for (int i = 0; i < 100'000 && !protected_by_two(); ++i) poll();
         REQUIRE(protected_by_two());
     }
+    bool reads_when_reopened(int value) {
+        REQUIRE(close());
+        swap();
+        REQUIRE(open());
+        return reads(0, kBlocks, value);
+    }
     // The new drive is at the old one's path, as after a change of the array file.
     void swap() {
         std::swap(media[kOld], fresh);
@@ -154,10 +160,7 @@ TEST_CASE(
     REQUIRE(a.finish());
     a.heal();
     CHECK(a.reads(0, kBlocks, 11));
-    REQUIRE(a.close());
-    a.swap();
-    REQUIRE(a.open());
-    CHECK(a.reads(0, kBlocks, 11));
+    CHECK(a.reads_when_reopened(11));
 }
 
 TEST_CASE("replace while open: another drive leaves meanwhile") {
@@ -175,10 +178,7 @@ TEST_CASE("replace while open: another drive leaves meanwhile") {
     CHECK(a.core->stats().protection.none == 0);  // three drives, one parity
     CHECK(a.reads(0, kBlocks, 12));
     a.power.fails = nullptr;
-    REQUIRE(a.close());
-    a.swap();
-    REQUIRE(a.open());
-    CHECK(a.reads(0, kBlocks, 12));
+    CHECK(a.reads_when_reopened(12));
 }
 
 // A band that is being erased may have as many columns as there is data, and no more.
