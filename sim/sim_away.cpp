@@ -155,7 +155,7 @@ Result<MemberRecord> History::replace(std::size_t drive, const std::set<std::siz
 
 std::set<std::size_t> History::not_written() const {
     std::set<std::size_t> lost = away_;
-    if (fresh_ != nullptr) lost.insert(fresh_for_);
+    if (fresh_ != nullptr && fresh_->qlc) lost.insert(fresh_for_);
     for (std::size_t d = 0; d < options_.data_strips + 2; ++d) {
         if (media_[d]->gone || media_[d]->refuses_writes) lost.insert(d);
     }

@@ -120,6 +120,7 @@ class History {
 
     // sim_replace.cpp
     void begin_replacing();
+    void begin_replacing(std::size_t drive);
     void advance_replacing();
     void take_fresh();
     void finish_replacing();

@@ -12,16 +12,26 @@ namespace qlcshape::sim {
 void History::begin_replacing() {
     constexpr std::uint32_t kMost = 3;
     std::set<std::size_t> lost = not_written();
+    if (fresh_ != nullptr || fresh_made_ == kMost) return;
+    if (replace_random_.chance(1, 3)) {
+        // With two QLC drives away as well the others might go on by themselves.
+        if (lost.size() >= options_.data_strips || !readable_without(lost)) return;
+        Media* const old = scm_to_lose();
+        return begin_replacing(
+            static_cast<std::size_t>(std::ranges::find(media_, old) - media_.begin()));
+    }
     const std::size_t drive = !lost.empty() && replace_random_.chance(1, 2)
                                   ? *lost.begin()
                                   : replace_random_.below(options_.data_strips + 2);
     lost.insert(drive);
-    if (fresh_ != nullptr || fresh_made_ == kMost || lost.size() > 2 || !readable_without(lost))
-        return;
-    const Media& old = *media_[drive];
+    if (lost.size() <= 2 && readable_without(lost)) begin_replacing(drive);
+}
+
+void History::begin_replacing(std::size_t drive) {
+    Media& old = *media_[drive];
     Media& fresh = world_.add(fmt::format("new{}", ++fresh_made_), old.capacity(),
                               replace_random_.chance(1, 2), old.discard_clears);
-    fresh.qlc = true;
+    fresh.qlc = old.qlc;
     fresh.weak = old.weak;
     if (old.zoned()) fresh.make_zoned(options_.band_bytes);
     const Status begun =
@@ -29,6 +39,7 @@ void History::begin_replacing() {
     if (begun) {
         fresh_ = &fresh;
         fresh_for_ = drive;
+        if (!old.qlc) behind_ = &old;  // it goes out when the new one is ready
         if (cuts_replacing_) {
             const std::uint64_t nth = 1 + replace_random_.below(4);
             world_.cut_at(PersistencePoint::scm_superblock_flush, nth, replace_random_.below(20));
@@ -43,8 +54,9 @@ void History::advance_replacing() {
     const auto replaced = core_->finish_replace();
     if (replaced) return take_fresh();
     if (world_.dead()) return;  // then look_for_fresh() tells
+    const bool refused = !fresh_->qlc && fresh_->weak && replaced.error().code == Errc::io_error;
     fresh_ = nullptr;
-    if (!may_stop() && replaced.error().code != Errc::closed)
+    if (!may_stop() && !refused && replaced.error().code != Errc::closed)
         violate("replace: " + replaced.error().message);
 }
 
@@ -52,8 +64,13 @@ void History::take_fresh() {
     media_[fresh_for_] = fresh_;
     options_.devices[fresh_for_].path = fresh_->name;
     away_.erase(fresh_for_);
+    if (!fresh_->qlc) {
+        ++result_.scm_replaced_open;
+        behind_ = away_scm_ = nullptr;
+    } else {
+        ++result_.drives_replaced_open;
+    }
     fresh_ = nullptr;
-    ++result_.drives_replaced_open;
 }
 
 void History::finish_replacing() {

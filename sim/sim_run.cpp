@@ -222,6 +222,7 @@ void RunCounts::add(const RunCounts& o) {
     drives_left += o.drives_left;
     drives_replaced += o.drives_replaced;
     drives_replaced_open += o.drives_replaced_open;
+    scm_replaced_open += o.scm_replaced_open;
     scm_away += o.scm_away;
     scm_left += o.scm_left;
     scm_returned += o.scm_returned;

@@ -34,10 +34,10 @@ Result<Outcome> replace_there(const Holder& holder, const std::string& old, Devi
     const bool uuid =
         std::ranges::find(stats->devices, old, &DeviceStatus::uuid) != stats->devices.end();
     fresh.path = std::filesystem::absolute(fresh.path).string();
-    const auto index =
+    const auto drive =
         holder.replace(uuid ? old : std::filesystem::absolute(old).string(), fresh, force);
-    if (!index) return fail(index.error());
-    return Outcome{{Role::qlc, *index}, true};
+    if (!drive) return fail(drive.error());
+    return Outcome{*drive, true};
 }
 
 Result<Outcome> replace(const Arguments& arguments) {
@@ -68,9 +68,9 @@ Result<Outcome> replace(const Arguments& arguments) {
 }
 
 const char* what_next(const Outcome& outcome) {
+    if (outcome.drive.role == Role::scm) return "";
     if (outcome.open)
         return "; what lacks parity gets it back from now on (`qlcshape status`: protection)";
-    if (outcome.drive.role == Role::scm) return "";
     return ", then open the array: what lacks parity gets it back while the array is open "
            "(`qlcshape status`: protection)";
 }

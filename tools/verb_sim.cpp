@@ -177,6 +177,7 @@ class Run {
         line("drives that went, or took no writes, while open", s.drives_left);
         line("drives replaced while it was closed", s.drives_replaced);
         line("drives replaced while it was open", s.drives_replaced_open);
+        line("scm drives replaced while it was open", s.scm_replaced_open);
         line("openings refused for what is missing", s.refused);
         line("openings with older members, refused", s.older_refused);
         line("openings with older members, all right", s.older_taken);

@@ -51,11 +51,12 @@ class QLCSHAPE_API Engine {
     static Result<Replaced> replace_device(const Options& options, const std::string& old,
                                            const DeviceOptions& fresh, bool force = false);
 
-    // The same of an array that is open, and stays in use meanwhile; QLC drives only. `old` leaves
+    // The same of an array that is open, and stays in use meanwhile. An `old` QLC device leaves
     // first, if it has not failed: from there on, also after an error, the array does without it.
-    // What lacks parity is rewritten afterwards: stats().protection. Returns when the new drive is
-    // a member. Any thread. Errors: as above; busy: another replacement is under way, or `old` is
-    // an scm drive; missing_device: something could not be read any more without `old`.
+    // What lacks parity is rewritten afterwards: stats().protection. An `old` SCM device stays in
+    // until the new one has all that the others have. Returns when the new device is a member. Any
+    // thread. Errors: as above; busy: another replacement is under way; missing_device: something
+    // could not be read any more without `old`; closed: the array was closed meanwhile.
     Result<Replaced> replace(const std::string& old, const DeviceOptions& fresh,
                              bool force = false);
 

@@ -102,7 +102,10 @@ Result<std::string> Socket::receive(std::size_t most) const {
         const ssize_t n = ::recv(fd_, part.data(), part.size(), 0);
         if (n == 0) return text;
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return fail(Errc::io_error, "{}", std::strerror(errno));
+        if (n < 0) {
+            const bool late = errno == EAGAIN && text.empty();
+            return fail(late ? Errc::busy : Errc::io_error, "{}", std::strerror(errno));
+        }
         text.append(part.data(), static_cast<std::size_t>(n));
         if (text.size() > most) return fail(Errc::io_error, "received more than {} bytes", most);
     }

@@ -47,7 +47,7 @@ class Socket {
     // Sends it all, and says that this was it.
     bool send(const std::string& text) const;
     // What comes until the other side says so; an error if that does not happen, or if it is more
-    // than `most` bytes.
+    // than `most` bytes. Error busy: nothing came in time, and may still.
     Result<std::string> receive(std::size_t most) const;
 
   private:

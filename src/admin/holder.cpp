@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "admin/holder.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "admin/control_socket.h"
@@ -13,8 +14,7 @@ namespace qlcshape {
 namespace {
 
 constexpr std::size_t kMostAnswerBytes = 16 << 20;
-constexpr int kPatience = 5;        // seconds, for statistics
-constexpr int kLongPatience = 600;  // for what may have to trim a volume
+constexpr int kPatience = 5;  // seconds
 constexpr std::string_view kDone = "done\n";
 const std::string kOther = "other ";
 
@@ -57,20 +57,21 @@ Error Holder::error_in(const std::string& answer) const {
     return {static_cast<Errc>(code), std::string(rest + 1, end)};
 }
 
-Result<std::string> Holder::ask(const std::string& request, int patience) const {
+Result<std::string> Holder::ask(const std::string& request, Takes takes) const {
     const auto socket = connect_to(asked_);
     if (!socket) return fail(Errc::closed, "{}, which had the array open, has ended", process_);
-    socket->set_timeout(patience);
+    socket->set_timeout(kPatience);
     std::string named;
     for (const Drive& drive : drives_) named += drive.medium + " ";
     if (!socket->send(named + "\n" + request)) return fail(error_in(""));
     auto answer = socket->receive(kMostAnswerBytes);
+    while (takes == Takes::its_time && !answer && answer.error().code == Errc::busy && stats())
+        answer = socket->receive(kMostAnswerBytes);
     if (!answer) {
         return fail(
-            answer.error().code,
-            "{}, which has the array open, does not answer within {} s ({}); {}", process_,
-            patience, answer.error().message,
-            patience == kPatience
+            Errc::io_error, "{}, which has the array open, does not answer within {} s ({}); {}",
+            process_, kPatience, answer.error().message,
+            takes == Takes::moments
                 ? "find out why, or stop it"
                 : "the request may have been carried out or not: check the array when it answers");
     }
@@ -78,15 +79,13 @@ Result<std::string> Holder::ask(const std::string& request, int patience) const 
     return answer->substr(kDone.size());
 }
 
-// A process that is stopped or hangs would be waited for 10 minutes: so it is asked for something
-// quick first.
 Result<std::string> Holder::ask_at_length(const std::string& request) const {
     QS_TRY(stats());
-    return ask(request, kLongPatience);
+    return ask(request, Takes::its_time);
 }
 
 Result<Stats> Holder::stats() const {
-    const auto text = ask("stats", kPatience);
+    const auto text = ask("stats", Takes::moments);
     if (!text) return fail(text.error());
     return stats_from_json(*text);
 }
@@ -107,23 +106,25 @@ Status Holder::resize_volume(const std::string& name, std::uint64_t bytes) const
     return {};
 }
 
-Result<std::uint32_t> Holder::replace(const std::string& old, const DeviceOptions& fresh,
-                                      bool force) const {
+Result<Engine::Replaced> Holder::replace(const std::string& old, const DeviceOptions& fresh,
+                                         bool force) const {
     const auto answer = ask_at_length(
         fmt::format("replace\n{}\n{}\n{}\n{}", old, fresh.path, fresh.size_bytes, force ? 1 : 0));
     if (!answer) return fail(answer.error());
-    const auto index = parse_number(*answer);
+    const std::size_t blank = std::min(answer->find(' '), answer->size());
+    const auto index = parse_number(answer->substr(std::min(blank + 1, answer->size())));
     if (!index) return fail(error_in(""));
-    return static_cast<std::uint32_t>(*index);
+    return Engine::Replaced{answer->starts_with("scm ") ? Role::scm : Role::qlc,
+                            static_cast<std::uint32_t>(*index)};
 }
 
 Status Holder::start_scrub(std::uint64_t bytes_per_second) const {
-    QS_TRY(ask(fmt::format("scrub start {}", bytes_per_second), kPatience));
+    QS_TRY(ask(fmt::format("scrub start {}", bytes_per_second), Takes::moments));
     return {};
 }
 
 Status Holder::stop_scrub() const {
-    QS_TRY(ask("scrub stop", kPatience));
+    QS_TRY(ask("scrub stop", Takes::moments));
     return {};
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "qlcshape/engine.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 
@@ -27,7 +28,7 @@ class Holder {
 
     // As the same functions of its Engine, run there. Error closed: it has ended since. An io_error
     // may also say that it ended, or did not answer in time, when it had been asked: done or not. A
-    // process that stands still is found after 5 s; one that works on it has 10 min. Error
+    // process that stands still is found after 5 s; one that works on it has all its time. Error
     // foreign_device: the options name drives that it has open, and others that are not the
     // array's.
     Result<Stats> stats() const;
@@ -36,9 +37,9 @@ class Holder {
     // Refused as `busy` where somebody uses what would be lost.
     Status resize_volume(const std::string& name, std::uint64_t bytes) const;
     Status delete_volume(const std::string& name) const;
-    // Returns the drive's number. Paths that are not absolute are that process's.
-    Result<std::uint32_t> replace(const std::string& old, const DeviceOptions& fresh,
-                                  bool force) const;
+    // Paths that are not absolute are that process's.
+    Result<Engine::Replaced> replace(const std::string& old, const DeviceOptions& fresh,
+                                     bool force) const;
     Status start_scrub(std::uint64_t bytes_per_second) const;
     Status stop_scrub() const;
 
@@ -48,9 +49,9 @@ class Holder {
     };
     Holder(std::vector<Drive> drives, std::string asked, std::string process)
         : drives_(std::move(drives)), asked_(std::move(asked)), process_(std::move(process)) {}
-    // `patience`: how many seconds it may take.
-    Result<std::string> ask(const std::string& request, int patience) const;
-    // What may take long. Whether the process runs at all is asked before.
+    enum class Takes : std::uint8_t { moments, its_time };
+    Result<std::string> ask(const std::string& request, Takes takes) const;
+    // Whether the process runs at all is asked before, and while it is waited for.
     Result<std::string> ask_at_length(const std::string& request) const;
     Error error_in(const std::string& answer) const;
 

@@ -100,6 +100,12 @@ class Device {
     // (IoQueue::wait_for_mirrors()). Before I/O by several threads.
     void set_mirror() { mirror_ = true; }
     bool mirror() const { return mirror_; }
+    // An SCM drive that is to come in gets each write before it counts: one that it does not take
+    // is done, and it has missed that.
+    void set_coming(bool coming) { coming_.store(coming, std::memory_order_release); }
+    bool coming() const { return coming_.load(std::memory_order_acquire); }
+    void note_missed() { missed_.store(true, std::memory_order_release); }
+    bool missed() const { return missed_.load(std::memory_order_acquire); }
     // The array can't go on without it, or has ended: what waits fails.
     void set_needed() { needed_.store(true, std::memory_order_release); }
     bool needed() const { return needed_.load(std::memory_order_acquire); }
@@ -143,6 +149,8 @@ class Device {
     std::atomic<bool> given_up_{false};
     bool watched_ = false;
     bool mirror_ = false;
+    std::atomic<bool> coming_{false};
+    std::atomic<bool> missed_{false};
     std::atomic<bool> needed_{false};
     std::atomic<Part> part_{Part::in};
     Refusals refusals_;

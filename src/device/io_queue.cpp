@@ -248,6 +248,10 @@ void IoQueue::complete(Io& io, int error_number) {
     if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0 && counts);
     // A drive may not support discards; nothing depends on them.
     if (io.kind != IoKind::discard && !io.device->given_up() && counts) note_outcome(io);
+    if (error_number != 0 && io.kind != IoKind::read && io.device->coming()) {
+        io.device->note_missed();
+        io.error_number = 0;
+    }
     if (!waits_for_mirror(io)) return finished_.push_back(io);
     if (io.empties_cache()) io.device->refuse_writes();
     not_taken_.push_back(io);

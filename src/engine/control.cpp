@@ -180,7 +180,7 @@ Result<std::string> Control::replace(const std::string& request) {
     fresh.size_bytes = *bytes;
     const auto replaced = engine_.replace(lines[1], fresh, lines[4] == "1");
     if (!replaced) return fail(replaced.error());
-    return std::to_string(replaced->index);
+    return fmt::format("{} {}", replaced->role == Role::scm ? "scm" : "qlc", replaced->index);
 }
 
 // Split at each blank, so a name with one gives too many words and is refused: no volume has such.

@@ -10,8 +10,9 @@
 //   delete NAME
 //   scrub start BYTES      a second; 0: as fast as it goes
 //   scrub stop
-//   replace                done\n and the drive's number; each on a line of its own: the old drive,
-//                          the new one's path, its size, and 1 to use it though it holds data
+//   replace                done\n and which drive it is, as "qlc 3"; each on a line of its own: the
+//                          old drive, the new one's path, its size, and 1 to use it though it
+//                          holds data
 //   holds NAME BYTES       done\n, and yes where the volume holds data from there on
 //
 // Where a drive is not the array's nothing is done, and the answer is "other " and its medium.

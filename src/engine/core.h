@@ -113,13 +113,13 @@ class Core {
     // can't wait for it.
     bool held_fast() const;
 
-    // --- a QLC drive is replaced while the array is open; core_replace.cpp ---
+    // --- a drive is replaced while the array is open; core_replace.cpp, core_fill.cpp ---
     // `old`: the path of a drive, or its UUID. Takes `fresh`, and erases it: may take long. What is
     // refused has changed nothing in the array. Afterwards advance_replace() until it is true, with
-    // the workers running; finish_replace() has the outcome, and the drive's number. One at a time.
+    // the workers running; finish_replace() has the outcome, and which drive it is. One at a time.
     Status begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force);
     bool advance_replace();
-    Result<std::uint32_t> finish_replace();
+    Result<MemberRecord> finish_replace();
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
@@ -234,9 +234,17 @@ class Core {
                           IoQueue& queue) const;
     Result<MemberSet> check_replacement(std::size_t member, const Device& fresh) const;
     Status part_with(const MemberSet& who);
+    bool everyone_polled();
+    bool forgotten();
     Status come_in();
-    void use(Device& fresh, std::uint32_t index);
+    Status join(MemberDevice& other);
+    void use(Device& fresh, const MemberRecord& record);
     void end_replacing();
+
+    // core_fill.cpp
+    void begin_coming();
+    bool filled();
+    void end_coming();
 
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
@@ -279,8 +287,12 @@ class Core {
     struct Replacing {
         std::size_t member = 0;
         MemberDevice fresh;                // of the same number; later the old one
-        std::vector<std::uint64_t> polls;  // of the workers, when no band names the drive any more
+        std::vector<std::uint64_t> polls;  // of the workers, as they were when that was asked first
+        enum class Step : std::uint8_t { seen, filled, kept, joined } waits_for = Step::seen;
+        std::uint64_t snapshots = 0;  // taken, when it is in the newest two
         std::optional<Status> outcome;
+        bool scm() const { return fresh.record.role == DeviceRole::scm; }
+        bool ready() const { return waits_for == Step::joined; }
     };
     std::unique_ptr<Replacing> replacing_;
     std::atomic<bool> replaces_{false};

@@ -131,7 +131,7 @@ Status Core::write_band_table(BandKeeper& keeper) {
     auto generations = keeper.generations();
     QS_TRY(qlcshape::write_band_table(array_, *bands_, generations, *control_));
     keeper.set_generations(std::move(generations));
-    return flush_drives(array_.scm, *control_, PersistencePoint::band_table_flush);
+    return flush_drives(array_.scm_written(), *control_, PersistencePoint::band_table_flush);
 }
 
 }  // namespace qlcshape

@@ -140,7 +140,8 @@ void Core::finish_leaving() {
     wake_workers();
     for (std::size_t i = 0; i < members_.size(); ++i) {
         if (!who[i]) continue;
-        const bool asked = replacing_ && replacing_->member == i && !members_[i].replaces;
+        const bool asked = replacing_ && replacing_->member == i && !members_[i].replaces &&
+                           (!replacing_->scm() || replacing_->ready());
         with_memory([&] {
             log(options_, asked ? LogLevel::info : LogLevel::warning,
                 "{}: {} drive {} is out: {}, and the array goes on without it; {}",

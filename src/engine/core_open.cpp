@@ -209,7 +209,7 @@ Status Core::resilver() {
         comes_in(m);
         members_[i].record = m;
         members_[i].comes_in = true;
-        array_.scm[m.index] = device;
+        array_.scm.set(m.index, device);
         log(options_, LogLevel::warning,
             "{}: scm drive {} was out, and is in again: it has everything that the others have",
             device->path(), m.index);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A QLC drive is replaced while the array is open. Nothing is copied: bands lose the column that
-// the old drive had, and collectors rewrite those that have too few.
+// A drive is replaced while the array is open: what both kinds have in common, and QLC drives; for
+// SCM drives see core_fill.cpp. Of a QLC drive nothing is copied: bands lose the column that the
+// old drive had, and collectors rewrite those that have too few.
 //
 //   who                 what                                a cut here, and the next opening
 //   ------------------  ----------------------------------  --------------------------------------
@@ -39,6 +40,12 @@ std::string whole(const std::string& path) {
     return failed ? path : absolute.lexically_normal().string();
 }
 
+Status takes_no_writes(const Device& fresh, const char* role, std::uint32_t index) {
+    return fail(Errc::io_error,
+                "{}: it takes no writes, and is not a member; {} drive {} is out; {}", fresh.path(),
+                role, index, fresh.last_failure());
+}
+
 }  // namespace
 
 Result<std::size_t> Core::find_replaced(const std::string& old) const {
@@ -70,18 +77,21 @@ Status Core::refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, c
 Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fresh) const {
     const MemberRecord& m = superblock_.members[member];
     if (stopped_) return fail(Errc::closed, "array {}: it is being closed", superblock_.name);
-    if (m.role != DeviceRole::qlc) {
-        return fail(Errc::busy,
-                    "array {}: an scm drive can be replaced while the array is closed; close it "
-                    "first",
-                    superblock_.name);
-    }
     QS_TRY(check_fresh(fresh, m.role, array_.layout.p));
     QS_TRY(refuse_if_stopped());
     MemberSet who = leaving();
     const bool in = m.state == MemberState::in;
     if (in) who.set(member);
     if (can_go_on_without(who)) return who;
+    if (m.role == DeviceRole::scm) {
+        return fail(
+            Errc::missing_device,
+            "array {}: scm drive {} has what no other scm drive has{}; it can't be replaced",
+            superblock_.name, m.index,
+            array_.layout.p.pmt_copies == 1
+                ? ": the array was created with one copy of the table (pmt_copies = 1)"
+                : ", since another one is missing");
+    }
     return fail(Errc::missing_device,
                 "array {}: there are bands that can't be read without qlc drive {}, or too few "
                 "other drives: wait until `qlcshape status` says that protection.none and .one are "
@@ -91,13 +101,9 @@ Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fres
 
 // It goes out as one that fails.
 Status Core::part_with(const MemberSet& who) {
-    if (who.any()) {
-        begin_leaving(who);
-        QS_TRY(write_superblock());
-    }
-    keeper_->forget_drive(replacing_->fresh.record.index);
-    wake_workers();
-    return {};
+    if (who.none()) return {};
+    begin_leaving(who);
+    return write_superblock();
 }
 
 Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force) {
@@ -120,7 +126,8 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         const ArrayLayout& l = array_.layout;
         MemberDevice erased;
         erased.record = members_[*member].record;
-        erased.unit_bytes = l.qlc_superblock_unit_bytes;
+        const bool scm = erased.record.role == DeviceRole::scm;
+        erased.unit_bytes = scm ? l.scm_superblock_unit_bytes : l.qlc_superblock_unit_bytes;
         std::vector<std::unique_ptr<Device>> one;
         one.push_back(std::move(fresh));
         QS_TRY(refuse_members(one, erased.record.uuid, *queue));
@@ -133,7 +140,14 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         replacing_->polls.reserve(workers_.size());
         replacing_->member = *member;
         replacing_->fresh = std::move(erased);
-        return part_with(*who);
+        if (scm) {
+            begin_coming();
+        } else {
+            QS_TRY(part_with(*who));
+            keeper_->forget_drive(replacing_->fresh.record.index);
+        }
+        wake_workers();
+        return {};
     });
     if (!begun) end_replacing();
     return begun;
@@ -153,40 +167,71 @@ bool Core::advance_replace() {
     // The keeper does not begin it any more.
     if (stopped_) {
         return done_with(fail(Errc::closed,
-                              "array {}: it is being closed; qlc drive {} is out, and the new one "
-                              "is no member",
-                              name(), r.fresh.record.index));
+                              "array {}: it is being closed; the new {} drive {} is no member",
+                              name(), to_string(r.fresh.record.role), r.fresh.record.index));
     }
-    if (keeper_->forgets() && !canary(Canary::replaced_before_forgotten)) return false;
-    if (r.polls.empty()) {
-        for (const auto& worker : workers_) r.polls.push_back(worker->polls());
-        wake_workers();
-        return false;
-    }
-    for (std::size_t i = 0; i < workers_.size(); ++i) {
-        if (workers_[i]->polls() == r.polls[i]) return false;
-    }
+    const bool ready = r.scm() ? filled() : forgotten();
+    const Device& fresh = *r.fresh.device;
+    if (r.scm() && (fresh.missed() || fresh.leaves()))
+        return done_with(takes_no_writes(fresh, "scm", r.fresh.record.index));
+    if (!ready) return false;
     const Locked lock(control_mutex_);
     return done_with(in_words(Errc::no_memory, [this] { return come_in(); }));
 }
 
-// Everyone but opening bands does without it. Where it does not take its record the one before
-// stays a member.
+// Since the first call that returned false.
+bool Core::everyone_polled() {
+    std::vector<std::uint64_t>& polls = replacing_->polls;
+    if (polls.empty()) {
+        for (const auto& worker : workers_) polls.push_back(worker->polls());
+        wake_workers();
+        return false;
+    }
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+        if (workers_[i]->polls() == polls[i]) return false;
+    }
+    polls.clear();
+    return true;
+}
+
+bool Core::forgotten() {
+    if (keeper_->forgets() && !canary(Canary::replaced_before_forgotten)) return false;
+    return everyone_polled();
+}
+
+// Everyone but opening bands does without it, or it has all that the others have.
 Status Core::come_in() {
+    const std::size_t member = replacing_->member;
+    MemberDevice& other = replacing_->fresh;  // until they are exchanged
+    if (replacing_->scm()) {
+        const auto who = check_replacement(member, *other.device);
+        if (!who) return fail(who.error());
+        QS_TRY(part_with(*who));
+    }
+    const MemberRecord before = superblock_.members[member];
+    other.record =
+        new_member(array_.layout.p, before.role, before.index, *other.device, environment_.random);
+    other.replaces = before;
+    if (replacing_->scm()) {
+        other.comes_in = true;
+    } else {
+        Device& fresh = *other.device;
+        fresh.guard_shape(array_.layout.p.strip_bytes, array_.layout.p.band_bytes);
+        for (std::uint32_t slot = kSuperblockUnits; slot < array_.layout.drive_slots(); ++slot)
+            fresh.guard()->set_position(slot, 0);
+        fresh.set_watched();
+        Device* const old = members_[member].device.get();
+        if (old != nullptr) fresh.flushes().continue_from(old->flushes());
+    }
+    return join(other);
+}
+
+// Where it does not take its record the one before stays a member.
+Status Core::join(MemberDevice& other) {
     MemberDevice& m = members_[replacing_->member];
     MemberRecord& in_superblock = superblock_.members[replacing_->member];
-    const MemberRecord before = in_superblock;
-    MemberDevice& other = replacing_->fresh;  // until they are exchanged
+    const MemberRecord before = in_superblock, record = other.record;
     Device& fresh = *other.device;
-    const MemberRecord record =
-        new_member(array_.layout.p, before.role, before.index, fresh, environment_.random);
-    other.record = record;
-    other.replaces = before;
-    fresh.guard_shape(array_.layout.p.strip_bytes, array_.layout.p.band_bytes);
-    for (std::uint32_t slot = kSuperblockUnits; slot < array_.layout.drive_slots(); ++slot)
-        fresh.guard()->set_position(slot, 0);
-    fresh.set_watched();
-    if (m.device != nullptr) fresh.flushes().continue_from(m.device->flushes());
     // What takes memory is done before.
     const std::string old_path = path_of(m, members_, options_.devices);
     std::string new_path = fresh.path();
@@ -208,9 +253,7 @@ Status Core::come_in() {
                         written.error().message, fresh.path());
         }
         QS_TRY(written);
-        return fail(Errc::io_error,
-                    "{}: it takes no writes, and is not a member; qlc drive {} is out; {}",
-                    fresh.path(), record.index, fresh.last_failure());
+        return takes_no_writes(fresh, to_string(record.role), record.index);
     }
     m.replaces.reset();
     {
@@ -220,13 +263,15 @@ Status Core::come_in() {
         const auto named = std::ranges::find(options_.devices, old_path, &DeviceOptions::path);
         if (named != options_.devices.end()) std::swap(named->path, new_path);
     }
-    use(fresh, record.index);
+    use(fresh, record);
     return {};
 }
 
-// Bands that are opened have columns there, and the others are to get some.
-void Core::use(Device& fresh, std::uint32_t index) {
-    array_.qlc.set(index, &fresh);
+// Bands that are opened have columns there, and the others are to get some. From an SCM drive is
+// read.
+void Core::use(Device& fresh, const MemberRecord& record) {
+    if (record.role == DeviceRole::scm) return array_.scm.set(record.index, &fresh);
+    array_.qlc.set(record.index, &fresh);
     bands_->end_open([this](BandId band) { return array_.is_narrow(band); });
     gate_->start();  // GC makes up first for the bands that ended early
     bands_->drive_came();
@@ -241,14 +286,15 @@ void Core::end_replacing() {
     replaces_ = false;
 }
 
-Result<std::uint32_t> Core::finish_replace() {
+Result<MemberRecord> Core::finish_replace() {
     MemberDevice& left = replacing_->fresh;
-    const std::uint32_t index = left.record.index;
+    const MemberRecord& now = members_[replacing_->member].record;
     const Status outcome = std::move(*replacing_->outcome);
+    if (replacing_->scm()) end_coming();
     if (outcome) {
         with_memory([&] {
-            log(options_, LogLevel::info, "{}: it is qlc drive {} now",
-                members_[replacing_->member].device->path(), index);
+            log(options_, LogLevel::info, "{}: it is {} drive {} now",
+                members_[replacing_->member].device->path(), to_string(now.role), now.index);
         });
     }
     if (left.device != nullptr && left.device->watched()) {  // it may be in use
@@ -257,7 +303,7 @@ Result<std::uint32_t> Core::finish_replace() {
     }
     end_replacing();
     if (!outcome) return fail(outcome.error());
-    return index;
+    return now;
 }
 
 }  // namespace qlcshape

@@ -282,9 +282,9 @@ Result<Engine::Replaced> Engine::Impl::replace(const std::string& old, const Dev
     QS_TRY(core_->begin_replace(old, std::move(*device), force));
     made.keep();  // it may become a member, whatever is said then
     while (!core_->advance_replace()) nap();
-    const auto index = core_->finish_replace();
-    if (!index) return fail(index.error());
-    return Replaced{Role::qlc, *index};
+    const auto drive = core_->finish_replace();
+    if (!drive) return fail(drive.error());
+    return Replaced{drive->role == DeviceRole::scm ? Role::scm : Role::qlc, drive->index};
 }
 
 Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {

@@ -169,7 +169,7 @@ namespace {
 
 Status write_to_mirrors(const ArrayContext& array, std::uint64_t offset, const Buffer& block,
                         IoQueue& queue) {
-    for (Device* scm : array.scm) {
+    for (Device* scm : array.scm.all()) {
         Io io;
         io.kind = IoKind::write;
         io.point = PersistencePoint::create;
@@ -338,7 +338,7 @@ Status format_array(const Options& options, std::vector<std::unique_ptr<Device>>
     for (MemberDevice& m : members) QS_TRY(erase_drive(m, *layout, queue));
     QS_TRY(write_empty_band_table(array, queue));
     QS_TRY(write_empty_bitmap(array, queue));
-    for (Device* scm : array.scm) {
+    for (Device* scm : array.scm.all()) {
         Io io;
         io.kind = IoKind::flush;
         io.point = PersistencePoint::create;

@@ -61,7 +61,7 @@ ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout
         if (m.record.role == DeviceRole::qlc)
             array.qlc.set(m.record.index, m.device.get());
         else if (m.record.state == MemberState::in)
-            array.scm[m.record.index] = m.device.get();
+            array.scm.set(m.record.index, m.device.get());
     }
     return array;
 }

@@ -114,7 +114,7 @@ Status write_out(Discovery& d, const ArrayContext& array, const LoadedBands& loa
         bands.restore(BandId(i), loaded.records[i]);
     auto generations = loaded.generations;
     QS_TRY(write_band_table(array, bands, generations, queue));
-    return flush_drives(array.scm, queue, PersistencePoint::band_table_flush);
+    return flush_drives(array.scm_written(), queue, PersistencePoint::band_table_flush);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ Tps::Tps(const ArrayContext& array, std::uint32_t shard, IoQueue& queue, Counter
     headers_ = Buffer(kRecords * header_capacity_);
     largest_record_ =
         header_capacity_ + 2 * std::uint64_t{array.layout.slots_per_segment} * kBlockBytes;
-    for (Record& r : records_) r.ios.reserve(array.scm.size());
+    for (Record& r : records_) r.ios.reserve(DrivesNow::kMost);
 }
 
 bool Tps::record_free() const { return next_ - oldest_ < kRecords; }
@@ -112,7 +112,7 @@ void Tps::submit(Record& r, const Contents& c, std::byte* header, std::uint64_t 
         if (piece.count() != 0) add(piece.segment->slot_data(piece.from), piece.count());
     }
     r.ios.clear();
-    for (Device* scm : array_.scm_in()) {
+    for (Device* scm : array_.scm_written()) {
         Io io;
         io.kind = IoKind::write;
         io.point = PersistencePoint::tps_write;
@@ -175,6 +175,14 @@ void Tps::release(std::uint64_t segment) {
         uses_begin_ = (uses_begin_ + 1) % uses_.size();
         --uses_count_;
     }
+}
+
+// Records without entries, which are in no use, may lie between the last use and the mark.
+void Tps::old_ones_free() {
+    if (tail_ >= renewal_.head) return;
+    QS_ASSERT(uses_count_ == 0 || uses_[uses_begin_].end > renewal_.head);
+    tail_ = renewal_.head;
+    tail_sequence_ = renewal_.sequence;
 }
 
 }  // namespace qlcshape

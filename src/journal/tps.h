@@ -73,6 +73,12 @@ class Tps {
     // All segments up to `segment` are committed: records that need no later one are free.
     void release(std::uint64_t segment);
 
+    // A mirror gets every record from now on, and none before. It is as good as the others when
+    // nothing before is needed (old_ones_free()), and a durable record says so (renewed()).
+    void begin_renewal() { renewal_ = {next_, head_}; }
+    void old_ones_free();
+    bool renewed() const { return durable_tail_ >= renewal_.head; }
+
     std::uint64_t memory_bytes() const { return headers_.size(); }
 
   private:
@@ -90,6 +96,11 @@ class Tps {
         std::uint64_t segment = 0;
         std::uint64_t end = 0;
         std::uint64_t sequence = 0;
+    };
+
+    struct Mark {
+        std::uint64_t sequence = 1;
+        std::uint64_t head = 0;
     };
 
     std::uint64_t record_bytes(const Contents& contents) const;
@@ -120,6 +131,7 @@ class Tps {
     std::uint64_t tail_sequence_ = 1;
     std::array<Use, kRamSegments + 2> uses_;
     std::size_t uses_begin_ = 0, uses_count_ = 0;
+    Mark renewal_;
     bool failed_ = false;
 };
 

@@ -129,7 +129,7 @@ BitmapWriter::BitmapWriter(const ArrayContext& array, TableBitmap& bitmap,
       bitmap_(bitmap),
       generations_(std::move(generations)),
       blocks_(std::min<std::uint64_t>(kAtOnce, bitmap.pages()) * kBlockBytes) {
-    ios_.reserve(blocks_.size() / kBlockBytes * array.scm.size());
+    ios_.reserve(blocks_.size() / kBlockBytes * DrivesNow::kMost);
 }
 
 bool BitmapWriter::take() {
@@ -149,7 +149,7 @@ std::span<Io> BitmapWriter::write(PersistencePoint point) {
         const std::uint64_t page = pages_[i], generation = generations_[page] + 1;
         std::byte* block = blocks_.data() + i * kBlockBytes;
         BitmapPage(block).seal(array_.array, page, generation);
-        for (Device* scm : array_.scm_in()) {
+        for (Device* scm : array_.scm_written()) {
             Io& io = ios_.emplace_back();
             io.kind = IoKind::write;
             io.point = point;
@@ -175,7 +175,7 @@ void BitmapWriter::give_up() {
 
 Status write_bitmap(const ArrayContext& array, BitmapWriter& writer, IoQueue& queue) {
     const auto flush = [&] {
-        return flush_drives(array.scm, queue, PersistencePoint::table_bits_flush);
+        return flush_drives(array.scm_written(), queue, PersistencePoint::table_bits_flush);
     };
     writer.begin();
     while (writer.take()) {

@@ -19,7 +19,7 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
       blocks_(std::size_t{kErasesPerRound + kStreams} * kBlockBytes) {
     const std::size_t pages = kErasesPerRound + kStreams;
     ios_.resize(
-        std::max(pages * array.scm.size(), std::size_t{kErasesPerRound} * array.layout.width()));
+        std::max(pages * DrivesNow::kMost, std::size_t{kErasesPerRound} * array.layout.width()));
     opening_.reserve(kStreams);
     erasing_.reserve(kErasesPerRound);
     pages_.reserve(pages);
@@ -57,6 +57,10 @@ bool BandKeeper::done_with(Phase phase) { return phase != Phase::erasing || fail
 bool BandKeeper::gather() {
     if (array_.drive_leaves()) return false;
     if (forgets() && !forgetting_ && !closing_) begin_forgetting();
+    if (rewrites() && !rewriting_ && !closing_) {
+        rewriting_ = true;
+        refresh_ = 0;
+    }
     for (Stream s : {Stream::gc, Stream::user}) {
         if (closing_ || !bands_.wants_band(s)) continue;
         if (!(s == Stream::user ? gate_.user_may_open() : gate_.gc_may_open())) continue;
@@ -106,7 +110,8 @@ void BandKeeper::write_pages() {
         std::byte* block = blocks_.data() + i * kBlockBytes;
         encode_band_page(array_, bands_, page, generation, block);
         const std::uint64_t offset = array_.layout.band_page_offset(page, generation & 1);
-        for (Device* scm : array_.scm_in()) next_io(IoKind::write, scm, offset, kBlockBytes, block);
+        for (Device* scm : array_.scm_written())
+            next_io(IoKind::write, scm, offset, kBlockBytes, block);
     }
     counters_.add(Counter::band_table_written_bytes, pages_.size() * kBlockBytes);
     step_ = Step::writing;
@@ -115,7 +120,7 @@ void BandKeeper::write_pages() {
 
 void BandKeeper::flush() {
     used_ios_ = 0;
-    for (Device* scm : array_.scm_in()) {
+    for (Device* scm : array_.scm_written()) {
         if (scm->geometry().volatile_cache) next_io(IoKind::flush, scm, 0, 0, nullptr);
     }
     step_ = Step::flushing;
@@ -154,7 +159,12 @@ void BandKeeper::finish() {
     }
     erasing_.clear();
     step_ = Step::idle;
-    if (!forgetting_ || refresh_ < generations_.size()) return;
+    if (refresh_ < generations_.size()) return;
+    if (rewriting_) {
+        rewriting_ = passes_.fetch_sub(1, std::memory_order_acq_rel) > 1;
+        if (rewriting_) refresh_ = 0;
+    }
+    if (!forgetting_) return;
     forgetting_ = false;
     to_forget_.store(kNoDrive, std::memory_order_release);
 }

@@ -48,6 +48,10 @@ class BandKeeper final : public Actor {
     // durable: forgets() until then. One drive at a time.
     void forget_drive(std::uint32_t drive) { to_forget_.store(drive, std::memory_order_release); }
     bool forgets() const { return to_forget_.load(std::memory_order_acquire) != kNoDrive; }
+    // Any thread. Each page is written again to both its places, twice after one pass that may be
+    // under way: rewrites() until then.
+    void rewrite() { passes_.store(3, std::memory_order_release); }
+    bool rewrites() const { return passes_.load(std::memory_order_acquire) != 0; }
     const std::vector<std::uint64_t>& generations() const { return generations_; }
     void set_generations(std::vector<std::uint64_t> generations) {
         generations_ = std::move(generations);
@@ -85,6 +89,8 @@ class BandKeeper final : public Actor {
     std::vector<Io> ios_;
     std::uint64_t refresh_ = UINT64_MAX;  // next page to refresh
     std::atomic<std::uint32_t> to_forget_{kNoDrive};
+    std::atomic<std::uint32_t> passes_{0};
+    bool rewriting_ = false;
     bool forgetting_ = false;  // its columns are gone; pages that have them are on media
     std::size_t used_ios_ = 0;
     std::size_t pending_ = 0;

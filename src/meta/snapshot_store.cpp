@@ -85,7 +85,7 @@ Status write_snapshot(const ArrayContext& array, const Snapshot& snapshot, IoQue
         writes.push_back(io);
     }
     QS_TRY(run(queue, writes));
-    return flush_drives(array.scm, queue, PersistencePoint::recovery_snapshot_flush);
+    return flush_drives(array.scm_written(), queue, PersistencePoint::recovery_snapshot_flush);
 }
 
 }  // namespace qlcshape

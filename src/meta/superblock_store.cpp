@@ -374,11 +374,12 @@ ArrayContext context_of(const Discovery& discovery) {
     array.shards = s.shards;
     array.qlc.resize(array.layout.p.qlc_count);
     array.scm.resize(array.layout.p.scm_count);
+    array.scm_coming.resize(array.layout.p.scm_count);
     for (const MemberDevice& m : discovery.members) {
         if (m.record.role == DeviceRole::qlc)
             array.qlc.set(m.record.index, m.device.get());
         else if (m.record.state == MemberState::in)
-            array.scm[m.record.index] = m.device.get();
+            array.scm.set(m.record.index, m.device.get());
     }
     return array;
 }

@@ -30,7 +30,16 @@ DriveSet ArrayContext::drives_in() const {
 
 bool ArrayContext::drive_leaves() const {
     const auto leaves = [](const Device* d) { return d != nullptr && d->leaves(); };
-    return std::ranges::any_of(qlc.all(), leaves) || std::ranges::any_of(scm, leaves);
+    return std::ranges::any_of(qlc.all(), leaves) || std::ranges::any_of(scm.all(), leaves);
+}
+
+DrivesNow ArrayContext::scm_written() const {
+    DrivesNow written;
+    for (Device* drive : scm_in()) written.push_back(drive);
+    for (Device* drive : scm_coming.all()) {
+        if (drive != nullptr) written.push_back(drive);
+    }
+    return written;
 }
 
 std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) const {
@@ -81,6 +90,13 @@ Io ArrayContext::pmt_io(IoKind kind, PageId page, std::uint32_t copy, std::byte*
     io.data = block;
     io.point = point;
     return io;
+}
+
+Io ArrayContext::coming_pmt_io(const Io& io, PageId page, std::uint32_t copy) const {
+    const std::size_t index = layout.pmt_drive(page, copy);
+    Io other = io;
+    other.device = index < scm_coming.size() ? scm_coming[index] : nullptr;
+    return other;
 }
 
 }  // namespace qlcshape

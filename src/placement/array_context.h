@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every part of an open array needs to know about it: its layout, its identity, its drives,
 // and where each strip, band and page of the table lies on them. Constant while the array is open,
-// but for the columns of bands, and a QLC drive that is replaced.
+// but for the columns of bands, and a drive that is replaced.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <ranges>
@@ -16,8 +17,8 @@
 #include "format/layout.h"
 #include "format/pmt_page.h"
 #include "placement/columns.h"
+#include "placement/drive_list.h"
 #include "placement/geometry.h"
-#include "placement/qlc_drives.h"
 
 namespace qlcshape {
 
@@ -27,6 +28,19 @@ struct Location {
     std::uint32_t drive = kNowhere;  // its number; kNowhere: no drive has the column
     std::uint64_t offset = 0;        // bytes
     bool there() const { return drive != kNowhere; }
+};
+
+// Some drives, as the lists had them when they were asked.
+class DrivesNow {
+  public:
+    static constexpr std::size_t kMost = kMaxScm + 1;
+    void push_back(Device* drive) { drives_[count_++] = drive; }
+    Device* const* begin() const { return drives_.data(); }
+    Device* const* end() const { return drives_.data() + count_; }
+
+  private:
+    std::array<Device*, kMost> drives_{};
+    std::size_t count_ = 0;
 };
 
 struct ArrayContext {
@@ -39,16 +53,20 @@ struct ArrayContext {
     std::uint64_t epoch = 0;
     std::uint64_t epoch_key = 0;
     std::uint32_t shards = 1;
-    QlcDrives qlc;             // by drive number
-    std::vector<Device*> scm;  // by index; null where the drive is missing
+    DriveList qlc;  // by drive number
+    DriveList scm;  // by index
+    DriveList
+        scm_coming;  // by index: it is to be the drive there, gets each write, and is not read
     std::shared_ptr<Columns> columns;
 
-    // The SCM drives that have the present contents, and get each write.
-    auto scm_in() const { return std::views::filter(scm, is_in); }
+    // The SCM drives that have the present contents.
+    auto scm_in() const { return std::views::filter(scm.all(), is_in); }
     bool scm_in(std::size_t index) const { return is_in(scm[index]); }
     std::size_t scm_in_count() const {
-        return static_cast<std::size_t>(std::ranges::count_if(scm, is_in));
+        return static_cast<std::size_t>(std::ranges::count_if(scm.all(), is_in));
     }
+    // Those that get each write: they, and one that is coming.
+    DrivesNow scm_written() const;
     // For messages about what all of them have.
     const Device& an_scm_drive() const { return **scm_in().begin(); }
 
@@ -88,6 +106,8 @@ struct ArrayContext {
     // where the drive that has this copy is missing or out.
     Io pmt_io(IoKind kind, PageId page, std::uint32_t copy, std::byte* block,
               PersistencePoint point = PersistencePoint::none) const;
+    // The same on the drive that is coming there, null where none is.
+    Io coming_pmt_io(const Io& io, PageId page, std::uint32_t copy) const;
 
     // Reads a page of the PMT; false if it is damaged, another page, or has impossible entries.
     // `generation`: the oldest sector's.

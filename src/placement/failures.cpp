@@ -12,7 +12,7 @@ std::string drive_failures(const ArrayContext& array) {
             text += (text.empty() ? "" : "; ") + d->last_failure();
     };
     std::ranges::for_each(array.qlc.all(), add);
-    std::ranges::for_each(array.scm, add);
+    std::ranges::for_each(array.scm.all(), add);
     return text.empty() ? "no drive reports a failed transfer" : text;
 }
 

@@ -187,15 +187,16 @@ void PageCache::write_copies(Transfer& transfer) {
     for (std::uint32_t copy = 0; copy < array_.layout.p.pmt_copies; ++copy) {
         Io io = array_.pmt_io(IoKind::write, transfer.way->page, copy, transfer.block,
                               PersistencePoint::pmt_write_back);
-        if (io.device == nullptr) continue;
-        if (canary(Canary::one_copy_written) && transfer.pending == 1) continue;
         io.context = &transfer;
         io.done = [](Io& done) {
             auto& t = *static_cast<Transfer*>(done.context);
             t.failed |= done.error_number != 0;
             if (--t.pending == 0) t.cache->written(t);
         };
-        transfer.ios[transfer.pending++] = io;
+        const bool first_only = canary(Canary::one_copy_written) && transfer.pending != 0;
+        if (io.device != nullptr && !first_only) transfer.ios[transfer.pending++] = io;
+        io = array_.coming_pmt_io(io, transfer.way->page, copy);
+        if (io.device != nullptr) transfer.ios[transfer.pending++] = io;
     }
     counters_.add(Counter::pmt_written_bytes, transfer.pending * kBlockBytes);
     const std::uint32_t count = transfer.pending;
@@ -255,18 +256,65 @@ void PageCache::patch(Way& way) {
 // True if anything was submitted.
 bool PageCache::fetch_patched() {
     bool any = false;
-    for (Fetch& fetch : fetches_) {
-        if (fetch.busy) continue;
+    for (Fetch* idle = idle_fetch(); idle != nullptr; idle = idle_fetch()) {
         const auto page = patches_.next();
         if (!page) break;
-        fetch.busy = true;
-        fetch.ready = [](PageWaiter& waiter, CachedPage*) {
+        idle->busy = true;
+        idle->ready = [](PageWaiter& waiter, CachedPage*) {
             static_cast<Fetch&>(waiter).busy = false;
         };
-        if (get(*page, fetch) != nullptr) fetch.busy = false;
+        if (get(*page, *idle) != nullptr) idle->busy = false;
         any = true;
     }
     return any;
+}
+
+PageCache::Fetch* PageCache::idle_fetch() {
+    const auto idle = std::ranges::find(fetches_, false, &Fetch::busy);
+    return idle == fetches_.end() ? nullptr : &*idle;
+}
+
+// What is on its way may be on its way to the others alone, and may be a page's first write.
+void PageCache::begin_rewrite(std::uint32_t shard, std::uint32_t drive) {
+    rewrite_next_ = shard;
+    rewrite_drive_ = drive;
+    for (const Transfer& t : transfers_) {
+        if (t.pending != 0) t.way->cached.dirty = true;
+    }
+}
+
+// Few at a time: users' pages come first. Those that were read for this alone go first, too.
+bool PageCache::rewrite() {
+    constexpr int kPagesAtOnce = 4096;
+    if (patches_left() != 0) return false;
+    for (int i = 0; i < kPagesAtOnce && rewrite_next_ < array_.layout.pmt_pages; ++i) {
+        const PageId page(rewrite_next_);
+        if (on_media(page) && array_.layout.pmt_page_on(page, rewrite_drive_)) {
+            Fetch* const idle = idle_sweeps_.empty() ? nullptr : idle_fetch();
+            if (idle == nullptr) return false;
+            idle->busy = true;
+            idle->owner = this;
+            idle->ready = [](PageWaiter& waiter, CachedPage* cached) {
+                auto& done = static_cast<Fetch&>(waiter);
+                done.busy = false;
+                if (cached != nullptr)
+                    static_cast<PageCache*>(done.owner)->write_once_more(done.page, true);
+            };
+            if (get(page, *idle) != nullptr) {
+                idle->busy = false;
+                write_once_more(page, false);
+            }
+        }
+        rewrite_next_ += array_.shards;
+    }
+    return rewrite_next_ >= array_.layout.pmt_pages && std::ranges::none_of(fetches_, &Fetch::busy);
+}
+
+void PageCache::write_once_more(PageId page, bool read_for_it) {
+    Way& way = *find(set_of(page), page);
+    way.cached.dirty = true;
+    if (read_for_it) way.used = 0;
+    if (!way.writing) write_back(way, idle_sweeps_);
 }
 
 void PageCache::written(Transfer& transfer) {

@@ -90,6 +90,12 @@ class PageCache {
     void begin_sweep() { sweep_cursor_ = 0; }
     bool sweep();
 
+    // For an SCM drive that gets what is written from now on: each page of which it is to have a
+    // copy is written once more. Call rewrite() again and again until it is true; what is dirty
+    // then is written by the next sweep. Waits until no patches are left.
+    void begin_rewrite(std::uint32_t shard, std::uint32_t drive);
+    bool rewrite();
+
     // A write-back failed: the table on SCM is no longer complete, and must be rebuilt at the next
     // opening.
     bool failed() const { return failed_; }
@@ -116,8 +122,8 @@ class PageCache {
         Fifo<Transfer>* idle = nullptr;  // where it goes when it is done
         Way* way = nullptr;
         std::byte* block = nullptr;
-        std::array<Io, kMaxPmtCopies> ios;  // to write them; a read uses one after the other
-        std::uint32_t copy = 0;             // being read
+        std::array<Io, kMaxPmtCopies + 1> ios;  // to write them; a read uses one after the other
+        std::uint32_t copy = 0;                 // being read
         std::uint32_t pending = 0;
         bool failed = false;  // one of them
         Transfer* next = nullptr;
@@ -169,11 +175,15 @@ class PageCache {
     struct Fetch : PageWaiter {
         bool busy = false;
     };
-    std::array<Fetch, kFetches> fetches_;
-    Fifo<PageWaiter> stalled_;  // need a way or a transfer that is not free now
+    Fetch* idle_fetch();
+    void write_once_more(PageId page, bool read_for_it);
+    std::array<Fetch, kFetches> fetches_;  // of patched pages, later of those written once more
+    Fifo<PageWaiter> stalled_;             // need a way or a transfer that is not free now
     std::uint64_t tick_ = 0;
     std::uint64_t flush_cursor_ = 0;
     std::uint64_t sweep_cursor_ = 0;
+    std::uint64_t rewrite_next_ = UINT64_MAX;  // page
+    std::uint32_t rewrite_drive_ = 0;
     std::uint32_t transfers_busy_ = 0;
     bool changed_ = false;  // a way or a transfer came free since stalled_ was last tried
     bool serving_ = false;

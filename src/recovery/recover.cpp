@@ -364,7 +364,7 @@ class Recovery {
     }
 
     Status flush_table(PersistencePoint point) {
-        return in_.read_only ? Status{} : flush_drives(in_.array.scm, in_.queue, point);
+        return in_.read_only ? Status{} : flush_drives(in_.array.scm_written(), in_.queue, point);
     }
 
     Status rebuild_table() {

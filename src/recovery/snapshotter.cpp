@@ -13,11 +13,11 @@ Snapshotter::Snapshotter(Parts parts, IoQueue& queue, Counters& counters)
       queue_(queue),
       counters_(counters),
       record_(parts_.array.layout.snapshot_bytes),
-      others_(parts_.array.scm.size()),
+      others_(DrivesNow::kMost),
       sweeps_(parts_.shards.size()) {
     snapshot_.epoch = parts_.array.epoch;
     snapshot_.generation = parts_.generation;
-    ios_.reserve(parts_.array.scm.size());
+    ios_.reserve(DrivesNow::kMost);
     snapshot_.open.reserve(parts_.array.layout.snapshot_bands());
 }
 
@@ -43,7 +43,7 @@ bool Snapshotter::poll() {
             return true;
         case Step::flushing_table:
             others_.begin();
-            for (Device* scm : parts_.array.scm_in()) others_.add(scm->flushes());
+            for (Device* scm : parts_.array.scm_written()) others_.add(scm->flushes());
             step_ = Step::others_flushing;
             return true;
         case Step::others_flushing:
@@ -159,7 +159,7 @@ void Snapshotter::write() {
     QS_PROBE(snapshot, snapshot_.generation);
     step_ = Step::writing;
     ios_.clear();
-    for (Device* scm : parts_.array.scm_in()) {
+    for (Device* scm : parts_.array.scm_written()) {
         Io& io = ios_.emplace_back();
         io.kind = IoKind::write;
         io.point = PersistencePoint::snapshot_write;
@@ -174,7 +174,7 @@ void Snapshotter::write() {
 void Snapshotter::flush(Step step) {
     step_ = step;
     ios_.clear();
-    for (Device* scm : parts_.array.scm_in()) {
+    for (Device* scm : parts_.array.scm_written()) {
         if (!scm->geometry().volatile_cache) continue;
         Io& io = ios_.emplace_back();
         io.kind = IoKind::flush;

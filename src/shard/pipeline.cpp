@@ -214,16 +214,38 @@ bool SegmentPipeline::journal() {
 // record helps now, the open segment is committed as it is: what waits bypasses the TPS, at the
 // price of padding, rather than wait for a tail that perhaps only its own commit can move.
 bool SegmentPipeline::make_ring_room(const Placement& frontier) {
-    if (tps_.space_to_tell()) {
-        Tps::Contents nothing;
-        nothing.frontier = frontier;
-        tps_.write(nothing);
-        return true;
-    }
+    if (tell_tail(frontier)) return true;
     if (span_.segment != nullptr || !can_open_next()) return false;
     seal();
     open_next();
     return true;
+}
+
+bool SegmentPipeline::tell_tail(const Placement& frontier) {
+    if (!tps_.space_to_tell()) return false;
+    Tps::Contents nothing;
+    nothing.frontier = frontier;
+    tps_.write(nothing);
+    return true;
+}
+
+void SegmentPipeline::begin_renewal() {
+    renewed_before_ = open_sequence_;
+    tps_.begin_renewal();
+}
+
+bool SegmentPipeline::renew() {
+    if (shard_.has_failed()) return false;
+    const bool nothing_there = open_sequence_ == renewed_before_ && open().empty() &&
+                               span_.segment == nullptr && durable_sequence_ + 1 == open_sequence_;
+    if (!nothing_there && durable_sequence_ < renewed_before_) {
+        if (open_sequence_ == renewed_before_) seal_rest();
+        return false;
+    }
+    if (nothing_there) tps_.release(open_sequence_);
+    tps_.old_ones_free();
+    if (!tps_.renewed()) tell_tail(shard_.bands.user_frontier());
+    return tps_.renewed();
 }
 
 void SegmentPipeline::record_acked(std::uint64_t record, bool good) {

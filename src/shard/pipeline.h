@@ -65,6 +65,11 @@ class SegmentPipeline {
     bool advance_durable();
     bool publish();
 
+    // For a mirror of the TPS that gets only what is written from now on: no record from before is
+    // needed when renew() is true. What is open is sealed for that.
+    void begin_renewal();
+    bool renew();
+
     // A record of this pipeline's has ended.
     void record_acked(std::uint64_t record, bool good);
     // What waits for no record; the others end by record_acked().
@@ -93,6 +98,7 @@ class SegmentPipeline {
     void seal();
     void seal_full(const PageOp& op, std::uint32_t end);
     bool make_ring_room(const Placement& frontier);
+    bool tell_tail(const Placement& frontier);
     void acknowledge(OpFifo ops);
     void published(RamSegment& segment);
 
@@ -109,7 +115,8 @@ class SegmentPipeline {
     std::uint64_t open_sequence_ = 1;
     std::uint64_t durable_sequence_ = 0;
     std::uint64_t published_sequence_ = 0;
-    std::uint64_t commit_cursor_ = 1;  // next to be handed to the committer
+    std::uint64_t commit_cursor_ = 1;   // next to be handed to the committer
+    std::uint64_t renewed_before_ = 0;  // the newest segment that records may be of
 
     OpFifo pending_;                               // appended, the newest blocks in no record yet
     OpFifo in_commit_;                             // wait for durable_sequence_

@@ -24,7 +24,8 @@ Shard::Shard(const Shared& shared, std::uint32_t index, std::uint64_t cache_sets
                 publisher_),
       reads_(context_, memory_.span().subspan(segment_bytes(shared.array.layout))),
       writes_(context_, reads_, pipeline_),
-      table_(context_) {
+      table_(context_),
+      mirror_fill_(context_, pipeline_) {
     tps_.acked = [this](std::uint64_t record, bool good) { pipeline_.record_acked(record, good); };
 }
 
@@ -46,8 +47,8 @@ void Shard::memory(std::uint64_t& cache, std::uint64_t& segments, std::uint64_t&
 // writes are appended. Writes come before journal(), so that all that arrived together goes into
 // one record, and before start_commits(), so that what they fill is on its way at once; journal()
 // may seal a segment, too. Flushes come after everything that ends writes, and what is done for
-// snapshots and recovery when requests have had their turn. The order is for speed: each step
-// checks by itself what it needs.
+// snapshots, recovery and a drive that is coming when requests have had their turn. The order is
+// for speed: each step checks by itself what it needs.
 //
 // `changes` is read before all of it: see SpaceGate::standstill().
 bool Shard::poll() {
@@ -68,6 +69,7 @@ bool Shard::poll() {
     any |= end_flushes();
     any |= table_.sweep();
     any |= table_.fetch_patched();
+    any |= mirror_fill_.poll();
     if (rests()) rest_.store(changes, std::memory_order_release);
     look_for_failures();
     return any;
@@ -88,7 +90,7 @@ void Shard::look_for_failures() {
 
 bool Shard::busy() const {
     return context_.barrier.writes_in_flight() || reads_.waiting() || !pipeline_.all_published() ||
-           closing_ || table_.busy() || context_.queue.in_flight() != 0;
+           closing_ || table_.busy() || !mirror_fill_.done() || context_.queue.in_flight() != 0;
 }
 
 // What it has appended is published, or waits for a place. Users may read meanwhile.

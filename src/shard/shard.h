@@ -19,6 +19,7 @@
 #include "base/mailbox.h"
 #include "journal/tps.h"
 #include "shard/direct_read.h"
+#include "shard/mirror_fill.h"
 #include "shard/pipeline.h"
 #include "shard/publisher.h"
 #include "shard/reads.h"
@@ -66,6 +67,8 @@ class Shard final : public Actor {
     // Everything that recovery found is in the table by now.
     bool patched() const { return table_.patched(); }
 
+    MirrorFill& mirror_fill() { return mirror_fill_; }
+
     // --- the shard's thread ---
     bool poll() override;
     bool busy() const override;
@@ -102,6 +105,7 @@ class Shard final : public Actor {
     Reads reads_;
     WriteQueue writes_;
     TableService table_;
+    MirrorFill mirror_fill_;
     std::atomic<bool> table_damaged_{false};  // any thread may read
     bool closing_ = false;
 };

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Two QLC drives fail under a server that is written, and are replaced while it is; then one that
-# works, and one that was missing. The server is killed in the middle of such replacements.
+# Two QLC drives and an SCM drive fail under a server that is written, and are replaced while it is;
+# then drives that work, and one that was missing. The server is killed in the middle of such
+# replacements.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 source "$(dirname "$0")/loop.bash"
@@ -9,6 +10,7 @@ source "$(dirname "$0")/ill.bash"
 
 array_file
 for i in 2 5; do ill_member "qlc$i.img" "disk$i" 24M "ill$i" all; done
+ill_member scm1.img disk_s 24M ill_s writes
 create_v0
 start_server
 
@@ -44,9 +46,14 @@ for i in {1..100}; do
     ! grep -q '"state": "out"' out || break
     sleep 0.1
 done
-touch ill5
-end_load "while two drives failed"
+touch ill5 ill_s
+end_load "while three drives failed"
 begin_load
+out_are "2, 5, 1"
+expect 0 "$QLCSHAPE" replace array.toml disk_s new_s.img --size 24MiB
+grep -q "new_s.img is scm drive 1 now, with all that the others have" out ||
+    fail "it does not say which drive it is"
+new_path disk_s new_s.img
 out_are "2, 5"
 expect 0 "$QLCSHAPE" replace array.toml disk2 new2.img --size 24MiB --json
 holds 'j["role"] == "qlc" and j["index"] == 2 and j["path"] == "new2.img"'
@@ -58,7 +65,7 @@ expect 0 "$QLCSHAPE" replace array.toml disk5 "$WORK/new5.img" --size 24MiB
 grep -q "new5.img is qlc drive 5 now, and empty" out || fail "it does not say which drive it is"
 grep -q "gets it back from now on" out || fail "it does not say that parity comes back"
 new_path disk5 new5.img
-end_load "while two drives were replaced"
+end_load "while three drives were replaced"
 wait_for_parity "what two drives had"
 holds 'j["array"]["health"] == "ok"'
 
@@ -69,28 +76,29 @@ for arguments in "scm0.img new.img" "other.img new.img" "qlc0.img qlc1.img" "qlc
     # shellcheck disable=SC2086  # words
     expect 2 "$QLCSHAPE" replace array.toml $arguments --size 8MiB
 done
-expect 2 "$QLCSHAPE" replace array.toml scm0.img new.img --size 24MiB
-says "scm drive" "while the array is closed"
 for file in new.img small.img; do [[ ! -e $file ]] || fail "$file is left"; done
 out_are ""
 expect 0 "$QLCSHAPE" replace array.toml qlc0.img new0.img --size 24MiB
 new_path qlc0.img new0.img
-end_load "while a drive that works was replaced"
+expect 0 "$QLCSHAPE" replace array.toml scm0.img new_t.img --size 24MiB --json
+holds 'j["role"] == "scm" and j["index"] == 0 and j["path"] == "new_t.img"'
+new_path scm0.img new_t.img
+end_load "while drives that work were replaced"
 wait_for_parity "what the drive had"
 stop_server
-! grep "qlc0.img: .* takes no writes" serve.err || fail "a drive that works did not take writes"
+! grep -E "(qlc0|scm0).img: .* takes no writes" serve.err || fail "a drive that works did not take writes"
 ! grep -E "[0-9]{12,} transfers" serve.err || fail "failures of a drive that is gone are counted"
 expect 0 "$QLCSHAPE" check array.toml
 
-# The new ones have their part: without two others everything can be read.
+# The new ones have their part: without two others, or with either SCM drive, everything can be read.
 mkdir away
-mv qlc1.img qlc3.img away/
+mv qlc1.img qlc3.img new_s.img away/
 start_server --read-only
 expect 0 nbdcopy "$URI" copy
 cmp image copy || fail "wrong without drives 1 and 3"
 kill -TERM "$server"
 ended "$server" || fail "the server ended with an error"
-mv away/qlc1.img .
+mv away/qlc1.img away/new_s.img .
 
 # A missing one, by its UUID, and the server is killed meanwhile; what is there afterwards opens.
 start_server
@@ -102,9 +110,10 @@ expect 0 "$QLCSHAPE" replace array.toml "$uuid" new3.img --size 24MiB
 new_path qlc3.img new3.img
 end_load "while a missing drive was replaced"
 stop_server
-rounds=${QLCSHAPE_KILLS:-3}
-old=new3.img
+rounds=${QLCSHAPE_KILLS:-4}
+olds=(new3.img new_t.img)
 for ((round = 1; round <= rounds; ++round)); do
+    old=${olds[round % 2]}
     start_server
     begin_load
     new=kill$round.img
@@ -117,7 +126,7 @@ for ((round = 1; round <= rounds; ++round)); do
     wait "$load" || true
     if ! "$QLCSHAPE" check array.toml >out 2>&1 && grep -q "$old: it is no longer a member" out; then
         new_path "$old" "$new"
-        old=$new
+        olds[round % 2]=$new
     else
         rm -f "$new"
     fi
@@ -125,7 +134,7 @@ for ((round = 1; round <= rounds; ++round)); do
     expect 0 nbdcopy --flush image "$URI"
     expect 0 nbdcopy "$URI" copy
     cmp image copy || fail "wrong after kill $round"
-    wait_for_parity "what drive 3 had after kill $round"
+    wait_for_parity "what a drive had after kill $round"
     holds 'j["array"]["health"] == "ok"'
     stop_server
     expect 0 "$QLCSHAPE" check array.toml

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -278,4 +279,26 @@ TEST_CASE("band keeper: closing finishes what is under way in each step, erases,
     CHECK(k.nothing_held());
     CHECK(k.bands->counts().open == open);  // with what was being opened
     for (const BandId band : moved) CHECK(k.state(band) == BandState::free);
+}
+
+TEST_CASE("band keeper: a drive that is coming gets each page in both places") {
+    Kept k;
+    k.open_bands();
+    HeldDrive coming("coming");
+    k.array.scm_coming = {nullptr, &coming};
+    std::map<std::uint64_t, int> written;
+    k.keeper->rewrite();
+    for (int i = 0; k.keeper->rewrites(); ++i) {
+        REQUIRE(i < 1000);
+        k.poll();
+        for (const auto& held : coming.held) written[held.io->offset] += 1;
+        coming.end_all();
+        k.end_round(k.scm);
+    }
+    for (std::uint64_t page = 0; page < k.array.layout.band_table_pages; ++page) {
+        CHECK(written[k.array.layout.band_page_offset(page, 0)] != 0);
+        CHECK(written[k.array.layout.band_page_offset(page, 1)] != 0);
+    }
+    CHECK(k.keeper->idle());
+    k.array.scm_coming = {nullptr, nullptr};
 }

@@ -110,6 +110,7 @@ struct CoreArray {
     Random random{1};
     std::uint64_t version_gap = kVersionGap;
     std::uint64_t counted_pages = 65536;  // a table with more is not counted
+    std::function<void()> also;           // with each poll()
     std::unique_ptr<Core> core;
 
     explicit CoreArray(std::uint32_t shards = 1) : CoreArray(shards, {}) {}
@@ -169,6 +170,7 @@ struct CoreArray {
     void poll() {
         for (const auto& w : core->workers()) w->poll(core->phase());
         if (core->array().drive_leaves()) core->look_at_drives();
+        if (also) also();
     }
     Status close() {
         while (!core->advance_close()) poll();

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// QLC drives of an open array, by number. Null where one is missing. Any thread looks: another
-// drive may come into a place at any time, so ask once. What was there before lives as long as the
-// array is open.
+// Drives of an open array, by number. Null where one is missing. Any thread looks: another drive
+// may come into a place at any time, so ask once. What was there before lives as long as the array
+// is open.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
+#include <initializer_list>
 #include <ranges>
 #include <vector>
 
@@ -13,8 +14,13 @@
 
 namespace qlcshape {
 
-class QlcDrives {
+class DriveList {
   public:
+    DriveList() = default;
+    DriveList(std::initializer_list<Device*> drives) {
+        for (Device* drive : drives) push_back(drive);
+    }
+
     // --- set-up, one thread ---
     void resize(std::size_t count) { places_.resize(count); }
     void push_back(Device* drive) { places_.emplace_back(drive); }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// An open array of which a drive is replaced.
+#pragma once
+
+#include "core_array.h"
+
+namespace qlcshape {
+
+struct OpenArray : CoreArray {
+    static constexpr std::uint64_t kBlocks = 500;
+    Bytes fresh = Bytes(20 * MiB);
+    std::size_t number;  // of the old drive
+    enum class Old { works, fails, missing };
+
+    OpenArray(Old old, std::size_t replaced) : number(replaced) {
+        const std::string path = options.devices[number].path;
+        REQUIRE(open());
+        REQUIRE(core->create_volume("v", 4 * MiB));
+        write_blocks(0, kBlocks, 7);
+        if (old == Old::missing) {
+            REQUIRE(close());
+            away = {path};
+            REQUIRE(open());
+        }
+        if (old == Old::fails) {
+            power.fails = [path](const Io& io) { return io.device->path() == path; };
+            write_blocks(0, kBlocks, 8);
+            REQUIRE(core->stats().devices[number].state != "online");
+        }
+        write_blocks(0, kBlocks, 9);
+    }
+    ~OpenArray() {
+        if (core) cut();
+    }
+    std::unique_ptr<Device> new_drive() { return std::make_unique<CoreDrive>("new", fresh, power); }
+    std::string uuid() { return core->stats().devices[number].uuid; }
+    Status begin(bool force = false) { return begin_for(uuid(), force); }
+    Status begin_for(const std::string& old, bool force = false) {
+        return core->begin_replace(old, new_drive(), force);
+    }
+    Result<MemberRecord> finish() {
+        while (!core->advance_replace()) poll();
+        return core->finish_replace();
+    }
+    bool protected_by_two() {
+        const Stats::Protection p = core->stats().protection;
+        return p.none == 0 && p.one == 0;
+    }
+    void heal() {
+        for (int i = 0; i < 100'000 && !protected_by_two(); ++i) poll();
+        REQUIRE(protected_by_two());
+    }
+    bool reads_when_reopened(int value) {
+        REQUIRE(close());
+        swap();
+        REQUIRE(open());
+        return reads(0, kBlocks, value);
+    }
+    // The new drive is at the old one's path, as after a change of the array file.
+    void swap() {
+        std::swap(media[number], fresh);
+        away.clear();
+        power.fails = nullptr;
+    }
+};
+
+}  // namespace qlcshape
