@@ -3,6 +3,8 @@
 // is away. Where the power goes meanwhile the drives tell whether the new one came in.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "meta/superblock_store.h"
 #include "sim/sim_history.h"
 #include "sim/still_device.h"
@@ -13,7 +15,7 @@ void History::begin_replacing() {
     constexpr std::uint32_t kMost = 3;
     std::set<std::size_t> lost = not_written();
     if (fresh_ != nullptr || fresh_made_ == kMost) return;
-    if (replace_random_.chance(1, 3)) {
+    if (!cuts_replacing_ && replace_random_.chance(1, 3)) {
         // With two QLC drives away as well the others might go on by themselves.
         if (lost.size() >= options_.data_strips || !readable_without(lost)) return;
         Media* const old = scm_to_lose();
@@ -39,8 +41,12 @@ void History::begin_replacing(std::size_t drive) {
     if (begun) {
         fresh_ = &fresh;
         fresh_for_ = drive;
-        if (!old.qlc) behind_ = &old;  // it goes out when the new one is ready
-        if (cuts_replacing_) {
+        if (!old.qlc) {
+            behind_ = &old;  // it goes out when the new one is ready
+            if (replace_random_.chance(1, 3))
+                world_.cut_at(PersistencePoint::scm_superblock_write, 1 + replace_random_.below(4),
+                              replace_random_.below(20));
+        } else if (cuts_replacing_) {
             const std::uint64_t nth = 1 + replace_random_.below(4);
             world_.cut_at(PersistencePoint::scm_superblock_flush, nth, replace_random_.below(20));
         }
@@ -67,6 +73,10 @@ void History::take_fresh() {
     if (!fresh_->qlc) {
         ++result_.scm_replaced_open;
         behind_ = away_scm_ = nullptr;
+        // Then it may as well be the other one that is lost.
+        Media& other =
+            *media_[fresh_for_ == options_.data_strips + 2 ? fresh_for_ + 1 : fresh_for_ - 1];
+        if (replace_random_.chance(1, 2)) std::swap(fresh_->weak, other.weak);
     } else {
         ++result_.drives_replaced_open;
     }

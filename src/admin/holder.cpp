@@ -65,8 +65,11 @@ Result<std::string> Holder::ask(const std::string& request, Takes takes) const {
     for (const Drive& drive : drives_) named += drive.medium + " ";
     if (!socket->send(named + "\n" + request)) return fail(error_in(""));
     auto answer = socket->receive(kMostAnswerBytes);
-    while (takes == Takes::its_time && !answer && answer.error().code == Errc::busy && stats())
-        answer = socket->receive(kMostAnswerBytes);
+    for (bool runs = takes == Takes::its_time;
+         runs && !answer && answer.error().code == Errc::busy;) {
+        runs = stats().has_value();
+        answer = socket->receive(kMostAnswerBytes);  // it may have answered, and ended
+    }
     if (!answer) {
         return fail(
             Errc::io_error, "{}, which has the array open, does not answer within {} s ({}); {}",

@@ -260,7 +260,7 @@ void IoQueue::complete(Io& io, int error_number) {
 void IoQueue::note_outcome(const Io& io) {
     if (io.error_number == 0) return io.device->count_success(io);
     io.device->count_failure(io);
-    if (io.kind != IoKind::read) last_failed_write_ = io;
+    if (io.kind != IoKind::read && !io.device->coming()) last_failed_write_ = io;
 }
 
 Ring* IoQueue::ring() {

@@ -222,6 +222,7 @@ class Core {
 
     // core_leave.cpp
     MemberSet leaving() const;
+    bool joins(std::size_t member) const;
     bool can_go_on_without(const MemberSet& leaving) const;
     void begin_leaving(const MemberSet& who);
     void finish_leaving();
@@ -244,6 +245,7 @@ class Core {
     // core_fill.cpp
     void begin_coming();
     bool filled();
+    Status no_snapshot() const;
     void end_coming();
 
     Status take(VolumeState& volume, Request request);
@@ -290,9 +292,10 @@ class Core {
         std::vector<std::uint64_t> polls;  // of the workers, as they were when that was asked first
         enum class Step : std::uint8_t { seen, filled, kept, joined } waits_for = Step::seen;
         std::uint64_t snapshots = 0;  // taken, when it is in the newest two
+        std::uint64_t given_up = 0;   // likewise, when no more are tried
+        bool parts = false;           // the old one is to go out; under control_mutex_
         std::optional<Status> outcome;
         bool scm() const { return fresh.record.role == DeviceRole::scm; }
-        bool ready() const { return waits_for == Step::joined; }
     };
     std::unique_ptr<Replacing> replacing_;
     std::atomic<bool> replaces_{false};

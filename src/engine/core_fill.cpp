@@ -50,11 +50,15 @@ bool Core::filled() {
             if (keeper_->rewrites()) return false;
             // One may be under way; then to each place of the record.
             r.snapshots = snapshotter_->taken() + 3;
+            r.given_up = snapshotter_->given_up() + 3;
             r.waits_for = Step::kept;
             return false;
         case Step::kept:
             if (snapshotter_->taken() < r.snapshots) {
-                snapshotter_->ask();
+                if (snapshotter_->given_up() < r.given_up)
+                    snapshotter_->ask();
+                else
+                    r.outcome = no_snapshot();
                 return false;
             }
             r.fresh.device->set_coming(false);
@@ -64,6 +68,18 @@ bool Core::filled() {
             return everyone_polled();
     }
     return false;
+}
+
+Status Core::no_snapshot() const {
+    std::string failed;
+    for (const Device* drive : array_.scm_in()) {
+        if (drive->last_failed().error_number != 0) failed += "; " + drive->last_failure();
+    }
+    return fail(
+        Errc::io_error,
+        "array {}: the other scm drives take no snapshot of the table, and the new one is no "
+        "member{}",
+        name(), failed);
 }
 
 // It is in by now, or gets nothing any more; what waits for it is done.

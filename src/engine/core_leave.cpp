@@ -43,6 +43,12 @@ MemberSet Core::leaving() const {
     return leaving;
 }
 
+// It has all that the others have, and the superblock that is being written says that it is in.
+bool Core::joins(std::size_t member) const {
+    const MemberDevice& m = members_[member];
+    return m.replaces && m.comes_in && m.device != nullptr && !m.device->leaves();
+}
+
 bool Core::can_go_on_without(const MemberSet& leaving) const {
     const std::uint32_t k = array_.layout.p.data_strips;
     DriveSet qlc;
@@ -52,7 +58,7 @@ bool Core::can_go_on_without(const MemberSet& leaving) const {
         if (m.role == DeviceRole::qlc)
             qlc[m.index] = leaving[i];
         else
-            scm[m.index] = array_.scm_in(m.index) && !leaving[i];
+            scm[m.index] = (array_.scm_in(m.index) || joins(i)) && !leaving[i];
     }
     bool enough = (array_.drives_in() & ~qlc).count() >= k && array_.layout.pmt_whole_on(scm);
     const auto see = [&](BandId band) { enough &= array_.columns_there(band, qlc) >= k; };
@@ -140,8 +146,7 @@ void Core::finish_leaving() {
     wake_workers();
     for (std::size_t i = 0; i < members_.size(); ++i) {
         if (!who[i]) continue;
-        const bool asked = replacing_ && replacing_->member == i && !members_[i].replaces &&
-                           (!replacing_->scm() || replacing_->ready());
+        const bool asked = replacing_ && replacing_->parts && replacing_->member == i;
         with_memory([&] {
             log(options_, asked ? LogLevel::info : LogLevel::warning,
                 "{}: {} drive {} is out: {}, and the array goes on without it; {}",

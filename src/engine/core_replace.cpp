@@ -40,10 +40,10 @@ std::string whole(const std::string& path) {
     return failed ? path : absolute.lexically_normal().string();
 }
 
-Status takes_no_writes(const Device& fresh, const char* role, std::uint32_t index) {
-    return fail(Errc::io_error,
-                "{}: it takes no writes, and is not a member; {} drive {} is out; {}", fresh.path(),
-                role, index, fresh.last_failure());
+Status takes_no_writes(const Device& fresh, const MemberRecord& old, bool out) {
+    return fail(Errc::io_error, "{}: it takes no writes, and is not a member; {} drive {} {}; {}",
+                fresh.path(), to_string(old.role), old.index, out ? "is out" : "stays in its place",
+                fresh.last_failure());
 }
 
 }  // namespace
@@ -102,8 +102,11 @@ Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fres
 // It goes out as one that fails.
 Status Core::part_with(const MemberSet& who) {
     if (who.none()) return {};
+    replacing_->parts = true;
     begin_leaving(who);
-    return write_superblock();
+    const Status written = write_superblock();
+    replacing_->parts = false;
+    return written;
 }
 
 Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force) {
@@ -171,9 +174,13 @@ bool Core::advance_replace() {
                               name(), to_string(r.fresh.record.role), r.fresh.record.index));
     }
     const bool ready = r.scm() ? filled() : forgotten();
+    if (r.outcome) return true;
     const Device& fresh = *r.fresh.device;
-    if (r.scm() && (fresh.missed() || fresh.leaves()))
-        return done_with(takes_no_writes(fresh, "scm", r.fresh.record.index));
+    if (r.scm() && (fresh.missed() || fresh.leaves())) {
+        return done_with(in_words(Errc::no_memory, [&] {
+            return takes_no_writes(fresh, r.fresh.record, !array_.scm_in(r.fresh.record.index));
+        }));
+    }
     if (!ready) return false;
     const Locked lock(control_mutex_);
     return done_with(in_words(Errc::no_memory, [this] { return come_in(); }));
@@ -206,6 +213,11 @@ Status Core::come_in() {
     if (replacing_->scm()) {
         const auto who = check_replacement(member, *other.device);
         if (!who) return fail(who.error());
+        // Once more where its superblock goes: before the old one is out.
+        if (!erase_drive(other, array_.layout, *control_)) {
+            const std::uint32_t index = other.record.index;
+            return takes_no_writes(*other.device, other.record, !array_.scm_in(index));
+        }
         QS_TRY(part_with(*who));
     }
     const MemberRecord before = superblock_.members[member];
@@ -253,7 +265,7 @@ Status Core::join(MemberDevice& other) {
                         written.error().message, fresh.path());
         }
         QS_TRY(written);
-        return takes_no_writes(fresh, to_string(record.role), record.index);
+        return takes_no_writes(fresh, record, true);
     }
     m.replaces.reset();
     {
@@ -288,7 +300,7 @@ void Core::end_replacing() {
 
 Result<MemberRecord> Core::finish_replace() {
     MemberDevice& left = replacing_->fresh;
-    const MemberRecord& now = members_[replacing_->member].record;
+    const MemberRecord now = members_[replacing_->member].record;
     const Status outcome = std::move(*replacing_->outcome);
     if (replacing_->scm()) end_coming();
     if (outcome) {

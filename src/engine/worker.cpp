@@ -9,7 +9,7 @@
 namespace qlcshape {
 
 bool Worker::poll(Phase phase) {
-    polls_.store(polls() + 1, std::memory_order_relaxed);
+    polls_.store(polls() + 1, std::memory_order_release);
     if (phase == Phase::halted) {
         queue_->drop();
         failed_.store(true, std::memory_order_relaxed);

@@ -38,7 +38,7 @@ class Worker {
 
     // Any thread.
     Broken broken() const { return broken_.load(std::memory_order_acquire); }
-    std::uint64_t polls() const { return polls_.load(std::memory_order_relaxed); }
+    std::uint64_t polls() const { return polls_.load(std::memory_order_acquire); }
     Phase reached() const { return static_cast<Phase>(reached_.load(std::memory_order_acquire)); }
     const std::string& name() const { return name_; }
     bool failed() const { return failed_.load(std::memory_order_relaxed); }

@@ -43,7 +43,9 @@ class BandKeeper final : public Actor {
     bool failed() const override { return failed_; }
     bool idle() const { return pending_ == 0 && step_ == Step::idle; }
     // Rewrites every page gradually, so that the counts on media are not far behind.
-    void refresh() { refresh_ = 0; }
+    void refresh() {
+        if (!rewriting_) refresh_ = 0;  // else it would never come to an end
+    }
     // Any thread; of a QLC drive that is out. No band has a column on it any more, and that becomes
     // durable: forgets() until then. One drive at a time.
     void forget_drive(std::uint32_t drive) { to_forget_.store(drive, std::memory_order_release); }

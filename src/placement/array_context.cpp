@@ -33,12 +33,13 @@ bool ArrayContext::drive_leaves() const {
     return std::ranges::any_of(qlc.all(), leaves) || std::ranges::any_of(scm.all(), leaves);
 }
 
+// In this order: one that is no longer coming is in by then. Where it is both it gets the same twice.
 DrivesNow ArrayContext::scm_written() const {
     DrivesNow written;
-    for (Device* drive : scm_in()) written.push_back(drive);
     for (Device* drive : scm_coming.all()) {
         if (drive != nullptr) written.push_back(drive);
     }
+    for (Device* drive : scm_in()) written.push_back(drive);
     return written;
 }
 
@@ -92,11 +93,9 @@ Io ArrayContext::pmt_io(IoKind kind, PageId page, std::uint32_t copy, std::byte*
     return io;
 }
 
-Io ArrayContext::coming_pmt_io(const Io& io, PageId page, std::uint32_t copy) const {
+Device* ArrayContext::coming_at(PageId page, std::uint32_t copy) const {
     const std::size_t index = layout.pmt_drive(page, copy);
-    Io other = io;
-    other.device = index < scm_coming.size() ? scm_coming[index] : nullptr;
-    return other;
+    return index < scm_coming.size() ? scm_coming[index] : nullptr;
 }
 
 }  // namespace qlcshape

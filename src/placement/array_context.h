@@ -106,8 +106,8 @@ struct ArrayContext {
     // where the drive that has this copy is missing or out.
     Io pmt_io(IoKind kind, PageId page, std::uint32_t copy, std::byte* block,
               PersistencePoint point = PersistencePoint::none) const;
-    // The same on the drive that is coming there, null where none is.
-    Io coming_pmt_io(const Io& io, PageId page, std::uint32_t copy) const;
+    // The drive that is coming there, null where none is. Before pmt_io(): see scm_written().
+    Device* coming_at(PageId page, std::uint32_t copy) const;
 
     // Reads a page of the PMT; false if it is damaged, another page, or has impossible entries.
     // `generation`: the oldest sector's.

@@ -185,6 +185,7 @@ void PageCache::write_copies(Transfer& transfer) {
     transfer.failed = false;
     transfer.pending = 0;
     for (std::uint32_t copy = 0; copy < array_.layout.p.pmt_copies; ++copy) {
+        Device* const coming = array_.coming_at(transfer.way->page, copy);
         Io io = array_.pmt_io(IoKind::write, transfer.way->page, copy, transfer.block,
                               PersistencePoint::pmt_write_back);
         io.context = &transfer;
@@ -195,7 +196,7 @@ void PageCache::write_copies(Transfer& transfer) {
         };
         const bool first_only = canary(Canary::one_copy_written) && transfer.pending != 0;
         if (io.device != nullptr && !first_only) transfer.ios[transfer.pending++] = io;
-        io = array_.coming_pmt_io(io, transfer.way->page, copy);
+        io.device = coming;
         if (io.device != nullptr) transfer.ios[transfer.pending++] = io;
     }
     counters_.add(Counter::pmt_written_bytes, transfer.pending * kBlockBytes);

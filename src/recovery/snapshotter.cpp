@@ -204,6 +204,7 @@ void Snapshotter::submit(std::span<Io> ios) {
 void Snapshotter::end() {
     if (io_failed_) {
         counters_.add(Counter::io_errors, 1);
+        given_up_.fetch_add(1, std::memory_order_relaxed);
         // The place of the one before is not written to until a newer one stands.
         if (step_ == Step::flushing) --snapshot_.generation;
     } else {

@@ -60,6 +60,8 @@ class Snapshotter final : public Actor {
     // Any thread: take one now, whatever was written.
     void ask() { asked_.store(true, std::memory_order_relaxed); }
     std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }
+    // Those that could not be written or flushed.
+    std::uint64_t given_up() const { return given_up_.load(std::memory_order_relaxed); }
 
   private:
     enum class Step : std::uint8_t {
@@ -102,6 +104,7 @@ class Snapshotter final : public Actor {
     Step step_ = Step::idle;
     std::atomic<bool> asked_{false};
     std::atomic<std::uint64_t> taken_{0};
+    std::atomic<std::uint64_t> given_up_{0};
 };
 
 }  // namespace qlcshape

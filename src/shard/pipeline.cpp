@@ -239,7 +239,7 @@ bool SegmentPipeline::renew() {
     const bool nothing_there = open_sequence_ == renewed_before_ && open().empty() &&
                                span_.segment == nullptr && durable_sequence_ + 1 == open_sequence_;
     if (!nothing_there && durable_sequence_ < renewed_before_) {
-        if (open_sequence_ == renewed_before_) seal_rest();
+        if (open_sequence_ == renewed_before_ && shard_.gate.user_may_open()) seal_rest();
         return false;
     }
     if (nothing_there) tps_.release(open_sequence_);

@@ -69,7 +69,7 @@ bool Shard::poll() {
     any |= end_flushes();
     any |= table_.sweep();
     any |= table_.fetch_patched();
-    any |= mirror_fill_.poll();
+    if (!closing_) any |= mirror_fill_.poll();
     if (rests()) rest_.store(changes, std::memory_order_release);
     look_for_failures();
     return any;
