@@ -42,7 +42,6 @@ enum class Canary : std::uint8_t {
     returned_scm_taken,         // an SCM drive that was out is in without a copy
     resilver_without_table,     // it gets no pages of the table
     joins_without_table,        // one that comes in while the array is open has no pages of it
-    joins_without_tps,          // it lacks records that are still needed
     snapshot_of_any,            // a snapshot counts for scm drives that don't have it
     older_qlc_taken,            // a QLC drive that lacks the newest strips is accepted as current
     older_scm_taken,            // a band table older than the contents of the QLC drives counts

@@ -33,7 +33,8 @@ bool ArrayContext::drive_leaves() const {
     return std::ranges::any_of(qlc.all(), leaves) || std::ranges::any_of(scm.all(), leaves);
 }
 
-// In this order: one that is no longer coming is in by then. Where it is both it gets the same twice.
+// In this order: one that is no longer coming is in by then. Where it is both it gets the same
+// twice.
 DrivesNow ArrayContext::scm_written() const {
     DrivesNow written;
     for (Device* drive : scm_coming.all()) {

@@ -18,7 +18,7 @@ bool MirrorFill::poll() {
             pipeline_.begin_renewal();
             shard_.cache.begin_rewrite(shard_.index, drive);
         }
-        const bool renewed = canary(Canary::joins_without_tps) || pipeline_.renew();
+        const bool renewed = pipeline_.renew();
         const bool rewritten = canary(Canary::joins_without_table) || shard_.cache.rewrite();
         if (!renewed || !rewritten) return begins;
     }

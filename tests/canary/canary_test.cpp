@@ -129,9 +129,6 @@ TEST_CASE("canary: returned_scm_taken") {
 TEST_CASE("canary: joins_without_table") {
     must_notice(Canary::joins_without_table, "joins_without_table", 100, sim::Profile::away);
 }
-TEST_CASE("canary: joins_without_tps") {
-    must_notice(Canary::joins_without_tps, "joins_without_tps", 100, sim::Profile::away);
-}
 TEST_CASE("canary: resilver_without_table") {
     must_notice(Canary::resilver_without_table, "resilver_without_table", 80, sim::Profile::away);
 }
