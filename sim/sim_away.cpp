@@ -66,6 +66,10 @@ Media* History::scm_to_lose() {
     return away_random_.chance(1, 2) ? first : second;
 }
 
+std::size_t History::number_of(const Media* media) const {
+    return static_cast<std::size_t>(std::ranges::find(media_, media) - media_.begin());
+}
+
 // Drives go, and others come back, in any order.
 void History::away_episode() {
     if (!goes_away() || !away_random_.chance(1, 2)) return;
@@ -101,8 +105,7 @@ void History::replace_episode() {
 void History::replace_scm() {
     Media* const media = scm_to_lose();
     away_scm_ = nullptr;
-    const std::size_t drive =
-        static_cast<std::size_t>(std::ranges::find(media_, media) - media_.begin());
+    const std::size_t drive = number_of(media);
     const bool possible = readable_without(away_) && away_.size() < options_.data_strips;
     behind_ = media;
     const auto replaced = replace(drive, {drive});

@@ -106,6 +106,7 @@ class History {
     bool readable_without(const std::set<std::size_t>& lost) const;
     std::vector<Media*> current() const;
     Media* scm_to_lose();
+    std::size_t number_of(const Media* media) const;
     void note_behind();
     void look_who_is_behind();
     void away_episode();

@@ -18,9 +18,7 @@ void History::begin_replacing() {
     if (!cuts_replacing_ && replace_random_.chance(1, 3)) {
         // With two QLC drives away as well the others might go on by themselves.
         if (lost.size() >= options_.data_strips || !readable_without(lost)) return;
-        Media* const old = scm_to_lose();
-        return begin_replacing(
-            static_cast<std::size_t>(std::ranges::find(media_, old) - media_.begin()));
+        return begin_replacing(number_of(scm_to_lose()));
     }
     const std::size_t drive = !lost.empty() && replace_random_.chance(1, 2)
                                   ? *lost.begin()

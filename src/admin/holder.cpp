@@ -114,8 +114,8 @@ Result<Engine::Replaced> Holder::replace(const std::string& old, const DeviceOpt
     const auto answer = ask_at_length(
         fmt::format("replace\n{}\n{}\n{}\n{}", old, fresh.path, fresh.size_bytes, force ? 1 : 0));
     if (!answer) return fail(answer.error());
-    const std::size_t blank = std::min(answer->find(' '), answer->size());
-    const auto index = parse_number(answer->substr(std::min(blank + 1, answer->size())));
+    constexpr std::size_t kRole = 4;  // "qlc " or "scm "
+    const auto index = parse_number(answer->substr(std::min(kRole, answer->size())));
     if (!index) return fail(error_in(""));
     return Engine::Replaced{answer->starts_with("scm ") ? Role::scm : Role::qlc,
                             static_cast<std::uint32_t>(*index)};

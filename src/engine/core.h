@@ -245,7 +245,6 @@ class Core {
     // core_fill.cpp
     void begin_coming();
     bool filled();
-    Status no_snapshot() const;
     void end_coming();
 
     Status take(VolumeState& volume, Request request);

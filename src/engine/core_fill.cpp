@@ -19,6 +19,7 @@
 // A cut before that superblock is on an SCM drive leaves the array as if nothing had been, or with
 // the old drive out. The first one that has it is the new drive itself (MemberDevice::comes_in).
 #include "engine/core.h"
+#include "placement/failures.h"
 
 namespace qlcshape {
 
@@ -58,7 +59,10 @@ bool Core::filled() {
                 if (snapshotter_->given_up() < r.given_up)
                     snapshotter_->ask();
                 else
-                    r.outcome = no_snapshot();
+                    r.outcome = fail(Errc::io_error,
+                                     "array {}: the scm drives take no snapshot of the table, and "
+                                     "the new one is no member; {}",
+                                     name(), drive_failures(array_));
                 return false;
             }
             r.fresh.device->set_coming(false);
@@ -68,18 +72,6 @@ bool Core::filled() {
             return everyone_polled();
     }
     return false;
-}
-
-Status Core::no_snapshot() const {
-    std::string failed;
-    for (const Device* drive : array_.scm_in()) {
-        if (drive->last_failed().error_number != 0) failed += "; " + drive->last_failure();
-    }
-    return fail(
-        Errc::io_error,
-        "array {}: the other scm drives take no snapshot of the table, and the new one is no "
-        "member{}",
-        name(), failed);
 }
 
 // It is in by now, or gets nothing any more; what waits for it is done.

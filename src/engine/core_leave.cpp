@@ -46,7 +46,7 @@ MemberSet Core::leaving() const {
 // It has all that the others have, and the superblock that is being written says that it is in.
 bool Core::joins(std::size_t member) const {
     const MemberDevice& m = members_[member];
-    return m.replaces && m.comes_in && m.device != nullptr && !m.device->leaves();
+    return m.comes_in && m.device != nullptr && !m.device->leaves();
 }
 
 bool Core::can_go_on_without(const MemberSet& leaving) const {

@@ -284,7 +284,7 @@ Result<Engine::Replaced> Engine::Impl::replace(const std::string& old, const Dev
     while (!core_->advance_replace()) nap();
     const auto drive = core_->finish_replace();
     if (!drive) return fail(drive.error());
-    return Replaced{drive->role == DeviceRole::scm ? Role::scm : Role::qlc, drive->index};
+    return replaced_of(*drive);
 }
 
 Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {

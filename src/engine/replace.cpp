@@ -194,6 +194,10 @@ std::optional<Uuid> uuid_of(const std::string& path, IoQueue& queue) {
 
 }  // namespace
 
+Engine::Replaced replaced_of(const MemberRecord& drive) {
+    return {drive.role == DeviceRole::scm ? Role::scm : Role::qlc, drive.index};
+}
+
 Result<Engine::Replaced> replace_device(const Options& options, const std::string& old,
                                         const DeviceOptions& fresh, bool force, Random& random) {
     QS_TRY(check_io_timeout(options));
@@ -234,8 +238,7 @@ Result<Engine::Replaced> replace_device(const Options& options, const std::strin
     auto replaced = replace_drive(std::move(r), random, offline.queue());
     if (!replaced) return fail(replaced.error());
     made.keep();
-    return Engine::Replaced{replaced->role == DeviceRole::scm ? Role::scm : Role::qlc,
-                            replaced->index};
+    return replaced_of(*replaced);
 }
 
 }  // namespace qlcshape

@@ -45,6 +45,8 @@ Status check_fresh(const Device& fresh, DeviceRole role, const ArrayParameters& 
 // Blocks. Until every check has passed nothing is written. Returns the new drive.
 Result<MemberRecord> replace_drive(Replacement replacement, Random& random, IoQueue& queue);
 
+Engine::Replaced replaced_of(const MemberRecord& drive);
+
 // The same for a closed array, as Engine::replace_device() tells.
 Result<Engine::Replaced> replace_device(const Options& options, const std::string& old,
                                         const DeviceOptions& fresh, bool force, Random& random);

@@ -257,22 +257,18 @@ void PageCache::patch(Way& way) {
 // True if anything was submitted.
 bool PageCache::fetch_patched() {
     bool any = false;
-    for (Fetch* idle = idle_fetch(); idle != nullptr; idle = idle_fetch()) {
+    for (Fetch& fetch : fetches_) {
+        if (fetch.busy) continue;
         const auto page = patches_.next();
         if (!page) break;
-        idle->busy = true;
-        idle->ready = [](PageWaiter& waiter, CachedPage*) {
+        fetch.busy = true;
+        fetch.ready = [](PageWaiter& waiter, CachedPage*) {
             static_cast<Fetch&>(waiter).busy = false;
         };
-        if (get(*page, *idle) != nullptr) idle->busy = false;
+        if (get(*page, fetch) != nullptr) fetch.busy = false;
         any = true;
     }
     return any;
-}
-
-PageCache::Fetch* PageCache::idle_fetch() {
-    const auto idle = std::ranges::find(fetches_, false, &Fetch::busy);
-    return idle == fetches_.end() ? nullptr : &*idle;
 }
 
 // What is on its way may be on its way to the others alone, and may be a page's first write.
@@ -291,8 +287,8 @@ bool PageCache::rewrite() {
     for (int i = 0; i < kPagesAtOnce && rewrite_next_ < array_.layout.pmt_pages; ++i) {
         const PageId page(rewrite_next_);
         if (on_media(page) && array_.layout.pmt_page_on(page, rewrite_drive_)) {
-            Fetch* const idle = idle_sweeps_.empty() ? nullptr : idle_fetch();
-            if (idle == nullptr) return false;
+            const auto idle = std::ranges::find(fetches_, false, &Fetch::busy);
+            if (idle == fetches_.end() || idle_sweeps_.empty()) return false;
             idle->busy = true;
             idle->owner = this;
             idle->ready = [](PageWaiter& waiter, CachedPage* cached) {

@@ -175,7 +175,6 @@ class PageCache {
     struct Fetch : PageWaiter {
         bool busy = false;
     };
-    Fetch* idle_fetch();
     void write_once_more(PageId page, bool read_for_it);
     std::array<Fetch, kFetches> fetches_;  // of patched pages, later of those written once more
     Fifo<PageWaiter> stalled_;             // need a way or a transfer that is not free now

@@ -42,6 +42,20 @@ struct OpenArray : CoreArray {
         while (!core->advance_replace()) poll();
         return core->finish_replace();
     }
+    // Closes it after so many polls, and what comes of the replacement then.
+    Result<MemberRecord> close_midway(int polls) {
+        REQUIRE(begin());
+        for (int i = 0; i < polls && !core->advance_replace(); ++i) poll();
+        static_cast<void>(core->advance_close());
+        for (int i = 0; !core->advance_replace(); ++i) {
+            poll();
+            REQUIRE(i < 1000);
+        }
+        auto replaced = core->finish_replace();
+        CHECK((replaced || replaced.error().code == Errc::closed));
+        REQUIRE(close());
+        return replaced;
+    }
     bool protected_by_two() {
         const Stats::Protection p = core->stats().protection;
         return p.none == 0 && p.one == 0;

@@ -183,16 +183,7 @@ TEST_CASE("replace while open: closing ends it") {
     OpenArray a(Old::works, kOld);
     const int polls = GENERATE(0, 1, 2, 5);
     const std::string uuid = a.uuid();
-    REQUIRE(a.begin());
-    for (int i = 0; i < polls && !a.core->advance_replace(); ++i) a.poll();
-    static_cast<void>(a.core->advance_close());
-    for (int i = 0; !a.core->advance_replace(); ++i) {
-        a.poll();
-        REQUIRE(i < 1000);
-    }
-    const auto replaced = a.core->finish_replace();
-    CHECK((replaced || replaced.error().code == Errc::closed));
-    REQUIRE(a.close());
+    const auto replaced = a.close_midway(polls);
     if (replaced) a.swap();
     REQUIRE(a.open());
     CHECK((a.uuid() == uuid) != replaced.has_value());

@@ -173,16 +173,7 @@ TEST_CASE("replace scm while open: closing ends it") {
     OpenArray a(GENERATE(Old::works, Old::fails), kFirst);
     const int polls = GENERATE(0, 1, 3, 10, 30);
     const std::string uuid = a.uuid();
-    REQUIRE(a.begin());
-    for (int i = 0; i < polls && !a.core->advance_replace(); ++i) a.poll();
-    static_cast<void>(a.core->advance_close());
-    for (int i = 0; !a.core->advance_replace(); ++i) {
-        a.poll();
-        REQUIRE(i < 1000);
-    }
-    const auto replaced = a.core->finish_replace();
-    CHECK((replaced || replaced.error().code == Errc::closed));
-    REQUIRE(a.close());
+    const auto replaced = a.close_midway(polls);
     a.power.fails = nullptr;
     if (replaced) a.swap();
     REQUIRE(a.open());
