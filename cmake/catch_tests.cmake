@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # qs_catch_tests(unit) makes unit_tests of the folder's *_test.cpp and one ctest, labelled `unit`, of
-# each TEST_CASE. LIBRARIES: what they test in addition to the engine.
+# each TEST_CASE. LIBRARIES: what they test in addition to the engine. WITHOUT: files that are no
+# part of it.
 find_package(Catch2 2.13 REQUIRED)
 include(Catch)
 
@@ -11,8 +12,9 @@ if(NOT TARGET qs_catch_main)
 endif()
 
 function(qs_catch_tests label)
-  cmake_parse_arguments(TESTS "" "TIMEOUT" "LIBRARIES" ${ARGN})
+  cmake_parse_arguments(TESTS "" "TIMEOUT" "LIBRARIES;WITHOUT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *_test.cpp)
+  list(REMOVE_ITEM sources ${TESTS_WITHOUT})
   if(NOT sources)
     add_custom_target(${label}_tests)
     return()

@@ -37,6 +37,7 @@
 
 #include "base/error.h"
 #include "base/types.h"
+#include "device/memory_device.h"
 #include "qlcshape/options.h"
 
 namespace qlcshape {
@@ -44,7 +45,6 @@ namespace qlcshape {
 namespace {
 
 constexpr std::uint64_t kMaxSizeBytes = std::numeric_limits<std::int64_t>::max();  // a file's
-constexpr std::string_view kMemoryPrefix = "memory:";
 constexpr std::string_view kSizeHelp =
     "a number of bytes with B, KiB, MiB, GiB or TiB, as \"128KiB\"";
 

@@ -22,7 +22,7 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::chrono::seconds kInterval(1);
+constexpr std::chrono::seconds kReportInterval(1);
 
 // The same drive, or one that nothing is known of where another has taken its place.
 DeviceStatus same_before(const Stats& before, const DeviceStatus& drive) {
@@ -176,7 +176,7 @@ void Monitor::print(const std::vector<LogLine>& lines) const {
 
 void Monitor::run() {
     std::unique_lock lock(mutex_);
-    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; }))
+    while (!stopping_.wait_for(lock, kReportInterval, [this] { return stop_; }))
         with_memory([this] { look(); });
 }
 

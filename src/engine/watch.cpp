@@ -10,7 +10,7 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::chrono::milliseconds kInterval(250);
+constexpr std::chrono::milliseconds kLookInterval(250);
 
 }  // namespace
 
@@ -31,7 +31,7 @@ Watch::~Watch() {
 
 void Watch::run() {
     std::unique_lock lock(mutex_);
-    while (!stopping_.wait_for(lock, kInterval, [this] { return stop_; })) with_memory(look_);
+    while (!stopping_.wait_for(lock, kLookInterval, [this] { return stop_; })) with_memory(look_);
 }
 
 }  // namespace qlcshape

@@ -14,9 +14,10 @@ namespace {
 
 constexpr std::uint64_t kAtOnce = 256;  // blocks
 
-class Copy {
+class MirrorCopy {
   public:
-    Copy(const ArrayContext& array, const ScmDrive& to, IoQueue& queue, const Progress& progress)
+    MirrorCopy(const ArrayContext& array, const ScmDrive& to, IoQueue& queue,
+               const Progress& progress)
         : array_(array),
           to_(to),
           queue_(queue),
@@ -122,7 +123,7 @@ class Copy {
 
 Status copy_scm_drive(const ArrayContext& array, const TableBitmap& bitmap, const ScmDrive& to,
                       IoQueue& queue, const Progress& progress) {
-    Copy copy(array, to, queue, progress);
+    MirrorCopy copy(array, to, queue, progress);
     const ScmRegions& regions = array.layout.p.regions;
     for (const Region& region : {regions.band_table, regions.snapshots, regions.bitmap})
         QS_TRY(copy.region(region));

@@ -44,7 +44,7 @@ TEST_CASE("leaving: an scm drive that refuses a superblock, and the power goes a
     const int before = GENERATE(range(0, 4));
     const std::string refuses = GENERATE("scm6", "scm7");
     bool done = false;
-    for (std::uint64_t cut = 1; !done; ++cut) {
+    for (std::uint64_t cut = first_transfer(); !done; cut += kNextTransfer) {
         CAPTURE(records, before, refuses, cut);
         CoreArray array(1, {4, 32 * KiB, records * kSuperblockRecordMin});
         REQUIRE(array.open());

@@ -8,7 +8,7 @@ namespace qlcshape {
 
 struct OpenArray : CoreArray {
     static constexpr std::uint64_t kBlocks = 500;
-    Bytes fresh = Bytes(20 * MiB);
+    Bytes fresh = Bytes(Shape{}.drive_bytes);
     std::size_t number;  // of the old drive
     enum class Old { works, fails, missing };
 

@@ -75,7 +75,7 @@ TEST_CASE("replace scm while open: cut off anywhere, nothing acknowledged is los
     const bool with_old = GENERATE(true, false);
     bool done = false;
     std::uint64_t came = 0, stayed = 0;
-    for (std::uint64_t cut = 1; !done; ++cut) {
+    for (std::uint64_t cut = first_transfer(); !done; cut += kNextTransfer) {
         INFO("cut " << cut << " with the " << (with_old ? "old" : "new") << " drive");
         OpenArray a(old, kFirst);
         write_more(a, 9);
@@ -108,7 +108,7 @@ TEST_CASE("replace scm while open: a new drive that dies at any transfer holds n
     const Old old = GENERATE(Old::works, Old::fails);
     bool done = false;
     std::uint64_t refused = 0;
-    for (std::uint64_t from = 1; !done; from += 1 + from / 16) {
+    for (std::uint64_t from = first_transfer(); !done; from += kNextTransfer + from / 16) {
         INFO("from transfer " << from);
         OpenArray a(old, kFirst);
         write_more(a, 9);
@@ -187,7 +187,7 @@ TEST_CASE("replace scm while open: with one copy of the table it is refused") {
     CoreArray a(1, shape);
     REQUIRE(a.open());
     Power power;
-    Bytes fresh(20 * MiB);
+    Bytes fresh(Shape{}.drive_bytes);
     const Status refused =
         a.core->begin_replace(a.core->stats().devices[kFirst].uuid,
                               std::make_unique<CoreDrive>("new", fresh, power), false);

@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t kOld = 1;
 
 struct Replaced : CoreArray {
-    Bytes fresh = Bytes(20 * MiB);
+    Bytes fresh = Bytes(Shape{}.drive_bytes);
 
     Replaced() {
         REQUIRE(open());
@@ -80,7 +80,7 @@ TEST_CASE(
     const bool old_is_lost = GENERATE(false, true);
     bool done = false;
     std::uint64_t with_old = 0, with_new = 0;
-    for (std::uint64_t cut = 1; !done; ++cut) {
+    for (std::uint64_t cut = first_transfer(); !done; cut += kNextTransfer) {
         INFO("cut " << cut);
         a.media = before;
         a.fresh.assign(a.fresh.size(), std::byte{0});
