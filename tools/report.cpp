@@ -2,6 +2,7 @@
 #include "tools/report.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -85,13 +86,33 @@ Json scrub_json(const Stats::Scrub& scrub) {
             {"bands_not_mended", scrub.bands_not_mended}};
 }
 
-Json jobs_json(const Stats::Scrub& scrub) {
-    if (scrub.state == "off") return Json::array();
-    return Json::array({{{"kind", "scrub"},
-                         {"state", scrub.state},
-                         {"percent", scrub.percent},
-                         {"bytes_per_second", scrub.bytes_per_second},
-                         {"seconds_left", scrub.seconds_left}}});
+template <typename Job>
+Json job_json(const std::string& kind, const Job& job) {
+    return {{"kind", kind},
+            {"percent", job.percent},
+            {"bytes_per_second", job.bytes_per_second},
+            {"seconds_left", job.seconds_left}};
+}
+
+// What is most urgent first.
+Json jobs_json(const Stats& s) {
+    Json jobs = Json::array();
+    if (!s.replacement.role.empty()) {
+        jobs.push_back(job_json("replace", s.replacement));
+        jobs.back().update({{"role", s.replacement.role},
+                            {"index", s.replacement.index},
+                            {"from", s.replacement.from},
+                            {"to", s.replacement.to}});
+    }
+    if (s.rebuild.bands_left != 0) {
+        jobs.push_back(job_json("rebuild", s.rebuild));
+        jobs.back()["bands_left"] = s.rebuild.bands_left;
+    }
+    if (s.scrub.state != "off") {
+        jobs.push_back(job_json("scrub", s.scrub));
+        jobs.back()["state"] = s.scrub.state;
+    }
+    return jobs;
 }
 
 Json bands_json(const Stats::Bands& bands) {
@@ -102,6 +123,13 @@ Json bands_json(const Stats::Bands& bands) {
             {"reserve", bands.reserve},
             {"out_of_use", bands.out_of_use},
             {"by_validity", bands.by_validity}};
+}
+
+template <typename Job>
+std::string speed_text(const Job& job) {
+    std::string text = fmt::format(", {}/s", size_text(job.bytes_per_second));
+    if (job.seconds_left > 0) text += ", " + long_text(job.seconds_left) + " left";
+    return text;
 }
 
 }  // namespace
@@ -207,7 +235,7 @@ void add_stats(Json& object, const Stats& stats) {
                         {"unreadable", stats.errors.unreadable},
                         {"commit_retries", stats.errors.commit_retries}};
     object["scrub"] = scrub_json(stats.scrub);
-    object["jobs"] = jobs_json(stats.scrub);
+    object["jobs"] = jobs_json(stats);
     object["io"] = {{"method", stats.io.method},
                     {"slow", stats.io.slow},
                     {"unregistered", stats.io.unregistered}};
@@ -229,15 +257,29 @@ std::string state_text(const Stats& s) {
 }
 
 std::string jobs_text(const Stats& s) {
-    const Stats::Scrub& scrub = s.scrub;
-    if (scrub.state == "off") return "jobs      none\n";
-    std::string text =
-        fmt::format("jobs      scrub ({}): {} of this pass, {}/s", scrub.state,
-                    percent_text(scrub.percent / 100), size_text(scrub.bytes_per_second));
-    if (scrub.seconds_left > 0) text += ", " + long_text(scrub.seconds_left) + " left";
-    if (scrub.bands_damaged != 0)
-        text += fmt::format("; {} damaged bands are to be rewritten", scrub.bands_damaged);
-    return text + "\n";
+    std::vector<std::string> jobs;
+    if (const Stats::Replacement& r = s.replacement; !r.role.empty()) {
+        jobs.push_back(fmt::format("replace {} drive {}: {} by {}", r.role, r.index,
+                                   r.from.empty() ? "missing" : r.from, r.to));
+        if (r.role == "scm") {
+            jobs.back() += fmt::format("; {} of the table is on it{}",
+                                       percent_text(r.percent / 100), speed_text(r));
+        }
+    }
+    if (s.rebuild.bands_left != 0) {
+        jobs.push_back(fmt::format("rebuild: {}, {} bands are left{}",
+                                   percent_text(s.rebuild.percent / 100), s.rebuild.bands_left,
+                                   speed_text(s.rebuild)));
+    }
+    if (s.scrub.state != "off") {
+        jobs.push_back(fmt::format("scrub ({}): {} of this pass{}", s.scrub.state,
+                                   percent_text(s.scrub.percent / 100), speed_text(s.scrub)));
+        if (s.scrub.bands_damaged != 0)
+            jobs.back() +=
+                fmt::format("; {} damaged bands are to be rewritten", s.scrub.bands_damaged);
+    }
+    if (jobs.empty()) jobs.push_back("none");
+    return fmt::format("jobs      {}\n", fmt::join(jobs, "\n          "));
 }
 
 std::string unused_text(const Stats& s) {

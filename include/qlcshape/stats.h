@@ -134,6 +134,26 @@ struct Stats {
         std::uint64_t bands_passed = 0, bytes_read = 0;
         double passes = 0;
     } scrub;
+    // A drive that is being replaced: Engine::replace().
+    struct Replacement {
+        std::string role;  // "qlc", "scm"; empty: none is
+        std::uint32_t index = 0;
+        std::string from, to;  // paths
+        // Of the table's pages on an scm drive, which are written to the new one, too. A new qlc
+        // drive holds nothing at first, and there is nothing to wait for.
+        double percent = 0;
+        double bytes_per_second = 0;
+        double seconds_left = 0;  // 0: not known
+    } replacement;
+    // Bands in use that lack the strip of a drive that is there, since it was not when they were
+    // written. GC rewrites them.
+    struct Rebuild {
+        std::uint32_t bands_left = 0;
+        // Since the last such drive came, or the array was opened.
+        double percent = 0;
+        double bytes_per_second = 0;  // of bands that were rewritten
+        double seconds_left = 0;      // 0: not known
+    } rebuild;
     struct Memory {  // bytes of DRAM, taken at open
         std::uint64_t pmt_cache = 0, segments = 0, overlay = 0, band_table = 0, requests = 0,
                       gc = 0;

@@ -152,6 +152,13 @@ void write_work(Writer& out, const Stats& s) {
         .sample(s.scrub.bands_damaged);
     out.gauge("scrub_bands_not_mended", "Bands with damage that can't be rebuilt now.")
         .sample(s.scrub.bands_not_mended);
+    out.gauge("rebuild_bands_left", "Bands that lack the strip of a drive that is there.")
+        .sample(s.rebuild.bands_left);
+    if (!s.replacement.role.empty()) {
+        out.gauge("replacement_percent", "How much of the table a new scm drive has.")
+            .sample(s.replacement.percent, label("role", s.replacement.role) + "," +
+                                               label("index", std::to_string(s.replacement.index)));
+    }
     out.counter("requests_total", "Requests completed since the array was opened.")
         .sample(s.latency.read.count, label("op", "read"))
         .sample(s.latency.write.count, label("op", "write"));

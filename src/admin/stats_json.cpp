@@ -38,6 +38,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Scrub, state, asked, pass
                                                 bytes_per_second, seconds_left, strips_wrong_now,
                                                 strips_left_out, bands_damaged, bands_not_mended,
                                                 strips_wrong, bands_passed, bytes_read, passes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Replacement, role, index, from, to, percent,
+                                                bytes_per_second, seconds_left)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Rebuild, bands_left, percent,
+                                                bytes_per_second, seconds_left)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Memory, pmt_cache, segments, overlay,
                                                 band_table, requests, gc)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Latency, read, write)
@@ -46,10 +50,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::FileSystem, path, unalloc
                                                 available_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats, space, bytes, waf_data, waf_total, pmt, gc,
                                                 bands, protection, endurance, recovery, errors,
-                                                scrub, memory, latency, io, file_systems, devices,
-                                                volumes, array_name, array_uuid, state, cause,
-                                                remedy, read_only, health, health_reasons, epoch,
-                                                live, counters_incomplete)
+                                                scrub, replacement, rebuild, memory, latency, io,
+                                                file_systems, devices, volumes, array_name,
+                                                array_uuid, state, cause, remedy, read_only, health,
+                                                health_reasons, epoch, live, counters_incomplete)
 
 namespace {
 

@@ -240,6 +240,7 @@ class Core {
     Status come_in();
     Status join(MemberDevice& other);
     void use(Device& fresh, const MemberRecord& record);
+    void begin_rebuild();
     void end_replacing();
 
     // core_fill.cpp
@@ -249,8 +250,11 @@ class Core {
 
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
+    std::uint32_t narrow_bands() const;
     void fill_io(Stats::Io& io) const;
     void fill_scrub(Stats::Scrub& scrub) const;
+    void fill_replacement(Stats::Replacement& replacement) const QS_REQUIRES(shown_mutex_);
+    void fill_rebuild(Stats::Rebuild& rebuild) const;
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss) QS_REQUIRES(control_mutex_)
@@ -284,7 +288,7 @@ class Core {
     std::vector<Unusable> absent_;  // devices of the array file that are not members_
     // Whose place another has taken: who was given them may still look at them.
     std::vector<std::unique_ptr<Device>> former_ QS_GUARDED_BY(shown_mutex_);
-    // The replacement that is under way; of its one caller. Begins and ends under control_mutex_.
+    // The replacement that is under way; of its one caller. Begins and ends under both mutexes.
     struct Replacing {
         std::size_t member = 0;
         MemberDevice fresh;                // of the same number; later the old one
@@ -293,10 +297,15 @@ class Core {
         std::uint64_t snapshots = 0;  // taken, when it is in the newest two
         std::uint64_t given_up = 0;   // likewise, when no more are tried
         bool parts = false;           // the old one is to go out; under control_mutex_
+        std::string from, to;         // paths
+        std::uint64_t began_ns = 0;
         std::optional<Status> outcome;
         bool scm() const { return fresh.record.role == DeviceRole::scm; }
     };
     std::unique_ptr<Replacing> replacing_;
+    // Bands that lacked a drive which is there when the last one came, or at the opening.
+    std::uint32_t narrow_then_ QS_GUARDED_BY(shown_mutex_) = 0;
+    std::uint64_t narrow_since_ns_ QS_GUARDED_BY(shown_mutex_) = 0;
     std::atomic<bool> replaces_{false};
     ArrayContext array_;
     std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then

@@ -169,6 +169,7 @@ Status Core::bring_up() {
         QS_TRY(resilver());
         watch_drives();
     }
+    begin_rebuild();
     Superblock shown = superblock_;
     show(shown);
     const Locked lock(shown_mutex_);

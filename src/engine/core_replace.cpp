@@ -139,10 +139,17 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         const Locked lock(control_mutex_);
         const auto who = check_replacement(*member, *erased.device);
         if (!who) return fail(who.error());
-        replacing_ = std::make_unique<Replacing>();
-        replacing_->polls.reserve(workers_.size());
-        replacing_->member = *member;
-        replacing_->fresh = std::move(erased);
+        auto r = std::make_unique<Replacing>();
+        r->polls.reserve(workers_.size());
+        r->member = *member;
+        r->fresh = std::move(erased);
+        r->from = path_of(members_[*member], members_, options_.devices);
+        r->to = path;
+        r->began_ns = environment_.clock.now_ns();
+        {
+            const Locked shown(shown_mutex_);
+            replacing_ = std::move(r);
+        }
         if (scm) {
             begin_coming();
         } else {
@@ -287,12 +294,22 @@ void Core::use(Device& fresh, const MemberRecord& record) {
     bands_->end_open([this](BandId band) { return array_.is_narrow(band); });
     gate_->start();  // GC makes up first for the bands that ended early
     bands_->drive_came();
+    begin_rebuild();
     wake_workers();
+}
+
+// How far the collectors are with what lacks the drives that are there is counted from here.
+void Core::begin_rebuild() {
+    const std::uint32_t narrow = narrow_bands();
+    const Locked lock(shown_mutex_);
+    narrow_then_ = narrow;
+    narrow_since_ns_ = environment_.clock.now_ns();
 }
 
 void Core::end_replacing() {
     {
         const Locked lock(control_mutex_);
+        const Locked shown(shown_mutex_);
         replacing_.reset();
     }
     replaces_ = false;

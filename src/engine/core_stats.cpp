@@ -148,6 +148,15 @@ void fill_endurance(Stats& s) {
         std::max(0.0, Stats::Endurance::kRatedCycles - e.cycles_used) / e.drive_writes_per_day;
 }
 
+// At the speed so far.
+template <typename Job>
+void fill_speed(Job& job, double bytes, std::uint64_t ns) {
+    const double seconds = static_cast<double>(ns) / 1e9;
+    if (seconds <= 0 || bytes <= 0) return;
+    job.bytes_per_second = bytes / seconds;
+    job.seconds_left = seconds * (100 - job.percent) / job.percent;
+}
+
 }  // namespace
 
 void count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band) {
@@ -243,6 +252,38 @@ void Core::fill_scrub(Stats::Scrub& scrub) const {
     scrub.seconds_left = view.seconds_left;
 }
 
+std::uint32_t Core::narrow_bands() const {
+    std::uint32_t narrow = 0;
+    bands_->in_use([&](BandId band) { narrow += array_.is_narrow(band) ? 1 : 0; });
+    return narrow;
+}
+
+void Core::fill_replacement(Stats::Replacement& replacement) const {
+    if (!replacing_) return;
+    const Replacing& r = *replacing_;
+    replacement.role = to_string(r.fresh.record.role);
+    replacement.index = r.fresh.record.index;
+    replacement.from = r.from;
+    replacement.to = r.to;
+    if (!r.scm()) return;
+    double share = 0;
+    for (const Shard* shard : shards_) share += shard->mirror_fill().share();
+    share /= static_cast<double>(shards_.size());
+    replacement.percent = 100 * share;
+    const auto bytes = static_cast<double>(array_.layout.pmt_pages * kBlockBytes);
+    fill_speed(replacement, share * bytes, environment_.clock.now_ns() - r.began_ns);
+}
+
+void Core::fill_rebuild(Stats::Rebuild& rebuild) const {
+    if (read_only_ || failed()) rebuild.bands_left = 0;  // nobody rewrites any
+    const Locked lock(shown_mutex_);
+    if (rebuild.bands_left == 0 || rebuild.bands_left > narrow_then_) return;
+    const std::uint32_t done = narrow_then_ - rebuild.bands_left;
+    rebuild.percent = 100.0 * done / narrow_then_;
+    const double band = static_cast<double>(array_.layout.p.band_bytes) * array_.layout.width();
+    fill_speed(rebuild, done * band, environment_.clock.now_ns() - narrow_since_ns_);
+}
+
 // Under the lock only as long as superblock and volumes are looked at: nobody holds it while a
 // drive is written.
 Stats Core::stats() const {
@@ -256,13 +297,18 @@ Stats Core::stats() const {
                 v.device = it->second->device;
         }
         fill_devices(s, shown_, members_, options_.devices, absent_);
+        fill_replacement(s.replacement);
     }
     const BandCounts counts = bands_->counts();
     s.bands.free = counts.free;
     s.bands.open = counts.open;
     s.bands.closed = counts.closed;
     s.bands.out_of_use = bands_->out_of_use();
-    bands_->in_use([&](BandId band) { count_protection(s.protection, array_, band); });
+    bands_->in_use([&](BandId band) {
+        count_protection(s.protection, array_, band);
+        s.rebuild.bands_left += array_.is_narrow(band) ? 1 : 0;
+    });
+    fill_rebuild(s.rebuild);
     const std::uint64_t slots = array_.layout.slots_per_band();
     bands_->candidates([&](const Candidate& c) {
         const std::uint64_t tenth = std::uint64_t{c.valid} * s.bands.by_validity.size() / slots;

@@ -307,6 +307,11 @@ bool PageCache::rewrite() {
     return rewrite_next_ >= array_.layout.pmt_pages && std::ranges::none_of(fetches_, &Fetch::busy);
 }
 
+double PageCache::rewritten() const {
+    const std::uint64_t pages = array_.layout.pmt_pages;
+    return static_cast<double>(std::min(rewrite_next_, pages)) / static_cast<double>(pages);
+}
+
 void PageCache::write_once_more(PageId page, bool read_for_it) {
     Way& way = *find(set_of(page), page);
     way.cached.dirty = true;

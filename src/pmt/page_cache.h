@@ -95,6 +95,7 @@ class PageCache {
     // then is written by the next sweep. Waits until no patches are left.
     void begin_rewrite(std::uint32_t shard, std::uint32_t drive);
     bool rewrite();
+    double rewritten() const;  // which share of the pages is done with
 
     // A write-back failed: the table on SCM is no longer complete, and must be rebuilt at the next
     // opening.

@@ -25,6 +25,9 @@ class MirrorFill {
         return asked_.load(std::memory_order_acquire) == done_.load(std::memory_order_acquire);
     }
 
+    // Of the table's pages, how much was looked at.
+    double share() const { return share_.load(std::memory_order_relaxed); }
+
     // --- the shard's thread ---
     // True if anything happened.
     bool poll();
@@ -44,6 +47,7 @@ class MirrorFill {
     std::atomic<std::uint64_t> asked_{kNoDrive};  // by one thread at a time
     std::atomic<std::uint64_t> done_{kNoDrive};
     std::uint64_t begun_ = kNoDrive;
+    std::atomic<double> share_{0};
 };
 
 }  // namespace qlcshape

@@ -68,6 +68,7 @@ class Shard final : public Actor {
     bool patched() const { return table_.patched(); }
 
     MirrorFill& mirror_fill() { return mirror_fill_; }
+    const MirrorFill& mirror_fill() const { return mirror_fill_; }
 
     // --- the shard's thread ---
     bool poll() override;

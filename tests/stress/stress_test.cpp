@@ -3,6 +3,7 @@
 // at once; every read is compared.
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <cstring>
@@ -107,6 +108,7 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
     Options options = small_array(2);
     forget(options);
     REQUIRE(Engine::create(options));
+    constexpr std::array<std::size_t, 4> replaced = {1, 4, 3, 5};  // of options.devices
     std::atomic<int> wrong{0};
     for (int opening = 0; opening < 2; ++opening) {
         auto engine = Engine::open(options);
@@ -130,11 +132,12 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
                 if (!(*engine)->create_volume("passing", 64 * kBlock)) ++wrong;
                 static_cast<void>((*engine)->stats());
                 if (!(*engine)->delete_volume("passing")) ++wrong;
-                if (i % 2 == 0) continue;
-                DeviceOptions& device = options.devices[static_cast<std::size_t>(i)];
-                const std::string fresh = device.path + "'";
-                if ((*engine)->replace(device.path, {Role::qlc, fresh, 32 * MiB}))
-                    device.path = fresh;
+                if (i == 0) continue;
+                DeviceOptions& device = options.devices[replaced[static_cast<std::size_t>(i - 1)]];
+                DeviceOptions fresh = device;
+                fresh.path += "'";
+                if ((*engine)->replace(device.path, fresh))
+                    device = fresh;
                 else
                     ++wrong;
             }

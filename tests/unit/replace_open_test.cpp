@@ -58,7 +58,7 @@ TEST_CASE(
     const Old old = GENERATE(Old::works, Old::missing);
     bool done = false;
     std::uint64_t with_old = 0, with_new = 0;
-    for (std::uint64_t cut = 1; !done; ++cut) {
+    for (std::uint64_t cut = first_transfer(); !done; cut += kNextTransfer) {
         INFO("cut " << cut);
         OpenArray a(old, kOld);
         std::uint64_t n = 0;
@@ -170,7 +170,7 @@ TEST_CASE("replace while open: what is refused changes nothing") {
     a.fresh[MiB - 1] = std::byte{0};
     a.fresh.resize(10 * MiB);
     refused(a.begin(), Errc::invalid_argument);
-    a.fresh.resize(20 * MiB);
+    a.fresh.resize(Shape{}.drive_bytes);
     REQUIRE(a.begin());
     refused(a.begin(), Errc::busy);
     REQUIRE(a.finish());
@@ -198,4 +198,43 @@ TEST_CASE("replace while open: a drive of the array is not erased, whatever is f
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == Errc::duplicate_device);
     CHECK(a.fresh == before);
+}
+
+TEST_CASE("replace while open: what is under way is shown, and how far it is") {
+    const std::size_t number = GENERATE(std::size_t{1}, std::size_t{4});  // qlc1, scm4
+    const bool scm = number == 4;
+    OpenArray a(GENERATE(Old::works, Old::missing), number);
+    CHECK(a.core->stats().replacement.role.empty());
+    REQUIRE(a.begin());
+    double seen = 0;
+    while (!a.core->advance_replace()) {
+        const Stats::Replacement now = a.core->stats().replacement;
+        CHECK(now.role == (scm ? "scm" : "qlc"));
+        CHECK(now.index == (scm ? 0 : 1));
+        CHECK(now.from == a.options.devices[number].path);
+        CHECK(now.to == "new");
+        CHECK(now.percent >= seen);
+        seen = now.percent;
+        a.poll();
+    }
+    CHECK(seen == (scm ? 100 : 0));
+    REQUIRE(a.finish());
+    CHECK(a.core->stats().replacement.role.empty());
+    const Stats::Protection less = a.core->stats().protection;
+    std::uint32_t left = a.core->stats().rebuild.bands_left;
+    CHECK(left == less.one + less.none);
+    CHECK((left != 0) != scm);
+    double percent = 0;
+    for (int i = 0; i < 100'000 && left != 0; ++i) {
+        a.poll();
+        const Stats::Rebuild now = a.core->stats().rebuild;
+        CHECK(now.bands_left <= left);
+        left = now.bands_left;
+        if (left == 0) break;
+        CHECK(now.percent >= percent);
+        CHECK((now.percent > 0) == (now.bytes_per_second > 0));
+        percent = now.percent;
+    }
+    CHECK(left == 0);
+    CHECK((percent > 0) != scm);
 }
