@@ -112,8 +112,9 @@ Status lock_range(int fd, const std::string& name, const Backing& backing, Acces
     lock.l_len = static_cast<off_t>(backing.bytes);
     if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) return {};
     if (errno != EAGAIN && errno != EACCES)
-        return fail(Errc::io_error, "{}: can't be locked: {}; does its file system support locks?",
-                    name, std::strerror(errno));
+        return fail(open_failure(errno),
+                    "{}: can't be locked: {}; does its file system support locks?", name,
+                    std::strerror(errno));
     return fail(Errc::busy,
                 "{}: a part of it is in use by another process, or as another device of this one; "
                 "close it there first",
@@ -132,9 +133,8 @@ Status lock_backing(const Backing& backing, const std::string& path, Access acce
         const int cause = errno;
         const std::string remedy =
             cause == EBUSY ? "release it there first" : remedy_of(cause, backing.path);
-        return fail(cause == EBUSY ? Errc::busy : Errc::io_error,
-                    "{}: it can't be locked against other openings: {}; {}", name,
-                    std::strerror(cause), remedy);
+        return fail(open_failure(cause), "{}: it can't be locked against other openings: {}; {}",
+                    name, std::strerror(cause), remedy);
     }
     held.add(fd);
     // Ranges share the file, and lock out who has all of it.
@@ -187,7 +187,7 @@ Status lock_backings(const std::vector<Backing>& backings, int fd, const std::st
         }
         // Nobody else can open it by a name.
         if (backing.path.ends_with(kDeleted)) continue;
-        return fail(Errc::io_error,
+        return fail(Errc::invalid_argument,
                     "{}: its file is {}, which can't be found under that name here, so that it "
                     "can't be locked against other openings; make it visible there, or attach "
                     "the file again",

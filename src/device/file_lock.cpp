@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "base/process.h"
+#include "device/remedy.h"
 
 namespace qlcshape {
 
@@ -75,8 +76,9 @@ Status lock_file(int fd, const std::string& path, Access access) {
     }
     if (failed == 0) return {};
     if (errno != EWOULDBLOCK) {
-        return fail(Errc::io_error, "{}: can't be locked: {}; does its file system support locks?",
-                    path, std::strerror(errno));
+        return fail(open_failure(errno),
+                    "{}: can't be locked: {}; does its file system support locks?", path,
+                    std::strerror(errno));
     }
     if (alive == 0) {
         return fail(Errc::busy,

@@ -61,16 +61,15 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number,
                         path);
         case EACCES:
         case EPERM:
-            return fail(Errc::io_error,
+            return fail(open_failure(error_number),
                         "{}: can't be opened: {}; check its owner and permissions{}", path, cause,
                         read_only);
         case EROFS:
             return fail(Errc::read_only, "{}: its medium is read-only; {}{}", path,
                         remedy_of(EROFS, path), read_only);
         default:
-            return fail(
-                error_number == EMFILE || error_number == ENFILE ? Errc::no_memory : Errc::io_error,
-                "{}: can't be opened: {}; {}", path, cause, remedy_of(error_number, path));
+            return fail(open_failure(error_number), "{}: can't be opened: {}; {}", path, cause,
+                        remedy_of(error_number, path));
     }
 }
 
@@ -115,7 +114,7 @@ Result<Opened> make_file(const std::string& path) {
         return fail(Errc::missing_device, "{}: its folder does not exist; create it first", path);
     }
     if (fd < 0) {
-        return fail(Errc::io_error, "{}: can't be made: {}; {}", path, std::strerror(errno),
+        return fail(open_failure(errno), "{}: can't be made: {}; {}", path, std::strerror(errno),
                     remedy_of(errno, path));
     }
     Opened opened;

@@ -27,6 +27,9 @@ std::string remedy_of(int error_number, const std::string& path) {
         case ENODEV:
         case ENXIO:
         case ENOLINK:
+        case ENOMEDIUM:
+        case ENOTCONN:
+        case ESHUTDOWN:
             return "the drive is gone: reconnect it, or continue without it";
         case EFBIG:
             return "raise the limit on the size of files (ulimit -f, LimitFSIZE= of a systemd "
@@ -64,6 +67,29 @@ std::string remedy_of(int error_number, const std::string& path) {
             return "the drive doesn't answer: check its cabling and firmware";
         default:
             return "check the kernel log";
+    }
+}
+
+Errc open_failure(int error_number) {
+    switch (error_number) {
+        case EBUSY:
+            return Errc::busy;
+        case EMFILE:
+        case ENFILE:
+        case ENOMEM:
+            return Errc::no_memory;
+        case EIO:
+        case EREMOTEIO:
+        case ENODEV:
+        case ENXIO:
+        case ENOLINK:
+        case ENOMEDIUM:
+        case ENOTCONN:
+        case ESHUTDOWN:
+        case ETIMEDOUT:
+            return Errc::io_error;
+        default:
+            return Errc::invalid_argument;
     }
 }
 

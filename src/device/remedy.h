@@ -5,11 +5,17 @@
 
 #include <string>
 
+#include "qlcshape/error.h"
+
 namespace qlcshape {
 
 // "free space on the file system that holds qlc0.img"; `path` is what was read or written. Any
 // thread.
 std::string remedy_of(int error_number, const std::string& path);
+
+// What it means where a drive's file is not opened, or not locked: io_error, the drive is dead or
+// gone, whatever is left of its path; invalid_argument, it may be well.
+Errc open_failure(int error_number);
 
 // The drive works: its file system is full or read-only, or a limit or permission refused the call.
 // To reconnect the drive would not help.

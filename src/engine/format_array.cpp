@@ -275,7 +275,8 @@ Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options
         auto device = open_device(d.path, 0, access, false);
         if (device) {
             devices.push_back(std::move(*device));
-        } else if (absent != nullptr && device.error().code == Errc::missing_device) {
+        } else if (absent != nullptr && (device.error().code == Errc::missing_device ||
+                                         device.error().code == Errc::io_error)) {
             absent->push_back({d.path, device.error()});
         } else {
             return fail(device.error());

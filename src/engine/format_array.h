@@ -43,8 +43,8 @@ inline Access access_of(const Options& options) {
     return options.read_only ? Access::read_only : Access::read_write;
 }
 
-// Opens the devices that the options name. Where `absent` is not null a device that isn't there is
-// passed over and named in it.
+// Opens the devices that the options name. Where `absent` is not null a device that isn't there, or
+// that has failed so that it can't be opened, is passed over and named in it.
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
                                                           std::vector<Unusable>* absent);
 // For format_array(): those that aren't there are made.

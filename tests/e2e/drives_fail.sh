@@ -91,3 +91,13 @@ start_server
 write_all "after three drives failed"
 stop_server
 expect 0 "$QLCSHAPE" check array.toml
+
+# Of one only the path is left: what serves it was killed.
+pkill -KILL -f "nbdfuse .*socket=$WORK/disk2.sock" || fail "nobody serves disk2"
+start_server
+expect 0 "$QLCSHAPE" status array.toml --json
+holds '[d["index"] for d in j["devices"] if d["state"] == "failed"] == [2]'
+holds 'any("disk2: can" in r and "the drive is gone" in r for r in j["array"]["health_reasons"])'
+expect 0 nbdcopy "$URI" copy
+cmp image copy || fail "wrong without drive 2"
+stop_server
