@@ -10,6 +10,7 @@
 namespace qlcshape::sim {
 
 void History::crash() {
+    note_state();
     if (world_.dead() || !rng_.chance(1, 3)) {
         world_.cut();
         ++result_.crashes;

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The history that one seed makes: what run_history() drives. Eleven files by subject: sim_run.cpp
-// (its shape and its cycles), sim_open.cpp (opening and comparing), sim_older.cpp (drives as they
-// were earlier in the same opening), sim_beyond.cpp (more lost than redundancy covers),
-// sim_load.cpp (load and volumes), sim_close.cpp (crash, clean close, the judge),
-// sim_redundancy.cpp (whether all that counts is redundant), sim_scrub.cpp (whether the scrub makes
-// it so), sim_counters.cpp (lifetime counters), sim_sequence.cpp (short sequences of operations,
-// cut after every event), sim_damaged.cpp (openings after damage that nothing promises to bear).
+// The history that one seed makes: what run_history() drives. Its files by subject:
+//   sim_run         its shape and its cycles
+//   sim_open        opening and comparing
+//   sim_load        load and volumes
+//   sim_close       crash, clean close, the judge
+//   sim_away        drives that are away, and replaced while the array is closed
+//   sim_replace     drives that are replaced while it is open
+//   sim_older       drives as they were earlier in the same opening
+//   sim_beyond      more lost than redundancy covers
+//   sim_bitmap      which pages of the table were ever written
+//   sim_redundancy  whether all that counts is redundant
+//   sim_scrub       whether the scrub makes it so
+//   sim_counters    lifetime counters
+//   sim_state       in which state the power was cut
+//   sim_sequence    short sequences of operations, cut after every event
+//   sim_damaged     openings after damage that nothing promises to bear
 #pragma once
 
 #include <functional>
@@ -206,6 +215,11 @@ class History {
     void note_counters();
     void judge_counters();
 
+    // sim_state.cpp
+    void note_state();
+    void cut_in(State state) { cut_in_.set(static_cast<std::size_t>(state)); }
+    void count_states(States cut_in);
+
     // sim_close.cpp
     void crash();
     void drop();
@@ -264,6 +278,7 @@ class History {
     std::vector<std::unique_ptr<SimVolume>> gone_;        // deleted in this opening
     std::vector<std::unique_ptr<VolumeChange>> changes_;  // of this opening
     RunResult result_;
+    States cut_in_;  // since the last opening that came through
     Stats before_;
     Uuid array_id_;
     LifetimeCounters opened_with_{};  // the opening that is there

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "sim/sim_history.h"
 
@@ -185,13 +186,17 @@ bool History::open_through_cuts() {
         if (was_cut) {
             ++result_.crashes;
             ++result_.crashes_in_recovery;
+            cut_in(State::recovering);
+            if (behind_ != nullptr && away_scm_ == nullptr) cut_in(State::resilvering);
         } else {
             ++result_.stops;
         }
     }
     ++opened_;
+    const States cut_in = std::exchange(cut_in_, {});
     if (before_.recovery.kind == "clean") return true;
     ++result_.recoveries;
+    count_states(cut_in);
     judge_redundancy(Moment::recovered);
     return result_.violation.empty();
 }

@@ -187,6 +187,7 @@ void History::loop_of_cuts(std::uint32_t cuts) {
             continue;
         }
         if (core_) drop();
+        cut_in(State::recovering);
         ++row;
         ++result_.crashes;
         ++result_.crashes_in_recovery;
@@ -249,6 +250,7 @@ void RunCounts::add(const RunCounts& o) {
     reconstructed += o.reconstructed;
     commit_retries += o.commit_retries;
     coverage.add(o.coverage);
+    for (std::size_t i = 0; i < kStates; ++i) cycles_by_state[i] += o.cycles_by_state[i];
     for (std::size_t i = 0; i < kFaults; ++i) {
         faults.of[i].injected += o.faults.of[i].injected;
         faults.of[i].detected += o.faults.of[i].detected;

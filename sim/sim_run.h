@@ -10,13 +10,15 @@
 #include "sim/coverage.h"
 #include "sim/sim_counts.h"
 #include "sim/sim_faults.h"
+#include "sim/sim_state.h"
 
 namespace qlcshape::sim {
 
 struct RunCounts {
     std::uint64_t events = 0;
-    std::uint64_t recoveries = 0;  // after a crash, that came through: everything compared
-    std::uint64_t crashes = 0;     // power cuts, those while recovering included
+    std::uint64_t recoveries = 0;   // after a crash, that came through: everything compared
+    StateCounts cycles_by_state{};  // of the recoveries
+    std::uint64_t crashes = 0;      // power cuts, those while recovering included
     std::uint64_t crashes_in_recovery = 0;
     std::uint64_t kills = 0;        // the process died and the power stayed
     std::uint64_t longest_row = 0;  // of cuts, each during the recovery before it

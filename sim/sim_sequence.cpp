@@ -177,6 +177,7 @@ void History::cut_here() {
         const std::uint64_t event = world_.events();
         result_ = RunResult{};
         before_ = core_->stats();
+        note_state();
         world_.cut();
         ++result_.crashes;
         drop();

@@ -147,6 +147,7 @@ ExitCode exit_code_for(Errc code) {
         case Errc::exists:
         case Errc::no_space:
         case Errc::missing_device:
+        case Errc::device_failed:
         case Errc::foreign_device:
         case Errc::stale_device:
         case Errc::duplicate_device:
@@ -262,8 +263,10 @@ std::string jobs_text(const Stats& s) {
         jobs.push_back(fmt::format("replace {} drive {}: {} by {}", r.role, r.index,
                                    r.from.empty() ? "missing" : r.from, r.to));
         if (r.role == "scm") {
-            jobs.back() += fmt::format("; {} of the table is on it{}",
-                                       percent_text(r.percent / 100), speed_text(r));
+            jobs.back() += r.percent < 100
+                               ? fmt::format("; {} of the table is on it{}",
+                                             percent_text(r.percent / 100), speed_text(r))
+                               : "; the table is on it, what else is on SCM is not yet";
         }
     }
     if (s.rebuild.bands_left != 0) {

@@ -48,8 +48,10 @@ void print_text(const CheckReport& report) {
     if (!report.clean_close) {
         say("the array was not closed cleanly: the table was not compared with the headers\n");
     }
-    say("{}\n", report.problems_found == 0 ? std::string("no problems")
-                                           : count(report.problems_found) + " problems");
+    say("{}\n", report.problems_found == 0
+                    ? std::string("no problems")
+                    : count(report.problems_found) +
+                          (report.problems_found == 1 ? " problem" : " problems"));
 }
 
 int run(const CommonArguments& arguments) {

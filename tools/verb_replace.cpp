@@ -46,6 +46,8 @@ Result<Outcome> replace(const Arguments& arguments) {
     options->log = print_log;
     ProgressLine progress;
     options->progress = progress.callback();
+    if (arguments.old.empty() || arguments.fresh.empty())
+        return fail(Errc::invalid_argument, "OLD and NEW: an empty word names no drive");
     QS_TRY(refuse_memory(arguments.fresh));
     DeviceOptions fresh;
     fresh.path = arguments.fresh;

@@ -159,13 +159,22 @@ class Run {
 
     double rate() const { return ratio(static_cast<double>(result_.sum.recoveries), seconds_); }
 
+    static void line(const std::string& what, std::uint64_t n) {
+        fmt::print("{:<44} {:>12}\n", what, n);
+    }
+
+    void print_cycles() const {
+        line("seeds", result_.seeds);
+        line("cycles: crash, recovery, everything compared", result_.sum.recoveries);
+        for (std::size_t i = 0; i < kStates; ++i) {
+            line(fmt::format("  of them cut off in the state {}", to_string(static_cast<State>(i))),
+                 result_.sum.cycles_by_state[i]);
+        }
+    }
+
     void print_text() const {
         const RunCounts& s = result_.sum;
-        const auto line = [](const char* what, std::uint64_t n) {
-            fmt::print("{:<44} {:>12}\n", what, n);
-        };
-        line("seeds", result_.seeds);
-        line("cycles: crash, recovery, everything compared", s.recoveries);
+        print_cycles();
         line("power cuts", s.crashes);
         line("  of them during a recovery", s.crashes_in_recovery);
         line("kills of the process without a power cut", s.kills);
@@ -237,6 +246,13 @@ class Run {
         return false;
     }
 
+    Json cycles_by_state() const {
+        Json cycles = Json::object();
+        for (std::size_t i = 0; i < kStates; ++i)
+            cycles[to_string(static_cast<State>(i))] = result_.sum.cycles_by_state[i];
+        return cycles;
+    }
+
     void print_json() const {
         const RunCounts& s = result_.sum;
         Json object = new_object("sim");
@@ -247,6 +263,7 @@ class Run {
         object["seconds"] = seconds_;
         object["cycles"] = s.recoveries;
         object["cycles_per_second"] = rate();
+        object["cycles_by_state"] = cycles_by_state();
         object["cuts"] = s.crashes;
         object["cuts_in_recovery"] = s.crashes_in_recovery;
         object["kills"] = s.kills;

@@ -17,6 +17,7 @@ enum class Errc {
     exists,            // the name is taken, or the device already holds data
     no_space,          // less is free than was asked for
     missing_device,    // a member of the array is missing
+    device_failed,     // a device is there, and dead or silent so that it can't be opened
     foreign_device,    // a device belongs to another array, or to none
     stale_device,      // a device missed writes that the others have
     duplicate_device,  // two paths lead to the same member

@@ -146,7 +146,7 @@ struct Stats {
         double seconds_left = 0;  // 0: not known
     } replacement;
     // Bands in use that lack the strip of a drive that is there, since it was not when they were
-    // written. GC rewrites them.
+    // written. GC rewrites them; those that it can't move are not counted.
     struct Rebuild {
         std::uint32_t bands_left = 0;
         // Since the last such drive came, or the array was opened.

@@ -154,10 +154,9 @@ void write_work(Writer& out, const Stats& s) {
         .sample(s.scrub.bands_not_mended);
     out.gauge("rebuild_bands_left", "Bands that lack the strip of a drive that is there.")
         .sample(s.rebuild.bands_left);
-    if (!s.replacement.role.empty()) {
+    if (s.replacement.role == "scm") {
         out.gauge("replacement_percent", "How much of the table a new scm drive has.")
-            .sample(s.replacement.percent, label("role", s.replacement.role) + "," +
-                                               label("index", std::to_string(s.replacement.index)));
+            .sample(s.replacement.percent, label("index", std::to_string(s.replacement.index)));
     }
     out.counter("requests_total", "Requests completed since the array was opened.")
         .sample(s.latency.read.count, label("op", "read"))

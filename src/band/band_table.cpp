@@ -450,12 +450,12 @@ bool BandTable::is_open(BandId band) const {
     return at(band).state == BandState::open;
 }
 
-void BandTable::in_use(const std::function<void(BandId)>& see) const {
+void BandTable::in_use(const std::function<void(BandId, bool stays)>& see) const {
     const Locked lock(mutex_);
     for (std::uint32_t i = 0; i < bands_.size(); ++i) {
-        const BandState state = bands_[i].state;
-        const bool used = state == BandState::open || state == BandState::closed;
-        if (used && !bands_[i].opening) see(BandId(i));
+        const Band& band = bands_[i];
+        const bool used = band.state == BandState::open || band.state == BandState::closed;
+        if (used && !band.opening) see(BandId(i), band.out_of_use || band.unmended);
     }
 }
 

@@ -178,8 +178,9 @@ class BandTable {
     std::uint64_t placed() const { return placed_.load(std::memory_order_relaxed); }
     std::uint32_t free_bands() const { return free_.load(std::memory_order_acquire); }
     BandCounts counts() const;
-    // Calls `see` for each open or closed band, once its record is durable.
-    void in_use(const std::function<void(BandId)>& see) const;
+    // Calls `see` for each open or closed band, once its record is durable. `stays`: GC can't move
+    // it.
+    void in_use(const std::function<void(BandId, bool stays)>& see) const;
     // The user stream's band and its frontier, for TPS records.
     Placement user_frontier() const;
     std::uint64_t memory_bytes() const { return bands_.size() * sizeof(Band); }

@@ -17,6 +17,8 @@ const char* to_string(Errc code) {
             return "no_space";
         case Errc::missing_device:
             return "missing_device";
+        case Errc::device_failed:
+            return "device_failed";
         case Errc::foreign_device:
             return "foreign_device";
         case Errc::stale_device:

@@ -187,7 +187,7 @@ Status lock_backings(const std::vector<Backing>& backings, int fd, const std::st
         }
         // Nobody else can open it by a name.
         if (backing.path.ends_with(kDeleted)) continue;
-        return fail(Errc::invalid_argument,
+        return fail(Errc::io_error,
                     "{}: its file is {}, which can't be found under that name here, so that it "
                     "can't be locked against other openings; make it visible there, or attach "
                     "the file again",

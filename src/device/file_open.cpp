@@ -114,7 +114,7 @@ Result<Opened> make_file(const std::string& path) {
         return fail(Errc::missing_device, "{}: its folder does not exist; create it first", path);
     }
     if (fd < 0) {
-        return fail(open_failure(errno), "{}: can't be made: {}; {}", path, std::strerror(errno),
+        return fail(Errc::io_error, "{}: can't be made: {}; {}", path, std::strerror(errno),
                     remedy_of(errno, path));
     }
     Opened opened;

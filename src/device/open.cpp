@@ -17,7 +17,7 @@ Result<std::unique_ptr<Device>> open_in_time(const std::string& path, std::uint6
     if (make) return open_file_device(path, size_bytes, access, make);
     auto opened = with_patience([=] { return open_file_device(path, size_bytes, access, false); });
     if (opened) return std::move(*opened);
-    return fail(Errc::io_error,
+    return fail(Errc::device_failed,
                 "{}: opening it takes longer than {} s; look why its drive or file system does not "
                 "answer",
                 path, kCallPatience.count());

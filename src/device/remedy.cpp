@@ -23,6 +23,8 @@ std::string remedy_of(int error_number, const std::string& path) {
         case EIO:
         case ENODATA:
         case EREMOTEIO:
+        case EBADMSG:
+        case EUCLEAN:
             return "check the drive's health and the kernel log";
         case ENODEV:
         case ENXIO:
@@ -30,6 +32,9 @@ std::string remedy_of(int error_number, const std::string& path) {
         case ENOMEDIUM:
         case ENOTCONN:
         case ESHUTDOWN:
+        case ESTALE:
+        case EHOSTDOWN:
+        case EHOSTUNREACH:
             return "the drive is gone: reconnect it, or continue without it";
         case EFBIG:
             return "raise the limit on the size of files (ulimit -f, LimitFSIZE= of a systemd "
@@ -79,17 +84,23 @@ Errc open_failure(int error_number) {
         case ENOMEM:
             return Errc::no_memory;
         case EIO:
+        case ENODATA:
         case EREMOTEIO:
+        case EBADMSG:
+        case EUCLEAN:
         case ENODEV:
         case ENXIO:
         case ENOLINK:
         case ENOMEDIUM:
         case ENOTCONN:
         case ESHUTDOWN:
+        case ESTALE:
+        case EHOSTDOWN:
+        case EHOSTUNREACH:
         case ETIMEDOUT:
-            return Errc::io_error;
+            return Errc::device_failed;
         default:
-            return Errc::invalid_argument;
+            return Errc::io_error;
     }
 }
 

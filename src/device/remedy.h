@@ -13,8 +13,8 @@ namespace qlcshape {
 // thread.
 std::string remedy_of(int error_number, const std::string& path);
 
-// What it means where a drive's file is not opened, or not locked: io_error, the drive is dead or
-// gone, whatever is left of its path; invalid_argument, it may be well.
+// What it means that a drive's file is not opened, or not locked: device_failed, the drive is dead
+// or gone, whatever is left of its path; io_error, it may be well.
 Errc open_failure(int error_number);
 
 // The drive works: its file system is full or read-only, or a limit or permission refused the call.

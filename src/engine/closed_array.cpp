@@ -17,15 +17,17 @@ namespace {
 struct Inspected {
     Discovery discovery;
     ArrayContext array;
+    std::vector<Unusable> absent;  // of the devices that the options name
 };
 
 Result<Inspected> look(const Options& options, Access access, IoQueue& queue) {
     std::vector<Unusable> absent;
     auto devices = open_devices(options, access, &absent);
     if (!devices) return fail(devices.error());
-    auto discovery = discover_usable(std::move(*devices), std::move(absent), queue);
+    auto discovery = discover_usable(std::move(*devices), absent, queue);
     if (!discovery) return fail(discovery.error());
     Inspected i;
+    i.absent = std::move(absent);
     i.discovery = std::move(*discovery);
     i.array = context_of(i.discovery);
     return i;
@@ -41,7 +43,13 @@ Result<CheckReport> Engine::check(const Options& options) {
     auto array = look(options, Access::read_only, queue);
     if (!array) return fail(array.error());
     auto report = check_array(array->array, array->discovery.superblock, queue, options.progress);
-    if (report) report->seconds = static_cast<double>(clock.elapsed_ns(begun)) / 1e9;
+    if (!report) return report;
+    for (const Unusable& u : array->absent) {
+        if (u.why.code == Errc::missing_device) continue;
+        ++report->problems_found;
+        report->problems.insert(report->problems.begin(), u.why.message);
+    }
+    report->seconds = static_cast<double>(clock.elapsed_ns(begun)) / 1e9;
     return report;
 }
 

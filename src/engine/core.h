@@ -250,11 +250,17 @@ class Core {
 
     Status take(VolumeState& volume, Request request);
     std::uint64_t total(Counter counter) const;
+    // When the last drive came, or at the opening: bands that lacked one which is there.
+    struct RebuildBegun {
+        std::uint32_t bands = 0;
+        std::uint64_t at_ns = 0;
+    };
+    bool to_rebuild(BandId band, bool stays) const { return !stays && array_.is_narrow(band); }
     std::uint32_t narrow_bands() const;
     void fill_io(Stats::Io& io) const;
     void fill_scrub(Stats::Scrub& scrub) const;
     void fill_replacement(Stats::Replacement& replacement) const QS_REQUIRES(shown_mutex_);
-    void fill_rebuild(Stats::Rebuild& rebuild) const;
+    void fill_rebuild(Stats::Rebuild& rebuild, const RebuildBegun& begun) const;
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
                                                    Loss loss) QS_REQUIRES(control_mutex_)
@@ -297,15 +303,13 @@ class Core {
         std::uint64_t snapshots = 0;  // taken, when it is in the newest two
         std::uint64_t given_up = 0;   // likewise, when no more are tried
         bool parts = false;           // the old one is to go out; under control_mutex_
-        std::string from, to;         // paths
+        Stats::Replacement shown;     // but for how far it is
         std::uint64_t began_ns = 0;
         std::optional<Status> outcome;
         bool scm() const { return fresh.record.role == DeviceRole::scm; }
     };
     std::unique_ptr<Replacing> replacing_;
-    // Bands that lacked a drive which is there when the last one came, or at the opening.
-    std::uint32_t narrow_then_ QS_GUARDED_BY(shown_mutex_) = 0;
-    std::uint64_t narrow_since_ns_ QS_GUARDED_BY(shown_mutex_) = 0;
+    RebuildBegun rebuild_begun_ QS_GUARDED_BY(shown_mutex_);
     std::atomic<bool> replaces_{false};
     ArrayContext array_;
     std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then

@@ -29,6 +29,7 @@ void Core::begin_coming() {
     m.device->set_watched();
     m.device->set_mirror();
     m.device->set_coming(true);
+    for (Shard* shard : shards_) shard->mirror_fill().clear();
     array_.scm_coming.set(m.record.index, m.device.get());
 }
 

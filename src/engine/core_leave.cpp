@@ -61,7 +61,7 @@ bool Core::can_go_on_without(const MemberSet& leaving) const {
             scm[m.index] = (array_.scm_in(m.index) || joins(i)) && !leaving[i];
     }
     bool enough = (array_.drives_in() & ~qlc).count() >= k && array_.layout.pmt_whole_on(scm);
-    const auto see = [&](BandId band) { enough &= array_.columns_there(band, qlc) >= k; };
+    const auto see = [&](BandId band, bool) { enough &= array_.columns_there(band, qlc) >= k; };
     bands_->in_use(std::ref(see));  // which needs no memory
     return enough;
 }

@@ -41,9 +41,11 @@ Result<std::unique_ptr<Core>> Core::open(const Options& options,
         core->absent_ = without;
         const Status started = core->start(devices);
         if (started) {
-            for (std::size_t i = absent.size(); i < without.size(); ++i)
+            for (const Unusable& u : without) {
+                if (u.why.code == Errc::missing_device) continue;  // status names those
                 log(options, LogLevel::warning, "{}; the array is open without this drive",
-                    without[i].why.message);
+                    u.why.message);
+            }
             return core;
         }
         const bool needed = core->needs_unwilling();

@@ -143,8 +143,10 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         r->polls.reserve(workers_.size());
         r->member = *member;
         r->fresh = std::move(erased);
-        r->from = path_of(members_[*member], members_, options_.devices);
-        r->to = path;
+        r->shown.role = to_string(r->fresh.record.role);
+        r->shown.index = r->fresh.record.index;
+        r->shown.from = path_of(members_[*member], members_, options_.devices);
+        r->shown.to = path;
         r->began_ns = environment_.clock.now_ns();
         {
             const Locked shown(shown_mutex_);
@@ -300,18 +302,19 @@ void Core::use(Device& fresh, const MemberRecord& record) {
 
 // How far the collectors are with what lacks the drives that are there is counted from here.
 void Core::begin_rebuild() {
-    const std::uint32_t narrow = narrow_bands();
+    const RebuildBegun begun{narrow_bands(), environment_.clock.now_ns()};
     const Locked lock(shown_mutex_);
-    narrow_then_ = narrow;
-    narrow_since_ns_ = environment_.clock.now_ns();
+    rebuild_begun_ = begun;
 }
 
 void Core::end_replacing() {
+    std::unique_ptr<Replacing> ended;  // a drive may take long to close
     {
         const Locked lock(control_mutex_);
         const Locked shown(shown_mutex_);
-        replacing_.reset();
+        ended = std::move(replacing_);
     }
+    ended.reset();
     replaces_ = false;
 }
 

@@ -254,42 +254,43 @@ void Core::fill_scrub(Stats::Scrub& scrub) const {
 
 std::uint32_t Core::narrow_bands() const {
     std::uint32_t narrow = 0;
-    bands_->in_use([&](BandId band) { narrow += array_.is_narrow(band) ? 1 : 0; });
+    bands_->in_use([&](BandId band, bool stays) { narrow += to_rebuild(band, stays) ? 1 : 0; });
     return narrow;
 }
 
 void Core::fill_replacement(Stats::Replacement& replacement) const {
     if (!replacing_) return;
     const Replacing& r = *replacing_;
-    replacement.role = to_string(r.fresh.record.role);
-    replacement.index = r.fresh.record.index;
-    replacement.from = r.from;
-    replacement.to = r.to;
-    if (!r.scm()) return;
+    replacement = r.shown;
+    if (replacement.role != to_string(DeviceRole::scm)) return;
     double share = 0;
-    for (const Shard* shard : shards_) share += shard->mirror_fill().share();
-    share /= static_cast<double>(shards_.size());
-    replacement.percent = 100 * share;
-    const auto bytes = static_cast<double>(array_.layout.pmt_pages * kBlockBytes);
-    fill_speed(replacement, share * bytes, environment_.clock.now_ns() - r.began_ns);
+    std::uint64_t pages = 0;
+    for (const Shard* shard : shards_) {
+        share += shard->mirror_fill().share();
+        pages += shard->mirror_fill().pages();
+    }
+    replacement.percent = 100 * share / static_cast<double>(shards_.size());
+    fill_speed(replacement, static_cast<double>(pages * kBlockBytes),
+               environment_.clock.elapsed_ns(r.began_ns));
 }
 
-void Core::fill_rebuild(Stats::Rebuild& rebuild) const {
+void Core::fill_rebuild(Stats::Rebuild& rebuild, const RebuildBegun& begun) const {
     if (read_only_ || failed()) rebuild.bands_left = 0;  // nobody rewrites any
-    const Locked lock(shown_mutex_);
-    if (rebuild.bands_left == 0 || rebuild.bands_left > narrow_then_) return;
-    const std::uint32_t done = narrow_then_ - rebuild.bands_left;
-    rebuild.percent = 100.0 * done / narrow_then_;
+    if (rebuild.bands_left == 0 || rebuild.bands_left > begun.bands) return;
+    const std::uint32_t done = begun.bands - rebuild.bands_left;
+    rebuild.percent = 100.0 * done / begun.bands;
     const double band = static_cast<double>(array_.layout.p.band_bytes) * array_.layout.width();
-    fill_speed(rebuild, done * band, environment_.clock.now_ns() - narrow_since_ns_);
+    fill_speed(rebuild, done * band, environment_.clock.elapsed_ns(begun.at_ns));
 }
 
 // Under the lock only as long as superblock and volumes are looked at: nobody holds it while a
 // drive is written.
 Stats Core::stats() const {
     Stats s;
+    RebuildBegun rebuild_begun;
     {
         const Locked lock(shown_mutex_);
+        rebuild_begun = rebuild_begun_;
         fill_counters(s, [this](Counter c) { return total(c); });
         fill_space(s, shown_, array_.layout);
         for (VolumeInfo& v : s.volumes) {
@@ -304,11 +305,11 @@ Stats Core::stats() const {
     s.bands.open = counts.open;
     s.bands.closed = counts.closed;
     s.bands.out_of_use = bands_->out_of_use();
-    bands_->in_use([&](BandId band) {
+    bands_->in_use([&](BandId band, bool stays) {
         count_protection(s.protection, array_, band);
-        s.rebuild.bands_left += array_.is_narrow(band) ? 1 : 0;
+        s.rebuild.bands_left += to_rebuild(band, stays) ? 1 : 0;
     });
-    fill_rebuild(s.rebuild);
+    fill_rebuild(s.rebuild, rebuild_begun);
     const std::uint64_t slots = array_.layout.slots_per_band();
     bands_->candidates([&](const Candidate& c) {
         const std::uint64_t tenth = std::uint64_t{c.valid} * s.bands.by_validity.size() / slots;

@@ -239,17 +239,19 @@ std::string name_of(const DeviceOptions& d) {
     return d.where.empty() ? d.path : fmt::format("{} ({})", d.path, d.where);
 }
 
-// Before it is opened: its lock would be said to be this process's.
-Status check_other_media(const Options& options, std::size_t index) {
-    const DeviceOptions& d = options.devices[index];
-    const std::string medium = medium_of(d.path);
-    for (std::size_t i = 0; i < index && !medium.empty(); ++i) {
-        const DeviceOptions& other = options.devices[i];
-        if (medium_of(other.path) != medium) continue;
+// Before it is opened: its lock would be said to be this process's. `media`: of those before it;
+// each is looked at once, since it may not answer for long.
+Status check_other_media(const Options& options, std::vector<std::string>& media) {
+    const DeviceOptions& d = options.devices[media.size()];
+    std::string medium = medium_of(d.path);
+    const auto other = std::ranges::find(media, medium);
+    if (other != media.end() && !medium.empty()) {
+        const auto index = static_cast<std::size_t>(other - media.begin());
         return fail(Errc::duplicate_device,
                     "{}: it is the same file or device as {}; give each device its own path",
-                    name_of(d), name_of(other));
+                    name_of(d), name_of(options.devices[index]));
     }
+    media.push_back(std::move(medium));
     return {};
 }
 
@@ -257,10 +259,12 @@ Status check_other_media(const Options& options, std::size_t index) {
 
 Result<std::vector<std::unique_ptr<Device>>> make_devices(const Options& options, MadeFiles& made) {
     std::vector<std::unique_ptr<Device>> devices;
-    for (std::size_t i = 0; i < options.devices.size(); ++i) {
-        QS_TRY(check_other_media(options, i));
-        auto device = made.open(options.devices[i]);
+    std::vector<std::string> media;
+    for (const DeviceOptions& d : options.devices) {
+        QS_TRY(check_other_media(options, media));
+        auto device = made.open(d);
         if (!device) return fail(device.error());
+        media.back() = medium_of(d.path);  // it is there now
         devices.push_back(std::move(*device));
     }
     return devices;
@@ -269,14 +273,14 @@ Result<std::vector<std::unique_ptr<Device>>> make_devices(const Options& options
 Result<std::vector<std::unique_ptr<Device>>> open_devices(const Options& options, Access access,
                                                           std::vector<Unusable>* absent) {
     std::vector<std::unique_ptr<Device>> devices;
-    for (std::size_t i = 0; i < options.devices.size(); ++i) {
-        const DeviceOptions& d = options.devices[i];
-        QS_TRY(check_other_media(options, i));
+    std::vector<std::string> media;
+    for (const DeviceOptions& d : options.devices) {
+        QS_TRY(check_other_media(options, media));
         auto device = open_device(d.path, 0, access, false);
         if (device) {
             devices.push_back(std::move(*device));
         } else if (absent != nullptr && (device.error().code == Errc::missing_device ||
-                                         device.error().code == Errc::io_error)) {
+                                         device.error().code == Errc::device_failed)) {
             absent->push_back({d.path, device.error()});
         } else {
             return fail(device.error());

@@ -34,7 +34,10 @@ Result<MemberDevice*> find_old(Discovery& d, const std::optional<Uuid>& old, Dev
         found = &m;
     }
     if (found == nullptr)
-        return fail(Errc::not_found, "it is no drive of array {}", d.superblock.name);
+        return fail(Errc::not_found,
+                    "the drive to replace is no drive of array {}, or not any more; name one that "
+                    "`qlcshape status` shows",
+                    d.superblock.name);
     return found;
 }
 

@@ -53,7 +53,9 @@ Superblock newest_superblock(const std::vector<const SeenSuperblock*>& seen) {
     const bool knows = on_scm != nullptr && on_scm->generation >= newest.complete_generation;
     if (!in_force && knows && !canary(Canary::in_before_in_force)) newest.members = on_scm->members;
     const bool everywhere = std::ranges::all_of(seen, [&](const SeenSuperblock* s) {
-        return is_out(newest, s->device) || s->superblock.generation == newest.generation;
+        const MemberRecord* m = find_member(newest, s->device);
+        return m == nullptr || m->state == MemberState::out ||
+               s->superblock.generation == newest.generation;
     });
     if (!everywhere && !canary(Canary::clean_if_any)) newest.state = ArrayState::open;
     return newest;

@@ -33,9 +33,9 @@
 namespace qlcshape {
 
 // The newest of what members of one array say, at least one. That the array was closed cleanly
-// counts only if each of them that is not out says so: otherwise the power went in the middle of
-// that append, or a member is as it was before, and the state is open. To recover without need
-// costs time; to trust a table, of which a part is older, would cost data.
+// counts only if each of them that is in, by this record, says so: otherwise the power went in the
+// middle of that append, or a member is as it was before, and the state is open. To recover without
+// need costs time; to trust a table, of which a part is older, would cost data.
 Superblock newest_superblock(const std::vector<const SeenSuperblock*>& seen);
 
 enum class Standing : std::uint8_t {

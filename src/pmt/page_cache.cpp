@@ -275,6 +275,7 @@ bool PageCache::fetch_patched() {
 void PageCache::begin_rewrite(std::uint32_t shard, std::uint32_t drive) {
     rewrite_next_ = shard;
     rewrite_drive_ = drive;
+    pages_rewritten_ = 0;
     for (const Transfer& t : transfers_) {
         if (t.pending != 0) t.way->cached.dirty = true;
     }
@@ -307,7 +308,7 @@ bool PageCache::rewrite() {
     return rewrite_next_ >= array_.layout.pmt_pages && std::ranges::none_of(fetches_, &Fetch::busy);
 }
 
-double PageCache::rewritten() const {
+double PageCache::share_rewritten() const {
     const std::uint64_t pages = array_.layout.pmt_pages;
     return static_cast<double>(std::min(rewrite_next_, pages)) / static_cast<double>(pages);
 }
@@ -315,6 +316,7 @@ double PageCache::rewritten() const {
 void PageCache::write_once_more(PageId page, bool read_for_it) {
     Way& way = *find(set_of(page), page);
     way.cached.dirty = true;
+    ++pages_rewritten_;
     if (read_for_it) way.used = 0;
     if (!way.writing) write_back(way, idle_sweeps_);
 }

@@ -95,7 +95,8 @@ class PageCache {
     // then is written by the next sweep. Waits until no patches are left.
     void begin_rewrite(std::uint32_t shard, std::uint32_t drive);
     bool rewrite();
-    double rewritten() const;  // which share of the pages is done with
+    double share_rewritten() const;  // how far it is, and how many pages were written for it
+    std::uint64_t pages_rewritten() const { return pages_rewritten_; }
 
     // A write-back failed: the table on SCM is no longer complete, and must be rebuilt at the next
     // opening.
@@ -184,6 +185,7 @@ class PageCache {
     std::uint64_t sweep_cursor_ = 0;
     std::uint64_t rewrite_next_ = UINT64_MAX;  // page
     std::uint32_t rewrite_drive_ = 0;
+    std::uint64_t pages_rewritten_ = 0;
     std::uint32_t transfers_busy_ = 0;
     bool changed_ = false;  // a way or a transfer came free since stalled_ was last tried
     bool serving_ = false;

@@ -20,7 +20,8 @@ bool MirrorFill::poll() {
         }
         const bool renewed = pipeline_.renew();
         const bool rewritten = canary(Canary::joins_without_table) || shard_.cache.rewrite();
-        share_.store(shard_.cache.rewritten(), std::memory_order_relaxed);
+        share_.store(shard_.cache.share_rewritten(), std::memory_order_relaxed);
+        pages_.store(shard_.cache.pages_rewritten(), std::memory_order_relaxed);
         if (!renewed || !rewritten) return begins;
     }
     done_.store(asked, std::memory_order_release);

@@ -19,14 +19,25 @@ class MirrorFill {
 
     // --- any thread ---
     // Of the drive of that index. What was asked for before is given up.
-    void ask(std::uint32_t scm) { ask_for(scm); }
+    // Not before the shard has polled since give_up().
+    void ask(std::uint32_t scm) {
+        clear();
+        ask_for(scm);
+    }
     void give_up() { ask_for(kNoDrive); }
+    // How far it is begins at 0.
+    void clear() {
+        share_.store(0, std::memory_order_relaxed);
+        pages_.store(0, std::memory_order_relaxed);
+    }
     bool done() const {
         return asked_.load(std::memory_order_acquire) == done_.load(std::memory_order_acquire);
     }
 
-    // Of the table's pages, how much was looked at.
+    // Of the table's pages, how much was looked at, since ask().
     double share() const { return share_.load(std::memory_order_relaxed); }
+    // And how many were written.
+    std::uint64_t pages() const { return pages_.load(std::memory_order_relaxed); }
 
     // --- the shard's thread ---
     // True if anything happened.
@@ -48,6 +59,7 @@ class MirrorFill {
     std::atomic<std::uint64_t> done_{kNoDrive};
     std::uint64_t begun_ = kNoDrive;
     std::atomic<double> share_{0};
+    std::atomic<std::uint64_t> pages_{0};
 };
 
 }  // namespace qlcshape

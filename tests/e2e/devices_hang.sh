@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What doesn't answer is named, and nothing waits for it for ever: a file whose FUSE server hangs, so that it
-# can't even be opened.
+# What doesn't answer is named, and nothing waits for it for ever: a file whose FUSE server hangs, so
+# that it can't even be opened.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
 source "$(dirname "$0")/loop.bash"
@@ -30,11 +30,25 @@ expect 0 "$QLCSHAPE" devices qlc?.img scm?.img disk --json
 holds 'j["arrays"][0]["complete"] and [u["path"] for u in j["unreadable"]] == ["disk"]'
 holds '"answer" in j["unreadable"][0]["why"]'
 sed 's/qlc1.img/disk/' array.toml >hung.toml
-for verb in "status hung.toml" "check hung.toml" "serve hung.toml --socket $WORK/s.sock"; do
+for verb in "status hung.toml" "check hung.toml"; do
     # shellcheck disable=SC2086  # words
     timeout -k 5 200 "$QLCSHAPE" $verb >out 2>err && code=0 || code=$?
     [[ $code != 124 && $code != 137 ]] || fail "$verb waits for ever"
     cat out err | grep -q "disk: .*answer" || fail "$verb does not name the drive: $(cat out err)"
 done
+# It opens without the drive.
+expect 0 "$QLCSHAPE" volume create array.toml v --size 4MiB
+rm out
+"$QLCSHAPE" serve hung.toml --volume v --socket "$WORK/s.sock" >out 2>err &
+server=$!
+for _ in {1..600}; do
+    [[ ! -s out ]] || break
+    sleep 0.1
+done
+[[ -s out ]] || fail "it does not open without the drive: $(cat out err)"
+cat out err | grep -q "disk: .*answer.*; the array is open without this drive" ||
+    fail "serve does not name the drive: $(cat out err)"
+kill -TERM "$server"
+wait "$server" || fail "the server ended with an error: $(cat out err)"
 kill -CONT "$fuse"
 expect 0 "$QLCSHAPE" devices disk

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -102,13 +103,39 @@ void flood(const Volume& volume, std::atomic<int>& wrong) {
     while (pending != 0) std::this_thread::yield();
 }
 
+// What operators do: scrubs, volumes that come and go, drives that are replaced.
+void change(Engine& engine, Options& options, std::atomic<int>& wrong) {
+    constexpr std::array<std::size_t, 4> kReplaced = {1, 4, 3, 5};  // of options.devices
+    for (std::size_t i = 0; i <= kReplaced.size(); ++i) {
+        if (!engine.start_scrub(i % 2 == 0 ? 0 : 64 * MiB)) ++wrong;
+        if (!engine.create_volume("passing", 64 * kBlock)) ++wrong;
+        if (!engine.delete_volume("passing")) ++wrong;
+        if (i == kReplaced.size()) break;
+        DeviceOptions& device = options.devices[kReplaced[i]];
+        DeviceOptions fresh = device;
+        fresh.path += "'";
+        if (engine.replace(device.path, fresh))
+            device = fresh;
+        else
+            ++wrong;
+    }
+}
+
+// Meanwhile, what is shown.
+void look(const Engine& engine, const std::atomic<bool>& ended, std::atomic<int>& wrong) {
+    while (!ended) {
+        const Stats now = engine.stats();
+        if (now.replacement.percent > 100 || now.rebuild.percent > 100) ++wrong;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
 }  // namespace
 
 TEST_CASE("stress: clients, shards, GC and volume changes at once") {
     Options options = small_array(2);
     forget(options);
     REQUIRE(Engine::create(options));
-    constexpr std::array<std::size_t, 4> replaced = {1, 4, 3, 5};  // of options.devices
     std::atomic<int> wrong{0};
     for (int opening = 0; opening < 2; ++opening) {
         auto engine = Engine::open(options);
@@ -126,23 +153,12 @@ TEST_CASE("stress: clients, shards, GC and volume changes at once") {
             threads.emplace_back([&, i] { client(*volume, i, 3, 4000, wrong); });
         }
         threads.emplace_back([&] { flood(*other, wrong); });
-        threads.emplace_back([&] {
-            for (int i = 0; i < 5; ++i) {
-                if (!(*engine)->start_scrub(i % 2 == 0 ? 0 : 64 * MiB)) ++wrong;
-                if (!(*engine)->create_volume("passing", 64 * kBlock)) ++wrong;
-                static_cast<void>((*engine)->stats());
-                if (!(*engine)->delete_volume("passing")) ++wrong;
-                if (i == 0) continue;
-                DeviceOptions& device = options.devices[replaced[static_cast<std::size_t>(i - 1)]];
-                DeviceOptions fresh = device;
-                fresh.path += "'";
-                if ((*engine)->replace(device.path, fresh))
-                    device = fresh;
-                else
-                    ++wrong;
-            }
-        });
+        threads.emplace_back([&] { change(**engine, options, wrong); });
+        std::atomic<bool> ended{false};
+        std::thread looker([&] { look(**engine, ended, wrong); });
         for (auto& thread : threads) thread.join();
+        ended = true;
+        looker.join();
         CHECK(wrong == 0);
         CHECK((*engine)->stats().gc.bands_moved > 0);
         CHECK((*engine)->stats().scrub.strips_wrong == 0);

@@ -110,6 +110,15 @@ TEST_CASE("membership: a clean close counts if all that are in say so") {
     CHECK(d.newest({2}).state == ArrayState::clean);
 }
 
+TEST_CASE("membership: a drive whose place was taken has no say in whether it was closed cleanly") {
+    Drives d;
+    for (SeenSuperblock& s : d.seen) s.superblock.state = ArrayState::clean;
+    d.seen[1].superblock.generation = 9;
+    CHECK(d.newest().state == ArrayState::open);
+    for (SeenSuperblock& s : d.seen) s.superblock.members[1].uuid.bytes[0] ^= 0xff;
+    CHECK(d.newest().state == ArrayState::clean);
+}
+
 TEST_CASE("membership: a drive that comes back as it was before it left is older") {
     Drives d;
     d.write({0, 2, 3, 4, 5}, 11, 1, 4);

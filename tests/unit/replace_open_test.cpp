@@ -237,4 +237,12 @@ TEST_CASE("replace while open: what is under way is shown, and how far it is") {
     }
     CHECK(left == 0);
     CHECK((percent > 0) != scm);
+    // Another one begins at 0.
+    Bytes fresh(Shape{}.drive_bytes);
+    const std::string other = a.core->stats().devices[number].uuid;
+    REQUIRE(
+        a.core->begin_replace(other, std::make_unique<CoreDrive>("other", fresh, a.power), false));
+    CHECK(a.core->stats().replacement.percent == 0);
+    REQUIRE(a.finish());
+    a.cut();
 }
