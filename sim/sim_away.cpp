@@ -77,7 +77,7 @@ void History::away_episode() {
     away_.clear();
     for (std::uint64_t n = away_random_.below(3); n != 0; --n)
         away_.insert(away_random_.below(options_.data_strips + 2));
-    away_scm_ = away_random_.chance(1, 4) ? scm_to_lose() : nullptr;
+    away_scm_ = away_random_.chance(1, 4) && !fresh_unheard_ ? scm_to_lose() : nullptr;
     if (crashed_ || !away_random_.chance(1, 4)) return;
     away_random_.chance(1, 3) ? replace_scm() : replace_episode();
 }
@@ -181,6 +181,7 @@ void History::drive_leaves() {
 void History::scm_leaves() {
     Media* const media = scm_to_lose();
     if (may_be_split(not_written()) || media->gone || media->refuses_writes) return;
+    if (fresh_unheard_) return;
     behind_ = media;
     if (away_random_.chance(1, 2))
         media->refuses_writes = true;

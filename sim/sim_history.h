@@ -270,6 +270,9 @@ class History {
     Media* fresh_ = nullptr;      // a drive that is to take a place, and whose
     std::size_t fresh_for_ = 0;
     std::uint32_t fresh_made_ = 0;
+    // A new drive is a member perhaps by the word of one SCM drive alone: without that one the old
+    // drive is, and the new one is rightly refused.
+    bool fresh_unheard_ = false;
     Media* tried_ = nullptr;  // one of which some drives may say that it is out
     std::vector<SimOp> ops_;
     std::unique_ptr<Core> core_;

@@ -88,7 +88,7 @@ bool History::open(bool quiet) {
         behind_ = tried_ = nullptr;
     }
     judge_counters();
-    if (!core_->read_only()) may_be_clean_ = false;
+    if (!core_->read_only()) may_be_clean_ = fresh_unheard_ = false;
     before_ = core_->stats();
     if (before_.recovery.kind == "snapshot") ++result_.snapshot_recoveries;
     if (before_.recovery.kind == "full") ++result_.full_recoveries;

@@ -96,7 +96,8 @@ void History::look_for_fresh() {
     for (std::size_t i = 0; i < media_.size(); ++i)
         drives.push_back(std::make_unique<StillDevice>(i == fresh_for_ ? *fresh_ : *media_[i]));
     IoQueue q;
-    if (discover(std::move(drives), {}, q)) return take_fresh();
+    fresh_unheard_ = discover(std::move(drives), {}, q).has_value();
+    if (fresh_unheard_) return take_fresh();
     fresh_ = nullptr;
 }
 
