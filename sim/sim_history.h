@@ -103,6 +103,7 @@ class History {
     void check_sector(const SimVolume& volume, std::uint64_t sector, const std::byte* data);
     void look_read_only(std::set<std::size_t> lost);
     void degraded_episode();
+    bool scm_is_out(std::size_t drive) const;
     void stale_episode();
     void superblock_episode();
     bool pmt_damaged();

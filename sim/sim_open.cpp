@@ -7,7 +7,9 @@
 #include <cstring>
 #include <utility>
 
+#include "meta/superblock_store.h"
 #include "sim/sim_history.h"
+#include "sim/still_device.h"
 
 namespace qlcshape::sim {
 
@@ -354,6 +356,17 @@ void History::degraded_episode() {
     }
 }
 
+// An SCM drive that is out is filled anew, whatever it holds.
+bool History::scm_is_out(std::size_t drive) const {
+    std::vector<std::unique_ptr<Device>> drives;
+    for (Media* m : media_) drives.push_back(std::make_unique<StillDevice>(*m));
+    IoQueue q;
+    const auto d = discover(std::move(drives), {}, q);
+    if (!d) return false;
+    const MemberRecord& member = d->members[drive].record;
+    return member.role == DeviceRole::scm && member.state == MemberState::out;
+}
+
 // A drive comes back as it was before the array was opened without it: it must be refused.
 void History::stale_episode() {
     if (!image_) {
@@ -366,7 +379,7 @@ void History::stale_episode() {
         image_opened_ = opened_;
         return;
     }
-    if (opened_ == image_opened_) return;
+    if (opened_ == image_opened_ || scm_is_out(image_of_)) return;
     Media& m = *media_[image_of_];
     m.flushed(UINT64_MAX);
     std::swap(m.bytes, image_->bytes);
