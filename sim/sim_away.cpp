@@ -49,10 +49,8 @@ void History::note_behind() {
 // the other one may go. Unless it was about to: then an opening without the other one is refused.
 void History::look_who_is_behind() {
     if (!crashed_ || behind_ == nullptr) return;
-    std::vector<std::unique_ptr<Device>> drives;
-    for (const Media* m : media_) drives.push_back(std::make_unique<StillDevice>(*m));
     IoQueue q;
-    const auto discovery = discover(std::move(drives), {}, q);
+    const auto discovery = discover(still_devices(media_), {}, q);
     if (!discovery || context_of(*discovery).scm_in_count() != 2) return;
     tried_ = std::exchange(behind_, nullptr);
 }
@@ -180,8 +178,8 @@ void History::drive_leaves() {
 // An SCM drive, at any time: the other one goes on.
 void History::scm_leaves() {
     Media* const media = scm_to_lose();
-    if (may_be_split(not_written()) || media->gone || media->refuses_writes) return;
-    if (fresh_unheard_) return;
+    if (may_be_split(not_written()) || media->gone || media->refuses_writes || fresh_unheard_)
+        return;
     behind_ = media;
     if (away_random_.chance(1, 2))
         media->refuses_writes = true;

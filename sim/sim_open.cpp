@@ -358,10 +358,8 @@ void History::degraded_episode() {
 
 // An SCM drive that is out is filled anew, whatever it holds.
 bool History::scm_is_out(std::size_t drive) const {
-    std::vector<std::unique_ptr<Device>> drives;
-    for (Media* m : media_) drives.push_back(std::make_unique<StillDevice>(*m));
     IoQueue q;
-    const auto d = discover(std::move(drives), {}, q);
+    const auto d = discover(still_devices(media_), {}, q);
     if (!d) return false;
     const MemberRecord& member = d->members[drive].record;
     return member.role == DeviceRole::scm && member.state == MemberState::out;

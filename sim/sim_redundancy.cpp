@@ -128,10 +128,8 @@ void History::name_wrong(const StripeTruth& truth, BandId band, std::uint32_t se
 }
 
 void History::compare_with_check(std::set<std::string> wrong) {
-    std::vector<std::unique_ptr<Device>> drives;
-    for (const Media* m : media_) drives.push_back(std::make_unique<StillDevice>(*m));
     IoQueue q;
-    auto discovery = discover(std::move(drives), {}, q);
+    auto discovery = discover(still_devices(media_), {}, q);
     if (!discovery) return void(violate("discover: " + discovery.error().message));
     const auto report = check_array(context_of(*discovery), discovery->superblock, q, {});
     if (!report) return void(violate("check: " + report.error().message));

@@ -92,11 +92,10 @@ void History::finish_replacing() {
 // After a crash: it is a member, or never was one.
 void History::look_for_fresh() {
     if (fresh_ == nullptr) return;
-    std::vector<std::unique_ptr<Device>> drives;
-    for (std::size_t i = 0; i < media_.size(); ++i)
-        drives.push_back(std::make_unique<StillDevice>(i == fresh_for_ ? *fresh_ : *media_[i]));
+    std::vector<Media*> with_it = media_;
+    with_it[fresh_for_] = fresh_;
     IoQueue q;
-    fresh_unheard_ = discover(std::move(drives), {}, q).has_value();
+    fresh_unheard_ = discover(still_devices(with_it), {}, q).has_value();
     if (fresh_unheard_) return take_fresh();
     fresh_ = nullptr;
 }

@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <vector>
 
 #include "device/device.h"
 #include "sim/sim_media.h"
@@ -25,5 +27,13 @@ class StillDevice : public Device {
   private:
     const Media& media_;
 };
+
+// Of all these.
+template <typename List>
+std::vector<std::unique_ptr<Device>> still_devices(const List& media) {
+    std::vector<std::unique_ptr<Device>> drives;
+    for (const Media* m : media) drives.push_back(std::make_unique<StillDevice>(*m));
+    return drives;
+}
 
 }  // namespace qlcshape::sim

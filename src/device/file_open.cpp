@@ -61,7 +61,7 @@ std::unexpected<Error> cannot_open(const std::string& path, int error_number,
                         path);
         case EACCES:
         case EPERM:
-            return fail(open_failure(error_number),
+            return fail(Errc::io_error,
                         "{}: can't be opened: {}; check its owner and permissions{}", path, cause,
                         read_only);
         case EROFS:

@@ -16,9 +16,8 @@ std::string make_room(const std::string& path) {
     return "free space on the file system that holds " + path;
 }
 
-}  // namespace
-
-std::string remedy_of(int error_number, const std::string& path) {
+// Where it is the drive that failed; otherwise null.
+const char* remedy_of_drive(int error_number) {
     switch (error_number) {
         case EIO:
         case ENODATA:
@@ -36,6 +35,18 @@ std::string remedy_of(int error_number, const std::string& path) {
         case EHOSTDOWN:
         case EHOSTUNREACH:
             return "the drive is gone: reconnect it, or continue without it";
+        case ETIMEDOUT:
+            return "the drive doesn't answer: check its cabling and firmware";
+        default:
+            return nullptr;
+    }
+}
+
+}  // namespace
+
+std::string remedy_of(int error_number, const std::string& path) {
+    if (const char* const remedy = remedy_of_drive(error_number)) return remedy;
+    switch (error_number) {
         case EFBIG:
             return "raise the limit on the size of files (ulimit -f, LimitFSIZE= of a systemd "
                    "unit)";
@@ -68,14 +79,13 @@ std::string remedy_of(int error_number, const std::string& path) {
             return "check this path: " + path;
         case EINVAL:
             return "its alignment may differ from what it reported when it was opened";
-        case ETIMEDOUT:
-            return "the drive doesn't answer: check its cabling and firmware";
         default:
             return "check the kernel log";
     }
 }
 
 Errc open_failure(int error_number) {
+    if (remedy_of_drive(error_number) != nullptr) return Errc::device_failed;
     switch (error_number) {
         case EBUSY:
             return Errc::busy;
@@ -83,22 +93,6 @@ Errc open_failure(int error_number) {
         case ENFILE:
         case ENOMEM:
             return Errc::no_memory;
-        case EIO:
-        case ENODATA:
-        case EREMOTEIO:
-        case EBADMSG:
-        case EUCLEAN:
-        case ENODEV:
-        case ENXIO:
-        case ENOLINK:
-        case ENOMEDIUM:
-        case ENOTCONN:
-        case ESHUTDOWN:
-        case ESTALE:
-        case EHOSTDOWN:
-        case EHOSTUNREACH:
-        case ETIMEDOUT:
-            return Errc::device_failed;
         default:
             return Errc::io_error;
     }

@@ -152,16 +152,17 @@ void fill_endurance(Stats& s) {
 template <typename Job>
 void fill_speed(Job& job, double bytes, std::uint64_t ns) {
     const double seconds = static_cast<double>(ns) / 1e9;
-    if (seconds <= 0 || bytes <= 0) return;
+    if (seconds <= 0 || bytes <= 0 || job.percent <= 0) return;
     job.bytes_per_second = bytes / seconds;
     job.seconds_left = seconds * (100 - job.percent) / job.percent;
 }
 
 }  // namespace
 
-void count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band) {
+bool count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band) {
     const std::uint32_t there = array.columns_there(band), k = array.layout.p.data_strips;
     ++(there >= k + 2 ? protection.two : there == k + 1 ? protection.one : protection.none);
+    return there >= k + 2;
 }
 
 std::string path_of(const MemberDevice& member, const std::vector<MemberDevice>& members,
@@ -306,8 +307,8 @@ Stats Core::stats() const {
     s.bands.closed = counts.closed;
     s.bands.out_of_use = bands_->out_of_use();
     bands_->in_use([&](BandId band, bool stays) {
-        count_protection(s.protection, array_, band);
-        s.rebuild.bands_left += to_rebuild(band, stays) ? 1 : 0;
+        const bool whole = count_protection(s.protection, array_, band);
+        s.rebuild.bands_left += !whole && to_rebuild(band, stays) ? 1 : 0;
     });
     fill_rebuild(s.rebuild, rebuild_begun);
     const std::uint64_t slots = array_.layout.slots_per_band();

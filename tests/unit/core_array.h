@@ -142,7 +142,7 @@ struct CoreArray {
         }
         auto list = drives();
         IoQueue queue;
-        const Status made = format_array(options, list, true, random, queue);
+        const Status made = format_array(options, list, false, random, queue);
         if (!made) FAIL(made.error().message);
     }
     std::vector<std::unique_ptr<Device>> drives() {
