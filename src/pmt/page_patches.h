@@ -22,7 +22,7 @@ static_assert(sizeof(Patch) == 16);
 class PagePatches {
   public:
     PagePatches() = default;
-    // In the order of LBAs. Of several of one LBA the last counts.
+    // In the order of LBAs, at most one of each.
     explicit PagePatches(std::vector<Patch> patches);
 
     // The patches of the page, the first time it is requested; otherwise none.

@@ -28,6 +28,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <iterator>
 
 #include "base/canary.h"
@@ -69,7 +70,7 @@ class Update {
             QS_TRY(collect(pass * pages, pages, pass == 0));
             if (!out_.impossible) QS_TRY(apply());
         }
-        if (in_.read_only) std::ranges::stable_sort(out_.patches, {}, &Patch::lba);
+        if (in_.read_only) std::ranges::sort(out_.patches, {}, &Patch::lba);
         return std::move(out_);
     }
 
@@ -87,6 +88,7 @@ class Update {
         bool changed = false;
         bool alike = true;  // its copies
         std::array<PmtEntry, kPageEntries> entries;
+        std::bitset<kPageEntries> patched;  // read-only: entries that are left as patches
     };
 
     // Below counts_below_ a band's segments were in the table when the snapshot began; an entry
@@ -164,7 +166,11 @@ class Update {
             questions_.clear();
             for (std::size_t page = 0; page < used_; ++page) at = weigh_page(page, at);
             QS_TRY(answer());
-            QS_TRY(write_pages());
+            if (in_.read_only) {
+                patch_pages();
+            } else {
+                QS_TRY(write_pages());
+            }
         }
         return {};
     }
@@ -235,6 +241,7 @@ class Update {
             Page& p = pages_[i];
             p.changed = false;
             p.alike = true;
+            p.patched.reset();
             if (!in_.bitmap.written(p.id)) {
                 p.entries.fill({});
                 p.generation = in_.array.first_generation();
@@ -247,6 +254,15 @@ class Update {
             out_.impossible = !seen.good;
         }
         return !out_.impossible;
+    }
+
+    void patch_pages() {
+        for (const Page& p : std::span(pages_).first(used_)) {
+            for (std::size_t i = 0; i < kPageEntries; ++i) {
+                if (p.patched.test(i))
+                    out_.patches.push_back({Lba(p.id.value * kPageEntries + i), p.entries[i]});
+            }
+        }
     }
 
     Status write_pages() {
@@ -274,10 +290,7 @@ class Update {
         const std::size_t end = end_of_page(at);
         gather(at, end);
         for (const std::uint32_t i : touched_) {
-            // The later patch of an entry counts: what is found below may change it.
-            if (in_.read_only && !pages_[page].alike)
-                out_.patches.push_back(
-                    {Lba(pages_[page].id.value * kPageEntries + i), pages_[page].entries[i]});
+            if (in_.read_only && !pages_[page].alike) pages_[page].patched.set(i);
             if (best_[i].version != 0) weigh(page, i, best_[i]);
             if (in_memory_[i].version != 0) weigh_memory(page, i, in_memory_[i], best_[i]);
         }
@@ -383,7 +396,7 @@ class Update {
         }
         now = entry;
         if (in_.read_only)
-            out_.patches.push_back({Lba(pages_[page].id.value * kPageEntries + index), entry});
+            pages_[page].patched.set(index);
         else
             pages_[page].changed = true;
     }
