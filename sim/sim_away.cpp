@@ -12,10 +12,16 @@
 
 namespace qlcshape::sim {
 
-// Whether every band that counts has as many columns on the other drives as it has data strips.
+// Whether every band that counts has as many columns on the other drives as it has data strips. An
+// SCM drive that may lack what the other has may have more, too: what it was given last.
 bool History::readable_without(const std::set<std::size_t>& lost) const {
+    return readable_by(current(), lost) && readable_by(media_, lost);
+}
+
+bool History::readable_by(const std::vector<Media*>& drives,
+                          const std::set<std::size_t>& lost) const {
     const ArrayLayout& l = world_.faults().layout();
-    const StripeTruth truth(l, current());
+    const StripeTruth truth(l, drives);
     for (const BandTruth& band : truth.bands()) {
         std::uint32_t there = 0;
         for (std::uint32_t role = 0; role < l.width(); ++role) {
@@ -158,9 +164,17 @@ std::set<std::size_t> History::not_written() const {
     std::set<std::size_t> lost = away_;
     if (fresh_ != nullptr && fresh_->qlc) lost.insert(fresh_for_);
     for (std::size_t d = 0; d < options_.data_strips + 2; ++d) {
-        if (media_[d]->gone || media_[d]->refuses_writes) lost.insert(d);
+        if (!media_[d]->writes()) lost.insert(d);
     }
     return lost;
+}
+
+void History::make_leave(Media& media) {
+    if (!world_.silenced() && silence_random_.chance(1, 3)) return silence(media);
+    if (away_random_.chance(1, 2))
+        media.refuses_writes = true;
+    else
+        world_.take_away(media);
 }
 
 // While the array is open, or is being opened: nothing but redundancy is lost by it.
@@ -168,23 +182,16 @@ void History::drive_leaves() {
     std::set<std::size_t> lost = not_written();
     const std::size_t drive = away_random_.below(options_.data_strips + 2);
     if (!lost.insert(drive).second || lost.size() > 2 || !readable_without(lost)) return;
-    if (away_random_.chance(1, 2))
-        media_[drive]->refuses_writes = true;
-    else
-        world_.take_away(*media_[drive]);
+    make_leave(*media_[drive]);
     ++result_.drives_left;
 }
 
 // An SCM drive, at any time: the other one goes on.
 void History::scm_leaves() {
     Media* const media = scm_to_lose();
-    if (may_be_split(not_written()) || media->gone || media->refuses_writes || fresh_unheard_)
-        return;
+    if (may_be_split(not_written()) || !media->writes() || fresh_unheard_) return;
     behind_ = media;
-    if (away_random_.chance(1, 2))
-        media->refuses_writes = true;
-    else
-        world_.take_away(*media);
+    make_leave(*media);
     ++result_.scm_left;
 }
 
@@ -205,7 +212,8 @@ bool History::must_come_back(const Error& error) {
     ++result_.refused;
     away_.clear();
     away_scm_ = nullptr;
-    for (Media* m : media_) m->gone = m->refuses_writes = false;
+    if (world_.silenced()) world_.answer();
+    for (Media* m : media_) m->gone = m->refuses_writes = m->silent = false;
     return true;
 }
 

@@ -45,7 +45,8 @@ void History::forget_opening() {
     result_.verify_failed += after.errors.verify_failed - before_.errors.verify_failed;
     result_.reconstructed += after.errors.reconstructed - before_.errors.reconstructed;
     result_.commit_retries += after.errors.commit_retries - before_.errors.commit_retries;
-    result_.halts += core_->halted() ? 1 : 0;
+    // No call is ever held here.
+    if (core_->halted()) violate("it halted " + core_->cause());
     const LifetimeCounters totals = core_->lifetime();
     for (std::size_t i = 0; i < kCounters; ++i) counted_[i] += totals[i] - opened_with_[i];
     for (const auto& v : volumes_) v->state.reset();
@@ -80,7 +81,7 @@ void History::close_clean() {
     note_behind();
     raise_counters(durable_, totals);
     world_.cut_after(0);
-    if (rng_.chance(1, 2)) world_.cut();  // what was closed is durable
+    if (rng_.chance(1, 2) || world_.keeps_any()) world_.cut();  // what was closed is durable
     world_.power_on();
     forget_opening();
     crashed_ = false;
@@ -120,6 +121,7 @@ void History::judge() {
 RunResult History::finish() {
     if (core_) drop();
     result_.trace = world_.trace();
+    result_.given_up = io_clock_.given_up();
     result_.events = world_.events();
     result_.faults = world_.faults().counts();
     result_.coverage = world_.coverage();

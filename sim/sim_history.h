@@ -114,6 +114,7 @@ class History {
     // sim_away.cpp
     bool goes_away() const { return world_.faults().profile() == Profile::away; }
     bool readable_without(const std::set<std::size_t>& lost) const;
+    bool readable_by(const std::vector<Media*>& drives, const std::set<std::size_t>& lost) const;
     std::vector<Media*> current() const;
     Media* scm_to_lose();
     std::size_t number_of(const Media* media) const;
@@ -123,6 +124,7 @@ class History {
     bool must_come_back(const Error& error);
     void drive_leaves();
     void scm_leaves();
+    void make_leave(Media& media);
     std::set<std::size_t> not_written() const;
     void replace_episode();
     Result<MemberRecord> replace(std::size_t drive, const std::set<std::size_t>& lost);
@@ -202,6 +204,8 @@ class History {
     void done(SimOp& op, const Status& status);
     void wait_for_requests();
     void silence_one();
+    void silence(Media& media);
+    void drive_is_silent();
 
     // sim_sequence.cpp
     void shape_for_sequences();
@@ -305,12 +309,13 @@ class History {
     ArrayContext images_array_;  // then
     bool copied_ = false;        // they are of a copy that was opened by itself
     Random images_random_;
-    Random silence_random_;      // which drive does not answer; drawn apart, too
-    Random tail_random_;         // what a power cut does to strips, likewise
-    Random away_random_;         // which drives are away, likewise
-    Random replace_random_;      // which are replaced while the array is open, likewise
-    const bool cuts_replacing_;  // the power goes soon after a replacement has begun
-    Random scrub_random_;        // when a scrub begins, likewise
+    Random silence_random_;              // which drive does not answer; drawn apart, too
+    std::uint64_t given_up_before_ = 0;  // how many drives, when that one began not to
+    Random tail_random_;                 // what a power cut does to strips, likewise
+    Random away_random_;                 // which drives are away, likewise
+    Random replace_random_;              // which are replaced while the array is open, likewise
+    const bool cuts_replacing_;          // the power goes soon after a replacement has begun
+    Random scrub_random_;                // when a scrub begins, likewise
     bool scrubs_ = false;
 
     // After random damage: what it excuses, so far.

@@ -179,7 +179,29 @@ void History::load(bool to_be_cut) {
 // Any drive. What is asked of it from now on ends in errors, in the end.
 void History::silence_one() {
     world_.faults().note_may_stop();
-    world_.silence(*media_[silence_random_.below(media_.size())]);
+    silence(*media_[silence_random_.below(media_.size())]);
+}
+
+void History::silence(Media& media) {
+    world_.silence(media);
+    given_up_before_ = io_clock_.given_up();
+}
+
+// The drive that is silent has been so for too long; all others answer in time. Later it answers.
+void History::drive_is_silent() {
+    if (io_clock_.given_up() != given_up_before_) {
+        if (silence_random_.chance(1, 50)) world_.answer();
+    } else if (silence_random_.chance(1, 300)) {
+        while (world_.step()) {
+        }
+        for (std::uint64_t ns = 0; ns <= kIoLimitNs; ns += kIoLimitNs / 4) {
+            world_.pass(kIoLimitNs / 4);
+            io_clock_.look();
+        }
+    }
+    if (!silence_random_.chance(1, 16)) return;
+    core_->look_at_drives();
+    core_->watch();
 }
 
 // Nothing waits for ever when the engine stops.

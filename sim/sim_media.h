@@ -96,6 +96,8 @@ struct Media {
     bool weak = false;  // one of those that may lose bytes
     bool gone = false;
     bool refuses_writes = false;  // it can be read
+    bool silent = false;          // it did not answer, for a while at least
+    bool writes() const { return !gone && !refuses_writes && !silent; }
 
   private:
     std::vector<std::byte> take_memory();

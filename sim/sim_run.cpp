@@ -124,9 +124,7 @@ void History::poll_something() {
         workers[rng_.below(workers.size())]->poll(core_->phase());
     }
     if (world_.silenced()) {
-        world_.pass(kIoLimitNs / 300);
-        core_->look_at_drives();
-        core_->watch();
+        drive_is_silent();
     } else if (core_->array().drive_leaves() && away_random_.chance(1, 16)) {
         core_->look_at_drives();
         core_->watch();
@@ -236,7 +234,7 @@ void RunCounts::add(const RunCounts& o) {
     refused += o.refused;
     drives_away += o.drives_away;
     stops += o.stops;
-    halts += o.halts;
+    given_up += o.given_up;
     operations += o.operations;
     reads_inline += o.reads_inline;
     volumes_made += o.volumes_made;

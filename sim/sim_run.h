@@ -37,7 +37,7 @@ struct RunCounts {
     std::uint64_t mirrors_split = 0, refused = 0;       // damage on both mirrors, openings
     std::uint64_t drives_away = 0;  // times that three QLC or two SCM drives went
     std::uint64_t stops = 0;        // openings that a fault ended, by design
-    std::uint64_t halts = 0;        // of them, those that ended since a drive did not answer
+    std::uint64_t given_up = 0;     // drives that did not answer
     std::uint64_t operations = 0;
     std::uint64_t reads_inline = 0;  // of them, reads that asked no shard's thread
     std::uint64_t volumes_made = 0, volumes_deleted = 0, volumes_resized = 0;

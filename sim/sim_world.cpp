@@ -21,6 +21,7 @@ class SimDevice : public Device {
     SimDevice(World& world, Media& media)
         : Device(media.name, media.geometry), world_(world), media_(media) {}
     void start(Io& io, IoQueue& queue) override { world_.start(io, queue, media_); }
+    bool hand_over(Io& io, Io& heir, IoQueue&) override { return world_.hand_over(io, heir); }
 
   private:
     World& world_;
@@ -53,6 +54,22 @@ void World::start(Io& io, IoQueue& queue, Media& media) {
     p.ready = events_ + delay;
     if (&media == silent_) return kept_.push_back(p);
     (delay == 0 ? pending_ : delayed_).push_back(p);
+}
+
+bool World::hand_over(const Io& io, Io& heir) {
+    for (auto* list : {&pending_, &delayed_, &kept_}) {
+        const auto found = std::ranges::find(*list, &io, &Pending::io);
+        if (found == list->end()) continue;
+        found->io = &heir;
+        return true;
+    }
+    QS_ASSERT(false);
+    return false;
+}
+
+// Of one that was given up the queue may be gone.
+void World::finish(const Pending& p, int error) {
+    if (p.io->device != nullptr) p.queue->complete(*p.io, error);
 }
 
 void World::wake_delayed() {
@@ -101,7 +118,7 @@ bool World::step() {
     ++coverage_[last_point_].done;
     ++events_;
     trace_event(p, error);
-    if (error != kCutOff) p.queue->complete(*p.io, error);
+    if (error != kCutOff) finish(p, error);
     cut_if_planned(last_point_);
     return true;
 }
@@ -294,7 +311,7 @@ void World::cut_off(Media* media) {
         m->lose_cache(random_);
         m->zones_at_rest();
     }
-    for (const Pending& p : ended) p.queue->complete(*p.io, ENODEV);
+    for (const Pending& p : ended) finish(p, ENODEV);
 }
 
 void World::cut() {
@@ -321,7 +338,7 @@ void World::kill() {
         const bool taken = p.media->zoned() || random_.chance(1, 2);
         if (p.error == 0 && taken && p.io->kind == IoKind::write) write(p, Fault::none);
         if (p.error == 0 && taken && p.io->kind == IoKind::discard) discard(p);
-        p.queue->complete(*p.io, ENODEV);
+        finish(p, ENODEV);
     }
     for (auto& m : media_) m->zones_at_rest();
 }
@@ -330,12 +347,20 @@ void World::silence(Media& media) {
     std::vector<Pending> kept = take_in_flight(&media);
     kept_.insert(kept_.end(), kept.begin(), kept.end());
     silent_ = &media;
+    media.silent = true;
+}
+
+// What was given up, too: that goes to memory that nobody else may use by now.
+void World::answer() {
+    silent_ = nullptr;
+    pending_.insert(pending_.end(), kept_.begin(), kept_.end());
+    kept_.clear();
 }
 
 void World::power_on() {
     dead_ = false;
     silent_ = nullptr;
-    for (auto& media : media_) media->gone = media->refuses_writes = false;
+    for (auto& media : media_) media->gone = media->refuses_writes = media->silent = false;
 }
 
 }  // namespace qlcshape::sim

@@ -55,9 +55,12 @@ class World : public Clock {
         media.gone = true;
         cut_off(&media);
     }
-    // From now on the drive keeps all transfers, those in flight too, until the power goes.
+    // From now on the drive keeps all transfers, those in flight too, until it answers or the power
+    // goes.
     void silence(Media& media);
+    void answer();
     bool silenced() const { return silent_ != nullptr; }
+    bool keeps_any() const { return !kept_.empty(); }
     // Drives that were gone are back, too, and take writes.
     void power_on();
 
@@ -80,6 +83,8 @@ class World : public Clock {
         int error;            // in which it will end
     };
     void start(Io& io, IoQueue& queue, Media& media);
+    bool hand_over(const Io& io, Io& heir);
+    static void finish(const Pending& p, int error);
     Pending take_next();
     void wake_delayed();
     int perform(const Pending& p);

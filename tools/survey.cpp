@@ -35,7 +35,7 @@ SurveyedDevice device_of(const Opened& opened, std::string why = "") {
 
 // A drive that keeps a read for too long gets no more.
 struct PatientQueue {
-    PatientQueue() { queue.set_clock(io_clock, IoQueue::Late::ended); }
+    PatientQueue() { queue.set_clock(io_clock, IoQueue::Late::copied); }
     SystemClock clock;
     IoClock io_clock{clock, std::chrono::nanoseconds(kCallPatience).count()};
     IoQueue queue;

@@ -164,8 +164,8 @@ int exit_code_of(const Arguments& a, std::optional<int> ended, bool ready) {
             report_error("serve", a.json,
                          {Errc::io_error,
                           "nbdkit has ended, but the kernel keeps its process until a drive "
-                          "answers; everything acknowledged is safe, and the next start "
-                          "recovers it"}));
+                          "answers; everything acknowledged is safe, and `qlcshape status` says "
+                          "whether the array was closed cleanly"}));
         return kFoundProblem;
     }
     const int status = *ended;

@@ -184,6 +184,7 @@ class Run {
         line("openings for writing with an scm drive missing", s.scm_away);
         line("scm drives that came back and were filled", s.scm_returned);
         line("drives that went, or took no writes, while open", s.drives_left);
+        line("drives that did not answer, and were given up", s.given_up);
         line("drives replaced while it was closed", s.drives_replaced);
         line("drives replaced while it was open", s.drives_replaced_open);
         line("scm drives replaced while it was open", s.scm_replaced_open);
@@ -201,7 +202,6 @@ class Run {
         line("passes of the scrub, each verified", s.scrubs);
         line("  strips that they found wrong", s.strips_scrubbed);
         line("stops because of faults, by design", s.stops);
-        line("of them, a drive did not answer", s.halts);
         line("operations", s.operations);
         line("  of them reads that use no shard's thread", s.reads_inline);
         line("volumes created", s.volumes_made);
@@ -275,7 +275,7 @@ class Run {
         object["judged"] = s.judged;
         object["stripes_judged"] = s.stripes_judged;
         object["stops"] = s.stops;
-        object["halts"] = s.halts;
+        object["drives_given_up"] = s.given_up;
         object["operations"] = s.operations;
         object["reads_inline"] = s.reads_inline;
         object["device_events"] = s.events;

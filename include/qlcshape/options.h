@@ -48,12 +48,12 @@ struct Options {
     std::vector<std::uint32_t> cores;  // where shard i is pinned; empty: nowhere
     std::uint32_t gc_threads = 1;
     std::uint64_t pmt_cache_bytes = 64 << 20;  // DRAM for the page cache, at least one set a shard
-    // How long a drive may keep a transfer, 1000 to 3600000. After that it is given up: opening
-    // fails, or continues without it if parity covers it; an open array stops, every request ends
-    // with io_error, and close() returns one, too. Time during which the process is stopped does
-    // not count. The memory and the locks of what was given up stay until the process ends. A
-    // thread that is held inside the kernel, by a call that doesn't end, can't be freed: its
-    // request ends when the call does.
+    // How long a drive may keep a transfer, 1000 to 3600000. After that it is given up, and gets no
+    // more of them: an array goes on without it as without one that fails, and so does an opening.
+    // Time during which the process is stopped does not count. What was given up keeps its memory,
+    // and the lock on the drive, until the drive ends it. A thread that is held inside the kernel,
+    // by a call that doesn't end, can't be freed: then an open array stops, every request ends with
+    // io_error, and close() returns one, too.
     std::uint32_t io_timeout_ms = 30'000;
     // In so many days of being open the scrub reads all that is in closed bands, and compares it
     // with checksums and parity; 0: only when it is asked to. At most 3650.

@@ -24,7 +24,7 @@ struct DeviceStatus {
     std::string role;         // "qlc", "scm"
     std::uint32_t index = 0;  // drive number: 0, 1, ... of its role
     // "online", "missing", "failed" (there, but it can't be read), "out" (it took no writes any
-    // more, and the array, which was open, went on without it)
+    // more, or did not answer, and the array, which was open, went on without it)
     std::string state;
     std::uint64_t errors = 0;  // transfers that failed since the array was opened
     std::string last_error;    // the last of them: offset, cause, remedy

@@ -3,6 +3,8 @@
 //
 // Large buffers (the PMT's cache) are zero-filled by the system when they are first touched, in the
 // largest pages that it has. So opening needn't wait until gigabytes are cleared.
+//
+// What a drive may still use when the buffer goes stays until the drive has ended (base/lent.h).
 #pragma once
 
 #include <sys/mman.h>
@@ -13,8 +15,10 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <utility>
 
 #include "base/assert.h"
+#include "base/lent.h"
 #include "base/types.h"
 
 namespace qlcshape {
@@ -38,6 +42,12 @@ class Buffer {
             std::memset(memory_.get(), 0, bytes);
         }
     }
+    // Other memory with the same contents: a drive may still use the former.
+    void renew() {
+        Buffer other(bytes_);
+        if (bytes_ != 0) std::memcpy(other.data(), data(), bytes_);
+        *this = std::move(other);
+    }
     std::byte* data() const { return memory_.get(); }
     std::size_t size() const { return bytes_; }
     std::span<std::byte> span() const { return {memory_.get(), bytes_}; }
@@ -46,11 +56,12 @@ class Buffer {
     static constexpr std::size_t kLarge = 32 * MiB;
     struct Free {
         std::size_t bytes = 0;
-        void operator()(std::byte* p) const {
+        void operator()(std::byte* memory) const { free_when_returned(memory, bytes, &free); }
+        static void free(std::byte* memory, std::size_t bytes) {
             if (bytes >= kLarge)
-                ::munmap(p, bytes);
+                ::munmap(memory, bytes);
             else
-                std::free(p);
+                std::free(memory);
         }
     };
     std::unique_ptr<std::byte, Free> memory_{nullptr, Free{}};

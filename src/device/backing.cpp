@@ -180,7 +180,7 @@ Status lock_backings(const std::vector<Backing>& backings, int fd, const std::st
             return fail(Errc::busy, "{}; it is attached as {}", locked.error().message, loops);
         }
         if (backing.silent) {
-            return fail(Errc::io_error,
+            return fail(Errc::device_failed,
                         "{}: its file {} does not answer, so that it can't be locked against "
                         "other openings; look why its file system hangs",
                         path, backing.path);

@@ -88,9 +88,9 @@ class Device {
     std::uint64_t mismatches() const { return mismatches_.load(std::memory_order_relaxed); }
     std::uint64_t last_mismatch() const { return last_mismatch_.load(std::memory_order_relaxed); }
 
-    // While an array is opened: a write or a flush failed, or the last few transfers did, or it has
-    // gone out. The opening is not tried with it again.
-    bool unwilling() const { return refusals_.any() || failing() || out(); }
+    // While an array is opened: a write or a flush failed, or the last few transfers did, or it
+    // does not answer, or has gone out. The opening is not tried with it again.
+    bool unwilling() const { return refusals_.any() || failing() || given_up() || out(); }
 
     // --- a drive that takes no writes leaves (engine/core_leave.cpp); any thread ---
     // From now on somebody decides about it. Before I/O by several threads.
@@ -126,17 +126,19 @@ class Device {
     // Whether its transfers go through the kernel, so that rings help.
     virtual bool wants_ring() const { return false; }
 
-    // It kept a transfer for too long: it gets no more of them, and stays locked until the process
-    // ends, since that transfer may still happen. Any thread.
+    // It kept a transfer for too long: it gets no more of them. Any thread.
     void give_up(const Io& late);
     bool given_up() const { return given_up_.load(std::memory_order_relaxed); }
 
     // Begins the transfer; IoQueue::submit() calls it after the checks. Ends in queue.complete(io).
     virtual void start(Io& io, IoQueue& queue) = 0;
+    // Of one under way in this queue: it will end in queue.complete(heir). False if it had not
+    // begun, and never will. The queue's thread.
+    virtual bool hand_over(Io& io, Io& heir, IoQueue& queue);
+    // What keeps others from opening it, for those that outlive the device.
+    virtual std::shared_ptr<const void> lock() const { return nullptr; }
 
   private:
-    virtual void keep_lock() {}
-
     enum class Part : std::uint8_t { in, leaving, out };
 
     std::string path_;

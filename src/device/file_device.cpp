@@ -3,7 +3,6 @@
 
 #include <sys/stat.h>
 
-#include "base/kept.h"
 #include "device/blocking_io.h"
 #include "device/medium.h"
 
@@ -34,6 +33,9 @@ void FileDevice::start(Io& io, IoQueue& queue) {
     }
 }
 
-void FileDevice::keep_lock() { keep(file_); }
+// A blocking call has ended when it returns, so what is under way is in the ring.
+bool FileDevice::hand_over(Io& io, Io& heir, IoQueue& queue) {
+    return queue.ring()->hand_over(io, heir);
+}
 
 }  // namespace qlcshape

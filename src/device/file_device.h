@@ -17,11 +17,11 @@ class FileDevice final : public Device {
                bool discards);
 
     void start(Io& io, IoQueue& queue) override;
+    bool hand_over(Io& io, Io& heir, IoQueue& queue) override;
+    std::shared_ptr<const void> lock() const override { return file_; }
     bool wants_ring() const override { return true; }
 
   private:
-    void keep_lock() override;
-
     std::shared_ptr<const OpenFile> file_;
     // A regular file keeps its blocks: to punch holes would make every later flush wait for the
     // file system's journal.

@@ -80,8 +80,9 @@ Status lock_file(int fd, const std::string& path, Access access) {
                     "{}: can't be locked: {}; does its file system support locks?", path,
                     std::strerror(errno));
     }
+    // All drives of an array that is open in another container are locked: it does not open then.
     if (alive == 0) {
-        return fail(Errc::busy,
+        return fail(Errc::device_failed,
                     "{}: locked by a process that has ended, or by one of another container: "
                     "transfers of it that a drive keeps hold the lock until they end; try again "
                     "when the drive answers",

@@ -190,7 +190,7 @@ Result<Geometry> block_device_geometry(const Opened& opened, const std::string& 
     unsigned optimal_bytes = 0;
     if (::ioctl(fd, BLKGETSIZE64, &geometry.capacity_bytes) != 0 ||
         ::ioctl(fd, BLKSSZGET, &logical_bytes) != 0) {
-        return fail(Errc::io_error, "{}: its size can't be determined: {}", path,
+        return fail(open_failure(errno), "{}: its size can't be determined: {}", path,
                     std::strerror(errno));
     }
     if (logical_bytes != 512 && logical_bytes != 4096) {

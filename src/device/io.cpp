@@ -103,9 +103,12 @@ void Device::count_failure(const Io& io) {
 }
 
 void Device::give_up(const Io& late) {
-    if (given_up_.exchange(true)) return;
-    count_failure(late);
-    keep_lock();
+    if (!given_up_.exchange(true)) count_failure(late);
+}
+
+bool Device::hand_over(Io&, Io&, IoQueue&) {
+    QS_ASSERT(false);
+    return false;
 }
 
 Io Device::last_failed() const {

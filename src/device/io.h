@@ -27,14 +27,14 @@
 namespace qlcshape {
 
 class Ring;
-struct CopiedIo;
+struct OwnIo;
 
 class IoQueue {
   public:
     // `memory`: regions that most I/O data lies in; see register_memory().
     explicit IoQueue(std::vector<std::span<std::byte>> memory = {});
-    // Nothing may be in flight but what was given up, and what waits for a mirror: that is looked
-    // at, so its owner goes after the queue.
+    // Nothing may be in flight but what waits for a mirror: that is looked at, so its owner goes
+    // after the queue. What drives keep stays with them.
     ~IoQueue();
     IoQueue(const IoQueue&) = delete;
     IoQueue& operator=(const IoQueue&) = delete;
@@ -53,12 +53,14 @@ class IoQueue {
     // passed. A wake() before the call makes it return at once.
     void wait(std::uint64_t timeout_us);
 
-    // Before the first transfer. Without it drives may take as long as they like.
+    // Before the first transfer. Without it drives may take as long as they like. With it a
+    // transfer that takes too long ends in ETIMEDOUT, and its drive is given up; so do all others
+    // that are under way there. A blocking call does not end: it holds the thread.
     //
-    // `reported`: overdue() returns a transfer that takes too long; it stays in flight.
-    // `ended`: transfers are made with memory of the queue's. One that takes too long ends in
-    // ETIMEDOUT, and its drive is given up; the queue keeps that memory for the drive.
-    enum class Late : std::uint8_t { reported, ended };
+    // `kept`: Io::kept says whether the drive may still use its memory: read into, it must not be
+    // used again, and is to be freed as a Buffer is (base/lent.h).
+    // `copied`: transfers are made with memory of the queue's, which stays for the drive.
+    enum class Late : std::uint8_t { kept, copied };
     void set_clock(IoClock& clock, Late late) {
         clock_ = &clock;
         late_ = late;
@@ -136,7 +138,10 @@ class IoQueue {
     void leave_foreign_ring();
     void leave_ring();
     void end_late();
-    void end_originals(Fifo<Io> originals);
+    bool end_late(Io& io);
+    void fail_original(Io& io, int error_number);
+    void settle(Io& io, int error_number);
+    void tell(Fifo<Io> originals);
     void deliver(Io& io);
     void submit_copy(Io& io);
     void begin(Io& io);
@@ -151,12 +156,14 @@ class IoQueue {
     Io last_failed_write_;
     std::function<void()> idle_;
     IoClock* clock_ = nullptr;
-    Late late_ = Late::reported;
+    Late late_ = Late::kept;
+    std::uint64_t given_up_seen_ = 0;  // the clock's count
     InFlight begun_;
+    InFlight kept_;  // by drives: nobody waits for them
     Fifo<Io> finished_;
     Fifo<Io> not_taken_;  // by mirrors
     bool mirrors_ = false;
-    Fifo<Io> without_copy_;  // that failed at once, where there is no memory
+    Fifo<Io> failed_originals_;  // of copies that take too long, or could not be made
     std::atomic<std::uint64_t> ended_{0};
     std::atomic<bool> starting_{false};
     unsigned in_flight_ = 0;

@@ -29,11 +29,16 @@ class IoClock {
     std::uint64_t limit_ns() const { return limit_ns_; }
     bool too_long_since(std::uint64_t begun) const { return now() > begun + limit_ns_; }
 
+    // How often a drive was given up: what others have under way there need not take as long.
+    void note_given_up() { given_up_.fetch_add(1, std::memory_order_release); }
+    std::uint64_t given_up() const { return given_up_.load(std::memory_order_acquire); }
+
   private:
     Clock& clock_;
     const std::uint64_t limit_ns_;
     std::atomic<std::uint64_t> seen_;
     std::atomic<std::uint64_t> now_{0};
+    std::atomic<std::uint64_t> given_up_{0};
 };
 
 }  // namespace qlcshape

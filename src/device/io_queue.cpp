@@ -22,9 +22,9 @@
 #include "base/assert.h"
 #include "base/kept.h"
 #include "base/spare_files.h"
-#include "device/copied_io.h"
 #include "device/device.h"
 #include "device/io.h"
+#include "device/own_io.h"
 #include "device/ring.h"
 
 namespace qlcshape {
@@ -80,10 +80,11 @@ IoQueue::~IoQueue() {
     for (; !not_taken_.empty(); not_taken_.pop_front()) --in_flight_;
     QS_ASSERT(in_flight_ == 0);
     leave_ring();
-    while (begun_.oldest() != nullptr) {  // a drive that was given up may still use their memory
-        auto* const copy = static_cast<CopiedIo*>(begun_.oldest());
-        begun_.remove(*copy);
-        keep(std::shared_ptr<const CopiedIo>(copy));
+    while (kept_.oldest() != nullptr) {
+        auto* const own = static_cast<OwnIo*>(kept_.oldest());
+        kept_.remove(*own);
+        own->device = nullptr;  // which may go, too
+        keep(std::shared_ptr<const OwnIo>(own));
     }
     if (wake_fd_ >= 0) ::close(wake_fd_);
 }
@@ -95,10 +96,11 @@ void IoQueue::submit(Io& io) {
         if (io.kind == IoKind::discard) guard->on_discard(io.offset, io.bytes);
     }
     io.error_number = 0;
+    io.kept = false;
     io.next = nullptr;
     if (io.empties_cache()) io.flush_number = io.device->flushes().begin();
     ++in_flight_;
-    if (late_ == Late::ended) return submit_copy(io);
+    if (late_ == Late::copied) return submit_copy(io);
     begin(io);
 }
 
@@ -109,17 +111,14 @@ void IoQueue::begin(Io& io) {
 
 // It belongs to the queue until it has ended, which may be never.
 void IoQueue::submit_copy(Io& io) {
-    auto* const copy = new (std::nothrow) CopiedIo(io);
-    if (copy == nullptr) {
-        io.error_number = ENOMEM;
-        if (io.empties_cache()) io.device->flushes().end(io.flush_number, true);
-        return without_copy_.push_back(io);
-    }
-    begun_.add(*copy, clock_->now());
-    if (copy->good())
-        start(*copy);
-    else
-        complete(*copy, ENOMEM);
+    if (auto copy = OwnIo::copy_of(io)) return begin(*copy.release());
+    fail_original(io, ENOMEM);
+}
+
+void IoQueue::fail_original(Io& io, int error_number) {
+    io.error_number = error_number;
+    if (io.empties_cache()) io.device->flushes().end(io.flush_number, true);
+    failed_originals_.push_back(io);
 }
 
 void IoQueue::start(Io& io) {
@@ -132,8 +131,8 @@ void IoQueue::start(Io& io) {
 unsigned IoQueue::poll() {
     leave_foreign_ring();
     if (ring_ != nullptr) ring_->reap(*this);
-    if (late_ == Late::ended) end_late();
-    end_originals(without_copy_.take());
+    end_late();
+    tell(failed_originals_.take());
     look_at_mirrors();
     // What callbacks make finish at once waits for the next poll: no callback runs inside another.
     Fifo<Io> ready = finished_.take();
@@ -144,8 +143,8 @@ unsigned IoQueue::poll() {
 
 void IoQueue::deliver(Io& io) {
     --in_flight_;
-    if (late_ == Late::reported) return io.done(io);
-    const std::unique_ptr<CopiedIo> copy(static_cast<CopiedIo*>(&io));
+    if (late_ == Late::kept) return io.done(io);
+    const std::unique_ptr<OwnIo> copy(static_cast<OwnIo*>(&io));
     copy->bring_back();
     copy->original->done(*copy->original);
 }
@@ -188,24 +187,48 @@ std::optional<Io> IoQueue::overdue() const {
     return oldest;
 }
 
-// The copies stay in flight; whoever asked for them is told.
+// What takes too long, and what is under way on drives that were given up, here or elsewhere. Where
+// there is no memory for that it is tried again with the next poll.
 void IoQueue::end_late() {
-    clock_->look();
-    Fifo<Io> late;
-    for (Io* io = begun_.oldest(); io != nullptr && clock_->too_long_since(io->begun);
-         io = io->newer) {
-        auto& copy = static_cast<CopiedIo&>(*io);
-        if (copy.original == nullptr) continue;
-        Io& original = *std::exchange(copy.original, nullptr);
-        original.error_number = ETIMEDOUT;
-        if (original.empties_cache()) original.device->flushes().end(original.flush_number, true);
-        original.device->give_up(original);
-        late.push_back(original);
+    const Io* const oldest = begun_.oldest();
+    if (oldest == nullptr || clock_ == nullptr) return;
+    if (late_ == Late::copied) clock_->look();
+    const std::uint64_t given_up = clock_->given_up();
+    if (given_up == given_up_seen_ && !clock_->too_long_since(oldest->begun)) return;
+    bool all = true;
+    for (Io* io = begun_.oldest(); io != nullptr;) {
+        Io* const next = io->newer;
+        if (io->device->given_up() || clock_->too_long_since(io->begun)) all &= end_late(*io);
+        io = next;
     }
-    end_originals(late);
+    if (all) given_up_seen_ = given_up;
 }
 
-void IoQueue::end_originals(Fifo<Io> originals) {
+// Its owner is told; the drive has a transfer that nobody waits for.
+bool IoQueue::end_late(Io& io) {
+    const bool copied = late_ == Late::copied;
+    std::unique_ptr<OwnIo> heir = copied ? nullptr : OwnIo::heir_of(io);
+    if (copied ? !static_cast<OwnIo&>(io).leave_to_drive() : heir == nullptr) return false;
+    Io& original = copied ? *static_cast<OwnIo&>(io).original : io;
+    if (!io.device->given_up()) {
+        original.error_number = ETIMEDOUT;
+        io.device->give_up(original);
+        clock_->note_given_up();
+    }
+    ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    begun_.remove(io);
+    if (copied) {
+        kept_.add(io, io.begun);
+        fail_original(original, ETIMEDOUT);
+    } else {
+        io.kept = io.device->hand_over(io, *heir, *this);
+        if (io.kept) kept_.add(*heir.release(), io.begun);
+        settle(io, ETIMEDOUT);
+    }
+    return true;
+}
+
+void IoQueue::tell(Fifo<Io> originals) {
     while (!originals.empty()) {
         Io& io = originals.pop_front();
         --in_flight_;
@@ -215,7 +238,7 @@ void IoQueue::end_originals(Fifo<Io> originals) {
 
 void IoQueue::wait(std::uint64_t timeout_us) {
     leave_foreign_ring();
-    if (!finished_.empty() || !without_copy_.empty()) return;
+    if (!finished_.empty() || !failed_originals_.empty()) return;
     if (idle_) return idle_();
     std::uint32_t state = kAwake;
     const bool in_ring = ring_ != nullptr;
@@ -238,16 +261,23 @@ void IoQueue::wake() {
 
 void IoQueue::complete(Io& io, int error_number) {
     QS_ASSERT(error_number >= 0);
+    if (io.kept) {  // by its drive: whoever asked for it was told long ago
+        kept_.remove(io);
+        return delete static_cast<OwnIo*>(&io);
+    }
     begun_.remove(io);
     ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    if (late_ == Late::ended && static_cast<CopiedIo&>(io).original == nullptr)
-        return delete static_cast<CopiedIo*>(&io);  // its owner was told long ago
+    settle(io, error_number);
+}
+
+// It has ended for whoever waits for it, who is told at the next poll.
+void IoQueue::settle(Io& io, int error_number) {
     io.error_number = error_number;
     // What a drive that is out drops from its cache is no part of the array.
     const bool counts = !io.device->out();
     if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0 && counts);
     // A drive may not support discards; nothing depends on them.
-    if (io.kind != IoKind::discard && !io.device->given_up() && counts) note_outcome(io);
+    if (io.kind != IoKind::discard && counts) note_outcome(io);
     if (error_number != 0 && io.kind != IoKind::read && io.device->coming()) {
         io.device->note_missed();
         io.error_number = 0;
@@ -258,8 +288,10 @@ void IoQueue::complete(Io& io, int error_number) {
 }
 
 void IoQueue::note_outcome(const Io& io) {
-    if (io.error_number == 0) return io.device->count_success(io);
-    io.device->count_failure(io);
+    const bool counted = !io.device->given_up();
+    if (counted && io.error_number == 0) io.device->count_success(io);
+    if (io.error_number == 0) return;
+    if (counted) io.device->count_failure(io);
     if (io.kind != IoKind::read && !io.device->coming()) last_failed_write_ = io;
 }
 

@@ -1,26 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a path to a device.
+#include <memory>
+#include <optional>
+#include <utility>
+
 #include "base/assert.h"
+#include "base/guarded.h"
 #include "base/patience.h"
 #include "device/device.h"
 #include "device/file_device.h"
+#include "device/medium.h"
 #include "device/memory_device.h"
+#include "device/unanswered.h"
 
 namespace qlcshape {
 
 namespace {
+
+// A call that opens a device, as long as it lasts. Any thread.
+class Opening {
+  public:
+    explicit Opening(std::string medium) : medium_(std::move(medium)) {}
+    void end() {
+        const Locked lock(mutex_);
+        ended_ = true;
+        unanswered_.reset();
+    }
+    void give_up() {
+        const Locked lock(mutex_);
+        if (!ended_) unanswered_.emplace(medium_);
+    }
+
+  private:
+    const std::string medium_;
+    Mutex mutex_;
+    bool ended_ QS_GUARDED_BY(mutex_) = false;
+    std::optional<Unanswered> unanswered_ QS_GUARDED_BY(mutex_);
+};
 
 // A file system may hang. What is opened too late is closed again at once; but a file that is made
 // is waited for, since nobody would remove it.
 Result<std::unique_ptr<Device>> open_in_time(const std::string& path, std::uint64_t size_bytes,
                                              Access access, bool make) {
     if (make) return open_file_device(path, size_bytes, access, make);
-    auto opened = with_patience([=] { return open_file_device(path, size_bytes, access, false); });
+    auto opening = std::make_shared<Opening>(medium_of(path));
+    auto opened = with_patience([=] {
+        auto device = open_file_device(path, size_bytes, access, false);
+        opening->end();
+        return device;
+    });
     if (opened) return std::move(*opened);
+    opening->give_up();
     return fail(Errc::device_failed,
                 "{}: opening it takes longer than {} s; look why its drive or file system does not "
                 "answer",
                 path, kCallPatience.count());
+}
+
+// What this process no longer waits for may still hold the lock.
+Status refuse_unanswered(const std::string& path, Access access) {
+    if (access == Access::inspect || !any_unanswered() || !is_unanswered(medium_of(path)))
+        return {};
+    return fail(
+        Errc::device_failed,
+        "{}: does not answer: it still has a transfer that this process waited for in "
+        "vain; look at the drive and its path, and end this process before it is used again",
+        path);
 }
 
 }  // namespace
@@ -35,6 +80,7 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64
         return fail(Errc::invalid_argument,
                     "the path of {} has a NUL character, which no path can have", path.c_str());
     }
+    QS_TRY(refuse_unanswered(path, access));
     auto device = path.starts_with(kMemoryPrefix)
                       ? open_memory_device(path, size_bytes, access, make)
                       : open_in_time(path, size_bytes, access, make);

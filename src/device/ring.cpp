@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/types.h"
@@ -73,6 +74,37 @@ void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {
     if (!request.file_is_slot) request.file = file->fd;
     push_waiting(index);
     send_waiting();
+}
+
+bool Ring::hand_over(Io& io, Io& heir) {
+    if (take_waiting(io)) return false;
+    const auto request = std::ranges::find(requests_, &io, &Request::io);
+    QS_ASSERT(request != requests_.end());
+    request->io = &heir;
+    return true;
+}
+
+// What the kernel has not heard of yet, if that is the one.
+bool Ring::take_waiting(const Io& io) {
+    bool found = false;
+    for (Fifo<Io> all = overflow_.take(); !all.empty();) {
+        Io& other = all.pop_front();
+        if (&other == &io)
+            found = true;
+        else
+            overflow_.push_back(other);
+    }
+    std::uint32_t next = std::exchange(waiting_head_, kNone);
+    while (next != kNone) {
+        const std::uint32_t index = std::exchange(next, requests_[next].next);
+        if (requests_[index].io == &io) {
+            free_request(index);
+            found = true;
+        } else {
+            push_waiting(index);
+        }
+    }
+    return found;
 }
 
 // Whether the next call of the kernel begins transfers: it may do so by itself, and be held by a
@@ -137,6 +169,10 @@ void Ring::finish(IoQueue& queue, std::uint32_t index, int result) {
     Io& io = *requests_[index].io;
     --in_kernel_;
     Request& request = requests_[index];
+    if (io.kept) {  // whatever came of it, nothing follows
+        free_request(index);
+        return queue.complete(io, 0);
+    }
     // For as long as a drive may take: who watches over transfers sees when this one began.
     if (result < 0 && transient(-result)) {
         push_waiting(index);

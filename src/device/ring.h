@@ -55,6 +55,9 @@ class Ring {
     // Ends in queue.complete() from a later reap(). `file` is open until then.
     void start(Io& io, const std::shared_ptr<const OpenFile>& file);
 
+    // Device::hand_over().
+    bool hand_over(Io& io, Io& heir);
+
     // Hands requests to the kernel, and completed ones to queue.complete().
     void reap(IoQueue& queue);
 
@@ -109,6 +112,7 @@ class Ring {
     std::uint32_t take_request();
     void free_request(std::uint32_t index);
     void push_waiting(std::uint32_t index);
+    bool take_waiting(const Io& io);
     void send_waiting();
     io_uring_sqe* next_sqe();
     void prepare(io_uring_sqe& sqe, std::uint32_t index) const;

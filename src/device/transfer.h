@@ -77,6 +77,7 @@ struct Io {
     void (*done)(Io&) = nullptr;  // called from IoQueue::poll()
     void* context = nullptr;      // the caller's
     int error_number = 0;  // set before `done`: 0, or a positive errno (a short transfer is EIO)
+    bool kept = false;     // set likewise: the drive may still use the memory
     std::uint64_t flush_number = 0;  // the queue's, of what empties the cache: see FlushLog
 
     // Whether the drive's cache has to do with it: a failure may have lost more than its own.

@@ -271,7 +271,7 @@ class Core {
     void show(Superblock& shown);
     std::shared_ptr<VolumeState> make_state(const Superblock& of, const VolumeRecord& record);
     std::shared_ptr<VolumeState> for_trim(const VolumeState& state);
-    std::optional<Io> overdue();
+    std::optional<Io> held_call();
     void halt(std::string_view why, const Io& by);
     bool stands_still();
     bool all_reached(Phase phase) const;
@@ -340,7 +340,11 @@ class Core {
     std::string halted_why_;  // before phase() says so
     std::atomic<std::uint64_t> halted_at_{0};
     std::uint64_t motion_ = 0, moved_at_ = 0;
-    std::vector<std::uint64_t> polls_;
+    struct Polled {
+        std::uint64_t polls = 0, at = 0;  // how often, and when it was last seen to
+    };
+    std::vector<Polled> polled_;  // by worker
+    std::uint64_t given_up_ = 0;  // how often drives were
     bool all_polled_ = false;
     std::atomic<bool> stopped_{false};
     // Counted before the look at stopped_: who stops waits afterwards until there is none. Both in

@@ -152,7 +152,9 @@ void Core::finish_leaving() {
                 "{}: {} drive {} is out: {}, and the array goes on without it; {}",
                 members_[i].device->path(), to_string(superblock_.members[i].role),
                 superblock_.members[i].index,
-                asked ? "another is to take its place" : "it takes no writes",
+                asked                            ? "another is to take its place"
+                : members_[i].device->given_up() ? "it does not answer"
+                                                 : "it takes no writes",
                 members_[i].device->last_failure());
         });
     }

@@ -76,7 +76,7 @@ Status Core::start(std::vector<std::unique_ptr<Device>>& devices) {
     opened_ns_ = environment_.clock.now_ns();
     constexpr std::size_t kReasonBytes = 1024;
     halted_why_.reserve(kReasonBytes);
-    control_ = make_queue({}, IoQueue::Late::ended);
+    control_ = make_queue({}, IoQueue::Late::copied);
     auto discovery = discover(std::move(devices), absent_, *control_);
     if (!discovery) return fail(discovery.error());
     QS_TRY(check_options(discovery->superblock.parameters));
@@ -357,7 +357,7 @@ Team Core::recovery_team() {
     const std::uint32_t parts = options_.shards + options_.gc_threads;
     return {parts, [this, parts](const TeamJob& job) {
                 environment_.in_parallel(parts, [&](std::uint32_t part) {
-                    const auto queue = make_queue({}, IoQueue::Late::ended);
+                    const auto queue = make_queue({}, IoQueue::Late::copied);
                     job(part, *queue);
                 });
             }};
@@ -381,7 +381,7 @@ void Core::hand_out_patches() {
 }
 
 std::unique_ptr<IoQueue> Core::worker_queue(const Buffer& memory) {
-    auto queue = make_queue({memory.span()}, IoQueue::Late::reported);
+    auto queue = make_queue({memory.span()}, IoQueue::Late::kept);
     queue->wait_for_mirrors();
     return queue;
 }

@@ -124,7 +124,7 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
             QS_TRY(check_replacement(*member, *fresh));
         }
         // Nobody waits for these: a queue of its own.
-        const auto queue = make_queue({}, IoQueue::Late::ended);
+        const auto queue = make_queue({}, IoQueue::Late::copied);
         if (!force) QS_TRY(check_empty(*fresh, *queue));
         const ArrayLayout& l = array_.layout;
         MemberDevice erased;

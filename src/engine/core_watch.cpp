@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives that don't answer. A transfer under way can't be taken back: the drive may still write to
-// its memory, or read from it. So nothing of the engine that such memory belongs to may go on, or
-// go; and what users lent it is let go of before they are told.
+// its memory, or read from it. Who asked for it is told that it failed, the memory stays the
+// drive's, and the drive goes out like one that takes no writes (core_leave.cpp):
 //
-//   watch(), on its own thread              workers                  requests
-//   a transfer takes too long, or nothing
+//   IoQueue::end_late(), in poll()          ends what takes too long; gives the drive up
+//   watch(), on its own thread              wakes workers that sleep meanwhile
+//   look_at_drives()                        decides whether the array can do without the drive
+//
+// A call of the kernel that doesn't return holds the thread. Then nothing of the engine that such
+// memory belongs to may go on, or go; and what users lent it is let go of before they are told:
+//
+//   watch()                                 workers                  requests
+//   a call takes too long, or nothing
 //   moves: gate_ fails, phase `halted`
 //                                           each sees the phase:     new ones are refused
 //                                           nothing moves any more,
@@ -40,7 +47,7 @@ void Core::watch() {
     }
     if (requests_->done_threw())
         return halt("since a request's `done` threw an exception, which it must not", {});
-    if (const auto late = overdue()) {
+    if (const auto late = held_call()) {
         std::string why = "since a drive does not answer: " + what_failed(*late);
         late->device->give_up(*late);
         return halt(why, *late);
@@ -53,21 +60,27 @@ void Core::watch() {
     }
 }
 
-std::optional<Io> Core::overdue() {
-    polls_.resize(workers_.size());
-    std::optional<Io> late = readers_.overdue();
-    // In a ring its transfers end by themselves. A blocking call holds its thread.
-    if (!late && control_->starting()) {
+// Of a transfer that takes too long, in a call that holds its thread. Others end with the next poll
+// of their queue, and so does what is under way on a drive that another thread has given up.
+std::optional<Io> Core::held_call() {
+    const IoClock& clock = *environment_.io_clock;
+    const std::uint64_t given_up = clock.given_up();
+    const bool another = std::exchange(given_up_, given_up) != given_up;
+    polled_.resize(workers_.size(), {0, clock.now()});
+    std::optional<Io> late;
+    if (control_->starting()) {
         late = control_->overdue();
         if (late && late->device->given_up()) late.reset();
     }
     all_polled_ = true;
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         Worker& w = *workers_[i];
-        // One that doesn't poll, since a request's `done` takes so long or it gets no processor,
-        // may not have seen that the drive has answered.
-        const bool polled = w.polls() != std::exchange(polls_[i], w.polls());
-        if (!late && (polled || w.queue().starting())) late = w.queue().overdue();
+        Polled& seen = polled_[i];
+        const bool polled = w.polls() != std::exchange(seen.polls, w.polls());
+        if (polled) seen.at = clock.now();
+        const auto overdue = w.queue().overdue();
+        if (!late && w.queue().starting() && clock.too_long_since(seen.at)) late = overdue;
+        if (overdue || another) w.wake();
         all_polled_ &= polled;
     }
     return late;

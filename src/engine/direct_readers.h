@@ -9,11 +9,9 @@
 
 #include <memory>
 #include <new>
-#include <optional>
 #include <vector>
 
 #include "base/guarded.h"
-#include "base/kept.h"
 #include "device/io.h"
 #include "shard/direct_read.h"
 
@@ -31,7 +29,7 @@ class DirectReaders {
 
     struct Reader {
         explicit Reader(IoClock* clock) {
-            if (clock != nullptr) queue.set_clock(*clock, IoQueue::Late::reported);
+            if (clock != nullptr) queue.set_clock(*clock, IoQueue::Late::kept);
         }
         IoQueue queue;
         DirectRead direct;
@@ -67,23 +65,12 @@ class DirectReaders {
     // One whose drive kept a transfer for too long is not used again.
     void give_back(Reader* reader) {
         const Locked lock(mutex_);
-        if (!reader->direct.late()) idle_.push_back(reader);
+        if (!reader->direct.late) idle_.push_back(reader);
     }
-    // A transfer that takes too long by now.
-    std::optional<Io> overdue() const {
-        const Locked lock(mutex_);
-        for (const auto& reader : readers_) {
-            if (auto late = reader->queue.overdue()) return late;
-        }
-        return std::nullopt;
-    }
-    // To be called when no read is under way. A drive might still write to what it kept.
+    // To be called when no read is under way.
     void clear() {
         const Locked lock(mutex_);
         idle_.clear();
-        for (auto& reader : readers_) {
-            if (reader->direct.late()) keep(std::shared_ptr<const Reader>(std::move(reader)));
-        }
         readers_.clear();
     }
     std::uint64_t memory_bytes() const {

@@ -24,7 +24,7 @@ Status check_io_timeout(const Options& options);
 class OfflineQueue {
   public:
     explicit OfflineQueue(const Options& options) : io_clock_(clock_, io_limit_ns(options)) {
-        queue_.set_clock(io_clock_, IoQueue::Late::ended);
+        queue_.set_clock(io_clock_, IoQueue::Late::copied);
     }
     IoQueue& queue() { return queue_; }
 

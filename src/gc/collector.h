@@ -70,12 +70,14 @@ class Collector final : public Actor {
         Step step = Step::idle;
         std::uint32_t segment = 0;
         std::byte* memory = nullptr;  // the whole segment's data, header first
+        Buffer own;                   // in place of memory that a drive may still write to
         Io header_io;
         std::vector<MapBatch> batches;  // one a shard
         std::uint32_t batches_pending = 0;
         std::vector<std::uint8_t> wanted;   // by slot: to be moved
         std::vector<std::uint8_t> damaged;  // by slot: can't be read
         std::vector<BlockRead> reads;
+        std::uint32_t reads_used = 0;
         std::uint32_t reads_pending = 0;
         std::uint32_t trim_slot = 0;  // block of tombstones being looked at
         std::uint32_t next_slot = 0;  // to be appended
@@ -125,6 +127,7 @@ class Collector final : public Actor {
     void send_lookups(Source& source);
     void looked_up(Source& source);
     void start_reads(Source& source);
+    void leave_memory(Source& source);
     void reads_done(Source& source);
     bool next_trims(Source& source);
     void trims_looked_up(Source& source);

@@ -15,7 +15,10 @@
 // What is asked may be outdated when the answer arrives. Either way it is right: a block that a
 // user overwrites in between is moved in vain, and loses the exchange (target.cpp). A block that
 // the table does not lead to now will never be led to again, since each place is published once.
+#include <algorithm>
 #include <cstring>
+#include <span>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/canary.h"
@@ -32,7 +35,7 @@ bool Collector::start_source() {
         s.segment = victim_->next++;
         s.step = Step::header;
         s.trims.clear();
-        s.moved = s.next_slot = s.trim_slot = s.reads_pending = 0;
+        s.moved = s.next_slot = s.trim_slot = s.reads_used = s.reads_pending = 0;
         s.next_trim = 0;
         s.drives_away = false;
         const ArrayLayout& l = array_.layout;
@@ -99,6 +102,7 @@ bool Collector::step(Source& s) {
 // A header of an older life of the band may be whole: the drive kept old bytes through a discard
 // and then lost a write. To believe it would lose what the segment really holds.
 void Collector::header_read(Source& s) {
+    if (s.header_io.kept) leave_memory(s);
     const bool good = s.header_io.error_number == 0 &&
                       header_of(s).valid(array_.array, victim_->band, s.segment) &&
                       header_of(s).fixed().band_sequence == victim_->sequence;
@@ -221,13 +225,30 @@ void Collector::start_reads(Source& s) {
         };
         slot += n;
     }
-    s.reads_pending = used;
+    s.reads_used = s.reads_pending = used;
     for (std::uint32_t i = 0; i < used; ++i) reader_.read(s.reads[i]);
+}
+
+// All of it, to a drive that may still write to a part. What was read goes along.
+void Collector::leave_memory(Source& s) {
+    const ArrayLayout& l = array_.layout;
+    Buffer fresh(l.segment_bytes);
+    std::memcpy(fresh.data(), s.memory, l.segment_bytes);
+    for (const BlockRead& read : std::span(s.reads).first(s.reads_used)) {
+        std::memcpy(fresh.data() + l.slot_byte(l.slot_of(read.first)), read.data,
+                    std::size_t{read.blocks} * kBlockBytes);
+    }
+    s.own = std::move(fresh);
+    s.memory = s.own.data();
 }
 
 // With its drives what is lost here may come back: it must not be given up. Nor in a band that need
 // not go: a cable or a controller may be at fault, and what it returns may be right again.
 void Collector::reads_done(Source& s) {
+    const auto elsewhere = [&](const BlockRead& read) {
+        return read.data != slot_data(s, array_.layout.slot_of(read.first));
+    };
+    if (std::ranges::any_of(std::span(s.reads).first(s.reads_used), elsewhere)) leave_memory(s);
     bool keeps = s.drives_away;
     for (std::uint32_t slot = 0; victim_->to_mend && slot < array_.layout.slots_per_segment; ++slot)
         keeps |= s.wanted[slot] != 0 && s.damaged[slot] != 0;

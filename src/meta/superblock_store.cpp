@@ -331,10 +331,8 @@ Result<Discovery> discover_usable(std::vector<std::unique_ptr<Device>> devices,
     }
 }
 
-// Where one keeps a transfer nothing is begun anew, with memory that it may still write to.
 bool leave_out_unwilling(std::vector<std::unique_ptr<Device>>& devices,
                          std::vector<Unusable>& absent) {
-    if (std::ranges::any_of(devices, [](const auto& d) { return d->given_up(); })) return false;
     if (std::ranges::all_of(devices, [](const auto& d) { return d->unwilling(); })) return false;
     const auto unwilling = [&](const std::unique_ptr<Device>& d) {
         if (!d->unwilling()) return false;

@@ -217,6 +217,10 @@ bool PageCache::decode(Transfer& transfer) {
 // A page of which one copy is of no use is written again, to all drives.
 void PageCache::loaded(Transfer& transfer, const Io& io) {
     Way& way = *transfer.way;
+    if (io.kept) {
+        transfer.own = Buffer(kBlockBytes);
+        transfer.block = transfer.own.data();
+    }
     const bool good = io.error_number == 0 && decode(transfer);
     if (io.error_number != 0) counters_.add(Counter::io_errors, 1);
     if (io.error_number == 0 && !good) io.device->count_mismatch(io.offset, 1);

@@ -124,6 +124,7 @@ class PageCache {
         Fifo<Transfer>* idle = nullptr;  // where it goes when it is done
         Way* way = nullptr;
         std::byte* block = nullptr;
+        Buffer own;  // in place of a block that a drive may still write to
         std::array<Io, kMaxPmtCopies + 1> ios;  // to write them; a read uses one after the other
         std::uint32_t copy = 0;                 // being read
         std::uint32_t pending = 0;

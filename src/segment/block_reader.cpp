@@ -72,6 +72,10 @@ std::uint32_t BlockReader::unproved(const BlockRead& read) const {
 }
 
 void BlockReader::direct_done(BlockRead& read) {
+    if (read.io.kept && !canary(Canary::kept_memory_reused)) {
+        read.own = Buffer(std::size_t{BlockRead::kMaxBlocks} * kBlockBytes);
+        read.data = read.own.data();
+    }
     if (read.io.error_number != 0) {
         counters_.add(Counter::io_errors, 1);
         read.to_rebuild = all_of(read);

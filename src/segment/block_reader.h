@@ -45,6 +45,7 @@ struct BlockRead {
 
     // The reader's.
     Io io;
+    Buffer own;  // in place of memory that a drive may still write to: `data` is there then
     class BlockReader* reader = nullptr;
     std::uint32_t to_rebuild = 0;  // bit i set: block i has to be rebuilt
     BlockRead* next = nullptr;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/rebuild.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/assert.h"
@@ -67,10 +68,17 @@ void Rebuild::read_rows(std::uint64_t offset, std::uint64_t bytes, void (Rebuild
 }
 
 void Rebuild::rows_read() {
+    leave_kept_rows();
     for (std::uint32_t role = 0; role < width_; ++role) {
         if (there_[role] && ios_[role].error_number != 0) there_[role] = false;
     }
     (this->*then_)();
+}
+
+// To drives that may still write to them.
+void Rebuild::leave_kept_rows() {
+    if (std::ranges::any_of(ios_, &Io::kept)) rows_.renew();
+    for (Io& io : ios_) io.kept = false;
 }
 
 void Rebuild::solve_header() {
@@ -174,6 +182,7 @@ void Rebuild::probe() {
 }
 
 void Rebuild::probed() {
+    leave_kept_rows();
     if (again_ || beyond_parity(array_)) return end(false);
     again_ = true;
     start();

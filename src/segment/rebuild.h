@@ -66,6 +66,7 @@ class Rebuild {
     // Reads bytes [offset, offset + bytes) of every strip of the stripe that is there.
     void read_rows(std::uint64_t offset, std::uint64_t bytes, void (Rebuild::*then)());
     void rows_read();
+    void leave_kept_rows();
     void solve_header();
     void solve_block();
     bool solve(std::uint32_t role, const Proof& proof);

@@ -69,10 +69,10 @@ bool Reads::transfer(DirectRead& direct, IoQueue& queue) {
     }
     while (direct.under_way != 0) {
         queue.wait(kLookAgainUs);
-        if (queue.poll() == 0 && queue.overdue()) break;
+        queue.poll();
     }
-    direct.io_failed = direct.late() ||
-                       std::ranges::any_of(ios, [](const Io& io) { return io.error_number != 0; });
+    direct.late = std::ranges::any_of(ios, &Io::kept);
+    direct.io_failed = std::ranges::any_of(ios, [](const Io& io) { return io.error_number != 0; });
     return !direct.io_failed;
 }
 

@@ -54,13 +54,11 @@ struct DirectRead {
     std::array<Io, kMostRuns> ios;  // one of each run
     std::uint32_t used = 0;
     std::uint32_t under_way = 0;  // of the ios
+    bool late = false;            // a drive may still write to the memory: this is not used again
 
     // Of the last read.
     std::uint32_t wrong_blocks = 0;  // whose checksum failed
     bool io_failed = false;
-    // A drive keeps a transfer for too long, and may still write to the memory: none of this, nor
-    // the queue, may be used again, or go.
-    bool late() const { return under_way != 0; }
 };
 
 }  // namespace qlcshape

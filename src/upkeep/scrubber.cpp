@@ -157,6 +157,8 @@ void Scrubber::transfer_ended() {
 }
 
 void Scrubber::piece_read() {
+    if (std::ranges::any_of(ios_, &Io::kept)) rows_.renew();  // a drive may still write to them
+    for (Io& io : ios_) io.kept = false;
     for (std::uint32_t role = 0; role < width_; ++role) {
         if (!usable(role) || ios_[role].error_number == 0) continue;
         const Device& drive = *ios_[role].device;

@@ -46,14 +46,28 @@ struct Power {
         int error;
     };
     std::vector<Held> held;
-    // Ends one of those that are held.
+    // Ends one of those that are held. Of one that was given up, whose queue may be gone, the drive
+    // uses the memory only now.
     void finish_one(Random& random) {
         if (held.empty()) return;
         std::swap(held[random.below(held.size())], held.back());
         const Held last = held.back();
         held.pop_back();
-        last.queue->complete(*last.io, last.error);
+        if (last.io->kept) use_memory(*last.io);
+        if (last.io->device != nullptr) last.queue->complete(*last.io, last.error);
     }
+    bool hand_over(const Io& io, Io& heir) {
+        std::ranges::find(held, &io, &Held::io)->io = &heir;
+        return true;
+    }
+    void use_memory(Io& io) {
+        if (io.kind == IoKind::read) std::memset(io.data, 0x77, io.bytes);
+        if (io.kind != IoKind::write) return;
+        io.for_each_part([&](const std::byte* data, std::uint64_t bytes) {
+            for (std::uint64_t i = 0; i < bytes; ++i) bytes_seen ^= data[i];
+        });
+    }
+    std::byte bytes_seen{};
 };
 
 // A drive whose bytes outlive it.
@@ -70,6 +84,7 @@ class CoreDrive final : public Device {
         if (power_.holds && power_.holds(io)) return power_.held.push_back({&io, &queue, error});
         queue.complete(io, error);
     }
+    bool hand_over(Io& io, Io& heir, IoQueue&) override { return power_.hand_over(io, heir); }
 
   private:
     void transfer(Io& io) {
