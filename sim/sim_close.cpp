@@ -50,6 +50,7 @@ void History::forget_opening() {
     const LifetimeCounters totals = core_->lifetime();
     for (std::size_t i = 0; i < kCounters; ++i) counted_[i] += totals[i] - opened_with_[i];
     for (const auto& v : volumes_) v->state.reset();
+    forget_images_of_out();
     core_.reset();
     changes_.clear();
     gone_.clear();

@@ -121,8 +121,8 @@ bool Injector::possible(Fault fault, const Media& media, const Io& io) const {
     const bool redundant =
         region == Region::bands || region == Region::tps || region == Region::band_table;
     const bool spoils = (media.weak && redundant);
-    // What the weak SCM drive has may be damaged: so the other one must not go out.
-    const bool needed = !media.qlc && !media.weak && layout_.p.pmt_copies > 1 && media_faults();
+    // What weak drives have may be damaged: so no others must go out.
+    const bool needed = !media.weak && media_faults() && (media.qlc || layout_.p.pmt_copies > 1);
     switch (fault) {
         case Fault::bit_rot:
         case Fault::unreadable:
@@ -148,8 +148,8 @@ bool Injector::possible(Fault fault, const Media& media, const Io& io) const {
             return io.kind == IoKind::write && media.weak && media.zoned() &&
                    region == Region::bands;
         case Fault::stuck:  // and ends in an error
-            return (io.kind != IoKind::read && !needed) || media.weak ||
-                   region == Region::superblock;
+            return !needed &&
+                   (io.kind != IoKind::read || media.weak || region == Region::superblock);
         default:
             return false;
     }

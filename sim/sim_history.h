@@ -154,6 +154,7 @@ class History {
         return p == Profile::older || p == Profile::all;
     }
     void choose_older();
+    void forget_images_of_out();
     void copy_episode();
     bool traced();
     bool all_scm_older() const;

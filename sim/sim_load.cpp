@@ -176,10 +176,14 @@ void History::load(bool to_be_cut) {
     wait_for_requests();
 }
 
-// Any drive. What is asked of it from now on ends in errors, in the end.
+// Any drive, but where others may be damaged: then one of those, since it goes out.
 void History::silence_one() {
+    std::vector<Media*> some = media_;
+    if (world_.faults().media_faults())
+        std::erase_if(some, [](const Media* m) { return !m->weak; });
+    if (some.empty()) return;
     world_.faults().note_may_stop();
-    silence(*media_[silence_random_.below(media_.size())]);
+    silence(*some[silence_random_.below(some.size())]);
 }
 
 void History::silence(Media& media) {
@@ -187,17 +191,16 @@ void History::silence(Media& media) {
     given_up_before_ = io_clock_.given_up();
 }
 
-// The drive that is silent has been so for too long; all others answer in time. Later it answers.
+// All others answer before the time goes on. Some time after it was given up the drive answers.
 void History::drive_is_silent() {
     if (io_clock_.given_up() != given_up_before_) {
         if (silence_random_.chance(1, 50)) world_.answer();
-    } else if (silence_random_.chance(1, 300)) {
+    } else if (silence_random_.chance(1, 60)) {
         while (world_.step()) {
         }
-        for (std::uint64_t ns = 0; ns <= kIoLimitNs; ns += kIoLimitNs / 4) {
-            world_.pass(kIoLimitNs / 4);
-            io_clock_.look();
-        }
+        world_.pass(kIoLimitNs / 4);
+        io_clock_.look();
+        for (const auto& w : core_->workers()) w->poll(core_->phase());
     }
     if (!silence_random_.chance(1, 16)) return;
     core_->look_at_drives();

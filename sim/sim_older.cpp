@@ -44,6 +44,16 @@ void History::choose_older() {
     images_array_.columns = std::make_shared<Columns>(*images_array_.columns);
 }
 
+// Of a QLC drive that went out later, and lacks fewer than four of its newest segments, nobody can
+// tell (docs/limits.md).
+void History::forget_images_of_out() {
+    std::erase_if(images_, [this](const Older& o) {
+        const std::size_t drive = number_of(o.media);
+        const Device* const d = o.media->qlc ? core_->array().qlc[drive] : nullptr;
+        return d != nullptr && (d->out() || d->leaves());
+    });
+}
+
 // A write that was acknowledged after both SCM drives' images were made, and by the TPS alone, is
 // lost without a trace until a segment tells of it: the header of one that is on a QLC drive names
 // a record that no mirror has. To be asked while the older drives are in place.

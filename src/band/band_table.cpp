@@ -280,12 +280,13 @@ BandTable::Life BandTable::begin_scrub(BandId id) {
     return {readable, band.damaged, band.sequence, band.segments};
 }
 
-bool BandTable::mark_damaged(BandId id, std::uint64_t sequence) {
+bool BandTable::mark_damaged(BandId id, std::uint64_t sequence, bool again) {
     {
         const Locked lock(mutex_);
         Band& band = at(id);
         if (band.state != BandState::closed || band.out_of_use || band.sequence != sequence)
             return false;
+        if (band.unmended && !again) return false;
         if (std::exchange(band.unmended, false)) unmended_.fetch_sub(1, std::memory_order_relaxed);
         if (std::exchange(band.damaged, true)) return true;
         damaged_.fetch_add(1, std::memory_order_relaxed);

@@ -131,8 +131,9 @@ class BandTable {
     };
     Life begin_scrub(BandId band);
     // Something in it is not what was written, in the life of this sequence: it is to be moved.
-    // Until that has happened, or can't, it counts as damaged. False: it does not.
-    bool mark_damaged(BandId band, std::uint64_t sequence);
+    // Until that has happened, or can't, it counts as damaged. False: it does not. `again`: also if
+    // that was tried in vain.
+    bool mark_damaged(BandId band, std::uint64_t sequence, bool again);
     std::uint32_t damaged() const { return damaged_.load(std::memory_order_relaxed); }
     // Instead of moved(): something in it can't be rebuilt, and nothing is given up for that. It
     // stays, and counts as damaged no longer, but as not mended, until it is erased.

@@ -27,6 +27,12 @@ struct Geometry {
     bool volatile_cache = true;              // writes are durable only after a flush
 };
 
+// What keeps others from opening a drive; for transfers that outlive the device.
+struct DriveLock {
+    // It ends with the last transfer that the kernel has, not with its last owner here.
+    mutable std::atomic<bool> left_to_kernel{false};
+};
+
 class Device {
   public:
     // `medium`: as medium_of() names it.
@@ -135,8 +141,7 @@ class Device {
     // Of one under way in this queue: it will end in queue.complete(heir). False if it had not
     // begun, and never will. The queue's thread.
     virtual bool hand_over(Io& io, Io& heir, IoQueue& queue);
-    // What keeps others from opening it, for those that outlive the device.
-    virtual std::shared_ptr<const void> lock() const { return nullptr; }
+    virtual std::shared_ptr<const DriveLock> lock() const { return nullptr; }
 
   private:
     enum class Part : std::uint8_t { in, leaving, out };

@@ -18,7 +18,7 @@ class FileDevice final : public Device {
 
     void start(Io& io, IoQueue& queue) override;
     bool hand_over(Io& io, Io& heir, IoQueue& queue) override;
-    std::shared_ptr<const void> lock() const override { return file_; }
+    std::shared_ptr<const DriveLock> lock() const override { return file_; }
     bool wants_ring() const override { return true; }
 
   private:

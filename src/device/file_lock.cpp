@@ -66,8 +66,10 @@ Status lock_file(int fd, const std::string& path, Access access) {
     const int kind = access == Access::read_write ? LOCK_EX : LOCK_SH;
     int failed = try_lock(fd, kind);
     int alive = 0;
+    int holder = 0;
     for (int i = 0; failed != 0 && errno == EWOULDBLOCK && i < kDeadHolderTries; ++i) {
-        if (!is_gone(lock_holder(fd)) && ++alive == kLiveHolderTries) {
+        holder = lock_holder(fd);
+        if (!is_gone(holder) && ++alive == kLiveHolderTries) {
             errno = EWOULDBLOCK;
             break;
         }
@@ -80,9 +82,14 @@ Status lock_file(int fd, const std::string& path, Access access) {
                     "{}: can't be locked: {}; does its file system support locks?", path,
                     std::strerror(errno));
     }
-    // All drives of an array that is open in another container are locked: it does not open then.
-    if (alive == 0) {
+    if (holder > 0 && is_gone(holder)) {
         return fail(Errc::device_failed,
+                    "{}: does not answer: locked by process {}, which has ended: a transfer of it "
+                    "that the drive keeps holds the lock until it ends",
+                    path, holder);
+    }
+    if (alive == 0) {
+        return fail(Errc::busy,
                     "{}: locked by a process that has ended, or by one of another container: "
                     "transfers of it that a drive keeps hold the lock until they end; try again "
                     "when the drive answers",

@@ -65,15 +65,15 @@ class IoQueue {
         clock_ = &clock;
         late_ = late;
     }
-    // Any thread. The oldest transfer, if it takes too long by now: with error_number set, for
+    // Any thread. Where the owner has been inside a call of the kernel that begins a transfer for
+    // too long, as a blocking one may be: the oldest transfer, with error_number set, for
     // describe_failure().
-    std::optional<Io> overdue() const;
+    std::optional<Io> held_call() const;
     // Any thread. Whether no transfer is in flight, and a number that grows with each that ends.
     bool quiet() const { return begun_.empty(); }
     std::uint64_t ended() const { return ended_.load(std::memory_order_relaxed); }
-    // Whether the owner is inside a call of the kernel that begins a transfer, which may be a
-    // blocking one.
-    bool starting() const { return starting_.load(std::memory_order_relaxed); }
+    // The owner's thread. Whether a drive still has something of it that it no longer waits for.
+    bool drives_keep_any() const { return kept_.oldest() != nullptr; }
 
     // Before the first transfer. A write or flush that a mirror (Device::mirror()) does not take is
     // made again until it is taken, or the drive has left: then it counts as done, since nobody
@@ -113,7 +113,7 @@ class IoQueue {
     void wake();
 
     // --- for devices ---
-    // The owner is inside a call that starting() tells of, as long as one of these lives.
+    // The owner is inside a call that held_call() tells of, as long as one of these lives.
     class Starting {
       public:
         explicit Starting(IoQueue& queue, bool begins = true) : mark_(queue.starting_) {
@@ -137,6 +137,8 @@ class IoQueue {
     void make_ring();
     void leave_foreign_ring();
     void leave_ring();
+    void leave_kept();
+    void move_time();
     void end_late();
     bool end_late(Io& io);
     void fail_original(Io& io, int error_number);
@@ -158,6 +160,9 @@ class IoQueue {
     IoClock* clock_ = nullptr;
     Late late_ = Late::kept;
     std::uint64_t given_up_seen_ = 0;  // the clock's count
+    // By which transfers are measured: the clock's time, without what passed while nobody polled.
+    std::uint64_t time_ = 0;
+    std::atomic<std::uint64_t> polled_at_{0};  // by the clock
     InFlight begun_;
     InFlight kept_;  // by drives: nobody waits for them
     Fifo<Io> finished_;

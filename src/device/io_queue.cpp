@@ -80,13 +80,18 @@ IoQueue::~IoQueue() {
     for (; !not_taken_.empty(); not_taken_.pop_front()) --in_flight_;
     QS_ASSERT(in_flight_ == 0);
     leave_ring();
+    leave_kept();
+    if (wake_fd_ >= 0) ::close(wake_fd_);
+}
+
+// Nobody will hear of them any more.
+void IoQueue::leave_kept() {
     while (kept_.oldest() != nullptr) {
         auto* const own = static_cast<OwnIo*>(kept_.oldest());
         kept_.remove(*own);
-        own->device = nullptr;  // which may go, too
+        own->leave_for_good();
         keep(std::shared_ptr<const OwnIo>(own));
     }
-    if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
 void IoQueue::submit(Io& io) {
@@ -96,7 +101,6 @@ void IoQueue::submit(Io& io) {
         if (io.kind == IoKind::discard) guard->on_discard(io.offset, io.bytes);
     }
     io.error_number = 0;
-    io.kept = false;
     io.next = nullptr;
     if (io.empties_cache()) io.flush_number = io.device->flushes().begin();
     ++in_flight_;
@@ -105,7 +109,10 @@ void IoQueue::submit(Io& io) {
 }
 
 void IoQueue::begin(Io& io) {
-    begun_.add(io, clock_ == nullptr ? 0 : clock_->now());
+    io.kept = false;
+    if (clock_ != nullptr && begun_.oldest() == nullptr)
+        polled_at_.store(clock_->now(), std::memory_order_relaxed);
+    begun_.add(io, time_);
     start(io);
 }
 
@@ -117,7 +124,8 @@ void IoQueue::submit_copy(Io& io) {
 
 void IoQueue::fail_original(Io& io, int error_number) {
     io.error_number = error_number;
-    if (io.empties_cache()) io.device->flushes().end(io.flush_number, true);
+    if (io.empties_cache()) io.device->flushes().end(io.flush_number, !io.device->out());
+    if (io.kind != IoKind::read && io.kind != IoKind::discard) last_failed_write_ = io;
     failed_originals_.push_back(io);
 }
 
@@ -180,11 +188,24 @@ void IoQueue::look_at_mirrors() {
     }
 }
 
-std::optional<Io> IoQueue::overdue() const {
+std::optional<Io> IoQueue::held_call() const {
+    const bool inside = starting_.load(std::memory_order_relaxed);
+    if (clock_ == nullptr || !inside ||
+        !clock_->too_long_since(polled_at_.load(std::memory_order_relaxed)))
+        return std::nullopt;
     std::optional<Io> oldest = begun_.look();
-    if (!oldest || clock_ == nullptr || !clock_->too_long_since(oldest->begun)) return std::nullopt;
-    oldest->error_number = ETIMEDOUT;
+    if (oldest) oldest->error_number = ETIMEDOUT;
     return oldest;
+}
+
+// An owner that did not poll for long, since a request's `done` took its time or it got no
+// processor, may not have heard that drives have answered, nor have told them what to do.
+void IoQueue::move_time() {
+    if (late_ == Late::copied) clock_->look();
+    const std::uint64_t now = clock_->now();
+    const std::uint64_t passed = now - polled_at_.load(std::memory_order_relaxed);
+    time_ += std::min(passed, clock_->limit_ns() / 4);
+    polled_at_.store(now, std::memory_order_relaxed);
 }
 
 // What takes too long, and what is under way on drives that were given up, here or elsewhere. Where
@@ -192,24 +213,28 @@ std::optional<Io> IoQueue::overdue() const {
 void IoQueue::end_late() {
     const Io* const oldest = begun_.oldest();
     if (oldest == nullptr || clock_ == nullptr) return;
-    if (late_ == Late::copied) clock_->look();
+    move_time();
+    const auto too_long = [this](const Io& io) { return time_ > io.begun + clock_->limit_ns(); };
     const std::uint64_t given_up = clock_->given_up();
-    if (given_up == given_up_seen_ && !clock_->too_long_since(oldest->begun)) return;
+    if (given_up == given_up_seen_ && !too_long(*oldest)) return;
     bool all = true;
     for (Io* io = begun_.oldest(); io != nullptr;) {
         Io* const next = io->newer;
-        if (io->device->given_up() || clock_->too_long_since(io->begun)) all &= end_late(*io);
+        if (io->device->given_up() || too_long(*io)) all &= end_late(*io);
         io = next;
     }
     if (all) given_up_seen_ = given_up;
 }
 
-// Its owner is told; the drive has a transfer that nobody waits for.
+// Its owner is told; the drive has a transfer that nobody waits for, if it has heard of it.
 bool IoQueue::end_late(Io& io) {
-    const bool copied = late_ == Late::copied;
-    std::unique_ptr<OwnIo> heir = copied ? nullptr : OwnIo::heir_of(io);
-    if (copied ? !static_cast<OwnIo&>(io).leave_to_drive() : heir == nullptr) return false;
-    Io& original = copied ? *static_cast<OwnIo&>(io).original : io;
+    std::unique_ptr<OwnIo> own;
+    if (late_ == Late::kept)
+        own = OwnIo::heir_of(io);
+    else if (static_cast<OwnIo&>(io).leave_to_drive())
+        own.reset(static_cast<OwnIo*>(&io));
+    if (own == nullptr) return false;
+    Io& original = late_ == Late::kept ? io : *own->original;
     if (!io.device->given_up()) {
         original.error_number = ETIMEDOUT;
         io.device->give_up(original);
@@ -217,13 +242,13 @@ bool IoQueue::end_late(Io& io) {
     }
     ended_.store(ended_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     begun_.remove(io);
-    if (copied) {
-        kept_.add(io, io.begun);
-        fail_original(original, ETIMEDOUT);
-    } else {
-        io.kept = io.device->hand_over(io, *heir, *this);
-        if (io.kept) kept_.add(*heir.release(), io.begun);
+    const bool kept = io.device->hand_over(io, *own, *this);
+    if (kept) kept_.add(*own.release(), time_);
+    if (late_ == Late::kept) {
+        io.kept = kept;
         settle(io, ETIMEDOUT);
+    } else {
+        fail_original(original, ETIMEDOUT);
     }
     return true;
 }
@@ -334,12 +359,12 @@ void IoQueue::leave_foreign_ring() {
     leave_ring();
 }
 
-// A drive may still write to the memory of what was given up, and the ring to its own.
+// What drives keep goes on in the kernel.
 void IoQueue::leave_ring() {
     if (ring_ == nullptr) return;
-    if (ring_->idle()) return ring_.reset();
-    QS_ASSERT(in_flight_ == 0);
-    keep(std::move(ring_));
+    QS_ASSERT(ring_->idle() || in_flight_ == 0);
+    ring_.reset();
+    leave_kept();
 }
 
 }  // namespace qlcshape

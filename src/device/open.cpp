@@ -20,7 +20,8 @@ namespace {
 // A call that opens a device, as long as it lasts. Any thread.
 class Opening {
   public:
-    explicit Opening(std::string medium) : medium_(std::move(medium)) {}
+    Opening(const std::string& path, const std::string& medium)
+        : medium_(medium.empty() ? path : medium) {}
     void end() {
         const Locked lock(mutex_);
         ended_ = true;
@@ -43,7 +44,7 @@ class Opening {
 Result<std::unique_ptr<Device>> open_in_time(const std::string& path, std::uint64_t size_bytes,
                                              Access access, bool make) {
     if (make) return open_file_device(path, size_bytes, access, make);
-    auto opening = std::make_shared<Opening>(medium_of(path));
+    auto opening = std::make_shared<Opening>(path, medium_of(path));
     auto opened = with_patience([=] {
         auto device = open_file_device(path, size_bytes, access, false);
         opening->end();
@@ -57,15 +58,9 @@ Result<std::unique_ptr<Device>> open_in_time(const std::string& path, std::uint6
                 path, kCallPatience.count());
 }
 
-// What this process no longer waits for may still hold the lock.
-Status refuse_unanswered(const std::string& path, Access access) {
-    if (access == Access::inspect || !any_unanswered() || !is_unanswered(medium_of(path)))
-        return {};
-    return fail(
-        Errc::device_failed,
-        "{}: does not answer: it still has a transfer that this process waited for in "
-        "vain; look at the drive and its path, and end this process before it is used again",
-        path);
+// What this process no longer waits for may hold the lock.
+bool is_unanswered_here(const std::string& path) {
+    return is_unanswered(path) || is_unanswered(medium_of(path));
 }
 
 }  // namespace
@@ -80,10 +75,15 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64
         return fail(Errc::invalid_argument,
                     "the path of {} has a NUL character, which no path can have", path.c_str());
     }
-    QS_TRY(refuse_unanswered(path, access));
     auto device = path.starts_with(kMemoryPrefix)
                       ? open_memory_device(path, size_bytes, access, make)
                       : open_in_time(path, size_bytes, access, make);
+    if (!device && device.error().code == Errc::busy && is_unanswered_here(path)) {
+        return fail(Errc::device_failed,
+                    "{}: does not answer: it still has a transfer that this process waited for in "
+                    "vain, and is locked until that ends; look at the drive and its path",
+                    path);
+    }
     if (device && access != Access::read_write) (*device)->set_read_only();
     return device;
 }

@@ -50,7 +50,7 @@ bool OwnIo::leave_to_drive() {
             lent_.emplace(std::move(used));
             parts_.assign(parts.begin(), parts.end());
         }
-        unanswered_.emplace(device->medium());
+        unanswered_.emplace(device->medium().empty() ? device->path() : device->medium());
     } catch (const std::bad_alloc&) {
         return false;
     }
@@ -58,6 +58,12 @@ bool OwnIo::leave_to_drive() {
     lock_ = device->lock();
     kept = true;
     return true;
+}
+
+void OwnIo::leave_for_good() {
+    device = nullptr;  // which may go
+    if (lock_ != nullptr) lock_->left_to_kernel = true;
+    lock_.reset();
 }
 
 void OwnIo::bring_back() {

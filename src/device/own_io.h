@@ -17,6 +17,8 @@
 
 namespace qlcshape {
 
+struct DriveLock;
+
 struct OwnIo : Io {
     Io* original = nullptr;  // of a copy
 
@@ -27,6 +29,9 @@ struct OwnIo : Io {
     // From now on nobody but the drive has to do with it: while this lives the drive stays locked,
     // and whatever memory of others it uses stays. False where there is no memory to note that.
     bool leave_to_drive();
+    // Likewise, where nobody will hear of its end: the memory stays as long as the process, and the
+    // kernel unlocks the drive.
+    void leave_for_good();
     // Brings what was read, and the outcome, to the original.
     void bring_back();
 
@@ -38,7 +43,7 @@ struct OwnIo : Io {
 
     std::unique_ptr<std::byte, Free> memory_;
     std::vector<iovec> parts_;
-    std::shared_ptr<const void> lock_;
+    std::shared_ptr<const DriveLock> lock_;
     std::optional<Unanswered> unanswered_;
     std::optional<Lent> lent_;
 };

@@ -57,7 +57,7 @@ OpenFile::OpenFile(int descriptor, Held held)
 
 OpenFile::~OpenFile() {
     // Rings may still hold the file in their tables; the lock must not live as long as they do.
-    ::flock(fd, LOCK_UN);
+    if (!left_to_kernel) ::flock(fd, LOCK_UN);
     ::close(fd);
 }
 

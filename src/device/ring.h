@@ -19,13 +19,14 @@
 #include <vector>
 
 #include "device/backing.h"
+#include "device/device.h"
 #include "device/io.h"
 
 namespace qlcshape {
 
 // An open file descriptor; closed with its last owner. The number stays unique after the
 // descriptor was closed and given to another file.
-struct OpenFile {
+struct OpenFile : DriveLock {
     explicit OpenFile(int descriptor, Held held = {});
     ~OpenFile();
     OpenFile(const OpenFile&) = delete;

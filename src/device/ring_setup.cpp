@@ -91,10 +91,10 @@ int Ring::try_to_enter() {
 }
 
 Ring::~Ring() {
-    QS_ASSERT(idle());
     if (!ring_made_) return;
-    // At once, where closing the ring would do it some time later.
-    if (files_registered_) io_uring_unregister_files(&ring_);
+    // At once, where closing the ring would do it some time later; but it waits for all that is
+    // under way.
+    if (files_registered_ && idle()) io_uring_unregister_files(&ring_);
     const std::lock_guard lock(mapping);
     io_uring_queue_exit(&ring_);
 }

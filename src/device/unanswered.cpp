@@ -40,10 +40,4 @@ bool is_unanswered(const std::string& medium) {
     return !medium.empty() && std::ranges::find(all.media, medium) != all.media.end();
 }
 
-bool any_unanswered() {
-    Registry& all = registry();
-    const std::lock_guard lock(all.mutex);
-    return !all.media.empty();
-}
-
 }  // namespace qlcshape

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Media on which this process has something under way that it no longer waits for: a transfer, or
-// the call that opens one. They stay locked until they answer, and count as failed. Any thread.
+// Media on which this process has had something under way that it no longer waits for: a transfer,
+// or the call that opens one. Where such a medium is locked, it does not answer. Any thread.
 #pragma once
 
 #include <string>
 
 namespace qlcshape {
 
-// As long as this lives. `medium`: as medium_of() names it.
+// As long as this lives. `medium`: as medium_of() names it, or the path where it can't.
 class Unanswered {
   public:
     explicit Unanswered(const std::string& medium);
@@ -20,6 +20,5 @@ class Unanswered {
 };
 
 bool is_unanswered(const std::string& medium);
-bool any_unanswered();
 
 }  // namespace qlcshape

@@ -340,10 +340,7 @@ class Core {
     std::string halted_why_;  // before phase() says so
     std::atomic<std::uint64_t> halted_at_{0};
     std::uint64_t motion_ = 0, moved_at_ = 0;
-    struct Polled {
-        std::uint64_t polls = 0, at = 0;  // how often, and when it was last seen to
-    };
-    std::vector<Polled> polled_;  // by worker
+    std::vector<std::uint64_t> polls_;
     std::uint64_t given_up_ = 0;  // how often drives were
     bool all_polled_ = false;
     std::atomic<bool> stopped_{false};

@@ -4,7 +4,7 @@
 // drive's, and the drive goes out like one that takes no writes (core_leave.cpp):
 //
 //   IoQueue::end_late(), in poll()          ends what takes too long; gives the drive up
-//   watch(), on its own thread              wakes workers that sleep meanwhile
+//   watch(), on its own thread              wakes other workers, which have more of that drive
 //   look_at_drives()                        decides whether the array can do without the drive
 //
 // A call of the kernel that doesn't return holds the thread. Then nothing of the engine that such
@@ -60,28 +60,19 @@ void Core::watch() {
     }
 }
 
-// Of a transfer that takes too long, in a call that holds its thread. Others end with the next poll
-// of their queue, and so does what is under way on a drive that another thread has given up.
+// Of a transfer in a call that holds its thread for too long. Others end with the next poll of
+// their queue, and so does what is under way on a drive that another thread has given up.
 std::optional<Io> Core::held_call() {
-    const IoClock& clock = *environment_.io_clock;
-    const std::uint64_t given_up = clock.given_up();
-    const bool another = std::exchange(given_up_, given_up) != given_up;
-    polled_.resize(workers_.size(), {0, clock.now()});
-    std::optional<Io> late;
-    if (control_->starting()) {
-        late = control_->overdue();
-        if (late && late->device->given_up()) late.reset();
-    }
+    const std::uint64_t given_up = environment_.io_clock->given_up();
+    if (std::exchange(given_up_, given_up) != given_up) wake_workers();
+    polls_.resize(workers_.size());
+    std::optional<Io> late = readers_.held_call();
+    if (!late) late = control_->held_call();
     all_polled_ = true;
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         Worker& w = *workers_[i];
-        Polled& seen = polled_[i];
-        const bool polled = w.polls() != std::exchange(seen.polls, w.polls());
-        if (polled) seen.at = clock.now();
-        const auto overdue = w.queue().overdue();
-        if (!late && w.queue().starting() && clock.too_long_since(seen.at)) late = overdue;
-        if (overdue || another) w.wake();
-        all_polled_ &= polled;
+        if (!late) late = w.queue().held_call();
+        all_polled_ &= w.polls() != std::exchange(polls_[i], w.polls());
     }
     return late;
 }

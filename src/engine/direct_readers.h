@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <new>
+#include <optional>
 #include <vector>
 
 #include "base/guarded.h"
@@ -47,6 +48,7 @@ class DirectReaders {
     // blocking call could not be told that the drive doesn't answer.
     Reader* take() {
         const Locked lock(mutex_);
+        if (idle_.empty()) take_back_late();
         if (idle_.empty()) {
             if (readers_.size() == kMost) return nullptr;
             try {
@@ -62,10 +64,18 @@ class DirectReaders {
         idle_.pop_back();
         return reader;
     }
-    // One whose drive kept a transfer for too long is not used again.
+    // One whose drive keeps a transfer is not used until that has ended.
     void give_back(Reader* reader) {
         const Locked lock(mutex_);
         if (!reader->direct.late) idle_.push_back(reader);
+    }
+    // A transfer in a call of the kernel that holds its thread.
+    std::optional<Io> held_call() const {
+        const Locked lock(mutex_);
+        for (const auto& reader : readers_) {
+            if (auto held = reader->queue.held_call()) return held;
+        }
+        return std::nullopt;
     }
     // To be called when no read is under way.
     void clear() {
@@ -79,6 +89,17 @@ class DirectReaders {
     }
 
   private:
+    // Nobody uses those that are late.
+    void take_back_late() QS_REQUIRES(mutex_) {
+        for (const auto& reader : readers_) {
+            if (!reader->direct.late) continue;
+            reader->queue.poll();
+            if (reader->queue.drives_keep_any()) continue;
+            reader->direct.late = false;
+            idle_.push_back(reader.get());
+        }
+    }
+
     IoClock* clock_ = nullptr;
     bool rings_ = false;
     mutable Mutex mutex_;

@@ -145,8 +145,8 @@ void assess_health(Stats& s) {
     assess_drives(s, out);
     assess_protection(s, out);
     if (s.scrub.bands_damaged != 0) {
-        out.add(degraded, fmt::format("in {} bands the scrub found strips that are not what was "
-                                      "written: they are rewritten from the other drives",
+        out.add(degraded, fmt::format("in {} bands there are strips that are not what was written: "
+                                      "they are rewritten from the other drives",
                                       s.scrub.bands_damaged));
     }
     if (s.scrub.bands_not_mended != 0) {

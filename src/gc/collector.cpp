@@ -18,7 +18,7 @@ Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gat
       shards_(std::move(shards)),
       queue_(queue),
       counters_(counters),
-      reader_(array, bands, queue, counters),
+      reader_(array, bands, queue, counters, BlockReader::Damage::ignored),
       committer_(array, bands, Stream::gc, Committer::kNoShard, queue, counters),
       rebuild_(array, queue),
       memory_(std::move(memory)),

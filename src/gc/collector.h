@@ -18,7 +18,7 @@
 // Several victims share a target, so a band waits until that target is full: an early seal would
 // be padding on QLC. seal_if_stuck() makes the exception.
 //
-// Bands in which the scrub found damage are moved, too, and, when there are more drives, those that
+// Bands in which damage was found are moved, too, and, when there are more drives, those that
 // were opened while drives were missing: what is in them gets all of its parity again. Space comes
 // first, but not for ever.
 //

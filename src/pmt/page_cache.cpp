@@ -192,6 +192,7 @@ void PageCache::write_copies(Transfer& transfer) {
         io.done = [](Io& done) {
             auto& t = *static_cast<Transfer*>(done.context);
             t.failed |= done.error_number != 0;
+            t.kept |= done.kept;
             if (--t.pending == 0) t.cache->written(t);
         };
         const bool first_only = canary(Canary::one_copy_written) && transfer.pending != 0;
@@ -217,10 +218,7 @@ bool PageCache::decode(Transfer& transfer) {
 // A page of which one copy is of no use is written again, to all drives.
 void PageCache::loaded(Transfer& transfer, const Io& io) {
     Way& way = *transfer.way;
-    if (io.kept) {
-        transfer.own = Buffer(kBlockBytes);
-        transfer.block = transfer.own.data();
-    }
+    if (io.kept) leave_block(transfer);
     const bool good = io.error_number == 0 && decode(transfer);
     if (io.error_number != 0) counters_.add(Counter::io_errors, 1);
     if (io.error_number == 0 && !good) io.device->count_mismatch(io.offset, 1);
@@ -333,7 +331,14 @@ void PageCache::written(Transfer& transfer) {
         bitmap_.set_written(transfer.way->page);
     }
     transfer.way->writing = false;
+    if (std::exchange(transfer.kept, false)) leave_block(transfer);
     release(transfer);
+}
+
+// To a drive that may still use it.
+void PageCache::leave_block(Transfer& transfer) {
+    transfer.own = Buffer(kBlockBytes);
+    transfer.block = transfer.own.data();
 }
 
 void PageCache::release(Transfer& transfer) {

@@ -124,11 +124,12 @@ class PageCache {
         Fifo<Transfer>* idle = nullptr;  // where it goes when it is done
         Way* way = nullptr;
         std::byte* block = nullptr;
-        Buffer own;  // in place of a block that a drive may still write to
+        Buffer own;                             // in place of a block that a drive may still use
         std::array<Io, kMaxPmtCopies + 1> ios;  // to write them; a read uses one after the other
         std::uint32_t copy = 0;                 // being read
         std::uint32_t pending = 0;
         bool failed = false;  // one of them
+        bool kept = false;    // the block, by a drive
         Transfer* next = nullptr;
     };
 
@@ -147,6 +148,7 @@ class PageCache {
     bool decode(Transfer& transfer);
     void loaded(Transfer& transfer, const Io& io);
     void release(Transfer& transfer);
+    static void leave_block(Transfer& transfer);
     void patch(Way& way);
     // What `written_` says of a page of this generation.
     static std::uint8_t tag_of(std::uint32_t generation) {

@@ -20,9 +20,15 @@ std::uint32_t all_of(const BlockRead& read) {
 
 }  // namespace
 
-BlockReader::BlockReader(const ArrayContext& array, const BandTable& bands, IoQueue& queue,
-                         Counters& counters)
-    : array_(array), bands_(bands), queue_(queue), counters_(counters), rebuild_(array, queue) {}
+BlockReader::BlockReader(const ArrayContext& array, BandTable& bands, IoQueue& queue,
+                         Counters& counters, Damage damage)
+    : array_(array),
+      bands_(bands),
+      queue_(queue),
+      counters_(counters),
+      damage_(damage),
+      rebuild_(array, queue),
+      check_(array, bands, queue) {}
 
 std::uint32_t BlockReader::run_length(Pba pba, std::uint32_t blocks) const {
     const std::uint32_t strip_blocks = array_.layout.strip_blocks();
@@ -134,7 +140,10 @@ void BlockReader::block_rebuilt(bool good) {
         read.drives_away |= rebuild_.drives_away();
         counters_.add(Counter::unreadable, 1);
     }
-    rebuild_or_finish(read);
+    if (!good || damage_ == Damage::ignored || !check_.wanted(read.io))
+        return rebuild_or_finish(read);
+    check_.begin(Pba(read.first.value + i), read.expected[i],
+                 [this] { rebuild_or_finish(*rebuilding_); });
 }
 
 void BlockReader::finish(BlockRead& read) {

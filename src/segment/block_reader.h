@@ -8,6 +8,7 @@
 //     |  drive missing             v                             v
 //     |                      done(), bad == 0        waiting_, one read at a time:
 //     +--------------------------------------------> Rebuild, block by block --> done(), bad
+//                                                       DamageCheck of each
 //
 // The table's entry has only crc_bits of the CRC: 32 in small arrays, at least 16 in the largest.
 // So what a drive returns by mistake is taken for right with a probability of 2^-16 or less. A
@@ -24,6 +25,7 @@
 #include "format/entry.h"
 #include "format/pmt_page.h"
 #include "placement/array_context.h"
+#include "segment/damage_check.h"
 #include "segment/rebuild.h"
 
 namespace qlcshape {
@@ -54,8 +56,10 @@ static_assert(BlockRead::kMaxBlocks <= 32);
 
 class BlockReader {
   public:
-    BlockReader(const ArrayContext& array, const BandTable& bands, IoQueue& queue,
-                Counters& counters);
+    // `marks`: bands in which it finds damage are to be moved.
+    enum class Damage : bool { ignored, marks };
+    BlockReader(const ArrayContext& array, BandTable& bands, IoQueue& queue, Counters& counters,
+                Damage damage);
 
     void read(BlockRead& read);
     bool poll();
@@ -68,7 +72,7 @@ class BlockReader {
     Io transfer_of(const BlockRead& read) const;
     // Bit i set: what was read of block i is not what the table expects.
     std::uint32_t unproved(const BlockRead& read) const;
-    std::uint64_t memory_bytes() const { return rebuild_.memory_bytes(); }
+    std::uint64_t memory_bytes() const { return rebuild_.memory_bytes() + kBlockBytes; }
 
   private:
     void direct_done(BlockRead& read);
@@ -80,7 +84,9 @@ class BlockReader {
     const BandTable& bands_;
     IoQueue& queue_;
     Counters& counters_;
+    const Damage damage_;
     Rebuild rebuild_;
+    DamageCheck check_;
     Fifo<BlockRead> waiting_;  // for the rebuild
     BlockRead* rebuilding_ = nullptr;
     std::uint32_t rebuilt_block_ = 0;  // of that, under way

@@ -10,7 +10,7 @@ namespace qlcshape {
 
 Reads::Reads(ShardContext& shard, std::span<std::byte> memory)
     : shard_(shard),
-      reader_(shard.array, shard.bands, shard.queue, shard.counters),
+      reader_(shard.array, shard.bands, shard.queue, shard.counters, BlockReader::Damage::marks),
       chunks_(kReadChunks) {
     QS_ASSERT(memory.size() == memory_needed());
     for (std::size_t i = 0; i < chunks_.size(); ++i) {

@@ -92,7 +92,7 @@ bool Scrubber::begin_segment() {
         if (life.readable) bands_.end_read(band_);
         const bool damaged = std::exchange(band_damaged_, false);
         const bool to_mend =
-            !other && (life.damaged || (damaged && bands_.mark_damaged(band_, sequence_)));
+            !other && (life.damaged || (damaged && bands_.mark_damaged(band_, sequence_, true)));
         const bool waits = to_mend && (!gate_.gc_wanted() || gate_.gc_has_room());
         if (waits) return false;
         pass_band();
@@ -139,7 +139,7 @@ void Scrubber::read_piece() {
         if (!usable(role)) continue;
         ++pending_;
         io.context = this;
-        io.done = [](Io& done) { static_cast<Scrubber*>(done.context)->transfer_ended(); };
+        io.done = [](Io& done) { static_cast<Scrubber*>(done.context)->transfer_ended(done); };
     }
     std::uint64_t read = 0;
     for (std::uint32_t role = 0; role < width_; ++role) {
@@ -151,14 +151,14 @@ void Scrubber::read_piece() {
     if (!hurries()) allowance_.fetch_sub(static_cast<std::int64_t>(read));
 }
 
-void Scrubber::transfer_ended() {
-    --pending_;
+void Scrubber::transfer_ended(const Io& io) {
+    rows_kept_ |= io.kept;
+    // A drive may still write to them.
+    if (--pending_ == 0 && std::exchange(rows_kept_, false)) rows_.renew();
     ended_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Scrubber::piece_read() {
-    if (std::ranges::any_of(ios_, &Io::kept)) rows_.renew();  // a drive may still write to them
-    for (Io& io : ios_) io.kept = false;
     for (std::uint32_t role = 0; role < width_; ++role) {
         if (!usable(role) || ios_[role].error_number == 0) continue;
         const Device& drive = *ios_[role].device;
@@ -312,7 +312,7 @@ void Scrubber::probe() {
         io.context = this;
         io.done = [](Io& done) {
             auto& self = *static_cast<Scrubber*>(done.context);
-            self.transfer_ended();
+            self.transfer_ended(done);
             if (done.error_number == 0) return;
             done.device->note_silent(done.error_number);
             const auto which = static_cast<std::size_t>(&done - self.ios_.data());

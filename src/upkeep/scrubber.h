@@ -89,7 +89,7 @@ class Scrubber final : public Actor {
     void judge_header_rows();
     bool blocks_fit(std::uint32_t role, const std::byte* bytes, std::uint64_t at,
                     std::uint64_t n) const;
-    void transfer_ended();
+    void transfer_ended(const Io& io);
     void segment_read();
     void probe();
     void end_segment();
@@ -127,6 +127,7 @@ class Scrubber final : public Actor {
     bool band_damaged_ = false;  // something before it in the band is
     bool header_good_ = false;
     std::uint32_t pending_ = 0;
+    bool rows_kept_ = false;         // some of them, by a drive
     Roles absent_, unread_, wrong_;  // has no drive; can't be read; is not what was written
     Roles suspects_;                 // the first time
     std::uint32_t parity_crc_[2] = {};

@@ -177,7 +177,8 @@ std::uint32_t read_all(Array& array, BlockReader& reader) {
 
 TEST_CASE("block reader: runs end with the strip and with 32 blocks") {
     Array array(8, 256 * KiB);
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     auto run_from = [&](std::uint32_t slot, std::uint32_t blocks) {
         return reader.run_length(array.context.layout.pba(BandId(1), 1, slot), blocks);
     };
@@ -191,7 +192,8 @@ TEST_CASE("block reader: runs end with the strip and with 32 blocks") {
 
 TEST_CASE("block reader: whole drives, nothing to rebuild") {
     Array array(GENERATE(2u, 3u, 16u), 128 * KiB);
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::verify_failed) == 0);
     CHECK(array.count(Counter::reconstructed) == 0);
@@ -199,7 +201,8 @@ TEST_CASE("block reader: whole drives, nothing to rebuild") {
 
 TEST_CASE("block reader: a spoiled block is rebuilt, proved and counted") {
     Array array;
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     for (const std::uint32_t slot : {0u, 20u, array.context.layout.slots_per_segment - 1}) {
         array.spoil(array.role_of_slot(slot), array.row_of_slot(slot));
     }
@@ -211,7 +214,8 @@ TEST_CASE("block reader: a spoiled block is rebuilt, proved and counted") {
 
 TEST_CASE("block reader: two strips of a row lie") {
     Array array;
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     const std::uint32_t slot = 20;
     const std::uint32_t role = array.role_of_slot(slot);
     const std::uint32_t second = GENERATE(0u, 2u, 3u, 4u);
@@ -231,7 +235,8 @@ TEST_CASE("block reader: any two drives gone") {
     array.lose(a);
     array.lose(b);
     INFO("roles " << a << " and " << b);
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::unreadable) == 0);
     const std::uint32_t strip = array.context.layout.strip_blocks();
@@ -247,7 +252,8 @@ TEST_CASE("block reader: header and block of a header in several blocks") {
     REQUIRE(array.context.layout.header_blocks == 2);
     array.lose(0);
     array.spoil(5, 7);
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::reconstructed) == 30 + 1);
 }
@@ -256,7 +262,8 @@ TEST_CASE("block reader: drives that fail to read are as good as gone") {
     Array array;
     array.drives[array.drive_of(1)]->fail_reads = true;
     array.drives[array.drive_of(3)]->fail_reads = true;
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     CHECK(read_all(array, reader) == 0);
     CHECK(array.count(Counter::io_errors) > 0);
     CHECK(array.count(Counter::reconstructed) == 16);
@@ -279,7 +286,8 @@ TEST_CASE("block reader: three wrong in a row is an error for that block alone")
         array.lose(4);
         array.spoil(1, row);
     }
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     const Outcome outcome = read_some(array, reader, slot - 2, 5);
     CHECK(outcome.bad == 1u << 2);
     CHECK(outcome.wrong == 0);
@@ -289,7 +297,8 @@ TEST_CASE("block reader: three wrong in a row is an error for that block alone")
 TEST_CASE("block reader: three drives gone") {
     Array array;
     for (const std::uint32_t role : {0u, 1u, 4u}) array.lose(role);
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     const std::uint32_t strip = array.context.layout.strip_blocks();
     CHECK(read_all(array, reader) == 2 * strip - 1);
 }
@@ -298,14 +307,16 @@ TEST_CASE("block reader: without the header nothing can be proved") {
     Array array;
     for (const std::uint32_t role : {0u, 3u, 4u}) array.spoil(role, 0);
     array.spoil(1, 5);
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     CHECK(read_all(array, reader) == 1);
 }
 
 TEST_CASE("block reader: a table that expects other contents gets none") {
     Array array;
     const ArrayLayout& l = array.context.layout;
-    BlockReader reader(array.context, *array.table, array.queue, array.counters);
+    BlockReader reader(array.context, *array.table, array.queue, array.counters,
+                       BlockReader::Damage::ignored);
     const bool other_block = GENERATE(false, true);
     const Buffer data(kBlockBytes);
     BlockRead read;

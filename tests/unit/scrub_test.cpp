@@ -162,6 +162,46 @@ TEST_CASE("scrub: what a drive returns wrong once is no damage") {
     a.ends_whole();
 }
 
+TEST_CASE("scrub: damage that a user's read finds is mended before the scrub comes by") {
+    ScrubArray a;
+    a.at(2, 0, 9000) ^= std::byte{1};
+    const std::uint64_t moved = a.core->stats().gc.bands_moved;
+    REQUIRE(a.reads(0, a.blocks, 7));
+    CHECK(a.core->stats().errors.reconstructed == 1);
+    a.settle();
+    CHECK(a.core->stats().gc.bands_moved - moved == 1);
+    const std::uint64_t reconstructed = a.core->stats().errors.reconstructed;
+    REQUIRE(a.reads(0, a.blocks, 7));
+    CHECK(a.core->stats().errors.reconstructed == reconstructed);
+    CHECK(a.look().strips_wrong == 0);
+    a.ends_whole();
+}
+
+TEST_CASE("scrub: what a user's read finds of it is looked at once more") {
+    ScrubArray a;
+    enum class What { wrong_once, unreadable, drive_away };
+    const What what = GENERATE(What::wrong_once, What::unreadable, What::drive_away);
+    const Location place = a.core->array().locate(a.band, 2, 0);
+    bool once = false;
+    a.power.spoils = [&](const Io& io) {
+        return what == What::wrong_once && a.reads_strip(io, 2, 0) && !std::exchange(once, true);
+    };
+    a.power.fails = [&](const Io& io) {
+        return what == What::unreadable ? a.reads_strip(io, 2, 0)
+               : what == What::drive_away
+                   ? io.kind == IoKind::read &&
+                         io.device->path() == a.options.devices[place.drive].path
+                   : false;
+    };
+    const std::uint64_t moved = a.core->stats().gc.bands_moved;
+    REQUIRE(a.reads(0, a.blocks, 7));
+    CHECK(a.core->stats().errors.reconstructed != 0);
+    a.settle();
+    CHECK(a.core->stats().gc.bands_moved - moved == (what == What::unreadable ? 1 : 0));
+    a.power.fails = a.power.spoils = nullptr;
+    a.ends_whole();
+}
+
 // As behind a controller that returns wrong data: it may be right again.
 TEST_CASE("scrub: more than parity covers is left as it is, and nothing is given up") {
     ScrubArray a;
@@ -187,6 +227,14 @@ TEST_CASE("scrub: more than parity covers is left as it is, and nothing is given
             ++lost;
     }
     CHECK(lost == 2);
+    // Other damage in it does not have it tried again whenever somebody reads that.
+    a.at(1, 0, 9000) ^= std::byte{1};
+    for (std::uint64_t b = 0; b < a.blocks; ++b)
+        static_cast<void>(a.request(Op::read, data.data(), kBlockBytes, b * kBlockBytes));
+    CHECK(a.core->stats().errors.reconstructed != 0);
+    CHECK(a.look().bands_damaged == 0);
+    CHECK(a.look().bands_not_mended == 1);
+    a.at(1, 0, 9000) ^= std::byte{1};
     change();
     CHECK(a.reads(0, a.blocks, 7));
     a.at(1, 0, 6 * kBlockBytes) ^= std::byte{1};
