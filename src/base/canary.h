@@ -55,7 +55,6 @@ enum class Canary : std::uint8_t {
     replaced_is_named,          // bands still name what a drive had whose place is taken
     replaced_before_forgotten,  // it is taken before the bands' records are durable
     scrub_sees_nothing,         // the scrub takes what is wrong for right
-    kept_memory_reused,         // memory that a drive may still write to is used again
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS
     count,

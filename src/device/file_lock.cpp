@@ -84,8 +84,8 @@ Status lock_file(int fd, const std::string& path, Access access) {
     }
     if (holder > 0 && is_gone(holder)) {
         return fail(Errc::device_failed,
-                    "{}: does not answer: locked by process {}, which has ended: a transfer of it "
-                    "that the drive keeps holds the lock until it ends",
+                    "{}: locked by process {}, which has ended: the kernel keeps what it had open "
+                    "until a drive that has a transfer of it answers, or is removed",
                     path, holder);
     }
     if (alive == 0) {

@@ -362,7 +362,6 @@ void IoQueue::leave_foreign_ring() {
 // What drives keep goes on in the kernel.
 void IoQueue::leave_ring() {
     if (ring_ == nullptr) return;
-    QS_ASSERT(ring_->idle() || in_flight_ == 0);
     ring_.reset();
     leave_kept();
 }

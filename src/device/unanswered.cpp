@@ -2,6 +2,7 @@
 #include "device/unanswered.h"
 
 #include <algorithm>
+#include <atomic>
 #include <list>
 #include <mutex>
 
@@ -12,6 +13,7 @@ namespace {
 struct Registry {
     std::mutex mutex;
     std::list<std::string> media;
+    std::atomic<bool> ever{false};
 };
 
 // Never destroyed: drives may answer at the very end.
@@ -26,6 +28,7 @@ Unanswered::Unanswered(const std::string& medium) {
     Registry& all = registry();
     const std::lock_guard lock(all.mutex);
     medium_ = &all.media.emplace_back(medium);
+    all.ever = true;
 }
 
 Unanswered::~Unanswered() {
@@ -39,5 +42,7 @@ bool is_unanswered(const std::string& medium) {
     const std::lock_guard lock(all.mutex);
     return !medium.empty() && std::ranges::find(all.media, medium) != all.media.end();
 }
+
+bool were_any_unanswered() { return registry().ever; }
 
 }  // namespace qlcshape

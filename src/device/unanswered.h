@@ -20,5 +20,7 @@ class Unanswered {
 };
 
 bool is_unanswered(const std::string& medium);
+// Whether there ever was one.
+bool were_any_unanswered();
 
 }  // namespace qlcshape

@@ -54,7 +54,7 @@ Status Control::listen() {
         listeners_.push_back(std::move(*socket));
     }
     try {
-        thread_ = std::thread([this] { run(); });
+        thread_ = JobThread([this] { run(); });
     } catch (const std::system_error& error) {
         return fail(no_more_threads("no thread to answer", error.what()));
     }
@@ -106,7 +106,7 @@ void Control::accept_at(const Socket& listener) {
         added->done = true;
     };
     try {
-        added->thread = std::thread(answer);
+        added->thread = JobThread(answer);
         pthread_setname_np(added->thread.native_handle(), "qs-asked");
     } catch (const std::system_error&) {
         answer();

@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "admin/control_socket.h"
+#include "engine/limits.h"
 #include "qlcshape/engine.h"
 
 namespace qlcshape {
@@ -53,7 +54,7 @@ class Control {
         explicit Connection(Socket socket) : client(std::move(socket)) {}
         Socket client;
         std::atomic<bool> done{false};
-        std::thread thread;
+        JobThread thread;
     };
 
     void run();
@@ -74,7 +75,7 @@ class Control {
     std::vector<Socket> listeners_;
     std::atomic<bool> stop_{false};
     std::list<Connection> connections_;
-    std::thread thread_;
+    JobThread thread_;
 };
 
 }  // namespace qlcshape

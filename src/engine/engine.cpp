@@ -127,7 +127,7 @@ void Engine::Impl::run(Worker& worker) {
 }
 
 // Shards where the options say; GC threads anywhere else.
-void Engine::Impl::pin(std::thread& thread, const Worker& worker, std::uint32_t index) {
+void Engine::Impl::pin(JobThread& thread, const Worker& worker, std::uint32_t index) {
     pthread_setname_np(thread.native_handle(), ("qs-" + worker.name()).substr(0, 15).c_str());
     if (options_.cores.empty()) return;
     cpu_set_t set;
@@ -211,7 +211,7 @@ Status Engine::Impl::close_now() {
     watch_.reset();
     stop_ = true;
     core_->wake_workers();
-    for (std::thread& thread : threads_) thread.join();
+    for (JobThread& thread : threads_) thread.join();
     Status closed = in_words(Errc::no_memory, [this] { return core_->finish_close(); });
     core_->release();
     with_memory([&] {

@@ -82,14 +82,14 @@ class Engine::Impl {
     };
     void prepare(Worker& worker, Start& start);
     void run(Worker& worker);
-    void pin(std::thread& thread, const Worker& worker, std::uint32_t index);
+    void pin(JobThread& thread, const Worker& worker, std::uint32_t index);
 
     Options options_;
     SystemClock clock_;
     Random random_;
     IoClock io_clock_;
     std::shared_ptr<Core> core_;  // shared with volumes, which may outlive the engine
-    std::vector<std::thread> threads_;
+    std::vector<JobThread> threads_;
     std::unique_ptr<Watch> watch_, drives_;
     std::unique_ptr<Monitor> monitor_;
     std::unique_ptr<Reclaimer> reclaimer_;

@@ -51,7 +51,8 @@ std::string fault_of(const DeviceStatus& d, const std::string& cause) {
     if (d.state == "failed") return fmt::format("{} can't be used: {}", name_of(d), d.last_error);
     if (d.state == "out") {
         const std::string last = d.last_error.empty() ? "" : "; its last failure: " + d.last_error;
-        return name_of(d) + " is out" + (last.empty() ? "" : ", since it took no writes") +
+        return name_of(d) + " is out" +
+               (last.empty() ? "" : ", since it took no writes or did not answer") +
                "; when the array is opened again, and the drive is well, it is taken back" + last;
     }
     if (!d.failing) return "";  // what failed once was done again, or rebuilt

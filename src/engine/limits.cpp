@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "base/size_text.h"
+#include "device/unanswered.h"
 #include "engine/offline_queue.h"
 #include "pmt/page_cache.h"
 
@@ -172,13 +173,18 @@ void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)
     if (thrown) std::rethrow_exception(thrown);
 }
 
+void JobThread::join() {
+    ended_->wait();
+    were_any_unanswered() ? thread_.detach() : thread_.join();
+}
+
 // All or none: those that were started before one is refused get an empty job and end.
 WaitingThreads::WaitingThreads(std::uint32_t count) {
     waiting_.reserve(count);
     try {
         while (waiting_.size() < count) {
             Waiting one;
-            one.thread = std::thread([job = one.job.get_future()]() mutable {
+            one.thread = JobThread([job = one.job.get_future()]() mutable {
                 if (const std::function<void()> given = job.get()) given();
             });
             waiting_.push_back(std::move(one));
@@ -195,7 +201,7 @@ void WaitingThreads::end_all() {
     while (!waiting_.empty()) run({}).join();
 }
 
-std::thread WaitingThreads::run(std::function<void()> job) {
+JobThread WaitingThreads::run(std::function<void()> job) {
     Waiting one = std::move(waiting_.back());
     waiting_.pop_back();
     one.job.set_value(std::move(job));

@@ -11,11 +11,14 @@
 #include <exception>
 #include <functional>
 #include <future>
+#include <latch>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -94,6 +97,28 @@ Status check_engine_options(const Options& options);
 // the caller does the rest. What one throws is thrown here when all have ended.
 void run_in_threads(std::uint32_t parts, const std::function<void(std::uint32_t)>& job);
 
+// A thread of which the end of its job is waited for. The kernel holds one that has a transfer
+// which a drive keeps: where a drive was given up, nobody waits for that.
+class JobThread {
+  public:
+    JobThread() = default;
+    // Throws std::system_error.
+    template <class Job>
+    explicit JobThread(Job job)
+        : ended_(std::make_shared<std::latch>(1)),
+          thread_([job = std::move(job), ended = ended_]() mutable {
+              job();
+              ended->count_down();
+          }) {}
+    bool joinable() const { return thread_.joinable(); }
+    std::thread::native_handle_type native_handle() { return thread_.native_handle(); }
+    void join();
+
+  private:
+    std::shared_ptr<std::latch> ended_;
+    std::thread thread_;
+};
+
 // Threads that wait for what they are to run: taken before an opening begins, so that a limit on
 // threads stops it before anything is written.
 class WaitingThreads {
@@ -103,14 +128,14 @@ class WaitingThreads {
     WaitingThreads(const WaitingThreads&) = delete;
     WaitingThreads& operator=(const WaitingThreads&) = delete;
 
-    std::thread run(std::function<void()> job);
+    JobThread run(std::function<void()> job);
 
   private:
     void end_all();
 
     struct Waiting {
         std::promise<std::function<void()>> job;
-        std::thread thread;
+        JobThread thread;
     };
     std::vector<Waiting> waiting_;
 };

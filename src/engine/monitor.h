@@ -14,6 +14,7 @@
 #include "base/callback.h"
 #include "base/printable.h"
 #include "base/repeats.h"
+#include "engine/limits.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
 
@@ -62,7 +63,7 @@ class Monitor {
     std::mutex mutex_;
     std::condition_variable stopping_;
     bool stop_ = false;
-    std::thread thread_;
+    JobThread thread_;
 };
 
 }  // namespace qlcshape

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "engine/core.h"
+#include "engine/limits.h"
 
 namespace qlcshape {
 
@@ -40,7 +41,7 @@ class Reclaimer {
     std::deque<Core::Deletion> waiting_;  // the front is under way
     Status outcome_;
     std::atomic<bool> stop_{false};
-    std::thread thread_;
+    JobThread thread_;
 };
 
 }  // namespace qlcshape

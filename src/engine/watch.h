@@ -27,7 +27,7 @@ class Watch {
     std::mutex mutex_;
     std::condition_variable stopping_;
     bool stop_ = false;
-    std::thread thread_;
+    JobThread thread_;
 };
 
 }  // namespace qlcshape

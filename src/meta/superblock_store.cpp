@@ -287,6 +287,11 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
     if (devices.empty() && absent.empty()) {
         return fail(Errc::invalid_argument, "no devices are given: name those of the array");
     }
+    const auto failed = [](const Unusable& u) { return u.why.code != Errc::missing_device; };
+    if (devices.empty() && std::ranges::any_of(absent, failed)) {
+        return fail(Errc::missing_device, "none of the array's devices can be used: {}",
+                    names_of(absent));
+    }
     if (devices.empty()) {
         return fail(Errc::missing_device,
                     "none of the array's devices is present ({}); is this the right array file, "

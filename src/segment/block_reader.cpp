@@ -78,7 +78,7 @@ std::uint32_t BlockReader::unproved(const BlockRead& read) const {
 }
 
 void BlockReader::direct_done(BlockRead& read) {
-    if (read.io.kept && !canary(Canary::kept_memory_reused)) {
+    if (read.io.kept) {
         read.own = Buffer(std::size_t{BlockRead::kMaxBlocks} * kBlockBytes);
         read.data = read.own.data();
     }

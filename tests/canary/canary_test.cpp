@@ -203,9 +203,6 @@ TEST_CASE("canary: replaced_before_forgotten") {
                 sim::Profile::away);
 }
 
-TEST_CASE("canary: kept_memory_reused") {
-    must_notice(Canary::kept_memory_reused, "kept_memory_reused", 200, sim::Profile::away);
-}
 TEST_CASE("canary: scrub_sees_nothing") {
     must_notice(Canary::scrub_sees_nothing, "scrub_sees_nothing", 40, sim::Profile::media);
 }

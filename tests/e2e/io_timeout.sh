@@ -12,7 +12,8 @@ declare -A backs blocks
 end_drives() {
     for pid in "${backs[@]}"; do kill -CONT "$pid" 2>/dev/null || true; done
     for block in "${blocks[@]}"; do timeout 20 losetup -d "$block" || true; done
-    for name in qlc scm; do unmount "disk_$name"; done
+    rm -f hold
+    for name in qlc scm flush; do unmount "disk_$name"; done
     end_loop
 }
 trap end_drives EXIT
@@ -161,8 +162,38 @@ for name in qlc scm; do
     stop_held_server
     kill -CONT "${backs[$name]}"
 done
+
+# One that keeps its flushes alone, in a call of the kernel that nothing ends: no thread that is held
+# there is waited for, neither when the array is closed.
+truncate -s 24M bytes
+nbdkit --exit-with-parent --foreground -U "$WORK/flush.sock" eval get_size='echo 24M' \
+    can_write=true can_flush=true \
+    pread="dd if=$WORK/bytes bs=64k skip=\$4 count=\$3 iflag=skip_bytes,count_bytes status=none" \
+    pwrite="dd of=$WORK/bytes bs=64k seek=\$4 oflag=seek_bytes conv=notrunc status=none" \
+    flush="while [ -e $WORK/hold ]; do sleep 0.1; done" >flush.out 2>&1 &
+until [[ -S flush.sock ]]; do sleep 0.1; done
+touch disk_flush
+nbdfuse -C 4 disk_flush "nbd+unix:///?socket=$WORK/flush.sock" >>flush.out 2>&1 &
+until [[ -s disk_flush ]]; do sleep 0.1; done
+blocks[flush]=$(losetup --find --show --direct-io=on --sector-size 4096 disk_flush)
+path=${blocks[flush]}
+expect 0 "$QLCSHAPE" replace array.toml qlc3.img "$path"
+sed -i "s#path = \"qlc3.img\"#path = \"$path\"#; \#\"$path\"#{n;d}" array.toml
+start_server
+rm -f enough
+client >client.out 2>&1 &
+clients=($!)
+touch hold
+wait_for "${states/PATH/$path} == ['out']"
+touch enough
+ended "${clients[0]}" || fail "a client failed: $(cat client.out)"
+verify || fail "a write that was acknowledged is not there"
+stop_held_server
+rm hold
+
 start_server
 wait_for "all(d['state'] == 'online' for d in j['devices'])"
+verify || fail "a write that was acknowledged is not there"
 wait_for_parity "what was written without a drive"
 stop_server
 expect 0 "$QLCSHAPE" check array.toml
