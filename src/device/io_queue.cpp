@@ -80,7 +80,6 @@ IoQueue::~IoQueue() {
     for (; !not_taken_.empty(); not_taken_.pop_front()) --in_flight_;
     QS_ASSERT(in_flight_ == 0);
     leave_ring();
-    leave_kept();
     if (wake_fd_ >= 0) ::close(wake_fd_);
 }
 
@@ -361,7 +360,6 @@ void IoQueue::leave_foreign_ring() {
 
 // What drives keep goes on in the kernel.
 void IoQueue::leave_ring() {
-    if (ring_ == nullptr) return;
     ring_.reset();
     leave_kept();
 }

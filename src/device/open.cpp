@@ -20,20 +20,18 @@ namespace {
 // A call that opens a device, as long as it lasts. Any thread.
 class Opening {
   public:
-    Opening(const std::string& path, const std::string& medium)
-        : medium_(medium.empty() ? path : medium) {}
     void end() {
         const Locked lock(mutex_);
         ended_ = true;
         unanswered_.reset();
     }
-    void give_up() {
+    void give_up(const std::string& path) {
+        const std::string medium = medium_of(path);
         const Locked lock(mutex_);
-        if (!ended_) unanswered_.emplace(medium_);
+        if (!ended_) unanswered_.emplace(medium, path);
     }
 
   private:
-    const std::string medium_;
     Mutex mutex_;
     bool ended_ QS_GUARDED_BY(mutex_) = false;
     std::optional<Unanswered> unanswered_ QS_GUARDED_BY(mutex_);
@@ -44,23 +42,18 @@ class Opening {
 Result<std::unique_ptr<Device>> open_in_time(const std::string& path, std::uint64_t size_bytes,
                                              Access access, bool make) {
     if (make) return open_file_device(path, size_bytes, access, make);
-    auto opening = std::make_shared<Opening>(path, medium_of(path));
+    auto opening = std::make_shared<Opening>();
     auto opened = with_patience([=] {
         auto device = open_file_device(path, size_bytes, access, false);
         opening->end();
         return device;
     });
     if (opened) return std::move(*opened);
-    opening->give_up();
+    opening->give_up(path);
     return fail(Errc::device_failed,
                 "{}: opening it takes longer than {} s; look why its drive or file system does not "
                 "answer",
                 path, kCallPatience.count());
-}
-
-// What this process no longer waits for may hold the lock.
-bool is_unanswered_here(const std::string& path) {
-    return is_unanswered(path) || is_unanswered(medium_of(path));
 }
 
 }  // namespace
@@ -78,7 +71,8 @@ Result<std::unique_ptr<Device>> open_device(const std::string& path, std::uint64
     auto device = path.starts_with(kMemoryPrefix)
                       ? open_memory_device(path, size_bytes, access, make)
                       : open_in_time(path, size_bytes, access, make);
-    if (!device && device.error().code == Errc::busy && is_unanswered_here(path)) {
+    // What this process no longer waits for may hold the lock.
+    if (!device && device.error().code == Errc::busy && is_unanswered(medium_of(path), path)) {
         return fail(Errc::device_failed,
                     "{}: does not answer: it still has a transfer that this process waited for in "
                     "vain, and is locked until that ends; look at the drive and its path",

@@ -50,7 +50,7 @@ bool OwnIo::leave_to_drive() {
             lent_.emplace(std::move(used));
             parts_.assign(parts.begin(), parts.end());
         }
-        unanswered_.emplace(device->medium().empty() ? device->path() : device->medium());
+        unanswered_.emplace(device->medium(), device->path());
     } catch (const std::bad_alloc&) {
         return false;
     }

@@ -12,7 +12,7 @@ namespace {
 
 struct Registry {
     std::mutex mutex;
-    std::list<std::string> media;
+    std::list<std::string> names;
     std::atomic<bool> ever{false};
 };
 
@@ -24,23 +24,24 @@ Registry& registry() {
 
 }  // namespace
 
-Unanswered::Unanswered(const std::string& medium) {
+Unanswered::Unanswered(const std::string& medium, const std::string& path) {
     Registry& all = registry();
     const std::lock_guard lock(all.mutex);
-    medium_ = &all.media.emplace_back(medium);
+    name_ = &all.names.emplace_back(medium.empty() ? path : medium);
     all.ever = true;
 }
 
 Unanswered::~Unanswered() {
     Registry& all = registry();
     const std::lock_guard lock(all.mutex);
-    std::erase_if(all.media, [&](const std::string& medium) { return &medium == medium_; });
+    std::erase_if(all.names, [&](const std::string& name) { return &name == name_; });
 }
 
-bool is_unanswered(const std::string& medium) {
+bool is_unanswered(const std::string& medium, const std::string& path) {
     Registry& all = registry();
     const std::lock_guard lock(all.mutex);
-    return !medium.empty() && std::ranges::find(all.media, medium) != all.media.end();
+    return std::ranges::any_of(
+        all.names, [&](const std::string& name) { return name == medium || name == path; });
 }
 
 bool were_any_unanswered() { return registry().ever; }

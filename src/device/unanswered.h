@@ -7,19 +7,20 @@
 
 namespace qlcshape {
 
-// As long as this lives. `medium`: as medium_of() names it, or the path where it can't.
+// As long as this lives. `medium`: as medium_of() names it; empty where it can't: then the path is
+// what it is known by.
 class Unanswered {
   public:
-    explicit Unanswered(const std::string& medium);
+    Unanswered(const std::string& medium, const std::string& path);
     ~Unanswered();
     Unanswered(const Unanswered&) = delete;
     Unanswered& operator=(const Unanswered&) = delete;
 
   private:
-    const std::string* medium_;  // in the registry
+    const std::string* name_;  // in the registry
 };
 
-bool is_unanswered(const std::string& medium);
+bool is_unanswered(const std::string& medium, const std::string& path);
 // Whether there ever was one.
 bool were_any_unanswered();
 

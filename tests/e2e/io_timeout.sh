@@ -93,16 +93,6 @@ for line in open("acked"):
 PYTHON
 }
 
-# wait_for EXPRESSION: until it is true of the status, which is called j.
-wait_for() {
-    local i
-    for ((i = 0; ; ++i)); do
-        expect 0 "$QLCSHAPE" status array.toml --json
-        python3 -c "import json, sys; j = json.load(open('out')); sys.exit(not ($1))" && break
-        ((i < 600)) || fail "it never holds: $1"
-        sleep 0.1
-    done
-}
 # stop_held_server: as stop_server, while the drive hangs. The kernel may keep nbdkit's process.
 stop_held_server() {
     local code=0

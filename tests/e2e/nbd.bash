@@ -85,14 +85,19 @@ stop_server() {
     holds '"clean" == j["recovery"]["kind"]'
 }
 
-# wait_for_parity WHAT: until every band has all of it; afterwards `holds` sees that status.
-wait_for_parity() {
-    local whole='j["protection"]["none"] == 0 and j["protection"]["one"] == 0'
+# wait_for EXPRESSION [WHAT]: until it is true of the status, which is called j, and which `holds` sees
+# afterwards. WHAT is said if it never is.
+wait_for() {
     local i
     for ((i = 0; ; ++i)); do
         expect 0 "$QLCSHAPE" status array.toml --json
-        python3 -c "import json, sys; j = json.load(open('out')); sys.exit(not ($whole))" && break
-        ((i < 600)) || fail "$1 still lacks parity"
+        python3 -c "import json, sys; j = json.load(open('out')); sys.exit(not ($1))" && break
+        ((i < 600)) || fail "${2-it never holds: $1}"
         sleep 0.1
     done
+}
+
+# wait_for_parity WHAT: until every band has all of it.
+wait_for_parity() {
+    wait_for 'j["protection"]["none"] == 0 and j["protection"]["one"] == 0' "$1 still lacks parity"
 }

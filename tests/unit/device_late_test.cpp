@@ -243,7 +243,7 @@ TEST_CASE("device late: what does not answer to this process can't be opened, an
     REQUIRE(open_device(path, MiB, Access::read_write, true));
     auto holder = open_device(path, 0, Access::read_write, false);
     REQUIRE(holder);
-    auto unanswered = std::make_unique<Unanswered>(medium_of(path));
+    auto unanswered = std::make_unique<Unanswered>(medium_of(path), path);
     for (const Access access : {Access::read_write, Access::read_only}) {
         const auto opened = open_device(path, 0, access, false);
         REQUIRE_FALSE(opened);

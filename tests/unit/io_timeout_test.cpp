@@ -44,6 +44,11 @@ struct Waiting {
         const Status taken = array.core->submit(**volume, std::move(r));
         if (!taken) ended[offset] = taken;
     }
+    // The first 4 MiB, on the drives.
+    void fill() {
+        for (std::uint64_t at = 0; at < 4 * MiB; at += 128 * KiB) submit(Op::write, at, 128 * KiB);
+        pass(kLook);
+    }
     // Workers go on while so much time passes.
     void pass(std::uint64_t ns) {
         for (std::uint64_t at = 0; at < ns; at += kLook) {
@@ -159,8 +164,7 @@ TEST_CASE("io timeout: what more drives keep than can go out ends in errors, and
 
 TEST_CASE("io timeout: a read that a drive keeps is made from the others, and lands nowhere") {
     Waiting w(1);
-    for (std::uint64_t at = 0; at < 4 * MiB; at += 128 * KiB) w.submit(Op::write, at, 128 * KiB);
-    w.pass(kLook);
+    w.fill();
     w.ended.clear();
     w.hold("qlc1", IoKind::read);
     std::ranges::fill(w.block, std::byte{0});
@@ -189,8 +193,7 @@ TEST_CASE("io timeout: a read that a drive keeps is made from the others, and la
 
 TEST_CASE("io timeout: a read that is kept ends in an error, and its buffer is left alone") {
     Waiting w(1);
-    for (std::uint64_t at = 0; at < 4 * MiB; at += 128 * KiB) w.submit(Op::write, at, 128 * KiB);
-    w.pass(kLook);
+    w.fill();
     w.ended.clear();
     w.hold("qlc", IoKind::read);
     std::fill(w.block.begin(), w.block.end(), std::byte{0});
@@ -205,8 +208,7 @@ TEST_CASE("io timeout: a read that is kept ends in an error, and its buffer is l
 
 TEST_CASE("io timeout: a read that its caller's thread makes ends as well, and leaves the buffer") {
     Waiting w(1);
-    for (std::uint64_t at = 0; at < 4 * MiB; at += 128 * KiB) w.submit(Op::write, at, 128 * KiB);
-    w.pass(kLook);
+    w.fill();
     auto volume = w.array.core->volume("v");
     REQUIRE(volume);
     Bytes block(kBlockBytes);
