@@ -39,6 +39,7 @@ class DirectReaders {
     DirectReaders() {
         readers_.reserve(kMost);
         idle_.reserve(kMost);
+        late_.reserve(kMost);
     }
     ~DirectReaders() { clear(); }
     DirectReaders(const DirectReaders&) = delete;
@@ -67,7 +68,7 @@ class DirectReaders {
     // One whose drive keeps a transfer is not used until that has ended.
     void give_back(Reader* reader) {
         const Locked lock(mutex_);
-        if (!reader->direct.late) idle_.push_back(reader);
+        (reader->direct.late ? late_ : idle_).push_back(reader);
     }
     // A transfer in a call of the kernel that holds its thread.
     std::optional<Io> held_call() const {
@@ -81,6 +82,7 @@ class DirectReaders {
     void clear() {
         const Locked lock(mutex_);
         idle_.clear();
+        late_.clear();
         readers_.clear();
     }
     std::uint64_t memory_bytes() const {
@@ -89,22 +91,22 @@ class DirectReaders {
     }
 
   private:
-    // Nobody uses those that are late.
     void take_back_late() QS_REQUIRES(mutex_) {
-        for (const auto& reader : readers_) {
-            if (!reader->direct.late) continue;
+        std::erase_if(late_, [this](Reader* reader) QS_REQUIRES(mutex_) {
             reader->queue.poll();
-            if (reader->queue.drives_keep_any()) continue;
+            if (reader->queue.drives_keep_any()) return false;
             reader->direct.late = false;
-            idle_.push_back(reader.get());
-        }
+            idle_.push_back(reader);
+            return true;
+        });
     }
 
     IoClock* clock_ = nullptr;
     bool rings_ = false;
     mutable Mutex mutex_;
     std::vector<std::unique_ptr<Reader>> readers_ QS_GUARDED_BY(mutex_);
-    std::vector<Reader*> idle_ QS_GUARDED_BY(mutex_);
+    // Of those, the ones that nobody uses: free, and those whose drive keeps a transfer.
+    std::vector<Reader*> idle_ QS_GUARDED_BY(mutex_), late_ QS_GUARDED_BY(mutex_);
 };
 
 }  // namespace qlcshape
