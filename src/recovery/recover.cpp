@@ -327,9 +327,10 @@ class Recovery {
         const std::optional<Snapshot>& snapshot = in_.snapshot;
         if (snapshot && !snapshot->table_damaged && !in_.bitmap_lost) {
             const bool small = l_.pmt_pages <= in_.counted_pages;
-            auto updated = update_table({in_.array, *snapshot, present_bands(), memory_versions_,
-                                         !small && !in_.read_only, in_.read_only, in_.kept_findings,
-                                         in_.team, scan_, in_.bitmap, in_.queue, in_.progress});
+            auto updated =
+                update_table({in_.array, *snapshot, present_bands(), on_media_, memory_versions_,
+                              !small && !in_.read_only, in_.read_only, in_.kept_findings, in_.team,
+                              scan_, in_.bitmap, in_.queue, in_.progress});
             if (!updated) return fail(updated.error());
             if (!updated->impossible) {
                 // Before anything in memory is forgotten for what this table has: one that is built

@@ -93,8 +93,16 @@ class Update {
 
     // Below counts_below_ a band's segments were in the table when the snapshot began; an entry
     // that leads elsewhere is of an old life, or a segment from there on says it again.
+    //
+    // For the snapshot a band was closed, of which no record says so yet: it may have ended before
+    // segments that nevertheless are whole, if a drive wrote its strips when it was out already.
+    // Recovery keeps those.
     void set_ranges() {
         std::vector<std::uint32_t> published(l_.bands, UINT32_MAX);
+        for (std::uint32_t i = 0; i < l_.bands; ++i) {
+            const BandRecord& r = in_.on_media[i];
+            if (r.state == BandState::open) published[i] = r.segments;
+        }
         for (const SnapshotBand& b : in_.snapshot.open) {
             if (in_.bands[b.band].sequence == b.sequence) published[b.band] = b.published;
         }

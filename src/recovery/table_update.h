@@ -17,7 +17,8 @@ namespace qlcshape {
 struct TableUpdateInput {
     const ArrayContext& array;
     const Snapshot& snapshot;
-    const std::vector<BandRecord>& bands;  // what counts: state, sequence, segments
+    const std::vector<BandRecord>& bands;     // what counts: state, sequence, segments
+    const std::vector<BandRecord>& on_media;  // before recovery decided about those that are open
     // What is served from memory because nothing can be committed now: LBA -> version.
     const std::unordered_map<std::uint64_t, Version>& in_memory;
     // What needs no look at the table is left as patches, for when pages are read.

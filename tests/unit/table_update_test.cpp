@@ -41,8 +41,8 @@ TEST_CASE("table update: a trim in the table is weighed against what is in memor
     SegmentScan scan(array, mirrors.queue);
     TableBitmap bitmap(array.layout);
     bitmap.set_written(page);
-    const auto updated = update_table({array, snapshot, bands, in_memory, false, true, 1000, team,
-                                       scan, bitmap, mirrors.queue, nullptr});
+    const auto updated = update_table({array, snapshot, bands, bands, in_memory, false, true, 1000,
+                                       team, scan, bitmap, mirrors.queue, nullptr});
     REQUIRE(updated);
     CHECK_FALSE(updated->impossible);
     std::vector<std::uint64_t> superseded = updated->superseded;
@@ -60,6 +60,7 @@ struct TwoSegments : ShardRig {
     std::uint32_t slots = array.layout.slots_per_segment;
     std::vector<PmtEntry> table{kPageEntries};
     Snapshot snapshot;
+    std::vector<BandRecord> before{array.layout.bands};  // as the band table has them
 
     TwoSegments() {
         next_version = kWritten;
@@ -76,14 +77,15 @@ struct TwoSegments : ShardRig {
     // From then on `table` is what the drive has.
     TableUpdate update(bool leave_patches) {
         encode_pmt_page(table.data(), PageId(0), array.array, 1, page());
-        std::vector<BandRecord> on_media(array.layout.bands);
-        on_media[0] = bands->record_of(BandId(0));
-        on_media[0].state = BandState::closed;
+        std::vector<BandRecord> decided(array.layout.bands);
+        decided[0] = bands->record_of(BandId(0));
+        decided[0].state = BandState::closed;
         const Team team = team_of_one(queue);
         SegmentScan scan(array, queue);
         auto updated = update_table({array,
                                      snapshot,
-                                     on_media,
+                                     decided,
+                                     before,
                                      {},
                                      leave_patches,
                                      false,
@@ -143,4 +145,21 @@ TEST_CASE("table update: a block in the table gives way to a newer one, and to n
     CHECK(rig.table[0] == rig.in_segment(1, 0));
     CHECK(rig.table[1] == rig.in_segment(0, 1));
     CHECK(rig.table[100] == rig.in_segment(1, 1));
+}
+
+// A drive that was out wrote its strip of the second segment late: so that is whole, though the
+// band had ended before it, and was closed, when the snapshot began.
+TEST_CASE("table update: what recovery keeps of a band that had ended is in the table") {
+    TwoSegments rig;
+    rig.snapshot.open.clear();
+    rig.before[0] = rig.bands->record_of(BandId(0));
+    rig.before[0].segments = 1;
+    const PmtEntry trimmed = PmtEntry::make_unmapped(Unmapped::trimmed, Version(kWritten - 50));
+    rig.table[1] = rig.in_segment(0, 1);
+    rig.table[100] = trimmed;
+    const bool ended = GENERATE(true, false);
+    rig.before[0].state = ended ? BandState::open : BandState::closed;
+    rig.update(false);
+    CHECK(rig.table[100] == (ended ? rig.in_segment(1, 1) : trimmed));
+    CHECK(rig.table[1] == rig.in_segment(0, 1));
 }
