@@ -163,6 +163,9 @@ Result<MemberRecord> History::replace(std::size_t drive, const std::set<std::siz
 std::set<std::size_t> History::not_written() const {
     std::set<std::size_t> lost = away_;
     if (fresh_ != nullptr && fresh_->qlc) lost.insert(fresh_for_);
+    for (const std::size_t drive : mended_) {
+        if (media_[drive]->qlc) lost.insert(drive);
+    }
     for (std::size_t d = 0; d < options_.data_strips + 2; ++d) {
         if (!media_[d]->writes()) lost.insert(d);
     }

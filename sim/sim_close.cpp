@@ -52,6 +52,8 @@ void History::forget_opening() {
     for (const auto& v : volumes_) v->state.reset();
     forget_images_of_out();
     core_.reset();
+    returning_.reset();
+    mended_.clear();
     changes_.clear();
     gone_.clear();
     for (SimOp& op : ops_) op.busy = false;

@@ -134,6 +134,8 @@ class History {
     // sim_replace.cpp
     void begin_replacing();
     void begin_replacing(std::size_t drive);
+    void begin_returning();
+    void end_returning();
     void advance_replacing();
     void take_fresh();
     void finish_replacing();
@@ -276,6 +278,8 @@ class History {
     Media* fresh_ = nullptr;      // a drive that is to take a place, and whose
     std::size_t fresh_for_ = 0;
     std::uint32_t fresh_made_ = 0;
+    std::optional<std::size_t> returning_;  // a drive that comes back while it is open
+    std::set<std::size_t> mended_;          // those that take writes again, and are not in yet
     // A new drive is a member perhaps by the word of one SCM drive alone: without that one the old
     // drive is, and the new one is rightly refused.
     bool fresh_unheard_ = false;
@@ -315,6 +319,7 @@ class History {
     Random tail_random_;                 // what a power cut does to strips, likewise
     Random away_random_;                 // which drives are away, likewise
     Random replace_random_;              // which are replaced while the array is open, likewise
+    Random return_random_;               // which come back then, likewise
     const bool cuts_replacing_;          // the power goes soon after a replacement has begun
     Random scrub_random_;                // when a scrub begins, likewise
     bool scrubs_ = false;

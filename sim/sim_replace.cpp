@@ -14,7 +14,7 @@ namespace qlcshape::sim {
 void History::begin_replacing() {
     constexpr std::uint32_t kMost = 3;
     std::set<std::size_t> lost = not_written();
-    if (fresh_ != nullptr || fresh_made_ == kMost) return;
+    if (fresh_ != nullptr || returning_ || fresh_made_ == kMost) return;
     if (!cuts_replacing_ && replace_random_.chance(1, 3)) {
         // With two QLC drives away as well the others might go on by themselves.
         if (lost.size() >= options_.data_strips || !readable_without(lost)) return;
@@ -53,8 +53,57 @@ void History::begin_replacing(std::size_t drive) {
     }
 }
 
+// A drive that is out, or away, takes again what it is told, and comes back as soon as it may.
+void History::begin_returning() {
+    if (fresh_ != nullptr || returning_) return;
+    const Stats now = core_->stats();
+    std::vector<std::size_t> out;
+    for (std::size_t i = 0; i < media_.size(); ++i) {
+        if (now.devices[i].state != "online") out.push_back(i);
+    }
+    if (out.empty()) return;
+    const std::size_t drive = out[return_random_.below(out.size())];
+    Media& media = *media_[drive];
+    const auto paths = core_->paths_to_return();
+    if (std::ranges::find(paths, media.name) == paths.end()) return;
+    world_.mend(media);
+    if (!media.writes()) return;
+    mended_.insert(drive);
+    const Status begun = core_->begin_return(world_.device(media));
+    if (begun) {
+        returning_ = drive;
+        if (return_random_.chance(1, 4))
+            world_.cut_at(PersistencePoint::scm_superblock_write, 1 + return_random_.below(4),
+                          return_random_.below(20));
+        else if (return_random_.chance(1, 4))
+            world_.cut_after(1 + return_random_.below(400));
+    } else if (!may_stop() && !world_.dead() && begun.error().code != Errc::busy) {
+        violate("begin_return: " + begun.error().message);
+    }
+}
+
+void History::end_returning() {
+    const auto back = core_->finish_replace();
+    const std::size_t drive = *std::exchange(returning_, std::nullopt);
+    if (back) {
+        mended_.erase(drive);
+        away_.erase(drive);
+        if (media_[drive]->qlc) {
+            ++result_.drives_returned_open;
+        } else {
+            ++result_.scm_returned_open;
+            behind_ = away_scm_ = nullptr;
+        }
+        return;
+    }
+    const bool left_again = !media_[drive]->writes() && back.error().code == Errc::io_error;
+    if (!world_.dead() && !may_stop() && !left_again && back.error().code != Errc::closed)
+        violate("return: " + back.error().message);
+}
+
 void History::advance_replacing() {
-    if (fresh_ == nullptr || !core_->advance_replace()) return;
+    if ((fresh_ == nullptr && !returning_) || !core_->advance_replace()) return;
+    if (returning_) return end_returning();
     const auto replaced = core_->finish_replace();
     if (replaced) return take_fresh();
     if (world_.dead()) return;  // then look_for_fresh() tells
@@ -82,7 +131,7 @@ void History::take_fresh() {
 }
 
 void History::finish_replacing() {
-    for (std::uint64_t i = 0; fresh_ != nullptr && !world_.dead(); ++i) {
+    for (std::uint64_t i = 0; (fresh_ != nullptr || returning_) && !world_.dead(); ++i) {
         advance_replacing();
         poll_something();
         if (i > 20000000) return void(violate("a replacement never ends"));

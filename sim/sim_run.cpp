@@ -18,6 +18,7 @@ History::History(std::uint64_t seed, Profile profile)
       tail_random_(seed ^ 0x7a11),
       away_random_(seed ^ 0xaaa7),
       replace_random_(seed ^ 0x4e91),
+      return_random_(seed ^ 0xbac4),
       cuts_replacing_(seed % 8 == 2),
       scrub_random_(seed ^ 0x5c2b) {
     constexpr Profile kNever[] = {Profile::older, Profile::beyond, Profile::sequences};
@@ -222,6 +223,8 @@ void RunCounts::add(const RunCounts& o) {
     drives_replaced += o.drives_replaced;
     drives_replaced_open += o.drives_replaced_open;
     scm_replaced_open += o.scm_replaced_open;
+    drives_returned_open += o.drives_returned_open;
+    scm_returned_open += o.scm_returned_open;
     scm_away += o.scm_away;
     scm_left += o.scm_left;
     scm_returned += o.scm_returned;

@@ -32,6 +32,7 @@ struct RunCounts {
     std::uint64_t drives_replaced = 0, drives_replaced_open = 0;
     std::uint64_t scm_away = 0, scm_left = 0, scm_returned = 0;
     std::uint64_t scm_replaced = 0, scm_replaced_open = 0;
+    std::uint64_t drives_returned_open = 0, scm_returned_open = 0;
     std::uint64_t scrubs = 0, strips_scrubbed = 0;      // passes that were judged; what they found
     std::uint64_t blocks_damaged = 0, blocks_lost = 0;  // beyond redundancy; reads of one, failed
     std::uint64_t mirrors_split = 0, refused = 0;       // damage on both mirrors, openings

@@ -22,8 +22,10 @@ class SimDevice : public Device {
         : Device(media.name, media.geometry), world_(world), media_(media) {}
     void start(Io& io, IoQueue& queue) override { world_.start(io, queue, media_); }
     bool hand_over(Io& io, Io& heir, IoQueue&) override { return world_.hand_over(io, heir); }
+    std::shared_ptr<const DriveLock> lock() const override { return lock_; }
 
   private:
+    const std::shared_ptr<const DriveLock> lock_ = std::make_shared<const DriveLock>();
     World& world_;
     Media& media_;
 };

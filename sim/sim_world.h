@@ -55,6 +55,10 @@ class World : public Clock {
         media.gone = true;
         cut_off(&media);
     }
+    // One that went is there again, or takes writes again; not one that is silent now.
+    void mend(Media& media) const {
+        if (silent_ != &media) media.gone = media.refuses_writes = media.silent = false;
+    }
     // From now on the drive keeps all transfers, those in flight too, until it answers or the power
     // goes.
     void silence(Media& media);

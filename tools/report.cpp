@@ -86,6 +86,8 @@ Json scrub_json(const Stats::Scrub& scrub) {
             {"bands_not_mended", scrub.bands_not_mended}};
 }
 
+bool returns(const Stats::Replacement& r) { return r.from == r.to; }
+
 template <typename Job>
 Json job_json(const std::string& kind, const Job& job) {
     return {{"kind", kind},
@@ -98,7 +100,7 @@ Json job_json(const std::string& kind, const Job& job) {
 Json jobs_json(const Stats& s) {
     Json jobs = Json::array();
     if (!s.replacement.role.empty()) {
-        jobs.push_back(job_json("replace", s.replacement));
+        jobs.push_back(job_json(returns(s.replacement) ? "return" : "replace", s.replacement));
         jobs.back().update({{"role", s.replacement.role},
                             {"index", s.replacement.index},
                             {"from", s.replacement.from},
@@ -260,8 +262,12 @@ std::string state_text(const Stats& s) {
 std::string jobs_text(const Stats& s) {
     std::vector<std::string> jobs;
     if (const Stats::Replacement& r = s.replacement; !r.role.empty()) {
-        jobs.push_back(fmt::format("replace {} drive {}: {} by {}", r.role, r.index,
-                                   r.from.empty() ? "missing" : r.from, r.to));
+        jobs.push_back(returns(r) ? fmt::format("return {} drive {}: {}", r.role, r.index, r.to)
+                                  : fmt::format("replace {} drive {}: {} by {}", r.role, r.index,
+                                                r.from.empty() ? "missing" : r.from, r.to));
+        if (r.role == "qlc" && returns(r))
+            jobs.back() += fmt::format("; {} of it is looked through for what it should not hold",
+                                       percent_text(r.percent / 100));
         if (r.role == "scm") {
             jobs.back() += r.percent < 100
                                ? fmt::format("; {} of the table is on it{}",

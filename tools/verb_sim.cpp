@@ -188,6 +188,8 @@ class Run {
         line("drives replaced while it was closed", s.drives_replaced);
         line("drives replaced while it was open", s.drives_replaced_open);
         line("scm drives replaced while it was open", s.scm_replaced_open);
+        line("qlc drives that came back while it was open", s.drives_returned_open);
+        line("scm drives that came back while it was open", s.scm_returned_open);
         line("openings refused for what is missing", s.refused);
         line("openings with older members, refused", s.older_refused);
         line("openings with older members, all right", s.older_taken);
@@ -276,6 +278,7 @@ class Run {
         object["stripes_judged"] = s.stripes_judged;
         object["stops"] = s.stops;
         object["drives_given_up"] = s.given_up;
+        object["drives_returned"] = s.drives_returned_open + s.scm_returned_open;
         object["operations"] = s.operations;
         object["reads_inline"] = s.reads_inline;
         object["device_events"] = s.events;

@@ -134,13 +134,15 @@ struct Stats {
         std::uint64_t bands_passed = 0, bytes_read = 0;
         double passes = 0;
     } scrub;
-    // A drive that is being replaced: Engine::replace().
+    // A drive that is being replaced (Engine::replace()), or was out and comes back: then `from`
+    // and `to` are the same.
     struct Replacement {
         std::string role;  // "qlc", "scm"; empty: none is
         std::uint32_t index = 0;
         std::string from, to;  // paths
-        // Of the table's pages on an scm drive, which are written to the new one, too. A new qlc
-        // drive holds nothing at first, and there is nothing to wait for.
+        // Of the table's pages on an scm drive, which are written to the new one, too; of what is
+        // erased on a qlc drive that comes back. A new qlc drive holds nothing at first, and there
+        // is nothing to wait for.
         double percent = 0;
         double bytes_per_second = 0;
         double seconds_left = 0;  // 0: not known

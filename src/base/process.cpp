@@ -66,11 +66,6 @@ bool has_ended(pid_t pid) {
     return state.letter == 'Z' || (state.flags & kExiting) != 0;
 }
 
-bool is_kernel_thread(pid_t pid) {
-    constexpr unsigned kThread = 0x200000;  // PF_KTHREAD
-    return (state_of(pid).flags & kThread) != 0;
-}
-
 std::string describe_process(pid_t pid) {
     if (pid == ::getpid()) return "this process";
     if (pid <= 0) return "a process that can't be seen from here (in another container?)";

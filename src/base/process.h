@@ -11,8 +11,6 @@ namespace qlcshape {
 // Also while the kernel still has something of it, since a transfer of it has not ended.
 bool has_ended(pid_t pid);
 
-bool is_kernel_thread(pid_t pid);
-
 // "this process", "process 123 (nbdkit)", with the user and the network namespace where they differ
 // from this process's. `pid` 0: one that can't be seen from here.
 std::string describe_process(pid_t pid);

@@ -163,8 +163,11 @@ std::string loops_over(const std::string& sysfs, const std::string& path) {
     return names;
 }
 
-Held::~Held() {
+Held::~Held() { close(); }
+
+void Held::close() {
     for (const int descriptor : descriptors_) ::close(descriptor);
+    descriptors_.clear();
 }
 
 Status lock_backings(const std::vector<Backing>& backings, int fd, const std::string& path,

@@ -52,6 +52,7 @@ class Held {
     Held& operator=(Held&&) = delete;
     ~Held();
     void add(int descriptor) { descriptors_.push_back(descriptor); }
+    void close();
 
   private:
     std::vector<int> descriptors_;

@@ -28,9 +28,19 @@ struct Geometry {
 };
 
 // What keeps others from opening a drive; for transfers that outlive the device.
-struct DriveLock {
-    // It ends with the last transfer that the kernel has, not with its last owner here.
-    mutable std::atomic<bool> left_to_kernel{false};
+class DriveLock {
+  public:
+    virtual ~DriveLock() = default;
+    // It ends with the last transfer that the kernel has, not with its last owner here. Any thread.
+    void leave_to_kernel() const {
+        if (!left_to_kernel_.exchange(true)) mark_left();
+    }
+    bool left_to_kernel() const { return left_to_kernel_; }
+
+  private:
+    virtual void mark_left() const {}
+
+    mutable std::atomic<bool> left_to_kernel_{false};
 };
 
 class Device {
@@ -118,12 +128,17 @@ class Device {
     // It refuses writes, or is leaving, and it is not durable yet that it is out.
     bool leaves() const {
         const Part part = part_.load(std::memory_order_acquire);
-        const bool refuses = refusals_.too_many() || given_up();
-        return part == Part::leaving || (part == Part::in && watched_ && refuses);
+        return part == Part::leaving || (part == Part::in && watched_ && refuses());
     }
     // There is no room to try more often.
     void refuse_writes() { refusals_.enough(); }
     bool takes_columns() const { return part_.load(std::memory_order_acquire) == Part::in; }
+    bool refuses() const { return refusals_.too_many() || given_up(); }
+    // A QLC drive that comes back (engine/core_return.cpp): it is read and erased, and takes no
+    // columns until it is in. One that refuses what it is told does not leave, since it is no
+    // member yet.
+    void set_returning() { part_.store(Part::returning, std::memory_order_release); }
+    void set_in() { part_.store(Part::in, std::memory_order_release); }
     void set_leaving() { part_.store(Part::leaving, std::memory_order_release); }
     // It gets no more transfers: they end in ENODEV, and count nowhere.
     void set_out() { part_.store(Part::out, std::memory_order_release); }
@@ -142,9 +157,20 @@ class Device {
     // begun, and never will. The queue's thread.
     virtual bool hand_over(Io& io, Io& heir, IoQueue& queue);
     virtual std::shared_ptr<const DriveLock> lock() const { return nullptr; }
+    // Whether it may still carry out a transfer that nobody waits for any more.
+    bool keeps_any() const;
+
+    // Of one that is out, of which nothing is under way: whoever wants to may open it.
+    void let_go() {
+        release();
+        let_go_.store(true, std::memory_order_release);
+    }
+    bool is_let_go() const { return let_go_.load(std::memory_order_acquire); }
 
   private:
-    enum class Part : std::uint8_t { in, leaving, out };
+    virtual void release() {}
+
+    enum class Part : std::uint8_t { in, leaving, out, returning };
 
     std::string path_;
     Geometry geometry_;
@@ -160,6 +186,7 @@ class Device {
     std::atomic<bool> missed_{false};
     std::atomic<bool> needed_{false};
     std::atomic<Part> part_{Part::in};
+    std::atomic<bool> let_go_{false};
     Refusals refusals_;
     std::atomic<std::uint64_t> failures_{0};
     static constexpr std::uint32_t kFailingInARow = 3;

@@ -22,6 +22,8 @@ class FileDevice final : public Device {
     bool wants_ring() const override { return true; }
 
   private:
+    void release() override { file_->let_go(); }
+
     std::shared_ptr<const OpenFile> file_;
     // A regular file keeps its blocks: to punch holes would make every later flush wait for the
     // file system's journal.

@@ -15,6 +15,8 @@ class InFlight {
   public:
     void add(Io& io, std::uint64_t now) {
         io.begun = now;
+        io.number = added_.load(std::memory_order_relaxed) + 1;
+        added_.store(io.number, std::memory_order_release);
         io.newer = nullptr;
         io.older = newest_;
         (newest_ == nullptr ? oldest_ : newest_->newer) = &io;
@@ -31,6 +33,12 @@ class InFlight {
 
     // --- any thread ---
     bool empty() const { return shown_.device.load(std::memory_order_acquire) == nullptr; }
+    // How many there have been.
+    std::uint64_t added() const { return added_.load(std::memory_order_acquire); }
+    // Whether none of the first so many is under way.
+    bool ended(std::uint64_t first) const {
+        return empty() || shown_.number.load(std::memory_order_relaxed) > first;
+    }
     // Of the oldest: what it is and when it began. While the owner changes the list, of two
     // transfers mixed; not of one that is there for long.
     std::optional<Io> look() const {
@@ -51,6 +59,7 @@ class InFlight {
             shown_.offset.store(oldest_->offset, std::memory_order_relaxed);
             shown_.bytes.store(oldest_->bytes, std::memory_order_relaxed);
             shown_.begun.store(oldest_->begun, std::memory_order_relaxed);
+            shown_.number.store(oldest_->number, std::memory_order_relaxed);
         }
         shown_.device.store(oldest_ == nullptr ? nullptr : oldest_->device,
                             std::memory_order_release);
@@ -61,8 +70,9 @@ class InFlight {
     struct Shown {
         std::atomic<Device*> device{nullptr};
         std::atomic<IoKind> kind{IoKind::read};
-        std::atomic<std::uint64_t> offset{0}, bytes{0}, begun{0};
+        std::atomic<std::uint64_t> offset{0}, bytes{0}, begun{0}, number{0};
     } shown_;
+    std::atomic<std::uint64_t> added_{0};
 };
 
 }  // namespace qlcshape

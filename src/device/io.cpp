@@ -106,6 +106,12 @@ void Device::give_up(const Io& late) {
     if (!given_up_.exchange(true)) count_failure(late);
 }
 
+bool Device::keeps_any() const {
+    const std::shared_ptr<const DriveLock> held = lock();
+    constexpr long kOwners = 2;  // the device, and this
+    return held != nullptr && (held.use_count() > kOwners || held->left_to_kernel());
+}
+
 bool Device::hand_over(Io&, Io&, IoQueue&) {
     QS_ASSERT(false);
     return false;

@@ -71,6 +71,10 @@ class IoQueue {
     std::optional<Io> held_call() const;
     // Any thread. Whether no transfer is in flight, and a number that grows with each that ends.
     bool quiet() const { return begun_.empty(); }
+    // Any thread. How many transfers have begun, and whether the first so many have ended for
+    // whoever waits for them; what drives keep of them is Device::keeps_any()'s.
+    std::uint64_t begun() const { return begun_.added(); }
+    bool ended(std::uint64_t first) const { return begun_.ended(first); }
     std::uint64_t ended() const { return ended_.load(std::memory_order_relaxed); }
     // The owner's thread. Whether a drive still has something of it that it no longer waits for.
     bool drives_keep_any() const { return kept_.oldest() != nullptr; }

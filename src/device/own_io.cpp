@@ -62,7 +62,7 @@ bool OwnIo::leave_to_drive() {
 
 void OwnIo::leave_for_good() {
     device = nullptr;  // which may go
-    if (lock_ != nullptr) lock_->left_to_kernel = true;
+    if (lock_ != nullptr) lock_->leave_to_kernel();
     lock_.reset();
 }
 

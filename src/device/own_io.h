@@ -17,7 +17,7 @@
 
 namespace qlcshape {
 
-struct DriveLock;
+class DriveLock;
 
 struct OwnIo : Io {
     Io* original = nullptr;  // of a copy

@@ -18,6 +18,7 @@
 #include "base/types.h"
 #include "device/blocking_io.h"
 #include "device/device.h"
+#include "device/file_lock.h"
 
 namespace qlcshape {
 
@@ -57,8 +58,15 @@ OpenFile::OpenFile(int descriptor, Held held)
 
 OpenFile::~OpenFile() {
     // Rings may still hold the file in their tables; the lock must not live as long as they do.
-    if (!left_to_kernel) ::flock(fd, LOCK_UN);
+    if (!left_to_kernel()) ::flock(fd, LOCK_UN);
     ::close(fd);
+}
+
+void OpenFile::mark_left() const { mark_left_to_kernel(fd); }
+
+void OpenFile::let_go() const {
+    ::flock(fd, LOCK_UN);
+    held_.close();
 }
 
 void Ring::start(Io& io, const std::shared_ptr<const OpenFile>& file) {

@@ -26,18 +26,22 @@ namespace qlcshape {
 
 // An open file descriptor; closed with its last owner. The number stays unique after the
 // descriptor was closed and given to another file.
-struct OpenFile : DriveLock {
+struct OpenFile final : DriveLock {
     explicit OpenFile(int descriptor, Held held = {});
-    ~OpenFile();
+    ~OpenFile() override;
     OpenFile(const OpenFile&) = delete;
     OpenFile& operator=(const OpenFile&) = delete;
     const int fd;
     const std::uint64_t number;
     // Whether the kernel makes a write with RWF_DSYNC durable. Where not, a flush must follow.
     const bool heeds_dsync;
+    // It stays open, and locks nothing any more. One thread, once.
+    void let_go() const;
 
   private:
-    const Held held_;  // locks and claims that no ring sees, so that they end at once
+    void mark_left() const override;
+
+    mutable Held held_;  // locks and claims that no ring sees, so that they end at once
 };
 
 class Ring {

@@ -93,7 +93,8 @@ struct Io {
     Io* next = nullptr;  // for whoever holds the Io: the device, then the queue
 
     // The queue's while it is in flight: see InFlight.
-    std::uint64_t begun = 0;  // by the IoClock
+    std::uint64_t begun = 0;   // by the IoClock
+    std::uint64_t number = 0;  // in the order in which they began
     Io* older = nullptr;
     Io* newer = nullptr;
 };

@@ -121,6 +121,13 @@ class Core {
     bool advance_replace();
     Result<MemberRecord> finish_replace();
 
+    // --- a drive that is out, or was missing, comes back while the array is open; core_return.cpp
+    // Where such drives may be found: nothing of what they were told is under way any more, and
+    // they are not locked. One caller, now and then: a step at a time.
+    std::vector<std::string> paths_to_return();
+    // As begin_replace(), of a drive that is out: it keeps what it has.
+    Status begin_return(std::unique_ptr<Device> again);
+
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
     // Takes no more requests, waits for those in flight, and begins each phase when all workers
@@ -197,7 +204,6 @@ class Core {
     void set_array(Discovery discovery);
     Status bring_up();
     Status prepare_drives(const LoadedBands& loaded);
-    Status refuse_if_older(const LoadedBands& loaded, std::uint32_t drive);
     Status take_back(const LoadedBands& loaded);
     Status resilver();
     void watch_drives();
@@ -230,18 +236,42 @@ class Core {
     void keep(const MemberSet& who);
 
     // core_replace.cpp
+    struct Replacing;
     Result<std::size_t> find_replaced(const std::string& old) const;
     Status refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,
                           IoQueue& queue) const;
     Result<MemberSet> check_replacement(std::size_t member, const Device& fresh) const;
     Status part_with(const MemberSet& who);
-    bool everyone_polled();
+    bool everyone_polled(std::vector<std::uint64_t>& polls);
+    bool is_over() const;
     bool forgotten();
     Status come_in();
     Status join(MemberDevice& other);
     void use(Device& fresh, const MemberRecord& record);
     void begin_rebuild();
     void end_replacing();
+    Status begin_replacing(const std::string& path, const std::function<Status()>& begin);
+    void show_replacing(std::unique_ptr<Replacing> r);
+    Status takes_no_writes() const;
+    Status prepare_qlc(MemberDevice& other);
+
+    // core_return.cpp
+    // Drives that are out, and how far it is known that nothing of them is under way.
+    struct LettingGo {
+        std::vector<Device*> drives;
+        std::vector<std::uint64_t> polls, begun;
+        void begin(std::vector<Device*> out);
+    };
+    void let_go_of_drives();
+    std::vector<Device*> drives_out() const;
+    bool named_by_open(std::uint32_t drive) const;
+    Result<MemberDevice> know_again(std::unique_ptr<Device> again, IoQueue& queue);
+    Status refuse_if_older(const Returned& returned, IoQueue& queue) const;
+    Status refuse_if_older(const ArrayContext& array, std::vector<BandRecord> records,
+                           std::uint32_t drive, IoQueue& queue) const;
+    void place_guards_of_returned(MemberDevice& m) const;
+    void begin_coming_back();
+    void give_up_returning();
 
     // core_fill.cpp
     void begin_coming();
@@ -303,6 +333,7 @@ class Core {
         std::uint64_t snapshots = 0;  // taken, when it is in the newest two
         std::uint64_t given_up = 0;   // likewise, when no more are tried
         bool parts = false;           // the old one is to go out; under control_mutex_
+        bool returns = false;         // it is the old one: core_return.cpp
         Stats::Replacement shown;     // but for how far it is
         std::uint64_t began_ns = 0;
         std::optional<Status> outcome;
@@ -311,6 +342,7 @@ class Core {
     std::unique_ptr<Replacing> replacing_;
     RebuildBegun rebuild_begun_ QS_GUARDED_BY(shown_mutex_);
     std::atomic<bool> replaces_{false};
+    LettingGo letting_go_;  // of the one who calls drives_to_return()
     ArrayContext array_;
     std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then
     bool members_changed_ = false;        // by this opening

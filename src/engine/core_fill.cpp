@@ -38,7 +38,7 @@ bool Core::filled() {
     Replacing& r = *replacing_;
     switch (r.waits_for) {
         case Step::seen:
-            if (!everyone_polled()) return false;
+            if (!everyone_polled(r.polls)) return false;
             for (Shard* shard : shards_) shard->mirror_fill().ask(r.fresh.record.index);
             keeper_->rewrite();
             for (std::uint64_t page = 0; page < bitmap_->pages(); ++page)
@@ -70,7 +70,7 @@ bool Core::filled() {
             r.waits_for = Step::joined;
             return false;
         case Step::joined:
-            return everyone_polled();
+            return everyone_polled(r.polls);
     }
     return false;
 }

@@ -56,7 +56,7 @@ bool Core::can_go_on_without(const MemberSet& leaving) const {
     for (std::size_t i = 0; i < members_.size(); ++i) {
         const MemberRecord& m = members_[i].record;
         if (m.role == DeviceRole::qlc)
-            qlc[m.index] = leaving[i];
+            qlc[m.index] = leaving[i] || superblock_.members[i].state == MemberState::out;
         else
             scm[m.index] = (array_.scm_in(m.index) || joins(i)) && !leaving[i];
     }

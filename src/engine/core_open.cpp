@@ -10,8 +10,6 @@
 #include "meta/membership.h"
 #include "meta/resilver.h"
 #include "meta/snapshot_store.h"
-#include "recovery/older_members.h"
-#include "recovery/segment_scan.h"
 
 namespace qlcshape {
 
@@ -221,18 +219,6 @@ Status Core::resilver() {
     return {};
 }
 
-// A drive that is back may be an image of the time before it left: then the newest segments that it
-// had are not on it.
-Status Core::refuse_if_older(const LoadedBands& loaded, std::uint32_t drive) {
-    std::vector<BandRecord> records = loaded.records;
-    for (std::uint32_t i = 0; i < records.size(); ++i) {
-        if (!array_.columns->drives(BandId(i))[drive]) records[i].state = BandState::free;
-    }
-    SegmentScan scan(array_, *control_);
-    const auto looked = look_at_newest_segments(array_, records, superblock_.epoch, scan, drive);
-    return looked ? Status{} : fail(looked.error());
-}
-
 // Refusals come before anything is written.
 Status Core::prepare_drives(const LoadedBands& loaded) {
     if (read_only_) {
@@ -242,7 +228,8 @@ Status Core::prepare_drives(const LoadedBands& loaded) {
         return {};
     }
     QS_TRY(refuse_if_unreadable(array_, loaded.records, superblock_.epoch));
-    for (const MemberRecord& m : returned_) QS_TRY(refuse_if_older(loaded, m.index));
+    for (const MemberRecord& m : returned_)
+        QS_TRY(refuse_if_older(array_, loaded.records, m.index, *control_));
     place_guards(loaded);
     return {};
 }

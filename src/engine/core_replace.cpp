@@ -28,6 +28,7 @@
 #include "engine/monitor.h"
 #include "engine/replace.h"
 #include "engine/report.h"
+#include "meta/membership.h"
 
 namespace qlcshape {
 
@@ -38,12 +39,6 @@ std::string whole(const std::string& path) {
     std::error_code failed;
     const auto absolute = std::filesystem::absolute(path, failed);
     return failed ? path : absolute.lexically_normal().string();
-}
-
-Status takes_no_writes(const Device& fresh, const MemberRecord& old, bool out) {
-    return fail(Errc::io_error, "{}: it takes no writes, and is not a member; {} drive {} {}; {}",
-                fresh.path(), to_string(old.role), old.index, out ? "is out" : "stays in its place",
-                fresh.last_failure());
 }
 
 }  // namespace
@@ -62,10 +57,25 @@ Result<std::size_t> Core::find_replaced(const std::string& old) const {
                 old, superblock_.name);
 }
 
+// Of the one that is to come in.
+Status Core::takes_no_writes() const {
+    const MemberRecord& old = members_[replacing_->member].record;
+    const Device& fresh = *replacing_->fresh.device;
+    const char* const what = to_string(old.role);
+    if (replacing_->returns) {
+        return fail(Errc::io_error, "{}: it takes no writes; {} drive {} stays out; {}",
+                    fresh.path(), what, old.index, fresh.last_failure());
+    }
+    const bool in = superblock_.members[replacing_->member].state == MemberState::in;
+    return fail(Errc::io_error, "{}: it takes no writes, and is not a member; {} drive {} {}; {}",
+                fresh.path(), what, old.index, in ? "stays in its place" : "is out",
+                fresh.last_failure());
+}
+
 // Another member that was not there when the array was opened may be now.
 Status Core::refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,
                             IoQueue& queue) const {
-    const auto seen = see_superblocks(fresh, queue);
+    const auto seen = see_superblocks(fresh, queue, array_.layout);
     if (!seen[0] || seen[0]->superblock.array != array_.array || seen[0]->device == old) return {};
     const bool known = std::ranges::any_of(
         members_, [&](const MemberDevice& m) { return m.record.uuid == seen[0]->device; });
@@ -109,14 +119,34 @@ Status Core::part_with(const MemberSet& who) {
     return written;
 }
 
-Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force) {
+// One at a time.
+Status Core::begin_replacing(const std::string& path, const std::function<Status()>& begin) {
     if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
     if (replaces_.exchange(true)) {
-        return fail(Errc::busy, "array {}: another drive is being replaced; wait for its end",
+        return fail(Errc::busy,
+                    "array {}: another drive is being replaced, or comes back; wait for its end",
                     name());
     }
-    const std::string path = fresh->path();
-    const Status begun = within_limits(path, [&]() -> Status {
+    const Status begun = within_limits(path, begin);
+    if (!begun) end_replacing();
+    return begun;
+}
+
+// From here on it is under way. What takes memory is done before.
+void Core::show_replacing(std::unique_ptr<Replacing> r) {
+    r->polls.reserve(workers_.size());
+    r->shown.role = to_string(r->fresh.record.role);
+    r->shown.index = r->fresh.record.index;
+    r->shown.from = path_of(members_[r->member], members_, options_.devices);
+    r->shown.to = r->fresh.device->path();
+    r->began_ns = environment_.clock.now_ns();
+    const Locked shown(shown_mutex_);
+    former_.reserve(former_.size() + 2);
+    replacing_ = std::move(r);
+}
+
+Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force) {
+    return begin_replacing(fresh->path(), [&]() -> Status {
         const auto member = find_replaced(old);
         if (!member) return fail(member.error());
         {
@@ -140,18 +170,9 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         const auto who = check_replacement(*member, *erased.device);
         if (!who) return fail(who.error());
         auto r = std::make_unique<Replacing>();
-        r->polls.reserve(workers_.size());
         r->member = *member;
         r->fresh = std::move(erased);
-        r->shown.role = to_string(r->fresh.record.role);
-        r->shown.index = r->fresh.record.index;
-        r->shown.from = path_of(members_[*member], members_, options_.devices);
-        r->shown.to = path;
-        r->began_ns = environment_.clock.now_ns();
-        {
-            const Locked shown(shown_mutex_);
-            replacing_ = std::move(r);
-        }
+        show_replacing(std::move(r));
         if (scm) {
             begin_coming();
         } else {
@@ -161,17 +182,16 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         wake_workers();
         return {};
     });
-    if (!begun) end_replacing();
-    return begun;
 }
 
 bool Core::advance_replace() {
     Replacing& r = *replacing_;
-    const auto done_with = [&r](Status outcome) {
+    const auto done_with = [&](Status outcome) {
         r.outcome = std::move(outcome);
-        return true;
+        if (r.returns && !r.scm() && !*r.outcome) keeper_->end_coming_back();
+        return is_over();
     };
-    if (r.outcome) return true;
+    if (r.outcome) return is_over();
     if (failed() || halted()) {
         return done_with(
             fail(Errc::io_error, "array {}: it stopped {}; {}", name(), cause(), remedy()));
@@ -182,22 +202,23 @@ bool Core::advance_replace() {
                               "array {}: it is being closed; the new {} drive {} is no member",
                               name(), to_string(r.fresh.record.role), r.fresh.record.index));
     }
-    const bool ready = r.scm() ? filled() : forgotten();
-    if (r.outcome) return true;
     const Device& fresh = *r.fresh.device;
-    if (r.scm() && (fresh.missed() || fresh.leaves())) {
-        return done_with(in_words(Errc::no_memory, [&] {
-            return takes_no_writes(fresh, r.fresh.record, !array_.scm_in(r.fresh.record.index));
-        }));
-    }
+    const bool ready = r.scm() ? filled() : r.returns ? !keeper_->comes_back() : forgotten();
+    if (r.outcome) return is_over();
+    const bool refuses = r.scm() ? fresh.missed() || fresh.leaves()
+                                 : r.returns && (keeper_->back_refused() || fresh.refuses());
+    if (refuses) return done_with(in_words(Errc::no_memory, [this] { return takes_no_writes(); }));
     if (!ready) return false;
     const Locked lock(control_mutex_);
     return done_with(in_words(Errc::no_memory, [this] { return come_in(); }));
 }
 
+// The keeper has to leave a drive that does not come back after all. One that can't go on never
+// does, nor does any drive come back then.
+bool Core::is_over() const { return !keeper_->comes_back() || failed() || halted(); }
+
 // Since the first call that returned false.
-bool Core::everyone_polled() {
-    std::vector<std::uint64_t>& polls = replacing_->polls;
+bool Core::everyone_polled(std::vector<std::uint64_t>& polls) {
     if (polls.empty()) {
         for (const auto& worker : workers_) polls.push_back(worker->polls());
         wake_workers();
@@ -212,7 +233,7 @@ bool Core::everyone_polled() {
 
 bool Core::forgotten() {
     if (keeper_->forgets() && !canary(Canary::replaced_before_forgotten)) return false;
-    return everyone_polled();
+    return everyone_polled(replacing_->polls);
 }
 
 // Everyone but opening bands does without it, or it has all that the others have.
@@ -223,28 +244,41 @@ Status Core::come_in() {
         const auto who = check_replacement(member, *other.device);
         if (!who) return fail(who.error());
         // Once more where its superblock goes: before the old one is out.
-        if (!erase_drive(other, array_.layout, *control_)) {
-            const std::uint32_t index = other.record.index;
-            return takes_no_writes(*other.device, other.record, !array_.scm_in(index));
-        }
+        if (!replacing_->returns && !erase_drive(other, array_.layout, *control_))
+            return takes_no_writes();
         QS_TRY(part_with(*who));
     }
     const MemberRecord before = superblock_.members[member];
-    other.record =
-        new_member(array_.layout.p, before.role, before.index, *other.device, environment_.random);
-    other.replaces = before;
-    if (replacing_->scm()) {
-        other.comes_in = true;
+    if (replacing_->returns) {
+        other.record = before;
+        comes_in(other.record);
     } else {
-        Device& fresh = *other.device;
-        fresh.guard_shape(array_.layout.p.strip_bytes, array_.layout.p.band_bytes);
-        for (std::uint32_t slot = kSuperblockUnits; slot < array_.layout.drive_slots(); ++slot)
-            fresh.guard()->set_position(slot, 0);
-        fresh.set_watched();
-        Device* const old = members_[member].device.get();
-        if (old != nullptr) fresh.flushes().continue_from(old->flushes());
+        other.record = new_member(array_.layout.p, before.role, before.index, *other.device,
+                                  environment_.random);
     }
+    other.replaces = before;
+    if (replacing_->scm())
+        other.comes_in = true;
+    else
+        QS_TRY(prepare_qlc(other));
     return join(other);
+}
+
+Status Core::prepare_qlc(MemberDevice& other) {
+    Device& fresh = *other.device;
+    if (replacing_->returns) {  // what was erased on it is to be durable
+        Device* const drive = &fresh;
+        if (!flush_drives({&drive, 1}, *control_, PersistencePoint::open_flush))
+            return takes_no_writes();
+        return {};
+    }
+    fresh.guard_shape(array_.layout.p.strip_bytes, array_.layout.p.band_bytes);
+    for (std::uint32_t slot = kSuperblockUnits; slot < array_.layout.drive_slots(); ++slot)
+        fresh.guard()->set_position(slot, 0);
+    fresh.set_watched();
+    Device* const old = members_[replacing_->member].device.get();
+    if (old != nullptr) fresh.flushes().continue_from(old->flushes());
+    return {};
 }
 
 // Where it does not take its record the one before stays a member.
@@ -258,13 +292,13 @@ Status Core::join(MemberDevice& other) {
     std::string new_path = fresh.path();
     const auto exchange = [&] {
         const Locked lock(shown_mutex_);
-        former_.reserve(former_.size() + 2);
         std::swap(m, other);
     };
     exchange();
     in_superblock = record;
     const Status written = write_superblock();
-    if (!written || in_superblock.uuid != record.uuid) {
+    const bool in = in_superblock.uuid == record.uuid && in_superblock.state == MemberState::in;
+    if (!written || !in) {
         in_superblock = before;
         exchange();
         if (!written && gate_->failed()) {
@@ -274,7 +308,7 @@ Status Core::join(MemberDevice& other) {
                         written.error().message, fresh.path());
         }
         QS_TRY(written);
-        return takes_no_writes(fresh, record, true);
+        return takes_no_writes();
     }
     m.replaces.reset();
     {
@@ -292,6 +326,7 @@ Status Core::join(MemberDevice& other) {
 // read.
 void Core::use(Device& fresh, const MemberRecord& record) {
     if (record.role == DeviceRole::scm) return array_.scm.set(record.index, &fresh);
+    fresh.set_in();
     array_.qlc.set(record.index, &fresh);
     bands_->end_open([this](BandId band) { return array_.is_narrow(band); });
     gate_->start();  // GC makes up first for the bands that ended early
@@ -322,11 +357,19 @@ Result<MemberRecord> Core::finish_replace() {
     MemberDevice& left = replacing_->fresh;
     const MemberRecord now = members_[replacing_->member].record;
     const Status outcome = std::move(*replacing_->outcome);
-    if (replacing_->scm()) end_coming();
+    const bool returns = replacing_->returns;
+    if (replacing_->scm())
+        end_coming();
+    else if (returns && !outcome)
+        give_up_returning();
     if (outcome) {
         with_memory([&] {
-            log(options_, LogLevel::info, "{}: it is {} drive {} now",
-                members_[replacing_->member].device->path(), to_string(now.role), now.index);
+            log(options_, returns ? LogLevel::warning : LogLevel::info, "{}: {} {} drive {} {}",
+                members_[replacing_->member].device->path(), returns ? "it was out;" : "it is",
+                to_string(now.role), now.index,
+                !returns                      ? "now"
+                : now.role == DeviceRole::scm ? "is in again, and has all that the other ones have"
+                                              : "is in again, and what it missed is rebuilt");
         });
     }
     if (left.device != nullptr && left.device->watched()) {  // it may be in use

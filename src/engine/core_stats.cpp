@@ -263,7 +263,11 @@ void Core::fill_replacement(Stats::Replacement& replacement) const {
     if (!replacing_) return;
     const Replacing& r = *replacing_;
     replacement = r.shown;
-    if (replacement.role != to_string(DeviceRole::scm)) return;
+    if (!r.scm()) {
+        const std::uint32_t slots = array_.layout.drive_slots();
+        if (r.returns) replacement.percent = 100.0 * keeper_->back_slot() / slots;
+        return;
+    }
     double share = 0;
     std::uint64_t pages = 0;
     for (const Shard* shard : shards_) {

@@ -70,6 +70,11 @@ class DirectReaders {
         const Locked lock(mutex_);
         (reader->direct.late ? late_ : idle_).push_back(reader);
     }
+    // What drives have ended of those that are late is known, as far as nobody needed them.
+    void look_at_late() {
+        const Locked lock(mutex_);
+        take_back_late();
+    }
     // A transfer in a call of the kernel that holds its thread.
     std::optional<Io> held_call() const {
         const Locked lock(mutex_);

@@ -17,6 +17,7 @@
 #include "engine/format_array.h"
 #include "engine/limits.h"
 #include "engine/replace.h"
+#include "engine/returns.h"
 #include "engine/volume_change.h"
 
 namespace qlcshape {
@@ -49,11 +50,13 @@ void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 Engine::Impl::Impl(const Options& options)
     : options_(options), random_(entropy()), io_clock_(clock_, io_limit_ns(options)) {}
 
+Engine::Impl::~Impl() { static_cast<void>(close_once()); }
+
 Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
     QS_TRY(check_engine_options(options));
     // More shards than any array can have are refused when it is known how many this one may have.
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
-                           std::min(options.gc_threads, kMaxShards) + 3 +
+                           std::min(options.gc_threads, kMaxShards) + 4 +
                            (Monitor::has_work(options) ? 1 : 0));
     std::vector<Unusable> absent;
     auto devices = open_devices(options, access_of(options), &absent);
@@ -85,22 +88,28 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
     impl->monitor_ =
         std::make_unique<Monitor>(impl->options_, *impl->core_, std::move(opened), threads);
     impl->reclaimer_ = std::make_unique<Reclaimer>(impl->options_, *impl->core_, threads);
-    Impl& self = *impl;
-    self.watch_ = std::make_unique<Watch>(
-        "qs-watch",
-        [&self] {
-            self.core_->watch();
-            self.core_->pace_scrub();
-        },
-        threads);
-    self.drives_ = std::make_unique<Watch>(
-        "qs-drives", [&self] { self.look_at_drives(); }, threads);
+    impl->begin_watching(threads);
     if (!impl->core_->read_only()) {
         for (auto& deletion : impl->core_->unfinished_deletions())
             impl->reclaimer_->add(std::move(deletion));
     }
     impl->control_ = std::make_unique<Control>(impl->options_, *impl);
     return impl;
+}
+
+void Engine::Impl::begin_watching(WaitingThreads& threads) {
+    watch_ = std::make_unique<Watch>(
+        "qs-watch",
+        [this] {
+            core_->watch();
+            core_->pace_scrub();
+        },
+        threads);
+    drives_ = std::make_unique<Watch>(
+        "qs-drives", [this] { look_at_drives(); }, threads);
+    returns_ = std::make_unique<Returns>(options_, *this);
+    returning_ = std::make_unique<Watch>(
+        "qs-returns", [this] { returns_->look(); }, threads);
 }
 
 // On the worker's thread, which owns its ring. Rings before registered memory: the two share a
@@ -207,6 +216,7 @@ Status Engine::Impl::close_now() {
     control_.reset();
     reclaimer_.reset();
     monitor_.reset();
+    returning_.reset();
     drives_.reset();
     watch_.reset();
     stop_ = true;
@@ -281,10 +291,28 @@ Result<Engine::Replaced> Engine::Impl::replace(const std::string& old, const Dev
     if (!device) return fail(device.error());
     QS_TRY(core_->begin_replace(old, std::move(*device), force));
     made.keep();  // it may become a member, whatever is said then
-    while (!core_->advance_replace()) nap();
-    const auto drive = core_->finish_replace();
+    const auto drive = end_replacing();
     if (!drive) return fail(drive.error());
     return replaced_of(*drive);
+}
+
+Result<MemberRecord> Engine::Impl::end_replacing() {
+    while (!core_->advance_replace()) nap();
+    return core_->finish_replace();
+}
+
+std::vector<std::string> Engine::Impl::paths_to_return() {
+    const Call call = enter();
+    return call != nullptr ? core_->paths_to_return() : std::vector<std::string>();
+}
+
+Status Engine::Impl::bring_back(std::unique_ptr<Device> device, bool& begun) {
+    const Call call = enter();
+    QS_TRY(admit(call, "bring_back"));
+    QS_TRY(core_->begin_return(std::move(device)));
+    begun = true;
+    const auto drive = end_replacing();
+    return drive ? Status{} : fail(drive.error());
 }
 
 Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {

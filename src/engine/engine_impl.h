@@ -4,6 +4,7 @@
 //   qs-shardN, qs-gcN   run(): poll a worker, sleep when nothing happens
 //   qs-watch            looks whether drives answer and workers move; paces the scrub (watch.h)
 //   qs-drives           decides about drives that take no writes (watch.h)
+//   qs-returns          brings drives back that were out (returns.h)
 //   qs-monitor          log and metrics, once a second (monitor.h)
 //   qs-reclaim          space of deleted volumes (reclaimer.h)
 //   qs-control          other processes (control.h)
@@ -16,7 +17,7 @@
 // its memory, as long as the process (base/kept.h), since the drive may still write to it.
 //
 // Ends in this order: reclaimer (it submits requests), then the core's phases, then control,
-// reclaimer, monitor, drives and watch, then workers' threads, then the last superblock.
+// reclaimer, monitor, returns, drives and watch, then workers' threads, then the last superblock.
 #pragma once
 
 #include <atomic>
@@ -37,10 +38,12 @@
 
 namespace qlcshape {
 
+class Returns;
+
 class Engine::Impl {
   public:
     static Result<std::unique_ptr<Impl>> open(const Options& options);
-    ~Impl() { static_cast<void>(close_once()); }
+    ~Impl();
 
     Status close();
     Status create_volume(const std::string& name, std::uint64_t bytes);
@@ -52,6 +55,9 @@ class Engine::Impl {
     std::vector<VolumeInfo> volumes();
     Result<Volume> open_volume(const std::string& name);
     Result<Replaced> replace(const std::string& old, const DeviceOptions& fresh, bool force);
+    // As Core's. What comes of it, and whether it got so far that something was written.
+    std::vector<std::string> paths_to_return();
+    Status bring_back(std::unique_ptr<Device> device, bool& begun);
     Status start_scrub(std::uint64_t bytes_per_second);
     Status stop_scrub();
     Stats stats();
@@ -67,6 +73,7 @@ class Engine::Impl {
     using Call = std::unique_ptr<Impl, Leave>;
     Call enter();
     void look_at_drives();
+    Result<MemberRecord> end_replacing();
     // Why a call that may wait can't be made: the thread, or the time.
     Status admit(const Call& call, const char* what) const;
 
@@ -80,6 +87,7 @@ class Engine::Impl {
               ready(static_cast<std::ptrdiff_t>(threads)) {}
         std::latch rings, ready;
     };
+    void begin_watching(WaitingThreads& threads);
     void prepare(Worker& worker, Start& start);
     void run(Worker& worker);
     void pin(JobThread& thread, const Worker& worker, std::uint32_t index);
@@ -91,6 +99,8 @@ class Engine::Impl {
     std::shared_ptr<Core> core_;  // shared with volumes, which may outlive the engine
     std::vector<JobThread> threads_;
     std::unique_ptr<Watch> watch_, drives_;
+    std::unique_ptr<Returns> returns_;
+    std::unique_ptr<Watch> returning_;  // its thread
     std::unique_ptr<Monitor> monitor_;
     std::unique_ptr<Reclaimer> reclaimer_;
     std::unique_ptr<Control> control_;

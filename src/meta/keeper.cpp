@@ -18,13 +18,14 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
       generations_(std::move(generations)),
       blocks_(std::size_t{kErasesPerRound + kStreams} * kBlockBytes) {
     const std::size_t pages = kErasesPerRound + kStreams;
-    ios_.resize(
-        std::max(pages * DrivesNow::kMost, std::size_t{kErasesPerRound} * array.layout.width()));
+    ios_.resize(std::max(pages * DrivesNow::kMost,
+                         std::size_t{kErasesPerRound} * (array.layout.width() + 1)));
     opening_.reserve(kStreams);
     erasing_.reserve(kErasesPerRound);
     pages_.reserve(pages);
     refused_by_.reserve(kErasesPerRound);
     erasing_of_.reserve(ios_.size());
+    back_named_.reserve(array.layout.drive_slots());
 }
 
 bool BandKeeper::poll() {
@@ -33,6 +34,7 @@ bool BandKeeper::poll() {
         case Step::idle:
             if (!gather()) return false;
             write_pages();
+            if (pages_.empty() && opening_.empty()) discard();
             return true;
         case Step::writing:
             flush();
@@ -55,8 +57,12 @@ void BandKeeper::begin(Phase phase) { closing_ = phase >= Phase::erasing; }
 bool BandKeeper::done_with(Phase phase) { return phase != Phase::erasing || failed() || idle(); }
 
 bool BandKeeper::gather() {
+    // Between rounds: nothing is under way on it.
+    if (comes_back() && closing_) end_coming_back();
+    if (comes_back() && back_refused()) end_bringing_back();
     if (array_.drive_leaves()) return false;
     if (forgets() && !forgetting_ && !closing_) begin_forgetting();
+    if (comes_back() && !erases_slots()) begin_bringing_back();
     if (rewrites() && !rewriting_ && !closing_) {
         rewriting_ = true;
         refresh_ = 0;
@@ -75,7 +81,7 @@ bool BandKeeper::gather() {
         if (!band) break;
         erasing_.push_back(*band);
     }
-    if (!opening_.empty() || !erasing_.empty() || refreshing()) return true;
+    if (!opening_.empty() || !erasing_.empty() || refreshing() || comes_back()) return true;
     // Who waits for a drive to leave rests, too.
     if (!gate_.failed() && gate_.standstill() && !array_.drive_leaves()) gate_.fail_for_space();
     return false;
@@ -91,6 +97,39 @@ void BandKeeper::begin_forgetting() {
     }
     forgetting_ = true;
     refresh_ = 0;
+}
+
+// No band is being erased now. Those that are freed from here on are erased on that drive, too, and
+// none gets a column there.
+void BandKeeper::begin_bringing_back() {
+    const ArrayLayout& l = array_.layout;
+    const std::uint32_t drive = back_.load(std::memory_order_acquire);
+    back_drive_ = array_.qlc[drive];
+    back_named_.assign(l.drive_slots(), false);
+    for (std::uint32_t i = 0; i < l.bands; ++i) {
+        const bool has_columns = bands_.record_of(BandId(i)).has_columns();
+        for (std::uint32_t c = 0; has_columns && c < l.width(); ++c) {
+            const Column place = array_.columns->of(BandId(i), c);
+            if (place.there() && place.member == drive) back_named_[place.slot] = true;
+        }
+    }
+}
+
+// As many as the round has room for.
+void BandKeeper::discard_slots() {
+    const ArrayLayout& l = array_.layout;
+    std::uint32_t slot = back_slot();
+    for (; slot < l.drive_slots() && used_ios_ < ios_.size(); ++slot) {
+        if (back_named_[slot] || canary(Canary::returned_not_erased)) continue;
+        erasing_of_.push_back(kOfSlot);
+        next_io(IoKind::discard, back_drive_, l.slot_offset(slot), l.p.band_bytes, nullptr);
+    }
+    back_slot_.store(slot, std::memory_order_relaxed);
+}
+
+void BandKeeper::end_bringing_back() {
+    back_named_.clear();
+    back_.store(kNoDrive, std::memory_order_release);
 }
 
 void BandKeeper::write_pages() {
@@ -141,6 +180,7 @@ void BandKeeper::discard() {
             next_io(IoKind::discard, drive, place.offset, array_.layout.p.band_bytes, nullptr);
         }
     }
+    if (erases_slots() && !back_refused()) discard_slots();
     step_ = Step::discarding;
     submit_round();
 }
@@ -158,6 +198,7 @@ void BandKeeper::finish() {
         if (by->out()) bands_.erase_again();  // just now, so nobody else asks for it
     }
     erasing_.clear();
+    if (erases_slots() && back_slot() == array_.layout.drive_slots()) end_bringing_back();
     step_ = Step::idle;
     if (refresh_ < generations_.size()) return;
     if (rewriting_) {
@@ -197,7 +238,11 @@ void BandKeeper::io_done(const Io& io) {
     if (io.error_number == 0) return;
     counters_.add(Counter::io_errors, 1);
     if (io.kind == IoKind::discard) {
-        refused_by_[erasing_of_[static_cast<std::size_t>(&io - ios_.data())]] = io.device;
+        const std::size_t of = erasing_of_[static_cast<std::size_t>(&io - ios_.data())];
+        if (of == kOfSlot)
+            end_coming_back();
+        else
+            refused_by_[of] = io.device;
     } else {
         failed_ = true;
         gate_.fail(queue_);

@@ -50,6 +50,20 @@ class BandKeeper final : public Actor {
     // durable: forgets() until then. One drive at a time.
     void forget_drive(std::uint32_t drive) { to_forget_.store(drive, std::memory_order_release); }
     bool forgets() const { return to_forget_.load(std::memory_order_acquire) != kNoDrive; }
+    // Any thread; of a QLC drive that comes back, and that everyone sees already. What no band
+    // names on it is erased: comes_back() until then. end_coming_back() ends that soon, in vain:
+    // when comes_back() is false nothing of it is under way. One drive at a time.
+    void bring_back(std::uint32_t drive) {
+        back_refused_.store(false, std::memory_order_relaxed);
+        back_slot_.store(kSuperblockUnits, std::memory_order_relaxed);
+        back_.store(drive, std::memory_order_release);
+    }
+    bool comes_back() const { return back_.load(std::memory_order_acquire) != kNoDrive; }
+    void end_coming_back() { back_refused_.store(true, std::memory_order_relaxed); }
+    // Then: something could not be erased, or it was ended.
+    bool back_refused() const { return back_refused_.load(std::memory_order_relaxed); }
+    // The next slot to be erased.
+    std::uint32_t back_slot() const { return back_slot_.load(std::memory_order_relaxed); }
     // Any thread. Each page is written again to both its places, twice after one pass that may be
     // under way: rewrites() until then.
     void rewrite() { passes_.store(3, std::memory_order_release); }
@@ -63,9 +77,14 @@ class BandKeeper final : public Actor {
     enum class Step : std::uint8_t { idle, writing, flushing, discarding };
     static constexpr std::uint32_t kErasesPerRound = 8;
     static constexpr std::uint32_t kNoDrive = UINT32_MAX;
+    static constexpr std::size_t kOfSlot = SIZE_MAX;
 
     bool gather();
     void begin_forgetting();
+    void begin_bringing_back();
+    bool erases_slots() const { return comes_back() && !back_named_.empty(); }
+    void discard_slots();
+    void end_bringing_back();
     bool refreshing() const { return refresh_ < generations_.size() && !closing_; }
     void write_pages();
     void flush();
@@ -85,13 +104,18 @@ class BandKeeper final : public Actor {
     std::vector<BandId> opening_;
     std::vector<BandId> erasing_;
     std::vector<const Device*> refused_by_;  // of each: a drive that did not discard its part
-    std::vector<std::size_t> erasing_of_;    // by discard: which of them
+    std::vector<std::size_t> erasing_of_;    // by discard: which of them, or kOfSlot
     std::vector<std::uint64_t> pages_;
     Buffer blocks_;
     std::vector<Io> ios_;
     std::uint64_t refresh_ = UINT64_MAX;  // next page to refresh
     std::atomic<std::uint32_t> to_forget_{kNoDrive};
     std::atomic<std::uint32_t> passes_{0};
+    std::atomic<std::uint32_t> back_{kNoDrive};
+    std::atomic<bool> back_refused_{false};
+    std::atomic<std::uint32_t> back_slot_{0};
+    Device* back_drive_ = nullptr;
+    std::vector<bool> back_named_;  // by slot of that drive: a band names it. Empty: not looked yet
     bool rewriting_ = false;
     bool forgetting_ = false;  // its columns are gone; pages that have them are on media
     std::size_t used_ios_ = 0;

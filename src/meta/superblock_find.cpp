@@ -185,9 +185,9 @@ Result<std::optional<Places>> own_places(Device& device, IoQueue& queue) {
 
 }  // namespace
 
-FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
+FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue,
+                   std::optional<ArrayLayout> hint) {
     FoundEach found(devices.size(), fail(Errc::foreign_device, "there is no superblock"));
-    std::optional<ArrayLayout> hint;
     for (std::size_t i = 0; i < devices.size(); ++i) {
         auto places = own_places(*devices[i], queue);
         if (!places) found[i] = fail(places.error());
@@ -209,9 +209,10 @@ FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue&
 }
 
 std::vector<Result<SeenSuperblock>> see_superblocks(
-    const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue) {
+    const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue,
+    std::optional<ArrayLayout> hint) {
     std::vector<Result<SeenSuperblock>> seen;
-    for (auto& found : find_all(devices, queue)) {
+    for (auto& found : find_all(devices, queue, hint)) {
         if (found)
             seen.push_back(SeenSuperblock(std::move(*found)));
         else

@@ -21,8 +21,10 @@ struct FoundSuperblock : SeenSuperblock {
 
 using FoundEach = std::vector<Result<FoundSuperblock>>;
 
-// Each device by its own first block; those that have none there by the places that others tell.
-FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
+// Each device by its own first block; those that have none there, since that unit is to be used
+// next, by the places that others tell, or `hint`.
+FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue,
+                   std::optional<ArrayLayout> hint = {});
 
 // A record that can't be read this once must not count as damaged: an older one would be taken,
 // and the unit of the newest one discarded next, after which the drive looks older than the others.

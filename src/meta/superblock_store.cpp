@@ -138,22 +138,27 @@ SuperblockMark newest_on_scm(const FoundEach& found, const Superblock& newest) {
     return mark;
 }
 
+Status refuse_standing(const std::string& path, const Superblock& newest,
+                       const MemberRecord& member, const SeenSuperblock& seen,
+                       std::uint64_t on_scm) {
+    const std::uint64_t generation = seen.superblock.generation;
+    const Standing standing = standing_of(newest, member, seen, on_scm);
+    if (standing == Standing::diverged) return fail(diverged(path, generation));
+    if (standing != Standing::older) return {};
+    return fail(Errc::stale_device,
+                "{}: it is older than the other drives (its superblock is of generation {}, the "
+                "array's of {}) and lacks what was written since; {}",
+                path, generation, newest.generation, remedy_for(member.role, newest.parameters));
+}
+
 // Members that missed superblocks.
 Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
                     const Superblock& newest, std::uint64_t on_scm) {
     for (std::size_t i = 0; i < devices.size(); ++i) {
-        const std::uint64_t generation = found[i]->superblock.generation;
         const MemberRecord& member = *find_member(newest, found[i]->device);
         // Another process writes to it: the drives were read at different moments.
         if (devices[i]->held_elsewhere()) continue;
-        const Standing standing = standing_of(newest, member, *found[i], on_scm);
-        if (standing == Standing::diverged) return fail(diverged(devices[i]->path(), generation));
-        if (standing != Standing::older) continue;
-        return fail(Errc::stale_device,
-                    "{}: it is older than the other drives (its superblock is of generation {}, "
-                    "the array's of {}) and lacks what was written since; {}",
-                    devices[i]->path(), generation, newest.generation,
-                    remedy_for(member.role, newest.parameters));
+        QS_TRY(refuse_standing(devices[i]->path(), newest, member, *found[i], on_scm));
     }
     return {};
 }
@@ -179,6 +184,11 @@ std::string names_of(const std::vector<Unusable>& absent) {
     return names;
 }
 
+std::uint64_t unit_bytes_of(DeviceRole role, const ArrayLayout& layout) {
+    return role == DeviceRole::qlc ? layout.qlc_superblock_unit_bytes
+                                   : layout.scm_superblock_unit_bytes;
+}
+
 // The members that the superblock names, each without a device yet.
 std::vector<MemberDevice> members_of(const Superblock& superblock) {
     const ArrayLayout layout = *make_layout(superblock.parameters);
@@ -186,8 +196,7 @@ std::vector<MemberDevice> members_of(const Superblock& superblock) {
     for (const MemberRecord& record : superblock.members) {
         MemberDevice member;
         member.record = record;
-        member.unit_bytes = record.role == DeviceRole::qlc ? layout.qlc_superblock_unit_bytes
-                                                           : layout.scm_superblock_unit_bytes;
+        member.unit_bytes = unit_bytes_of(record.role, layout);
         members.push_back(std::move(member));
     }
     return members;
@@ -326,6 +335,34 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
     for (const auto& f : found)
         d.superblock.generation = std::max(d.superblock.generation, f->superblock.generation);
     return d;
+}
+
+Result<Returned> see_returned(std::unique_ptr<Device> device, const Superblock& newest,
+                              IoQueue& queue) {
+    std::vector<std::unique_ptr<Device>> one;
+    one.push_back(std::move(device));
+    const std::string& path = one[0]->path();
+    QS_TRY(flush_caches(one, queue));
+    const FoundEach found = find_all(one, queue, *make_layout(newest.parameters));
+    if (!found[0])
+        return fail(found[0].error().code, "{}", with_path(path, found[0].error().message));
+    const FoundSuperblock& seen = *found[0];
+    const bool same = seen.superblock.array == newest.array;
+    const MemberRecord* const member = same ? find_member(newest, seen.device) : nullptr;
+    if (member == nullptr || member->state != MemberState::out)
+        return fail(Errc::foreign_device, "{}: it is no drive of the array that is out", path);
+    QS_TRY(refuse_truncated(*one[0], member->role, newest.parameters));
+    QS_TRY(refuse_standing(path, newest, *member, seen, 0));
+    Discovery known;
+    known.superblock = newest;
+    Returned returned;
+    returned.generation = seen.superblock.generation;
+    MemberDevice& m = returned.member;
+    m.record = *member;
+    m.unit_bytes = unit_bytes_of(member->role, *make_layout(newest.parameters));
+    set_next_place(seen, known, m);
+    m.device = std::move(one[0]);
+    return returned;
 }
 
 Result<Discovery> discover_usable(std::vector<std::unique_ptr<Device>> devices,

@@ -85,7 +85,8 @@ bool leave_out_unwilling(std::vector<std::unique_ptr<Device>>& devices,
                          std::vector<Unusable>& absent);
 
 // Of each device its newest whole superblock, and which member it says that it is. Refuses nothing:
-// for a look at arrays that may be damaged or open elsewhere.
+// for a look at arrays that may be damaged or open elsewhere. `hint`: of drives of an array that is
+// known, where its superblocks lie; the drives may be too few to tell.
 struct SeenSuperblock {
     Superblock superblock;
     Uuid device;
@@ -95,7 +96,8 @@ struct SeenSuperblock {
     std::vector<SuperblockMark> records;  // all of its array
 };
 std::vector<Result<SeenSuperblock>> see_superblocks(
-    const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue);
+    const std::vector<std::unique_ptr<Device>>& devices, IoQueue& queue,
+    std::optional<ArrayLayout> hint = {});
 
 struct SeenDrive {
     Device* device = nullptr;
@@ -104,6 +106,15 @@ struct SeenDrive {
 // What drives of one array remember, for diverged_drives(). Records are read again, whole, where
 // one contradicts another: one that a power cut tore never counted.
 std::vector<DriveHistory> histories_of(const std::vector<SeenDrive>& drives, IoQueue& queue);
+
+// A drive by itself: it is a member that is out by the newest superblock, and holds what it held
+// when it left. Flushes it first.
+struct Returned {
+    MemberDevice member;
+    std::uint64_t generation = 0;  // of the newest record on it
+};
+Result<Returned> see_returned(std::unique_ptr<Device> device, const Superblock& newest,
+                              IoQueue& queue);
 
 // The array as the newest superblock describes it. The devices stay the discovery's.
 ArrayContext context_of(const Discovery& discovery);

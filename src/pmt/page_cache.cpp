@@ -169,19 +169,19 @@ bool PageCache::read_copy(Transfer& transfer) {
 
 bool PageCache::write_back(Way& way, Fifo<Transfer>& idle) {
     if (idle.empty()) return false;
-    Transfer& transfer = idle.pop_front();
-    transfer.way = &way;
-    way.writing = true;
     way.cached.dirty = false;
     ++way.generation;
     written_tag(way.page) = tag_of(way.generation);
-    encode_pmt_page(way.cached.entries, way.page, array_.array, way.generation, transfer.block);
-    ++transfers_busy_;
-    write_copies(transfer);
+    write_copies(way, idle.pop_front(), true);
     return true;
 }
 
-void PageCache::write_copies(Transfer& transfer) {
+// `everywhere`: else as it is on media, to a drive that is coming.
+void PageCache::write_copies(Way& way, Transfer& transfer, bool everywhere) {
+    transfer.way = &way;
+    way.writing = true;
+    encode_pmt_page(way.cached.entries, way.page, array_.array, way.generation, transfer.block);
+    ++transfers_busy_;
     transfer.failed = false;
     transfer.pending = 0;
     for (std::uint32_t copy = 0; copy < array_.layout.p.pmt_copies; ++copy) {
@@ -196,12 +196,14 @@ void PageCache::write_copies(Transfer& transfer) {
             if (--t.pending == 0) t.cache->written(t);
         };
         const bool first_only = canary(Canary::one_copy_written) && transfer.pending != 0;
-        if (io.device != nullptr && !first_only) transfer.ios[transfer.pending++] = io;
+        if (io.device != nullptr && everywhere && !first_only)
+            transfer.ios[transfer.pending++] = io;
         io.device = coming;
         if (io.device != nullptr) transfer.ios[transfer.pending++] = io;
     }
     counters_.add(Counter::pmt_written_bytes, transfer.pending * kBlockBytes);
     const std::uint32_t count = transfer.pending;
+    if (count == 0) return written(transfer);  // it comes no more
     for (std::uint32_t i = 0; i < count; ++i) queue_.submit(transfer.ios[i]);
 }
 
@@ -315,12 +317,18 @@ double PageCache::share_rewritten() const {
     return static_cast<double>(std::min(rewrite_next_, pages)) / static_cast<double>(pages);
 }
 
+// One that is not dirty is not written to the drives that have it: a cut in that would leave copies
+// of other generations, of a page that no recovery looks at.
 void PageCache::write_once_more(PageId page, bool read_for_it) {
     Way& way = *find(set_of(page), page);
-    way.cached.dirty = true;
     ++pages_rewritten_;
     if (read_for_it) way.used = 0;
-    if (!way.writing) write_back(way, idle_sweeps_);
+    way.cached.dirty |= way.writing || idle_sweeps_.empty();
+    if (way.writing) return;
+    if (way.cached.dirty)
+        write_back(way, idle_sweeps_);
+    else
+        write_copies(way, idle_sweeps_.pop_front(), false);
 }
 
 void PageCache::written(Transfer& transfer) {

@@ -91,8 +91,9 @@ class PageCache {
     bool sweep();
 
     // For an SCM drive that gets what is written from now on: each page of which it is to have a
-    // copy is written once more. Call rewrite() again and again until it is true; what is dirty
-    // then is written by the next sweep. Waits until no patches are left.
+    // copy is written once more, to that drive alone where the page is as it is on media. Call
+    // rewrite() again and again until it is true; what is dirty then is written by the next sweep.
+    // Waits until no patches are left.
     void begin_rewrite(std::uint32_t shard, std::uint32_t drive);
     bool rewrite();
     double share_rewritten() const;  // how far it is, and how many pages were written for it
@@ -144,7 +145,7 @@ class PageCache {
     void load(Way& way, PageId page);
     bool write_back(Way& way, Fifo<Transfer>& idle);
     bool read_copy(Transfer& transfer);
-    void write_copies(Transfer& transfer);
+    void write_copies(Way& way, Transfer& transfer, bool everywhere);
     bool decode(Transfer& transfer);
     void loaded(Transfer& transfer, const Io& io);
     void release(Transfer& transfer);

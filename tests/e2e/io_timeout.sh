@@ -122,6 +122,14 @@ for name in qlc scm; do
     wait_for "$of_drive == ['out']"
     holds 'j["array"]["state"] == "open" and j["array"]["health"] != "ok"'
     holds "any('$path' in r and \"doesn't answer\" in r for r in j['array']['health_reasons'])"
+    # It answers, and is back while the array is open and used. Then it hangs again.
+    kill -CONT "${backs[$name]}"
+    wait_for "$of_drive == ['online']"
+    grep -q "$path: it was out; $name drive . is in again" serve.err ||
+        fail "the log does not say that $path is back: $(cat serve.err)"
+    [[ $name == scm ]] || wait_for_parity "what was written without $path, which is back"
+    kill -STOP "${backs[$name]}"
+    wait_for "$of_drive == ['out']"
     touch enough
     for client in "${clients[@]}"; do
         ended "$client" || fail "a client failed: $(cat client.out reader?.out)"

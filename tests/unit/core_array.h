@@ -85,8 +85,10 @@ class CoreDrive final : public Device {
         queue.complete(io, error);
     }
     bool hand_over(Io& io, Io& heir, IoQueue&) override { return power_.hand_over(io, heir); }
+    std::shared_ptr<const DriveLock> lock() const override { return lock_; }
 
   private:
+    std::shared_ptr<const DriveLock> lock_ = std::make_shared<const DriveLock>();
     void transfer(Io& io) {
         std::byte* at = bytes_.data() + io.offset;
         if (io.kind == IoKind::read) std::memcpy(io.data, at, io.bytes);

@@ -208,7 +208,7 @@ TEST_CASE("device late: where the queue goes first the kernel has drive and memo
         late.pass(2 * kLimit);
         REQUIRE(read->times_done == 1);
     }
-    CHECK(pipe.file->left_to_kernel);
+    CHECK(pipe.file->left_to_kernel());
     pipe.file.reset();
     pipe.device.reset();
     CHECK(lock.expired());

@@ -193,6 +193,17 @@ TEST_CASE("replace while open: closing ends it") {
 TEST_CASE("replace while open: a drive of the array is not erased, whatever is forced") {
     OpenArray a(Old::missing, kOld);
     a.fresh = a.media[0];  // as one that has come back under another name
+    if (GENERATE(true, false)) {
+        // The power went when its first unit was to be used next. Its records are in the other.
+        a.cut();
+        REQUIRE(a.open());
+        const auto unit = a.core->layout().qlc_superblock_unit_bytes;
+        a.fresh = a.media[0];
+        std::fill_n(a.fresh.begin(), unit, std::byte{0});
+        REQUIRE(std::any_of(a.fresh.begin() + static_cast<std::ptrdiff_t>(unit),
+                            a.fresh.begin() + static_cast<std::ptrdiff_t>(2 * unit),
+                            [](std::byte b) { return b != std::byte{0}; }));
+    }
     const Bytes before = a.fresh;
     const Status refused = a.begin(true);
     REQUIRE_FALSE(refused);
