@@ -42,9 +42,12 @@ struct OpenArray : CoreArray {
         while (!core->advance_replace()) poll();
         return core->finish_replace();
     }
-    // Closes it after so many polls, and what comes of the replacement then.
     Result<MemberRecord> close_midway(int polls) {
         REQUIRE(begin());
+        return end_midway(polls);
+    }
+    // Closes it after so many polls, and what comes of the replacement then.
+    Result<MemberRecord> end_midway(int polls) {
         for (int i = 0; i < polls && !core->advance_replace(); ++i) poll();
         static_cast<void>(core->advance_close());
         for (int i = 0; !core->advance_replace(); ++i) {

@@ -267,18 +267,10 @@ TEST_CASE("return while open: another drive leaves meanwhile") {
 }
 
 TEST_CASE("return while open: closing ends it") {
-    ReturnArray a(Old::fails, GENERATE(kQlc, kScm));
+    ReturnArray a(GENERATE(Old::fails, Old::missing), GENERATE(kQlc, kScm));
     const int polls = GENERATE(0, 1, 2, 5);
     REQUIRE(a.begin());
-    for (int i = 0; i < polls && !a.core->advance_replace(); ++i) a.poll();
-    static_cast<void>(a.core->advance_close());
-    for (int i = 0; !a.core->advance_replace(); ++i) {
-        a.poll();
-        REQUIRE(i < 1000);
-    }
-    const auto back = a.core->finish_replace();
-    CHECK((back || back.error().code == Errc::closed));
-    REQUIRE(a.close());
+    static_cast<void>(a.end_midway(polls));
     a.reopen();
     CHECK(a.reads(0, kBlocks, 9));
     a.heal();
@@ -328,4 +320,37 @@ TEST_CASE("return while open: an image from before it left is refused") {
     REQUIRE_FALSE(begun);
     CHECK(begun.error().code == Errc::stale_device);
     CHECK(a.reads(0, kBlocks, 14));
+}
+
+TEST_CASE("return while open: one that is given up leaves nothing to the next one") {
+    ReturnArray a(Old::missing, kQlc);
+    a.power.fails = [](const Io& io) { return io.device->path() == "qlc2"; };
+    a.write_blocks(0, kBlocks, 8);
+    a.write_blocks(0, kBlocks, 9);
+    REQUIRE(a.core->array().qlc[2]->out());
+    a.power.fails = nullptr;
+    for (int i = 0; i < 20 && a.core->paths_to_return().size() < 2; ++i) a.poll();
+    REQUIRE(a.core->paths_to_return().size() == 2);
+    const int polls = GENERATE(0, 1, 2, 3, 5);
+    REQUIRE(a.core->begin_return(a.same()));
+    for (int i = 0; i < polls && !a.core->advance_replace(); ++i) a.poll();
+    a.power.fails = [](const Io& io) {
+        return io.device->path() == "qlc1" && io.kind != IoKind::read;
+    };
+    static_cast<void>(a.finish());
+    a.power.fails = nullptr;
+    const auto other = [&] { return std::make_unique<CoreDrive>("qlc2", a.media[2], a.power); };
+    REQUIRE(a.core->begin_return(other()));
+    REQUIRE(a.finish());
+    if (a.state() != "online") {
+        REQUIRE(a.begin());
+        REQUIRE(a.finish());
+    }
+    a.heal();
+    a.check_all(9);
+    a.cut();
+    a.away = {"qlc0", "qlc3"};
+    REQUIRE(a.open());
+    a.check_all(9);
+    a.cut();
 }
