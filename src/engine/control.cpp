@@ -45,10 +45,7 @@ Control::Control(const Options& options, Engine::Impl& engine)
 
 Status Control::listen() {
     for (const Device* drive : engine_.core().drives()) {
-        if (drive == nullptr) {
-            ++missing_;
-            continue;
-        }
+        if (drive == nullptr) continue;
         auto socket = listen_at(drive->medium());
         if (!socket) return fail(socket.error());
         listeners_.push_back(std::move(*socket));
@@ -142,15 +139,22 @@ std::vector<std::string> Control::media() const {
     return media;
 }
 
-// A drive that is missing here may be named as well: it can't be told from any other. With drives
-// a, b, c and one missing, "a b x" is let in, since x may be that one; "a x y" is not.
+// A drive that is missing here, or out, may be named as well: what is under its path now can't be
+// told from any other. With drives a, b, c and one missing, "a b x" is let in, since x may be that
+// one; "a x y" is not.
 std::optional<std::string> Control::other_drive(const std::string& named) const {
     const std::vector<std::string> known = media();
+    const ArrayParameters& p = engine_.core().layout().p;
+    const auto members = static_cast<std::ptrdiff_t>(p.qlc_count + p.scm_count);
+    const std::vector<const Device*> drives = engine_.core().drives();  // members come first
+    const auto missing = static_cast<std::size_t>(
+        std::count_if(drives.begin(), drives.begin() + members,
+                      [](const Device* drive) { return drive == nullptr || drive->out(); }));
     std::size_t unknown = 0;
     for (std::size_t at = 0, end; at < named.size(); at = end + 1) {
         end = std::min(named.find(' ', at), named.size());
         std::string drive = named.substr(at, end - at);
-        if (std::ranges::find(known, drive) == known.end() && ++unknown > missing_) return drive;
+        if (std::ranges::find(known, drive) == known.end() && ++unknown > missing) return drive;
     }
     return std::nullopt;
 }

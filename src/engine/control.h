@@ -71,7 +71,6 @@ class Control {
 
     const Options& options_;
     Engine::Impl& engine_;
-    std::size_t missing_ = 0;  // drives that were not there when it was opened
     std::vector<Socket> listeners_;
     std::atomic<bool> stop_{false};
     std::list<Connection> connections_;

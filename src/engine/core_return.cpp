@@ -4,7 +4,7 @@
 //
 //   who                  what                                   a cut here, and the next opening
 //   -------------------  -------------------------------------  --------------------------------
-//   paths_to_return()   nothing of what it was told before is  as if nothing had been: it takes
+//   paths_to_return()    nothing of what it was told before is  as if nothing had been: it takes
 //                        under way: the lock is let go          the drive back, or does without
 //   begin_return()       it is that drive, and not older than   likewise
 //                        when it left

@@ -53,7 +53,9 @@ std::string fault_of(const DeviceStatus& d, const std::string& cause) {
         const std::string last = d.last_error.empty() ? "" : "; its last failure: " + d.last_error;
         return name_of(d) + " is out" +
                (last.empty() ? "" : ", since it took no writes or did not answer") +
-               "; when the array is opened again, and the drive is well, it is taken back" + last;
+               "; when it is well it is taken back, while the array is open or at its next "
+               "opening" +
+               last;
     }
     if (!d.failing) return "";  // what failed once was done again, or rebuilt
     std::string fault = fmt::format("{} fails: {} transfers failed", name_of(d), d.errors);

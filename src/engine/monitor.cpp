@@ -34,7 +34,8 @@ DeviceStatus same_before(const Stats& before, const DeviceStatus& drive) {
 std::string where_mismatched(const Stats& before, const Stats& now) {
     std::string text;
     for (const DeviceStatus& d : now.devices) {
-        const auto wrong = d.checksum_errors - same_before(before, d).checksum_errors;
+        const auto wrong_before = same_before(before, d).checksum_errors;
+        const auto wrong = d.checksum_errors - std::min(wrong_before, d.checksum_errors);
         if (wrong != 0)
             text += fmt::format("; of {} {}, the last at offset {}", d.path, wrong,
                                 d.last_checksum_error_offset);
@@ -43,7 +44,7 @@ std::string where_mismatched(const Stats& before, const Stats& now) {
 }
 
 void log_drive(const Options& options, const DeviceStatus& before, const DeviceStatus& now) {
-    if (now.errors == before.errors) return;
+    if (now.errors <= before.errors) return;  // one that came back begins at 0
     log(options, LogLevel::error, "{} drive {} ({}): {} transfers failed, the last: {}", now.role,
         now.index, now.uuid, now.errors - before.errors, now.last_error);
 }

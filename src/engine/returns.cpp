@@ -11,10 +11,11 @@
 namespace qlcshape {
 
 void Returns::look() {
+    const std::vector<std::string> paths = engine_.paths_to_return();
     const std::uint64_t now = steady_seconds();
     if (now - looked_s_ < kLookSeconds) return;
     looked_s_ = now;
-    for (const std::string& path : engine_.paths_to_return()) try_at(path, known_[path]);
+    for (const std::string& path : paths) try_at(path, known_[path]);
 }
 
 void Returns::try_at(const std::string& path, Known& known) {
