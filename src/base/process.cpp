@@ -35,35 +35,24 @@ std::optional<std::string> network_of(const std::string& folder) {
     return std::string(link.data(), static_cast<std::size_t>(n));
 }
 
-struct State {
-    char letter = 0;
-    unsigned flags = 0;
-};
-
-// Nothing for a process that has gone.
-State state_of(pid_t pid) {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stat(
-        std::fopen(fmt::format("/proc/{}/stat", pid).c_str(), "re"), &std::fclose);
-    State state;
-    std::array<char, 512> line{};
-    if (stat == nullptr || std::fgets(line.data(), line.size(), stat.get()) == nullptr) return {};
-    const char* name_end = std::strrchr(line.data(), ')');
-    if (name_end == nullptr ||
-        std::sscanf(name_end, ") %c %*d %*d %*d %*d %*d %u", &state.letter, &state.flags) != 2) {
-        return {};
-    }
-    return state;
-}
-
 }  // namespace
 
 bool has_ended(pid_t pid) {
     if (::kill(pid, 0) != 0) return errno == ESRCH;
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> stat(
+        std::fopen(fmt::format("/proc/{}/stat", pid).c_str(), "re"), &std::fclose);
+    std::array<char, 512> line{};
+    if (stat == nullptr || std::fgets(line.data(), line.size(), stat.get()) == nullptr)
+        return false;
     // The kernel's PF_EXITING, and PF_POSTCOREDUMP, which a thread has before the kernel waits for
     // what is left of its transfers.
     constexpr unsigned kExiting = 4 | 8;
-    const State state = state_of(pid);
-    return state.letter == 'Z' || (state.flags & kExiting) != 0;
+    char state = 0;
+    unsigned flags = 0;
+    const char* const name_end = std::strrchr(line.data(), ')');  // a name may have one, too
+    return name_end != nullptr &&
+           std::sscanf(name_end, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 &&
+           (state == 'Z' || (flags & kExiting) != 0);
 }
 
 std::string describe_process(pid_t pid) {

@@ -207,6 +207,7 @@ class Core {
     Status take_back(const LoadedBands& loaded);
     Status resilver();
     void watch_drives();
+    void place_guard(MemberDevice& m) const;
     void place_guards(const LoadedBands& loaded);
     std::optional<Snapshot> newest_snapshot();
     bool load_bitmap();
@@ -254,6 +255,7 @@ class Core {
     void show_replacing(std::unique_ptr<Replacing> r);
     Status takes_no_writes() const;
     Status prepare_qlc(MemberDevice& other);
+    void follow_former(Device& fresh);
 
     // core_return.cpp
     // Drives that are out, and how far it is known that nothing of them is under way.
@@ -269,7 +271,6 @@ class Core {
     Status refuse_if_older(const Returned& returned, IoQueue& queue) const;
     Status refuse_if_older(const ArrayContext& array, std::vector<BandRecord> records,
                            std::uint32_t drive, IoQueue& queue) const;
-    void place_guards_of_returned(MemberDevice& m) const;
     void begin_coming_back();
     void give_up_returning();
 
@@ -342,7 +343,7 @@ class Core {
     std::unique_ptr<Replacing> replacing_;
     RebuildBegun rebuild_begun_ QS_GUARDED_BY(shown_mutex_);
     std::atomic<bool> replaces_{false};
-    LettingGo letting_go_;  // of the one who calls drives_to_return()
+    LettingGo letting_go_;  // of the one who calls paths_to_return()
     ArrayContext array_;
     std::vector<MemberRecord> returned_;  // QLC drives that were out until this opening, as then
     bool members_changed_ = false;        // by this opening

@@ -123,17 +123,23 @@ void Core::set_array(Discovery d) {
     array_.shards = options_.shards;
 }
 
+// Columns of bands that are closed take no writes; what is erased takes them from its beginning.
+void Core::place_guard(MemberDevice& m) const {
+    const ArrayLayout& l = array_.layout;
+    const auto strips = static_cast<std::uint32_t>(l.superblock_record_bytes / l.p.strip_bytes);
+    m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
+    if (!m.next.fresh_unit) m.device->guard()->set_position(m.next.unit, m.next.slot * strips);
+}
+
 // Where writing goes on, on every QLC drive. Columns of bands that are not open take no writes; nor
 // does an open band after a crash, which recovery closes: strips beyond its frontier may be torn.
 // What no band names is erased, and takes writes from its beginning.
 void Core::place_guards(const LoadedBands& loaded) {
     const ArrayLayout& l = array_.layout;
-    const auto strips = static_cast<std::uint32_t>(l.superblock_record_bytes / l.p.strip_bytes);
     for (MemberDevice& m : members_) {
         if (m.device == nullptr || m.record.role != DeviceRole::qlc) continue;
-        m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
+        place_guard(m);
         ShapeGuard& guard = *m.device->guard();
-        if (!m.next.fresh_unit) guard.set_position(m.next.unit, m.next.slot * strips);
         const bool clean = superblock_.state == ArrayState::clean;
         for (std::uint32_t i = 0; clean && i < l.bands; ++i) {
             const BandRecord& r = loaded.records[i];

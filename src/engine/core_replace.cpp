@@ -188,7 +188,7 @@ bool Core::advance_replace() {
     Replacing& r = *replacing_;
     const auto done_with = [&](Status outcome) {
         r.outcome = std::move(outcome);
-        if (r.returns && !r.scm() && !*r.outcome) keeper_->end_coming_back();
+        if (r.returns && !r.scm() && !*r.outcome) keeper_->give_up_bringing_back();
         return is_over();
     };
     if (r.outcome) return is_over();
@@ -275,10 +275,15 @@ Status Core::prepare_qlc(MemberDevice& other) {
     fresh.guard_shape(array_.layout.p.strip_bytes, array_.layout.p.band_bytes);
     for (std::uint32_t slot = kSuperblockUnits; slot < array_.layout.drive_slots(); ++slot)
         fresh.guard()->set_position(slot, 0);
-    fresh.set_watched();
-    Device* const old = members_[replacing_->member].device.get();
-    if (old != nullptr) fresh.flushes().continue_from(old->flushes());
+    follow_former(fresh);
     return {};
+}
+
+// Before anybody uses it in that place.
+void Core::follow_former(Device& fresh) {
+    fresh.set_watched();
+    Device* const former = members_[replacing_->member].device.get();
+    if (former != nullptr) fresh.flushes().continue_from(former->flushes());
 }
 
 // Where it does not take its record the one before stays a member.

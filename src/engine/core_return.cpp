@@ -27,10 +27,7 @@
 // the drive's lock, which must have no other owner.
 #include <algorithm>
 
-#include "base/canary.h"
 #include "engine/core.h"
-#include "engine/limits.h"
-#include "engine/report.h"
 #include "recovery/older_members.h"
 #include "recovery/segment_scan.h"
 
@@ -159,7 +156,7 @@ Result<MemberDevice> Core::know_again(std::unique_ptr<Device> again, IoQueue& qu
         if (named_by_open(m.record.index))
             return fail(Errc::busy, "{}: bands that were open when it left have not ended", path);
         QS_TRY(refuse_if_older(*returned, queue));
-        place_guards_of_returned(m);
+        place_guard(m);
     }
     const Locked lock(control_mutex_);
     QS_TRY(refuse_if_stopped());
@@ -168,15 +165,6 @@ Result<MemberDevice> Core::know_again(std::unique_ptr<Device> again, IoQueue& qu
         return fail(Errc::busy, "{}: the array has changed meanwhile", path);
     superblock_.generation = std::max(superblock_.generation, returned->generation);
     return std::move(m);
-}
-
-// Slots that no band names are written from their beginning once they are erased, columns of bands
-// that are closed not at all.
-void Core::place_guards_of_returned(MemberDevice& m) const {
-    const ArrayLayout& l = array_.layout;
-    m.device->guard_shape(l.p.strip_bytes, l.p.band_bytes);
-    const auto strips = static_cast<std::uint32_t>(l.superblock_record_bytes / l.p.strip_bytes);
-    if (!m.next.fresh_unit) m.device->guard()->set_position(m.next.unit, m.next.slot * strips);
 }
 
 Status Core::begin_return(std::unique_ptr<Device> again) {
@@ -204,9 +192,7 @@ Status Core::begin_return(std::unique_ptr<Device> again) {
 void Core::begin_coming_back() {
     Device& drive = *replacing_->fresh.device;
     const std::uint32_t index = replacing_->fresh.record.index;
-    Device* const before = members_[replacing_->member].device.get();
-    if (before != nullptr) drive.flushes().continue_from(before->flushes());
-    drive.set_watched();
+    follow_former(drive);
     drive.set_returning();
     array_.qlc.set(index, &drive);
     keeper_->bring_back(index);

@@ -50,8 +50,6 @@ void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 Engine::Impl::Impl(const Options& options)
     : options_(options), random_(entropy()), io_clock_(clock_, io_limit_ns(options)) {}
 
-Engine::Impl::~Impl() { static_cast<void>(close_once()); }
-
 Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
     QS_TRY(check_engine_options(options));
     // More shards than any array can have are refused when it is known how many this one may have.
@@ -107,9 +105,9 @@ void Engine::Impl::begin_watching(WaitingThreads& threads) {
         threads);
     drives_ = std::make_unique<Watch>(
         "qs-drives", [this] { look_at_drives(); }, threads);
-    returns_ = std::make_unique<Returns>(options_, *this);
-    returning_ = std::make_unique<Watch>(
-        "qs-returns", [this] { returns_->look(); }, threads);
+    const auto returns = std::make_shared<Returns>(options_, *this);
+    returns_ = std::make_unique<Watch>(
+        "qs-returns", [returns] { returns->look(); }, threads);
 }
 
 // On the worker's thread, which owns its ring. Rings before registered memory: the two share a
@@ -216,7 +214,7 @@ Status Engine::Impl::close_now() {
     control_.reset();
     reclaimer_.reset();
     monitor_.reset();
-    returning_.reset();
+    returns_.reset();
     drives_.reset();
     watch_.reset();
     stop_ = true;

@@ -38,12 +38,10 @@
 
 namespace qlcshape {
 
-class Returns;
-
 class Engine::Impl {
   public:
     static Result<std::unique_ptr<Impl>> open(const Options& options);
-    ~Impl();
+    ~Impl() { static_cast<void>(close_once()); }
 
     Status close();
     Status create_volume(const std::string& name, std::uint64_t bytes);
@@ -98,9 +96,7 @@ class Engine::Impl {
     IoClock io_clock_;
     std::shared_ptr<Core> core_;  // shared with volumes, which may outlive the engine
     std::vector<JobThread> threads_;
-    std::unique_ptr<Watch> watch_, drives_;
-    std::unique_ptr<Returns> returns_;
-    std::unique_ptr<Watch> returning_;  // its thread
+    std::unique_ptr<Watch> watch_, drives_, returns_;
     std::unique_ptr<Monitor> monitor_;
     std::unique_ptr<Reclaimer> reclaimer_;
     std::unique_ptr<Control> control_;

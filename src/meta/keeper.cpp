@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/canary.h"
+#include "meta/membership.h"
 
 namespace qlcshape {
 
@@ -58,7 +59,7 @@ bool BandKeeper::done_with(Phase phase) { return phase != Phase::erasing || fail
 
 bool BandKeeper::gather() {
     // Between rounds: nothing is under way on it.
-    if (comes_back() && closing_) end_coming_back();
+    if (comes_back() && closing_) give_up_bringing_back();
     if (comes_back() && back_refused()) end_bringing_back();
     if (array_.drive_leaves()) return false;
     if (forgets() && !forgetting_ && !closing_) begin_forgetting();
@@ -102,17 +103,11 @@ void BandKeeper::begin_forgetting() {
 // No band is being erased now. Those that are freed from here on are erased on that drive, too, and
 // none gets a column there.
 void BandKeeper::begin_bringing_back() {
-    const ArrayLayout& l = array_.layout;
     const std::uint32_t drive = back_.load(std::memory_order_acquire);
     back_drive_ = array_.qlc[drive];
-    back_named_.assign(l.drive_slots(), false);
-    for (std::uint32_t i = 0; i < l.bands; ++i) {
-        const bool has_columns = bands_.record_of(BandId(i)).has_columns();
-        for (std::uint32_t c = 0; has_columns && c < l.width(); ++c) {
-            const Column place = array_.columns->of(BandId(i), c);
-            if (place.there() && place.member == drive) back_named_[place.slot] = true;
-        }
-    }
+    back_named_.assign(array_.layout.drive_slots(), false);
+    const auto has_columns = [&](BandId band) { return bands_.record_of(band).has_columns(); };
+    find_named_slots(array_, drive, has_columns, back_named_);
 }
 
 // As many as the round has room for.
@@ -240,7 +235,7 @@ void BandKeeper::io_done(const Io& io) {
     if (io.kind == IoKind::discard) {
         const std::size_t of = erasing_of_[static_cast<std::size_t>(&io - ios_.data())];
         if (of == kOfSlot)
-            end_coming_back();
+            give_up_bringing_back();
         else
             refused_by_[of] = io.device;
     } else {

@@ -51,16 +51,16 @@ class BandKeeper final : public Actor {
     void forget_drive(std::uint32_t drive) { to_forget_.store(drive, std::memory_order_release); }
     bool forgets() const { return to_forget_.load(std::memory_order_acquire) != kNoDrive; }
     // Any thread; of a QLC drive that comes back, and that everyone sees already. What no band
-    // names on it is erased: comes_back() until then. end_coming_back() ends that soon, in vain:
-    // when comes_back() is false nothing of it is under way. One drive at a time.
+    // names on it is erased: comes_back() until then. give_up_bringing_back() ends that soon; when
+    // comes_back() is false nothing of it is under way. One drive at a time.
     void bring_back(std::uint32_t drive) {
         back_refused_.store(false, std::memory_order_relaxed);
         back_slot_.store(kSuperblockUnits, std::memory_order_relaxed);
         back_.store(drive, std::memory_order_release);
     }
     bool comes_back() const { return back_.load(std::memory_order_acquire) != kNoDrive; }
-    void end_coming_back() { back_refused_.store(true, std::memory_order_relaxed); }
-    // Then: something could not be erased, or it was ended.
+    void give_up_bringing_back() { back_refused_.store(true, std::memory_order_relaxed); }
+    // Then: something could not be erased, or it was given up.
     bool back_refused() const { return back_refused_.load(std::memory_order_relaxed); }
     // The next slot to be erased.
     std::uint32_t back_slot() const { return back_slot_.load(std::memory_order_relaxed); }

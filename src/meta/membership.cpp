@@ -156,14 +156,9 @@ Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRec
 
 std::vector<bool> named_slots(const ArrayContext& array, const std::vector<BandRecord>& records,
                               std::uint32_t drive) {
-    const ArrayLayout& l = array.layout;
-    std::vector<bool> named(l.drive_slots());
-    for (std::uint32_t i = 0; i < l.bands; ++i) {
-        for (std::uint32_t c = 0; records[i].has_columns() && c < l.width(); ++c) {
-            const Column place = array.columns->of(BandId(i), c);
-            if (place.there() && place.member == drive) named[place.slot] = true;
-        }
-    }
+    std::vector<bool> named(array.layout.drive_slots());
+    const auto has_columns = [&](BandId band) { return records[band.value].has_columns(); };
+    find_named_slots(array, drive, has_columns, named);
     return named;
 }
 

@@ -77,7 +77,21 @@ bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,
 Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRecord>& records,
                             std::uint64_t epoch);
 
-// By slot of a QLC drive: whether a band has its column there.
+// By slot of a QLC drive: whether a band has its column there. `has_columns`: of a band. `named`:
+// as many as the drive has slots, all false.
+template <typename HasColumns>
+void find_named_slots(const ArrayContext& array, std::uint32_t drive, HasColumns has_columns,
+                      std::vector<bool>& named) {
+    const ArrayLayout& l = array.layout;
+    for (std::uint32_t i = 0; i < l.bands; ++i) {
+        if (!has_columns(BandId(i))) continue;
+        for (std::uint32_t c = 0; c < l.width(); ++c) {
+            const Column place = array.columns->of(BandId(i), c);
+            if (place.there() && place.member == drive) named[place.slot] = true;
+        }
+    }
+}
+
 std::vector<bool> named_slots(const ArrayContext& array, const std::vector<BandRecord>& records,
                               std::uint32_t drive);
 
