@@ -24,13 +24,13 @@ limited=("${as_user[@]}" bash -c 'ulimit "$2" "$3"; exec "$1" bench array.toml -
 opens() { expect 0 "${as_user[@]}" "$QLCSHAPE" volume list array.toml --json; }
 
 if [[ ${#as_user[@]} != 0 ]]; then # other users have processes of their own
-    for threads in 1 2 3 4 5 6; do
+    for threads in 1 2 3 4 5 6 7; do
         expect 2 "${limited[@]}" -u $threads
         says "ulimit -u"
         opens
     done
     # Enough for the engine: none is left for the kernel's own, nor to answer the command.
-    expect 0 "${limited[@]}" -u 7
+    expect 0 "${limited[@]}" -u 8
     says "kernel can't start its threads" "can't query it"
     opens
     # Rings count against locked memory for ordinary users; the slow way is said, also while it is open.
