@@ -41,6 +41,7 @@ void History::drop() {
 void History::forget_opening() {
     const Stats after = core_->stats();
     result_.bands_moved += after.gc.bands_moved - before_.gc.bands_moved;
+    result_.bands_rebuilt += after.rebuild.bands_rebuilt - before_.rebuild.bands_rebuilt;
     result_.snapshots += after.pmt.snapshots;
     result_.verify_failed += after.errors.verify_failed - before_.errors.verify_failed;
     result_.reconstructed += after.errors.reconstructed - before_.errors.reconstructed;

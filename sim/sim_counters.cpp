@@ -33,7 +33,8 @@ void History::judge_counters() {
     }
     for (const Counter c :
          {Counter::user_written_bytes, Counter::user_trimmed_bytes, Counter::tps_written_bytes,
-          Counter::qlc_gc_bytes, Counter::gc_bands_moved, Counter::gc_blocks_moved}) {
+          Counter::qlc_gc_bytes, Counter::gc_bands_moved, Counter::gc_blocks_moved,
+          Counter::rebuild_bands}) {
         const auto i = static_cast<std::size_t>(c);
         if (opened_with_[i] > counted_[i])
             violate(fmt::format("lifetime counter {} is {} after an opening: only {} was counted",

@@ -244,6 +244,7 @@ void RunCounts::add(const RunCounts& o) {
     volumes_deleted += o.volumes_deleted;
     volumes_resized += o.volumes_resized;
     bands_moved += o.bands_moved;
+    bands_rebuilt += o.bands_rebuilt;
     snapshots += o.snapshots;
     snapshot_recoveries += o.snapshot_recoveries;
     full_recoveries += o.full_recoveries;

@@ -42,7 +42,7 @@ struct RunCounts {
     std::uint64_t operations = 0;
     std::uint64_t reads_inline = 0;  // of them, reads that asked no shard's thread
     std::uint64_t volumes_made = 0, volumes_deleted = 0, volumes_resized = 0;
-    std::uint64_t bands_moved = 0;
+    std::uint64_t bands_moved = 0, bands_rebuilt = 0;
     std::uint64_t snapshots = 0, snapshot_recoveries = 0, full_recoveries = 0;
     std::uint64_t verify_failed = 0, reconstructed = 0, commit_retries = 0;
     FaultCounts faults;

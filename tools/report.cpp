@@ -52,12 +52,19 @@ Json file_system_json(const Stats::FileSystem& system) {
 }
 
 Json bytes_json(const Stats::Bytes& bytes) {
-    return {{"user_written", bytes.user_written}, {"user_read", bytes.user_read},
-            {"user_trimmed", bytes.user_trimmed}, {"tps_written", bytes.tps_written},
-            {"qlc_data", bytes.qlc_data},         {"qlc_gc", bytes.qlc_gc},
-            {"qlc_parity", bytes.qlc_parity},     {"qlc_header", bytes.qlc_header},
-            {"qlc_padding", bytes.qlc_padding},   {"pmt_written", bytes.pmt_written},
-            {"pmt_read", bytes.pmt_read},         {"band_table_written", bytes.band_table_written}};
+    return {{"user_written", bytes.user_written},
+            {"user_read", bytes.user_read},
+            {"user_trimmed", bytes.user_trimmed},
+            {"tps_written", bytes.tps_written},
+            {"qlc_data", bytes.qlc_data},
+            {"qlc_gc", bytes.qlc_gc},
+            {"qlc_parity", bytes.qlc_parity},
+            {"qlc_header", bytes.qlc_header},
+            {"qlc_padding", bytes.qlc_padding},
+            {"qlc_rebuild", bytes.qlc_rebuild},
+            {"pmt_written", bytes.pmt_written},
+            {"pmt_read", bytes.pmt_read},
+            {"band_table_written", bytes.band_table_written}};
 }
 
 Json memory_json(const Stats::Memory& memory) {
@@ -306,10 +313,7 @@ std::string unused_text(const Stats& s) {
 
 double waf_data(const Stats::Bytes& b) { return ratio(b.user_written + b.qlc_gc, b.user_written); }
 
-double waf_total(const Stats::Bytes& b) {
-    return ratio(b.qlc_data + b.qlc_gc + b.qlc_parity + b.qlc_header + b.qlc_padding,
-                 b.user_written);
-}
+double waf_total(const Stats::Bytes& b) { return ratio(b.qlc_total(), b.user_written); }
 
 Stats difference(const Stats& after, const Stats& before) {
     Stats d = after;
@@ -322,6 +326,7 @@ Stats difference(const Stats& after, const Stats& before) {
     d.bytes.qlc_parity -= before.bytes.qlc_parity;
     d.bytes.qlc_header -= before.bytes.qlc_header;
     d.bytes.qlc_padding -= before.bytes.qlc_padding;
+    d.bytes.qlc_rebuild -= before.bytes.qlc_rebuild;
     d.bytes.pmt_written -= before.bytes.pmt_written;
     d.bytes.pmt_read -= before.bytes.pmt_read;
     d.bytes.band_table_written -= before.bytes.band_table_written;

@@ -211,6 +211,7 @@ class Run {
         line("volumes resized", s.volumes_resized);
         line("device events", s.events);
         line("bands moved by GC", s.bands_moved);
+        line("bands rebuilt in place", s.bands_rebuilt);
         line("snapshots of the PMT", s.snapshots);
         line("  recoveries from one", s.snapshot_recoveries);
         line("  recoveries from all headers", s.full_recoveries);
@@ -283,6 +284,7 @@ class Run {
         object["reads_inline"] = s.reads_inline;
         object["device_events"] = s.events;
         object["bands_moved"] = s.bands_moved;
+        object["bands_rebuilt"] = s.bands_rebuilt;
         object["snapshots"] = s.snapshots;
         object["recoveries"] = {{"snapshot", s.snapshot_recoveries}, {"full", s.full_recoveries}};
         object["errors"] = {{"verify_failed", s.verify_failed},

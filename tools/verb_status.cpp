@@ -57,9 +57,9 @@ void print_array(const Stats& s) {
         s.bands.free, s.bands.open, s.bands.closed, s.bands.reserve);
     say("user      {} written, {} read, {} trimmed\n", size_text(b.user_written),
         size_text(b.user_read), size_text(b.user_trimmed));
-    say("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n", size_text(b.qlc_data),
-        size_text(b.qlc_gc), size_text(b.qlc_parity), size_text(b.qlc_header),
-        size_text(b.qlc_padding));
+    say("to QLC    {} data, {} GC, {} parity, {} headers, {} padding, {} rebuilt\n",
+        size_text(b.qlc_data), size_text(b.qlc_gc), size_text(b.qlc_parity),
+        size_text(b.qlc_header), size_text(b.qlc_padding), size_text(b.qlc_rebuild));
     say("to SCM    {} TPS, {} PMT\n", size_text(b.tps_written), size_text(b.pmt_written));
     print_endurance(s.endurance);
     if (s.counters_incomplete) {

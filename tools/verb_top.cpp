@@ -102,10 +102,10 @@ std::string screen(const View& v) {
     }
     text += user_line(v, "write", d.bytes.user_written, d.latency.write.count, s.latency.write);
     text += user_line(v, "read", d.bytes.user_read, d.latency.read.count, s.latency.read);
-    text += fmt::format("to QLC    {} data, {} GC, {} parity, {} headers, {} padding\n",
+    text += fmt::format("to QLC    {} data, {} GC, {} parity, {} headers, {} padding, {} rebuilt\n",
                         v.bytes_rate(d.bytes.qlc_data), v.bytes_rate(d.bytes.qlc_gc),
                         v.bytes_rate(d.bytes.qlc_parity), v.bytes_rate(d.bytes.qlc_header),
-                        v.bytes_rate(d.bytes.qlc_padding));
+                        v.bytes_rate(d.bytes.qlc_padding), v.bytes_rate(d.bytes.qlc_rebuild));
     text += fmt::format("to SCM    {} TPS, {} PMT\n", v.bytes_rate(d.bytes.tps_written),
                         v.bytes_rate(d.bytes.pmt_written));
     text += waf_line(v);

@@ -59,6 +59,10 @@ struct Stats {
         std::uint64_t qlc_data = 0;     // user blocks
         std::uint64_t qlc_gc = 0;       // blocks moved by GC
         std::uint64_t qlc_parity = 0, qlc_header = 0, qlc_padding = 0;
+        std::uint64_t qlc_rebuild = 0;  // strips that were rebuilt in place
+        std::uint64_t qlc_total() const {
+            return qlc_data + qlc_gc + qlc_parity + qlc_header + qlc_padding + qlc_rebuild;
+        }
         std::uint64_t pmt_written = 0, pmt_read = 0;
         std::uint64_t band_table_written = 0;  // on one mirror
     } bytes;
@@ -148,12 +152,14 @@ struct Stats {
         double seconds_left = 0;  // 0: not known
     } replacement;
     // Bands in use that lack the strip of a drive that is there, since it was not when they were
-    // written. GC rewrites them; those that it can't move are not counted.
+    // written. They are rebuilt in place, or moved by GC if hardly anything in them is valid; those
+    // in which something can't be read are not counted.
     struct Rebuild {
         std::uint32_t bands_left = 0;
+        std::uint64_t bands_rebuilt = 0, bytes_read = 0;  // in place, over the array's life
         // Since the last such drive came, or the array was opened.
         double percent = 0;
-        double bytes_per_second = 0;  // of bands that were rewritten
+        double bytes_per_second = 0;  // of bands that are whole now
         double seconds_left = 0;      // 0: not known
     } rebuild;
     struct Memory {  // bytes of DRAM, taken at open

@@ -95,7 +95,8 @@ void write_bytes(Writer& out, const Stats& s) {
         .sample(b.qlc_gc, label("kind", "gc"))
         .sample(b.qlc_parity, label("kind", "parity"))
         .sample(b.qlc_header, label("kind", "header"))
-        .sample(b.qlc_padding, label("kind", "padding"));
+        .sample(b.qlc_padding, label("kind", "padding"))
+        .sample(b.qlc_rebuild, label("kind", "rebuild"));
     out.counter("tps_written_bytes_total", "Bytes written to each mirror of the TPS.")
         .sample(b.tps_written);
     out.counter("pmt_written_bytes_total", "Bytes of mapping table pages written.")

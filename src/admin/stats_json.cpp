@@ -19,8 +19,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Space, raw_bytes, writabl
                                                 promised_bytes, used_bytes, spare_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Bytes, user_written, user_read, user_trimmed,
                                                 tps_written, qlc_data, qlc_gc, qlc_parity,
-                                                qlc_header, qlc_padding, pmt_written, pmt_read,
-                                                band_table_written)
+                                                qlc_header, qlc_padding, qlc_rebuild, pmt_written,
+                                                pmt_read, band_table_written)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Pmt, hits, misses, write_backs, snapshots,
                                                 copies)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Gc, bands_moved, blocks_moved, races_lost)
@@ -40,8 +40,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Scrub, state, asked, pass
                                                 strips_wrong, bands_passed, bytes_read, passes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Replacement, role, index, from, to, percent,
                                                 bytes_per_second, seconds_left)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Rebuild, bands_left, percent,
-                                                bytes_per_second, seconds_left)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Rebuild, bands_left, bands_rebuilt,
+                                                bytes_read, percent, bytes_per_second, seconds_left)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Memory, pmt_cache, segments, overlay,
                                                 band_table, requests, gc)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Latency, read, write)

@@ -208,15 +208,16 @@ void BandTable::candidates(const std::function<void(const Candidate&)>& see) con
 bool BandTable::begin_move(BandId id) {
     const Locked lock(mutex_);
     if (at(id).state != BandState::closed || at(id).moving) return false;
+    const bool before = waits(at(id));
     at(id).moving = true;
-    if (at(id).damaged) to_mend_.fetch_sub(1, std::memory_order_relaxed);
+    count_waiting(before, at(id));
     return true;
 }
 
 void BandTable::abandon_move(BandId id) {
     const Locked lock(mutex_);
     at(id).moving = false;
-    if (at(id).damaged) to_mend_.fetch_add(1, std::memory_order_relaxed);
+    count_waiting(false, at(id));
     change();
 }
 
@@ -270,55 +271,6 @@ void BandTable::erase_again() {
         change();
     }
     ring();
-}
-
-BandTable::Life BandTable::begin_scrub(BandId id) {
-    const Locked lock(mutex_);
-    const Band& band = at(id);
-    const bool readable = band.state == BandState::closed && !band.moving;
-    if (readable) begin_read(id);
-    return {readable, band.damaged, band.sequence, band.segments};
-}
-
-bool BandTable::mark_damaged(BandId id, std::uint64_t sequence, bool again) {
-    {
-        const Locked lock(mutex_);
-        Band& band = at(id);
-        if (band.state != BandState::closed || band.out_of_use || band.sequence != sequence)
-            return false;
-        if (band.unmended && !again) return false;
-        if (std::exchange(band.unmended, false)) unmended_.fetch_sub(1, std::memory_order_relaxed);
-        if (std::exchange(band.damaged, true)) return true;
-        damaged_.fetch_add(1, std::memory_order_relaxed);
-        if (!band.moving) to_mend_.fetch_add(1, std::memory_order_relaxed);
-        change();
-    }
-    ring();
-    return true;
-}
-
-void BandTable::not_mended(BandId id) {
-    const Locked lock(mutex_);
-    Band& band = at(id);
-    QS_ASSERT(band.moving);
-    end_damage(band);
-    band.moving = false;
-    if (!std::exchange(band.unmended, true)) unmended_.fetch_add(1, std::memory_order_relaxed);
-    change();
-}
-
-// Of one that is being moved.
-void BandTable::end_damage(Band& band) {
-    if (std::exchange(band.damaged, false)) damaged_.fetch_sub(1, std::memory_order_relaxed);
-}
-
-std::optional<BandId> BandTable::to_mend() const {
-    if (!any_to_mend()) return std::nullopt;
-    const Locked lock(mutex_);
-    for (std::uint32_t i = 0; i < bands_.size(); ++i) {
-        if (bands_[i].damaged && !bands_[i].moving) return BandId(i);
-    }
-    return std::nullopt;
 }
 
 bool BandTable::starved(Stream which) const {

@@ -121,15 +121,18 @@ class BandTable {
     void erase_again();
     std::uint32_t out_of_use() const { return out_of_use_.load(std::memory_order_relaxed); }
 
-    // --- the scrub ---
+    // --- the scrub, the rebuild ---
     // Of a band as it is now. Where it is `readable`, closed and not being moved, it counts one
-    // reader more, until end_read().
+    // reader more, until end_read(): so long it is not erased.
     struct Life {
         bool readable = false, damaged = false;
+        bool stays = false;  // it can't be moved
         std::uint64_t sequence = 0;
-        std::uint32_t segments = 0;
+        std::uint32_t segments = 0, valid = 0;
     };
-    Life begin_scrub(BandId band);
+    Life hold(BandId band);
+    // GC is to move it, in the life of this sequence, though not for space.
+    void move_soon(BandId band, std::uint64_t sequence);
     // Something in it is not what was written, in the life of this sequence: it is to be moved.
     // Until that has happened, or can't, it counts as damaged. False: it does not. `again`: also if
     // that was tried in vain.
@@ -139,7 +142,7 @@ class BandTable {
     // stays, and counts as damaged no longer, but as not mended, until it is erased.
     void not_mended(BandId band);
     std::uint32_t unmended() const { return unmended_.load(std::memory_order_relaxed); }
-    // A damaged one that nobody moves.
+    // One that is damaged, or to be moved soon, and that nobody moves.
     std::optional<BandId> to_mend() const;
     bool any_to_mend() const { return to_mend_.load(std::memory_order_relaxed) != 0; }
 
@@ -223,6 +226,7 @@ class BandTable {
         bool not_erased = false;
         bool out_of_use = false;
         bool damaged = false;            // closed, and to be moved
+        bool move_soon = false;          // likewise, for another reason
         bool unmended = false;           // was damaged, and could not be moved
         bool valid_is_estimate = false;  // valid may be some blocks off
         bool decided = false;            // by a recovery whose epoch has not begun
@@ -258,6 +262,12 @@ class BandTable {
     static void advance(std::uint64_t& window, std::uint32_t& frontier, std::uint32_t segment);
     bool full(const Band& band) const QS_REQUIRES(mutex_);
     void close_if_done(Band& band) QS_REQUIRES(mutex_);
+    // Which waits for a collector that moves it, though not for space.
+    static bool waits(const Band& band) { return (band.damaged || band.move_soon) && !band.moving; }
+    void count_waiting(bool before, const Band& band) {
+        if (waits(band) == before) return;
+        to_mend_.fetch_add(before ? UINT32_MAX : 1, std::memory_order_relaxed);
+    }
     void end_damage(Band& band) QS_REQUIRES(mutex_);
     bool wants_band(const StreamState& stream) const QS_REQUIRES(mutex_);
     void ring() const {

@@ -39,6 +39,9 @@ enum class Counter : std::uint8_t {
     scrub_bands,        // that the scrub has passed: where it is
     scrub_bytes,        // read by it
     scrub_strips_wrong,
+    rebuild_bands,  // in place
+    rebuild_read_bytes,
+    rebuild_written_bytes,
     count,
 };
 

@@ -140,6 +140,7 @@ void Core::release() {
     }
     requests_.reset();
     scrub_pace_.reset();
+    healer_ = nullptr;
     scrubber_ = nullptr;
     workers_.clear();
     shards_.clear();

@@ -38,6 +38,7 @@
 #include "recovery/recover.h"
 #include "recovery/snapshotter.h"
 #include "recovery/table_build.h"
+#include "upkeep/healer.h"
 #include "upkeep/scrub_pace.h"
 
 namespace qlcshape {
@@ -104,8 +105,9 @@ class Core {
     // ended get an error, and their memory is touched no more. New ones are refused. What the drive
     // may still write to stays where it is.
     void watch();
-    // Likewise, by another thread: QLC drives that take no writes leave the array, or it ends. May
-    // write superblocks, so watch() may find that it takes too long.
+    // Likewise, by another thread: QLC drives that take no writes leave the array, or it ends; and
+    // when a rebuild has ended the drives are told. May write superblocks, so watch() may find that
+    // it takes too long.
     void look_at_drives();
     // Then it must not go: drives may still use its memory.
     bool halted() const { return phase() == Phase::halted; }
@@ -235,6 +237,7 @@ class Core {
     void finish_leaving();
     Status write_last_tables();
     void keep(const MemberSet& who);
+    void note_rebuilt();
 
     // core_replace.cpp
     struct Replacing;
@@ -342,6 +345,7 @@ class Core {
     };
     std::unique_ptr<Replacing> replacing_;
     RebuildBegun rebuild_begun_ QS_GUARDED_BY(shown_mutex_);
+    std::uint64_t rounds_noted_ = 0;  // Healer::rounds(); of look_at_drives()
     std::atomic<bool> replaces_{false};
     LettingGo letting_go_;  // of the one who calls paths_to_return()
     ArrayContext array_;
@@ -360,6 +364,7 @@ class Core {
     std::vector<Collector*> collectors_;
     BandKeeper* keeper_ = nullptr;
     Snapshotter* snapshotter_ = nullptr;
+    Healer* healer_ = nullptr;
     Scrubber* scrubber_ = nullptr;
     std::unique_ptr<ScrubPace> scrub_pace_;
     std::unique_ptr<RequestTable> requests_;

@@ -68,7 +68,9 @@ bool Core::can_go_on_without(const MemberSet& leaving) const {
 
 // Not where one that holds the lock is inside a transfer: it comes to the same decision.
 void Core::look_at_drives() {
-    if (read_only_ || !array_.drive_leaves()) return;
+    if (read_only_) return;
+    note_rebuilt();
+    if (!array_.drive_leaves()) return;
     if (!control_mutex_.try_lock()) return;
     const Locked lock(control_mutex_, Locked::kHeld);
     const MemberSet who = leaving();
@@ -76,6 +78,20 @@ void Core::look_at_drives() {
     begin_leaving(who);
     if (canary(Canary::left_before_record)) return finish_leaving();
     static_cast<void>(write_superblock());
+}
+
+// An image of a drive from before it got its columns lacks a superblock from now on.
+void Core::note_rebuilt() {
+    const std::uint64_t rounds = healer_->rounds();
+    if (rounds == rounds_noted_ || !control_mutex_.try_lock()) return;
+    const Locked lock(control_mutex_, Locked::kHeld);
+    if (stopped_ || failed()) return;
+    rounds_noted_ = rounds;
+    if (!write_superblock()) return;
+    with_memory([&] {
+        log(options_, LogLevel::info, "array {}: what bands lacked on drives that came is rebuilt",
+            name());
+    });
 }
 
 // Bitmap and band table, while closing: nothing else is under way. An scm drive that does not take

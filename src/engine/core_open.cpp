@@ -410,6 +410,8 @@ void Core::make_workers(LoadedBands loaded) {
                                        snapshot_generation_ + 1, snapshot_interval(),
                                        [this] { return lifetime(); }},
                     worker->queue(), worker->counters()));
+                healer_ = &worker->own(std::make_unique<Healer>(
+                    array_, *bands_, *gate_, *keeper_, worker->queue(), worker->counters()));
                 scrubber_ = &worker->own(std::make_unique<Scrubber>(
                     array_, *bands_, *gate_, worker->queue(), worker->counters(),
                     superblock_.counters[static_cast<std::size_t>(Counter::scrub_bands)]));

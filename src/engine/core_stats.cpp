@@ -29,6 +29,7 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
     s.bytes.qlc_parity = get(Counter::qlc_parity_bytes);
     s.bytes.qlc_header = get(Counter::qlc_header_bytes);
     s.bytes.qlc_padding = get(Counter::qlc_padding_bytes);
+    s.bytes.qlc_rebuild = get(Counter::rebuild_written_bytes);
     s.bytes.pmt_written = get(Counter::pmt_written_bytes);
     s.bytes.pmt_read = get(Counter::pmt_read_bytes);
     s.bytes.band_table_written = get(Counter::band_table_written_bytes);
@@ -36,10 +37,8 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
     // parity (2 / 8 of the strips with data) waf_total is somewhat over 2.
     if (s.bytes.user_written != 0) {
         const auto user = static_cast<double>(s.bytes.user_written);
-        const std::uint64_t all = s.bytes.qlc_data + s.bytes.qlc_gc + s.bytes.qlc_parity +
-                                  s.bytes.qlc_header + s.bytes.qlc_padding;
         s.waf_data = (user + static_cast<double>(s.bytes.qlc_gc)) / user;
-        s.waf_total = static_cast<double>(all) / user;
+        s.waf_total = static_cast<double>(s.bytes.qlc_total()) / user;
     }
     s.pmt.hits = get(Counter::pmt_hits);
     s.pmt.misses = get(Counter::pmt_misses);
@@ -54,6 +53,8 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
     s.scrub.bands_passed = get(Counter::scrub_bands);
     s.scrub.bytes_read = get(Counter::scrub_bytes);
     s.scrub.strips_wrong = get(Counter::scrub_strips_wrong);
+    s.rebuild.bands_rebuilt = get(Counter::rebuild_bands);
+    s.rebuild.bytes_read = get(Counter::rebuild_read_bytes);
     s.space.used_bytes = get(Counter::used_blocks) * kBlockBytes;
     s.endurance.open_seconds = static_cast<double>(get(Counter::open_milliseconds)) / 1000;
 }
@@ -84,7 +85,7 @@ namespace {
 // of the PMT go round the SCM drives.
 std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_t drives) {
     if (role == DeviceRole::qlc) {
-        return (b.qlc_data + b.qlc_gc + b.qlc_parity + b.qlc_header + b.qlc_padding) / drives;
+        return b.qlc_total() / drives;
     }
     if (role == DeviceRole::scm) {
         return b.tps_written + b.band_table_written + b.pmt_written / drives;
@@ -334,7 +335,7 @@ Stats Core::stats() const {
     for (const Shard* shard : shards_)
         shard->memory(s.memory.pmt_cache, s.memory.segments, s.memory.overlay);
     for (const Collector* collector : collectors_) s.memory.gc += collector->memory_bytes();
-    if (scrubber_ != nullptr) s.memory.gc += scrubber_->memory_bytes();
+    if (scrubber_ != nullptr) s.memory.gc += scrubber_->memory_bytes() + healer_->memory_bytes();
     s.latency.read = summarize(requests_->latency(Op::read));
     s.latency.write = summarize(requests_->latency(Op::write));
     fill_io(s.io);

@@ -100,7 +100,8 @@ bool Core::stands_still() {
         quiet &= w->queue().quiet();
     }
     for (const Shard* shard : shards_) motion += shard->ended();
-    if (scrubber_ != nullptr) motion -= scrubber_->transfers_ended();  // nobody waits for those
+    if (scrubber_ != nullptr)  // nobody waits for those
+        motion -= scrubber_->transfers_ended() + healer_->transfers_ended();
     const bool waits = requests_->any() || (phase() != Phase::running && !all_reached(phase()));
     const bool still = waits && quiet && all_polled_ && motion == std::exchange(motion_, motion);
     if (!still) moved_at_ = environment_.io_clock->now();

@@ -44,6 +44,18 @@ bool SegmentHeader::valid(const Uuid& array, BandId band, std::uint32_t segment)
            entries_fit();
 }
 
+bool SegmentHeader::blocks_fit(std::uint32_t role, std::uint64_t at,
+                               std::span<const std::byte> blocks) const {
+    const std::uint64_t first = role * layout_->p.strip_bytes + at;
+    for (std::uint64_t i = 0; i < blocks.size(); i += kBlockBytes) {
+        const std::uint64_t block = (first + i) / kBlockBytes;
+        if (block < layout_->header_blocks) continue;
+        const auto slot = static_cast<std::uint32_t>(block - layout_->header_blocks);
+        if (crc32c(blocks.subspan(i, kBlockBytes)) != entry(slot).crc) return false;
+    }
+    return true;
+}
+
 bool SegmentHeader::entries_fit() const {
     for (std::uint32_t slot = 0; slot < layout_->slots_per_segment; ++slot) {
         const Entry e = entry(slot);

@@ -79,6 +79,10 @@ class SegmentHeader {
     // Whether it is intact, and this program can read it, and its entries are possible in this
     // array.
     bool valid(const Uuid& array, BandId band, std::uint32_t segment) const;
+    // Of a valid one: whether these blocks, which begin at byte `at` of the data strip `role`, have
+    // the checksums that it has for them. Slots that hold nothing have that of zeroes, which is
+    // what they are; the header's own blocks are left out.
+    bool blocks_fit(std::uint32_t role, std::uint64_t at, std::span<const std::byte> blocks) const;
 
   private:
     std::byte* at(std::uint32_t slot) const {

@@ -22,10 +22,8 @@ Collector::Collector(const ArrayContext& array, BandTable& bands, SpaceGate& gat
       committer_(array, bands, Stream::gc, Committer::kNoShard, queue, counters),
       rebuild_(array, queue),
       memory_(std::move(memory)),
-      sources_(kSources),
-      widen_left_(array.layout.bands) {
+      sources_(kSources) {
     const ArrayLayout& l = array.layout;
-    narrow_open_.reserve(l.snapshot_bands());
     const std::size_t most = std::max<std::size_t>(l.slots_per_segment, kTombstonesPerBlock);
     auto make_batches = [&](std::vector<MapBatch>& batches, void* context) {
         batches.resize(shards_.size());
@@ -154,48 +152,15 @@ std::optional<Collector::Victim> Collector::choose() {
 }
 
 std::optional<Collector::Victim> Collector::choose_to_mend() {
-    auto band = bands_.to_mend();
-    if (!band) band = next_narrow();
+    const auto band = bands_.to_mend();
     if (!band) return std::nullopt;
     return Victim{.band = *band, .to_mend = true};
 }
 
-std::optional<BandId> Collector::narrow_that_closed() {
-    const std::uint64_t changes = bands_.changes();
-    if (narrow_open_.empty() || open_seen_ == changes) return std::nullopt;
-    const auto closed =
-        std::ranges::find_if(narrow_open_, [this](BandId band) { return !bands_.is_open(band); });
-    if (closed == narrow_open_.end()) {
-        open_seen_ = changes;
-        return std::nullopt;
-    }
-    const BandId band = *closed;
-    narrow_open_.erase(closed);
-    return array_.is_narrow(band) ? std::optional(band) : std::nullopt;
-}
-
-std::optional<BandId> Collector::next_narrow() {
-    constexpr std::uint32_t kAtOnce = 4096;
-    if (const std::uint64_t came = bands_.drives_came(); drives_seen_ != came) {
-        drives_seen_ = came;
-        widen_left_ = array_.layout.bands;
-        narrow_open_.clear();
-    }
-    if (const auto closed = narrow_that_closed()) return closed;
-    for (std::uint32_t n = 0; n < kAtOnce && widen_left_ != 0; ++n) {
-        const BandId band(--widen_left_);
-        if (!array_.is_narrow(band)) continue;
-        if (!bands_.is_open(band)) return band;
-        if (narrow_open_.size() < narrow_open_.capacity()) narrow_open_.push_back(band);
-    }
-    return std::nullopt;
-}
-
 bool Collector::pick() {
     if (victim_ || closing_ || awaiting_.size() >= kAwaiting) return false;
-    const std::uint32_t looked = widen_left_;
     auto victim = choose();
-    if (!victim) return looked != widen_left_;
+    if (!victim) return false;
     if (!bands_.begin_move(victim->band)) return true;
     mending_ |= victim->to_mend;
     victim->sequence = bands_.sequence_of(victim->band);
@@ -258,7 +223,7 @@ bool Collector::give_back() {
 // are short. Otherwise the next victim fills it.
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
-    const bool more_to_mend = widen_left_ != 0 || bands_.any_to_mend();
+    const bool more_to_mend = bands_.any_to_mend();
     const bool mended = mending_ || bands_.damaged() != 0;
     const bool last_mended = mended && (!more_to_mend || awaiting_.size() >= kAwaiting);
     const bool wanted =

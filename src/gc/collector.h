@@ -18,9 +18,8 @@
 // Several victims share a target, so a band waits until that target is full: an early seal would
 // be padding on QLC. seal_if_stuck() makes the exception.
 //
-// Bands in which damage was found are moved, too, and, when there are more drives, those that
-// were opened while drives were missing: what is in them gets all of its parity again. Space comes
-// first, but not for ever.
+// Bands in which damage was found are moved, too, and hardly valid ones that lack columns (Healer):
+// what is in them gets all of its parity again. Space comes first, but not for ever.
 //
 // Source and target state belong to this thread. A MapBatch is the shard's from send() until it is
 // back in replies_. The band table and the space gate are shared.
@@ -112,8 +111,6 @@ class Collector final : public Actor {
     bool pick();
     std::optional<Victim> choose();
     std::optional<Victim> choose_to_mend();
-    std::optional<BandId> next_narrow();
-    std::optional<BandId> narrow_that_closed();
     bool end_victim();
     bool give_back();
     bool seal_if_stuck();
@@ -169,14 +166,8 @@ class Collector final : public Actor {
     std::uint64_t next_target_ = 1;
     std::optional<Victim> victim_;
     std::vector<Victim> awaiting_;  // all moved, not all settled
-    // Bands with fewer columns than there are drives now: looked for from the last to the first,
-    // when the array is opened and when a drive has come. Those that are open wait.
-    std::uint32_t widen_left_;
-    std::uint64_t drives_seen_ = 0;  // BandTable::drives_came()
-    std::vector<BandId> narrow_open_;
-    std::uint64_t open_seen_ = 0;  // BandTable::changes() when all of them were open
     bool victim_damaged_ = false;
-    bool mending_ = false;  // such were moved, or damaged ones, and the last target is not sealed
+    bool mending_ = false;     // some were moved to be mended, and the last target is not sealed
     std::uint32_t turns_ = 0;  // of choose(), where space is short and could be spared
     bool closing_ = false;
 };

@@ -43,6 +43,7 @@ bool BandKeeper::poll() {
         case Step::flushing:
             for (BandId band : opening_) bands_.opened(band);
             opening_.clear();
+            if (recording_) end_recording(true);
             discard();
             return true;
         case Step::discarding:
@@ -82,10 +83,33 @@ bool BandKeeper::gather() {
         if (!band) break;
         erasing_.push_back(*band);
     }
-    if (!opening_.empty() || !erasing_.empty() || refreshing() || comes_back()) return true;
+    if (to_record_) {
+        recording_ = can_record();
+        if (!recording_) end_recording(false);
+    }
+    if (!opening_.empty() || !erasing_.empty() || refreshing() || comes_back() || recording_)
+        return true;
     // Who waits for a drive to leave rests, too.
     if (!gate_.failed() && gate_.standstill() && !array_.drive_leaves()) gate_.fail_for_space();
     return false;
+}
+
+// A band that is moved meanwhile is erased later than this round, with these columns.
+bool BandKeeper::can_record() const {
+    const BandRecord record = bands_.record_of(to_record_->band);
+    if (record.state != BandState::closed || record.sequence != to_record_->sequence) return false;
+    return std::ranges::all_of(to_record_->columns(), [this](const NewColumns::One& one) {
+        return array_.qlc[one.number] == one.drive && one.drive->takes_columns();
+    });
+}
+
+void BandKeeper::end_recording(bool recorded) {
+    for (const NewColumns::One& one : to_record_->columns()) {
+        if (recorded) array_.columns->set(to_record_->band, one.column, to_record_->place(one));
+    }
+    to_record_.reset();
+    recording_ = false;
+    recorded_ = recorded;
 }
 
 // By the one thread that gives bands their columns. Bands that are being erased keep theirs: they
@@ -134,6 +158,7 @@ void BandKeeper::write_pages() {
         if (canary(Canary::band_erased_before_record) && list == &erasing_) continue;
         for (BandId band : *list) pages_.push_back(band.value / array_.layout.bands_per_page());
     }
+    if (recording_) pages_.push_back(to_record_->band.value / array_.layout.bands_per_page());
     while (refreshing() && pages_.size() < kErasesPerRound) pages_.push_back(refresh_++);
     std::sort(pages_.begin(), pages_.end());
     pages_.erase(std::unique(pages_.begin(), pages_.end()), pages_.end());
@@ -142,7 +167,8 @@ void BandKeeper::write_pages() {
         const std::uint64_t page = pages_[i];
         const std::uint64_t generation = ++generations_[page];
         std::byte* block = blocks_.data() + i * kBlockBytes;
-        encode_band_page(array_, bands_, page, generation, block);
+        encode_band_page(array_, bands_, page, generation, block,
+                         recording_ ? &*to_record_ : nullptr);
         const std::uint64_t offset = array_.layout.band_page_offset(page, generation & 1);
         for (Device* scm : array_.scm_written())
             next_io(IoKind::write, scm, offset, kBlockBytes, block);
@@ -164,20 +190,33 @@ void BandKeeper::flush() {
 void BandKeeper::discard() {
     used_ios_ = 0;
     refused_by_.assign(erasing_.size(), nullptr);
-    // A drive that is missing discards what no band has any more when it is back.
     erasing_of_.clear();
-    for (std::size_t i = 0; i < erasing_.size(); ++i) {
-        for (std::uint32_t column = 0; column < array_.layout.width(); ++column) {
-            const Location place = array_.locate_column(erasing_[i], column);
-            Device* const drive = array_.drive_at(place);
-            if (drive == nullptr) continue;
-            erasing_of_.push_back(i);
-            next_io(IoKind::discard, drive, place.offset, array_.layout.p.band_bytes, nullptr);
-        }
-    }
+    for (std::size_t i = 0; i < erasing_.size(); ++i) discard_of(i);
     if (erases_slots() && !back_refused()) discard_slots();
     step_ = Step::discarding;
     submit_round();
+}
+
+// The columns of one of those that are erased, and what a rebuild of others may have left on drives
+// where it has none. A drive that is missing discards what no band has any more when it is back.
+void BandKeeper::discard_of(std::size_t erasing) {
+    const ArrayLayout& l = array_.layout;
+    const BandId band = erasing_[erasing];
+    const auto discard = [&](Device* drive, std::uint64_t offset) {
+        erasing_of_.push_back(erasing);
+        next_io(IoKind::discard, drive, offset, l.p.band_bytes, nullptr);
+    };
+    for (std::uint32_t column = 0; column < l.width(); ++column) {
+        const Location place = array_.locate_column(band, column);
+        if (Device* const drive = array_.drive_at(place)) discard(drive, place.offset);
+    }
+    if (canary(Canary::freed_with_remains)) return;
+    const DriveSet named = array_.columns->drives(band);
+    for (std::size_t d = 0; d < array_.qlc.size(); ++d) {
+        Device* const drive = array_.qlc[d];
+        if (drive != nullptr && drive->takes_columns() && !named[d])
+            discard(drive, l.slot_offset(kSuperblockUnits + band.value));
+    }
 }
 
 // A band whose discard failed stays out of use until the drive has gone out, or the next opening
@@ -245,7 +284,7 @@ void BandKeeper::io_done(const Io& io) {
 }
 
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
-                      std::uint64_t generation, std::byte* block) {
+                      std::uint64_t generation, std::byte* block, const NewColumns* with) {
     std::fill(block, block + kBlockBytes, std::byte{0});
     const ArrayLayout& l = array.layout;
     BandPage view(l, block);
@@ -260,6 +299,9 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
         for (std::uint32_t c = 0; c < l.width(); ++c) {
             view.set_column(i, c, array.columns->of(band, c));
         }
+        if (with == nullptr || with->band != band) continue;
+        for (const NewColumns::One& one : with->columns())
+            view.set_column(i, one.column, with->place(one));
     }
     view.seal(array.array, page, generation);
 }

@@ -13,12 +13,19 @@
 //   free              in DRAM; the record follows       likewise
 //                     when its page is next written
 //
+// A closed band gets columns that it lacked (record_columns()) in such a round, too: they are in
+// the page, and after the flush in DRAM. So nobody counts on one that a cut could take away.
+//
 // So a strip lies only in bands whose opening every scm drive knows, and what was discarded counts
 // nowhere, whichever scm drive is read.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "band/band_table.h"
@@ -29,6 +36,23 @@
 #include "placement/array_context.h"
 
 namespace qlcshape {
+
+// Columns of a closed band that it lacked, each whole and durable where it is to be from now on.
+struct NewColumns {
+    struct One {
+        std::uint32_t column = 0;
+        std::uint32_t number = 0;  // of the drive
+        Device* drive = nullptr;
+    };
+    BandId band;
+    std::uint64_t sequence = 0;
+    std::array<One, 2> all;
+    std::uint32_t count = 0;
+    std::span<const One> columns() const { return {all.data(), count}; }
+    Column place(const One& one) const {
+        return {static_cast<std::uint8_t>(one.number), kSuperblockUnits + band.value};
+    }
+};
 
 class BandKeeper final : public Actor {
   public:
@@ -64,6 +88,13 @@ class BandKeeper final : public Actor {
     bool back_refused() const { return back_refused_.load(std::memory_order_relaxed); }
     // The next slot to be erased.
     std::uint32_t back_slot() const { return back_slot_.load(std::memory_order_relaxed); }
+    // The keeper's thread; one at a time. recorded() has the outcome, once: they count from now on;
+    // or not, since the band or a drive is not what it was.
+    void record_columns(const NewColumns& columns) {
+        to_record_ = columns;
+        recorded_.reset();
+    }
+    std::optional<bool> recorded() { return std::exchange(recorded_, std::nullopt); }
     // Any thread. Each page is written again to both its places, twice after one pass that may be
     // under way: rewrites() until then.
     void rewrite() { passes_.store(3, std::memory_order_release); }
@@ -80,6 +111,9 @@ class BandKeeper final : public Actor {
     static constexpr std::size_t kOfSlot = SIZE_MAX;
 
     bool gather();
+    bool can_record() const;
+    void end_recording(bool recorded);
+    void discard_of(std::size_t erasing);
     void begin_forgetting();
     void begin_bringing_back();
     bool erases_slots() const { return comes_back() && !back_named_.empty(); }
@@ -105,6 +139,9 @@ class BandKeeper final : public Actor {
     std::vector<BandId> erasing_;
     std::vector<const Device*> refused_by_;  // of each: a drive that did not discard its part
     std::vector<std::size_t> erasing_of_;    // by discard: which of them, or kOfSlot
+    std::optional<NewColumns> to_record_;
+    std::optional<bool> recorded_;
+    bool recording_ = false;  // in this round
     std::vector<std::uint64_t> pages_;
     Buffer blocks_;
     std::vector<Io> ios_;
@@ -125,9 +162,9 @@ class BandKeeper final : public Actor {
     bool failed_ = false;
 };
 
-// Encodes page `page` of the band table in its current state.
+// Encodes page `page` of the band table in its current state, and with these columns of a band.
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
-                      std::uint64_t generation, std::byte* block);
+                      std::uint64_t generation, std::byte* block, const NewColumns* with = nullptr);
 
 // Writes every page of it, with the next generation, to all scm drives. Not flushed. Blocks.
 Status write_band_table(const ArrayContext& array, const BandTable& bands,

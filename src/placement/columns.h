@@ -21,9 +21,9 @@ class Columns {
     explicit Columns(const ArrayLayout& layout);
     Columns(const Columns& other);
 
-    // Any thread. While the band is in use it may lose one that is on a drive that is out, and
-    // nothing else changes; while it is being opened only statistics look, and what they see of it
-    // may be half of each.
+    // Any thread. While the band is in use it may lose one that is on a drive that is out, or get
+    // one that it lacked, and nothing else changes; while it is being opened only statistics look,
+    // and what they see of it may be half of each.
     Column of(BandId band, std::uint32_t column) const {
         return Column::unpack(columns_[place(band, column)].load(std::memory_order_relaxed));
     }

@@ -82,7 +82,7 @@ bool Scrubber::poll() {
 bool Scrubber::begin_segment() {
     if (closing_ || gate_.failed() || !(band_damaged_ || may_go())) return false;
     band_ = BandId(static_cast<std::uint32_t>(position() % array_.layout.bands));
-    const BandTable::Life life = bands_.begin_scrub(band_);
+    const BandTable::Life life = bands_.hold(band_);
     if (again_from_start_.exchange(false) && !life.damaged) {
         segment_ = 0;
         band_damaged_ = false;
@@ -199,26 +199,12 @@ void Scrubber::judge_piece() {
         segment_read();
 }
 
-// Slots that hold nothing have the checksum of zeroes, which is what they are.
 void Scrubber::judge_blocks(std::uint32_t role) {
     for (std::uint64_t at = 0; at < bytes_; at += kBlockBytes) {
-        if (blocks_fit(role, row(role) + at, offset_ + at, kBlockBytes)) continue;
+        if (header().blocks_fit(role, offset_ + at, {row(role) + at, kBlockBytes})) continue;
         if (wrong_blocks_[role].blocks++ == 0) wrong_blocks_[role].first = offset_ + at;
         wrong_.set(role);
     }
-}
-
-// Whether these bytes, from byte `at` of that strip on, are what the header says of them.
-bool Scrubber::blocks_fit(std::uint32_t role, const std::byte* bytes, std::uint64_t at,
-                          std::uint64_t n) const {
-    const ArrayLayout& l = array_.layout;
-    for (std::uint64_t i = 0; i < n; i += kBlockBytes) {
-        const std::uint64_t block = (role * l.p.strip_bytes + at + i) / kBlockBytes;
-        if (block < l.header_blocks) continue;
-        const auto slot = static_cast<std::uint32_t>(block - l.header_blocks);
-        if (crc32c({bytes + i, kBlockBytes}) != header().entry(slot).crc) return false;
-    }
-    return true;
 }
 
 // Their checksums leave out the part that covers the header: that is computed.
@@ -250,7 +236,8 @@ void Scrubber::judge_header_rows() {
     std::uint32_t missing = 0, which = 0;
     for (std::uint32_t role = 0; role < width_; ++role) {
         strips[role] = role == 0 ? header_.data() : rows_.data() + role * piece_bytes_;
-        const bool there = role == 0 || (usable(role) && blocks_fit(role, strips[role], 0, bytes));
+        const bool there =
+            role == 0 || (usable(role) && header().blocks_fit(role, 0, {strips[role], bytes}));
         if (role >= k || there) continue;
         ++missing;
         which = role;
@@ -263,7 +250,7 @@ void Scrubber::judge_header_rows() {
         solved[second] = parity_.data() + bytes;
         const std::uint32_t lost[2] = {first, second};
         reconstruct({solved, width_}, bytes, lost);
-        if (first < k && !blocks_fit(first, solved[first], 0, bytes)) return false;
+        if (first < k && !header().blocks_fit(first, 0, {solved[first], bytes})) return false;
         if (usable(second) && std::memcmp(solved[second], strips[second], bytes) != 0)
             wrong_.set(second);
         return true;

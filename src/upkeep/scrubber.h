@@ -87,8 +87,6 @@ class Scrubber final : public Actor {
     void judge_blocks(std::uint32_t role);
     void judge_parity();
     void judge_header_rows();
-    bool blocks_fit(std::uint32_t role, const std::byte* bytes, std::uint64_t at,
-                    std::uint64_t n) const;
     void transfer_ended(const Io& io);
     void segment_read();
     void probe();

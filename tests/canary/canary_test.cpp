@@ -206,6 +206,15 @@ TEST_CASE("canary: replaced_before_forgotten") {
 TEST_CASE("canary: scrub_sees_nothing") {
     must_notice(Canary::scrub_sees_nothing, "scrub_sees_nothing", 40, sim::Profile::media);
 }
+TEST_CASE("canary: rebuilt_unflushed") {
+    must_notice(Canary::rebuilt_unflushed, "rebuilt_unflushed", 60, sim::Profile::away);
+}
+TEST_CASE("canary: rebuilt_over_remains") {
+    must_notice(Canary::rebuilt_over_remains, "rebuilt_over_remains", 60, sim::Profile::away);
+}
+TEST_CASE("canary: freed_with_remains") {
+    must_notice(Canary::freed_with_remains, "freed_with_remains", 60, sim::Profile::away);
+}
 TEST_CASE("canary: drop_poison") {
     must_notice(Canary::drop_poison, "drop_poison", 60, sim::Profile::beyond);
 }

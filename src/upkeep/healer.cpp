@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "upkeep/healer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "base/canary.h"
+#include "device/remedy.h"
+
+namespace qlcshape {
+
+namespace {
+
+constexpr std::uint64_t kPieceBytes = 128 * KiB;
+
+}  // namespace
+
+Healer::Healer(const ArrayContext& array, BandTable& bands, const SpaceGate& gate,
+               BandKeeper& keeper, IoQueue& queue, Counters& counters)
+    : array_(array),
+      bands_(bands),
+      gate_(gate),
+      keeper_(keeper),
+      queue_(queue),
+      counters_(counters),
+      width_(array.layout.width()),
+      piece_bytes_(std::min(std::max(kPieceBytes, std::bit_ceil(array.layout.header_bytes())),
+                            std::uint64_t{array.layout.p.strip_bytes})),
+      rows_(width_ * piece_bytes_),
+      strips_(2 * std::uint64_t{array.layout.p.strip_bytes}),
+      header_(array.layout.header_bytes()),
+      ios_(width_),
+      left_(array.layout.bands) {
+    narrow_open_.reserve(array.layout.snapshot_bands());
+}
+
+std::uint64_t Healer::memory_bytes() const {
+    return rows_.size() + strips_.size() + header_.size();
+}
+
+bool Healer::poll() {
+    if (pending_ != 0) return false;
+    switch (step_) {
+        case Step::idle:
+            return look();
+        case Step::erasing:
+            any_failed_ ? try_again() : begin_segment();
+            return true;
+        case Step::reading:
+            piece_read();
+            return true;
+        case Step::writing:
+            strips_written();
+            return true;
+        case Step::flushing:
+            wait_for_others();
+            return true;
+        case Step::others:
+            if (!others_.ended()) return false;
+            flushed();
+            return true;
+        case Step::recording:
+            if (const auto counts = keeper_.recorded()) {
+                recorded(*counts);
+                return true;
+            }
+            return false;
+    }
+    return false;
+}
+
+// While a drive leaves nothing is begun: how many columns a band has is about to change.
+bool Healer::look() {
+    if (closing_ || gate_.failed() || array_.drive_leaves()) return false;
+    if (attempts_ != 0) {
+        begin_band(columns_.band, true);
+        return true;
+    }
+    const std::uint32_t left = left_;
+    const Look look = look_;
+    if (const auto closed = narrow_that_closed()) {
+        begin_band(*closed, true);
+        return true;
+    }
+    if (const auto band = next_narrow()) begin_band(*band, look_ != Look::hardly_valid);
+    if (look_ == Look::done && narrow_open_.empty() && std::exchange(any_rebuilt_, false))
+        rounds_.fetch_add(1, std::memory_order_release);
+    return left != left_ || look != look_;
+}
+
+std::optional<BandId> Healer::narrow_that_closed() {
+    const std::uint64_t changes = bands_.changes();
+    if (narrow_open_.empty() || open_seen_ == changes) return std::nullopt;
+    const auto closed =
+        std::ranges::find_if(narrow_open_, [this](BandId band) { return !bands_.is_open(band); });
+    if (closed == narrow_open_.end()) {
+        open_seen_ = changes;
+        return std::nullopt;
+    }
+    const BandId band = *closed;
+    narrow_open_.erase(closed);
+    return array_.is_narrow(band) ? std::optional(band) : std::nullopt;
+}
+
+std::optional<BandId> Healer::next_narrow() {
+    constexpr std::uint32_t kAtOnce = 4096;
+    if (const std::uint64_t came = bands_.drives_came(); drives_seen_ != came) {
+        drives_seen_ = came;
+        look_ = Look::hardly_valid;
+        left_ = array_.layout.bands;
+        narrow_open_.clear();
+    }
+    for (std::uint32_t n = 0; n < kAtOnce && look_ != Look::done; ++n) {
+        if (left_ == 0) {
+            look_ = static_cast<Look>(static_cast<int>(look_) + 1);
+            left_ = array_.layout.bands;
+            continue;
+        }
+        const BandId band(--left_);
+        if (!array_.is_narrow(band)) continue;
+        if (look_ == Look::no_parity && array_.columns_there(band) > array_.layout.p.data_strips)
+            continue;
+        if (!bands_.is_open(band)) return band;
+        if (look_ == Look::hardly_valid && narrow_open_.size() < narrow_open_.capacity())
+            narrow_open_.push_back(band);
+    }
+    return std::nullopt;
+}
+
+// One that is not readable is free, or nothing of it will be left soon.
+void Healer::begin_band(BandId band, bool rebuild) {
+    const BandTable::Life life = bands_.hold(band);
+    if (!life.readable) return end_band();
+    holds_ = true;
+    columns_.band = band;
+    columns_.sequence = life.sequence;
+    segments_ = life.segments;
+    segment_ = 0;
+    choose_places();
+    const bool move = columns_.count != 0 && !life.stays && hardly_valid(life);
+    if (move) bands_.move_soon(band, life.sequence);
+    if (columns_.count == 0 || move || life.damaged || !rebuild) return end_band();
+    ++attempts_;
+    erase();
+}
+
+// The slot of the band's number is nobody else's, on any drive.
+void Healer::choose_places() {
+    const BandId band = columns_.band;
+    DriveSet unused = array_.drives_in() & ~array_.columns->drives(band);
+    columns_.count = 0;
+    for (std::uint32_t c = 0; c < width_ && columns_.count < columns_.all.size(); ++c) {
+        if (array_.columns->of(band, c).there() || unused.none()) continue;
+        std::uint32_t number = 0;
+        while (!unused[number]) ++number;
+        unused.reset(number);
+        Device* const drive = array_.qlc[number];
+        failed_flushes_[columns_.count] = drive->flushes().failed();
+        columns_.all[columns_.count++] = {c, number, drive};
+    }
+}
+
+// Moving it writes its valid blocks, with P and Q; the columns are as long as the band.
+bool Healer::hardly_valid(const BandTable::Life& life) const {
+    const ArrayLayout& l = array_.layout;
+    const std::uint64_t column = std::uint64_t{life.segments} * l.p.strip_bytes / kBlockBytes;
+    return std::uint64_t{life.valid} * width_ <= columns_.count * column * l.p.data_strips;
+}
+
+void Healer::erase() {
+    step_ = Step::erasing;
+    if (!canary(Canary::rebuilt_over_remains)) {
+        for (const NewColumns::One& one : columns_.columns()) {
+            Io& io = next_io(IoKind::discard, PersistencePoint::rebuild_discard, one);
+            io.offset = array_.layout.slot_offset(columns_.place(one).slot);
+            io.bytes = array_.layout.p.band_bytes;
+        }
+    }
+    submit();
+}
+
+void Healer::begin_segment() {
+    end_hold();
+    if (segment_ == segments_) return flush();
+    if (closing_ || gate_.failed()) return end_band();
+    const BandTable::Life life = bands_.hold(columns_.band);
+    holds_ = life.readable;
+    if (!life.readable || life.sequence != columns_.sequence) return end_band();
+    if (array_.drive_leaves() || !places_stay()) return try_again();
+    if (!choose_sources()) return end_band();
+    again_ = false;
+    offset_ = 0;
+    read_piece();
+}
+
+bool Healer::places_stay() const {
+    return std::ranges::all_of(columns_.columns(), [this](const NewColumns::One& one) {
+        return array_.qlc[one.number] == one.drive && one.drive->takes_columns();
+    });
+}
+
+// The first k roles that a drive has; the other two are computed, whether a column needs them or
+// not.
+bool Healer::choose_sources() {
+    const ArrayLayout& l = array_.layout;
+    const BandId band = columns_.band;
+    const std::uint64_t stripe = l.stripe_number(band, segment_);
+    const std::uint32_t rotation = array_.columns->rotation(band);
+    std::uint32_t sources = 0, lost = 0;
+    for (std::uint32_t role = 0; role < width_; ++role) {
+        const bool there = array_.drive_at(array_.locate(band, segment_, role)) != nullptr;
+        if (there && sources < l.p.data_strips) {
+            ++sources;
+            continue;
+        }
+        if (lost == 2) return false;
+        lost_[lost] = role;
+        lost_strip_[lost] = nullptr;
+        const std::uint32_t column = column_of(stripe, role, rotation);
+        for (std::uint32_t i = 0; i < columns_.count; ++i) {
+            if (columns_.all[i].column == column)
+                lost_strip_[lost] = strips_.data() + i * std::uint64_t{l.p.strip_bytes};
+        }
+        ++lost;
+    }
+    return true;
+}
+
+std::byte* Healer::piece_of(std::uint32_t role) const {
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        if (role == lost_[i] && lost_strip_[i] != nullptr) return lost_strip_[i] + offset_;
+    }
+    return rows_.data() + role * piece_bytes_;
+}
+
+void Healer::read_piece() {
+    const std::uint64_t strip_bytes = array_.layout.p.strip_bytes;
+    step_ = Step::reading;
+    bytes_ = std::min(piece_bytes_, strip_bytes - offset_);
+    bool away = false;
+    for (std::uint32_t role = 0; role < width_; ++role) {
+        if (is_lost(role)) continue;
+        Io& io = ios_[used_ios_++];
+        io = array_.segment_io(IoKind::read, columns_.band, segment_, role * strip_bytes + offset_,
+                               bytes_, piece_of(role));
+        away |= io.device == nullptr;
+    }
+    if (away) {
+        used_ios_ = 0;
+        return try_again();
+    }
+    submit();
+    counters_.add(Counter::rebuild_read_bytes, pending_ * bytes_);
+}
+
+void Healer::piece_read() {
+    if (any_failed_) return not_read();
+    std::byte* pieces[kMaxDataStrips + 2];
+    for (std::uint32_t role = 0; role < width_; ++role) pieces[role] = piece_of(role);
+    reconstruct({pieces, width_}, bytes_, lost_);
+    if (!proved()) return not_read();
+    offset_ += bytes_;
+    if (offset_ < array_.layout.p.strip_bytes)
+        read_piece();
+    else
+        write_strips();
+}
+
+// With the header and all data right P and Q are, since they follow from those.
+bool Healer::proved() {
+    if (offset_ == 0) {
+        std::memcpy(header_.data(), piece_of(0), header_.size());
+        if (!header().valid(array_.array, columns_.band, segment_) ||
+            header().fixed().band_sequence != columns_.sequence)
+            return false;
+    }
+    for (std::uint32_t role = 0; role < array_.layout.p.data_strips; ++role) {
+        if (!header().blocks_fit(role, offset_, {piece_of(role), bytes_})) return false;
+    }
+    return true;
+}
+
+// Or not what was written. Once more, since a drive may err for a moment; but a drive that goes is
+// no damage.
+void Healer::not_read() {
+    for (const Io& io : std::span(ios_).first(array_.layout.p.data_strips)) {
+        if (io.error_number == 0) continue;
+        if (io.device->out() || io.device->given_up() || refused_by_system(io.error_number))
+            return try_again();
+    }
+    if (std::exchange(again_, true)) {
+        note_damage();
+        return end_band();
+    }
+    offset_ = 0;
+    read_piece();
+}
+
+// GC rebuilds what is in it block by block, which finds out more.
+void Healer::note_damage() {
+    for (std::uint32_t role = 0; role < array_.layout.p.data_strips && !any_failed_; ++role) {
+        const Location place = array_.locate(columns_.band, segment_, role);
+        Device* const drive = array_.drive_at(place);
+        const bool fits = header().blocks_fit(role, offset_, {piece_of(role), bytes_});
+        if (!is_lost(role) && drive != nullptr && !fits) drive->count_mismatch(place.offset, 1);
+    }
+    bands_.mark_damaged(columns_.band, columns_.sequence, false);
+}
+
+void Healer::write_strips() {
+    const std::uint64_t strip_bytes = array_.layout.p.strip_bytes;
+    step_ = Step::writing;
+    for (std::uint32_t i = 0; i < columns_.count; ++i) {
+        const NewColumns::One& one = columns_.all[i];
+        Io& io = next_io(IoKind::write, PersistencePoint::rebuild_write, one);
+        io.offset = array_.layout.slot_offset(columns_.place(one).slot) + segment_ * strip_bytes;
+        io.bytes = strip_bytes;
+        io.data = strips_.data() + i * strip_bytes;
+    }
+    submit();
+    counters_.add(Counter::rebuild_written_bytes, pending_ * strip_bytes);
+}
+
+void Healer::strips_written() {
+    if (any_failed_) return try_again();
+    ++segment_;
+    begin_segment();
+}
+
+void Healer::flush() {
+    if (canary(Canary::rebuilt_unflushed)) return record();
+    step_ = Step::flushing;
+    for (const NewColumns::One& one : columns_.columns()) {
+        if (one.drive->geometry().volatile_cache)
+            next_io(IoKind::flush, PersistencePoint::rebuild_flush, one);
+    }
+    submit();
+}
+
+void Healer::wait_for_others() {
+    if (any_failed_) return try_again();
+    step_ = Step::others;
+    others_.begin();
+    for (const NewColumns::One& one : columns_.columns()) others_.add(one.drive->flushes());
+}
+
+void Healer::flushed() {
+    for (std::uint32_t i = 0; i < columns_.count; ++i) {
+        if (columns_.all[i].drive->flushes().failed() != failed_flushes_[i]) return try_again();
+    }
+    record();
+}
+
+void Healer::record() {
+    step_ = Step::recording;
+    keeper_.record_columns(columns_);
+}
+
+void Healer::recorded(bool counts) {
+    if (!counts) return try_again();
+    counters_.add(Counter::rebuild_bands, 1);
+    any_rebuilt_ = true;
+    end_band();
+}
+
+// With the drives as they are then. One that does not come to its end is moved, as one in which
+// something can't be read.
+void Healer::try_again() {
+    end_hold();
+    step_ = Step::idle;
+    if (attempts_ < kAttempts) return;
+    bands_.move_soon(columns_.band, columns_.sequence);
+    attempts_ = 0;
+}
+
+void Healer::end_band() {
+    end_hold();
+    step_ = Step::idle;
+    attempts_ = 0;
+}
+
+void Healer::end_hold() {
+    if (std::exchange(holds_, false)) bands_.end_read(columns_.band);
+}
+
+Io& Healer::next_io(IoKind kind, PersistencePoint point, const NewColumns::One& column) {
+    Io& io = ios_[used_ios_++];
+    io = Io{};
+    io.kind = kind;
+    io.point = point;
+    io.device = column.drive;
+    return io;
+}
+
+void Healer::submit() {
+    any_failed_ = false;
+    pending_ = std::exchange(used_ios_, 0);
+    for (std::uint32_t i = 0, n = pending_; i < n; ++i) {
+        ios_[i].context = this;
+        ios_[i].done = [](Io& done) { static_cast<Healer*>(done.context)->transfer_ended(done); };
+        queue_.submit(ios_[i]);
+    }
+}
+
+void Healer::transfer_ended(const Io& io) {
+    any_failed_ |= io.error_number != 0;
+    kept_ |= io.kept;
+    ended_.fetch_add(1, std::memory_order_relaxed);
+    if (--pending_ != 0 || !std::exchange(kept_, false)) return;
+    rows_.renew();  // a drive may still write to them, or read from them
+    strips_.renew();
+}
+
+}  // namespace qlcshape

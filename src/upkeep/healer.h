@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rebuilds in place what closed bands lack on drives that are there: columns that could not be
+// written, since a drive was missing when the band was opened, or that were lost with a drive whose
+// place another has taken. Nothing is moved, and no entry of the table changes: a column gets the
+// strips that it would have had.
+//
+//   step       what                                          a cut here, or the end of the attempt
+//   --------   -------------------------------------------   ----------------------------------
+//   erasing    the slots that the columns get                 the band is as it was. What is in the
+//   reading    a piece of k strips of a segment; the others   slots counts nowhere: it is erased by
+//              are computed, and all data is proved by its    the next attempt, or with the band
+//              checksums                                      (BandKeeper)
+//   writing    the strips of the columns, each whole
+//   flushing   the drives that have them; other threads'      likewise
+//   others     flushes that overlap
+//   recording  the keeper writes the band's record            it has the columns, or not
+//
+// It holds the band only while it is at a segment, so nothing of it is on the way to a slot when
+// the band is erased.
+//
+//   which band          what
+//   hardly valid        GC moves it: that writes less. These are looked for first
+//   fewest columns      before others: the next drive that fails may take data with it
+//   something in it     it is marked as damaged, and GC moves it, block by block
+//   is not as written
+//   can't be moved      it is tried nevertheless
+//
+// An actor of the first GC thread. One strip of each drive at a time, so users' reads and writes
+// wait for one transfer on each at most.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "band/band_table.h"
+#include "band/space_gate.h"
+#include "base/actor.h"
+#include "base/counters.h"
+#include "format/segment_header.h"
+#include "meta/keeper.h"
+#include "raid6/parity.h"
+
+namespace qlcshape {
+
+class Healer final : public Actor {
+  public:
+    Healer(const ArrayContext& array, BandTable& bands, const SpaceGate& gate, BandKeeper& keeper,
+           IoQueue& queue, Counters& counters);
+
+    bool poll() override;
+    bool busy() const override {
+        return step_ != Step::idle || attempts_ != 0 || look_ != Look::done;
+    }
+    void begin(Phase) override { closing_ = true; }
+    bool done_with(Phase) override {
+        return step_ == Step::idle || (gate_.failed() && pending_ == 0);
+    }
+    bool failed() const override { return false; }
+
+    // Any thread: transfers of its own that have ended.
+    std::uint64_t transfers_ended() const { return ended_.load(std::memory_order_relaxed); }
+    // Any thread: how often, after some were rebuilt, none was left for it.
+    std::uint64_t rounds() const { return rounds_.load(std::memory_order_acquire); }
+    std::uint64_t memory_bytes() const;
+
+  private:
+    enum class Step : std::uint8_t { idle, erasing, reading, writing, flushing, others, recording };
+    static constexpr std::uint32_t kAttempts = 4;
+
+    // Which band.
+    bool look();
+    std::optional<BandId> next_narrow();
+    std::optional<BandId> narrow_that_closed();
+    void begin_band(BandId band, bool rebuild);
+    void choose_places();
+    bool hardly_valid(const BandTable::Life& life) const;
+
+    // Its columns.
+    void erase();
+    void begin_segment();
+    bool places_stay() const;
+    bool choose_sources();
+    void read_piece();
+    void piece_read();
+    bool proved();
+    void not_read();
+    void note_damage();
+    void write_strips();
+    void strips_written();
+    void flush();
+    void wait_for_others();
+    void flushed();
+    void record();
+    void recorded(bool counts);
+    void try_again();
+    void end_band();
+    void end_hold();
+
+    Io& next_io(IoKind kind, PersistencePoint point, const NewColumns::One& column);
+    void submit();
+    void transfer_ended(const Io& io);
+    bool is_lost(std::uint32_t role) const { return role == lost_[0] || role == lost_[1]; }
+    std::byte* piece_of(std::uint32_t role) const;
+    SegmentHeader header() const { return SegmentHeader(array_.layout, header_.data()); }
+
+    const ArrayContext& array_;
+    BandTable& bands_;
+    const SpaceGate& gate_;
+    BandKeeper& keeper_;
+    IoQueue& queue_;
+    Counters& counters_;
+    const std::uint32_t width_;
+    const std::uint64_t piece_bytes_;  // of a strip, at most
+    Buffer rows_;                      // by role: a piece of its strip
+    Buffer strips_;                    // of the columns, whole
+    Buffer header_;
+    std::vector<Io> ios_;
+    std::uint32_t used_ios_ = 0;
+    std::uint32_t pending_ = 0;
+    bool any_failed_ = false;  // of those that were submitted last
+    bool kept_ = false;        // some of their memory, by a drive
+    std::atomic<std::uint64_t> ended_{0};
+
+    // All bands are looked at from the last to the first: for those that are hardly valid, for
+    // those with k columns, for the others. Those that are open wait until they are closed.
+    enum class Look : std::uint8_t { hardly_valid, no_parity, all, done };
+    Look look_ = Look::hardly_valid;
+    std::uint32_t left_;
+    std::uint64_t drives_seen_ = 0;  // BandTable::drives_came()
+    std::vector<BandId> narrow_open_;
+    std::uint64_t open_seen_ = 0;  // BandTable::changes() when all of them were open
+    bool any_rebuilt_ = false;     // in this round
+    std::atomic<std::uint64_t> rounds_{0};
+
+    // The band that is being rebuilt.
+    Step step_ = Step::idle;
+    NewColumns columns_;
+    std::uint32_t attempts_ = 0;            // 0: none
+    std::uint64_t failed_flushes_[2] = {};  // by column: of its drive, before the first write
+    OtherFlushes others_{2};
+    std::uint32_t segments_ = 0;
+    std::uint32_t segment_ = 0;
+    bool holds_ = false;
+    std::uint64_t offset_ = 0;       // in each strip
+    std::uint64_t bytes_ = 0;        // of this piece
+    bool again_ = false;             // the segment is read for the second time
+    std::uint32_t lost_[2] = {};     // the roles that are computed
+    std::byte* lost_strip_[2] = {};  // of each: the column's strip; null: no column's
+    bool closing_ = false;
+};
+
+}  // namespace qlcshape
