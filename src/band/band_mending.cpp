@@ -12,8 +12,13 @@ BandTable::Life BandTable::hold(BandId id) {
     const Band& band = at(id);
     const bool readable = band.state == BandState::closed && !band.moving;
     if (readable) begin_read(id);
-    return {readable,      band.damaged,  band.out_of_use || band.unmended,
-            band.sequence, band.segments, band.valid.load(std::memory_order_relaxed)};
+    return {readable,
+            band.state == BandState::closed && band.moving,
+            band.damaged,
+            band.out_of_use || band.unmended,
+            band.sequence,
+            band.segments,
+            band.valid.load(std::memory_order_relaxed)};
 }
 
 void BandTable::move_soon(BandId id, std::uint64_t sequence) {
@@ -56,13 +61,16 @@ void BandTable::not_mended(BandId id) {
     end_damage(band);
     band.moving = false;
     if (!std::exchange(band.unmended, true)) unmended_.fetch_add(1, std::memory_order_relaxed);
+    ends_.fetch_add(1, std::memory_order_release);
     change();
 }
 
 // Of one that is being moved.
 void BandTable::end_damage(Band& band) {
-    if (std::exchange(band.damaged, false)) damaged_.fetch_sub(1, std::memory_order_relaxed);
     band.move_soon = false;
+    if (!std::exchange(band.damaged, false)) return;
+    damaged_.fetch_sub(1, std::memory_order_relaxed);
+    ends_.fetch_add(1, std::memory_order_release);
 }
 
 std::optional<BandId> BandTable::to_mend() const {

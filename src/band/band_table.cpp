@@ -251,6 +251,7 @@ void BandTable::put_out_of_use(BandId id) {
     end_damage(at(id));
     at(id).out_of_use = true;
     out_of_use_.fetch_add(1, std::memory_order_relaxed);
+    ends_.fetch_add(1, std::memory_order_release);
 }
 
 void BandTable::not_erased(BandId id) {

@@ -125,7 +125,7 @@ class BandTable {
     // Of a band as it is now. Where it is `readable`, closed and not being moved, it counts one
     // reader more, until end_read(): so long it is not erased.
     struct Life {
-        bool readable = false, damaged = false;
+        bool readable = false, moving = false, damaged = false;
         bool stays = false;  // it can't be moved
         std::uint64_t sequence = 0;
         std::uint32_t segments = 0, valid = 0;
@@ -142,6 +142,8 @@ class BandTable {
     // stays, and counts as damaged no longer, but as not mended, until it is erased.
     void not_mended(BandId band);
     std::uint32_t unmended() const { return unmended_.load(std::memory_order_relaxed); }
+    // Goes up when one is damaged no longer, and when one that was being moved stays.
+    std::uint64_t ends() const { return ends_.load(std::memory_order_acquire); }
     // One that is damaged, or to be moved soon, and that nobody moves.
     std::optional<BandId> to_mend() const;
     bool any_to_mend() const { return to_mend_.load(std::memory_order_relaxed) != 0; }
@@ -287,6 +289,7 @@ class BandTable {
     std::atomic<std::uint32_t> damaged_{0}, to_mend_{0}, unmended_{0};
     std::atomic<std::uint64_t> changes_{0};
     std::atomic<std::uint64_t> drives_came_{0};
+    std::atomic<std::uint64_t> ends_{0};
     std::function<void()> alarm_;
 };
 

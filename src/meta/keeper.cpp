@@ -17,13 +17,12 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
       queue_(queue),
       counters_(counters),
       generations_(std::move(generations)),
-      blocks_(std::size_t{kErasesPerRound + kStreams} * kBlockBytes) {
-    const std::size_t pages = kErasesPerRound + kStreams;
-    ios_.resize(std::max(pages * DrivesNow::kMost,
+      blocks_(std::size_t{kMostPages} * kBlockBytes) {
+    ios_.resize(std::max(std::size_t{kMostPages} * DrivesNow::kMost,
                          std::size_t{kErasesPerRound} * (array.layout.width() + 1)));
     opening_.reserve(kStreams);
     erasing_.reserve(kErasesPerRound);
-    pages_.reserve(pages);
+    pages_.reserve(kMostPages);
     refused_by_.reserve(kErasesPerRound);
     erasing_of_.reserve(ios_.size());
     back_named_.reserve(array.layout.drive_slots());
@@ -162,6 +161,7 @@ void BandKeeper::write_pages() {
     while (refreshing() && pages_.size() < kErasesPerRound) pages_.push_back(refresh_++);
     std::sort(pages_.begin(), pages_.end());
     pages_.erase(std::unique(pages_.begin(), pages_.end()), pages_.end());
+    QS_ASSERT(pages_.size() <= kMostPages);
     used_ios_ = 0;
     for (std::size_t i = 0; i < pages_.size(); ++i) {
         const std::uint64_t page = pages_[i];

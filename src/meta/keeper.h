@@ -107,6 +107,7 @@ class BandKeeper final : public Actor {
   private:
     enum class Step : std::uint8_t { idle, writing, flushing, discarding };
     static constexpr std::uint32_t kErasesPerRound = 8;
+    static constexpr std::uint32_t kMostPages = kErasesPerRound + kStreams + 1;  // one is recorded
     static constexpr std::uint32_t kNoDrive = UINT32_MAX;
     static constexpr std::size_t kOfSlot = SIZE_MAX;
 

@@ -54,7 +54,8 @@ std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) 
 }
 
 bool ArrayContext::is_narrow(BandId band) const {
-    return columns_there(band) < std::min<std::size_t>(layout.width(), drives_in().count());
+    const DriveSet named = columns->drives(band);
+    return named.count() < layout.width() && (drives_in() & ~named).any();
 }
 
 Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,

@@ -9,6 +9,7 @@
 
 #include "base/canary.h"
 #include "device/remedy.h"
+#include "segment/damage_check.h"
 
 namespace qlcshape {
 
@@ -47,7 +48,7 @@ bool Healer::poll() {
         case Step::idle:
             return look();
         case Step::erasing:
-            any_failed_ ? try_again() : begin_segment();
+            any_failed_ ? refused() : begin_segment();
             return true;
         case Step::reading:
             piece_read();
@@ -107,8 +108,12 @@ std::optional<BandId> Healer::narrow_that_closed() {
 
 std::optional<BandId> Healer::next_narrow() {
     constexpr std::uint32_t kAtOnce = 4096;
-    if (const std::uint64_t came = bands_.drives_came(); drives_seen_ != came) {
+    const std::uint64_t came = bands_.drives_came(), ends = bands_.ends();
+    const bool again = look_ == Look::done && skipped_ && ends_seen_ != ends;
+    if (drives_seen_ != came || again) {
         drives_seen_ = came;
+        ends_seen_ = ends;
+        skipped_ = false;
         look_ = Look::hardly_valid;
         left_ = array_.layout.bands;
         narrow_open_.clear();
@@ -133,6 +138,7 @@ std::optional<BandId> Healer::next_narrow() {
 // One that is not readable is free, or nothing of it will be left soon.
 void Healer::begin_band(BandId band, bool rebuild) {
     const BandTable::Life life = bands_.hold(band);
+    skipped_ |= life.moving || life.damaged;
     if (!life.readable) return end_band();
     holds_ = true;
     columns_.band = band;
@@ -141,7 +147,7 @@ void Healer::begin_band(BandId band, bool rebuild) {
     segment_ = 0;
     choose_places();
     const bool move = columns_.count != 0 && !life.stays && hardly_valid(life);
-    if (move) bands_.move_soon(band, life.sequence);
+    if (move) leave_to_collectors();
     if (columns_.count == 0 || move || life.damaged || !rebuild) return end_band();
     ++attempts_;
     erase();
@@ -273,10 +279,10 @@ void Healer::piece_read() {
 bool Healer::proved() {
     if (offset_ == 0) {
         std::memcpy(header_.data(), piece_of(0), header_.size());
-        if (!header().valid(array_.array, columns_.band, segment_) ||
-            header().fixed().band_sequence != columns_.sequence)
-            return false;
+        header_good_ = header().valid(array_.array, columns_.band, segment_) &&
+                       header().fixed().band_sequence == columns_.sequence;
     }
+    if (!header_good_) return false;
     for (std::uint32_t role = 0; role < array_.layout.p.data_strips; ++role) {
         if (!header().blocks_fit(role, offset_, {piece_of(role), bytes_})) return false;
     }
@@ -299,15 +305,25 @@ void Healer::not_read() {
     read_piece();
 }
 
-// GC rebuilds what is in it block by block, which finds out more.
+// GC rebuilds what is in it block by block, which finds out more. Not of more bands than reads may
+// have moved at once: the next round comes to the others.
 void Healer::note_damage() {
-    for (std::uint32_t role = 0; role < array_.layout.p.data_strips && !any_failed_; ++role) {
+    skipped_ = true;
+    if (bands_.damaged() >= DamageCheck::kBandsAtOnce) return;
+    if (!any_failed_) count_wrong();
+    bands_.mark_damaged(columns_.band, columns_.sequence, false);
+}
+
+// Without a header nothing is known but that its own drive did not return it.
+void Healer::count_wrong() {
+    const std::uint32_t roles = header_good_ ? array_.layout.p.data_strips : 1;
+    for (std::uint32_t role = 0; role < roles; ++role) {
         const Location place = array_.locate(columns_.band, segment_, role);
         Device* const drive = array_.drive_at(place);
-        const bool fits = header().blocks_fit(role, offset_, {piece_of(role), bytes_});
+        const bool fits =
+            header_good_ && header().blocks_fit(role, offset_, {piece_of(role), bytes_});
         if (!is_lost(role) && drive != nullptr && !fits) drive->count_mismatch(place.offset, 1);
     }
-    bands_.mark_damaged(columns_.band, columns_.sequence, false);
 }
 
 void Healer::write_strips() {
@@ -325,7 +341,7 @@ void Healer::write_strips() {
 }
 
 void Healer::strips_written() {
-    if (any_failed_) return try_again();
+    if (any_failed_) return refused();
     ++segment_;
     begin_segment();
 }
@@ -341,7 +357,7 @@ void Healer::flush() {
 }
 
 void Healer::wait_for_others() {
-    if (any_failed_) return try_again();
+    if (any_failed_) return refused();
     step_ = Step::others;
     others_.begin();
     for (const NewColumns::One& one : columns_.columns()) others_.add(one.drive->flushes());
@@ -371,15 +387,25 @@ void Healer::recorded(bool counts) {
 void Healer::try_again() {
     end_hold();
     step_ = Step::idle;
-    if (attempts_ < kAttempts) return;
+    if (attempts_ < kAttempts && refusals_ < kRefusals) return;
+    leave_to_collectors();
+    end_band();
+}
+
+void Healer::refused() {
+    ++refusals_;
+    try_again();
+}
+
+void Healer::leave_to_collectors() {
+    skipped_ = true;
     bands_.move_soon(columns_.band, columns_.sequence);
-    attempts_ = 0;
 }
 
 void Healer::end_band() {
     end_hold();
     step_ = Step::idle;
-    attempts_ = 0;
+    attempts_ = refusals_ = 0;
 }
 
 void Healer::end_hold() {

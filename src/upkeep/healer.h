@@ -23,7 +23,8 @@
 //   fewest columns      before others: the next drive that fails may take data with it
 //   something in it     it is marked as damaged, and GC moves it, block by block
 //   is not as written
-//   can't be moved      it is tried nevertheless
+//   being moved         when that has an end, it is looked at again
+//   could not be moved  it is tried nevertheless, if it is not out of use
 //
 // An actor of the first GC thread. One strip of each drive at a time, so users' reads and writes
 // wait for one transfer on each at most.
@@ -67,7 +68,9 @@ class Healer final : public Actor {
 
   private:
     enum class Step : std::uint8_t { idle, erasing, reading, writing, flushing, others, recording };
-    static constexpr std::uint32_t kAttempts = 4;
+    // The second time that a drive refuses something in the same place ends it; three in a row
+    // would make it go out.
+    static constexpr std::uint32_t kAttempts = 4, kRefusals = 2;
 
     // Which band.
     bool look();
@@ -87,6 +90,7 @@ class Healer final : public Actor {
     bool proved();
     void not_read();
     void note_damage();
+    void count_wrong();
     void write_strips();
     void strips_written();
     void flush();
@@ -95,6 +99,8 @@ class Healer final : public Actor {
     void record();
     void recorded(bool counts);
     void try_again();
+    void refused();
+    void leave_to_collectors();
     void end_band();
     void end_hold();
 
@@ -131,18 +137,23 @@ class Healer final : public Actor {
     std::uint64_t drives_seen_ = 0;  // BandTable::drives_came()
     std::vector<BandId> narrow_open_;
     std::uint64_t open_seen_ = 0;  // BandTable::changes() when all of them were open
-    bool any_rebuilt_ = false;     // in this round
+    // Some are left to GC: after an end of any of them (BandTable::ends()) all are looked at again.
+    bool skipped_ = false;
+    std::uint64_t ends_seen_ = 0;
+    bool any_rebuilt_ = false;  // in this round
     std::atomic<std::uint64_t> rounds_{0};
 
     // The band that is being rebuilt.
     Step step_ = Step::idle;
     NewColumns columns_;
+    std::uint32_t refusals_ = 0;
     std::uint32_t attempts_ = 0;            // 0: none
     std::uint64_t failed_flushes_[2] = {};  // by column: of its drive, before the first write
     OtherFlushes others_{2};
     std::uint32_t segments_ = 0;
     std::uint32_t segment_ = 0;
     bool holds_ = false;
+    bool header_good_ = false;
     std::uint64_t offset_ = 0;       // in each strip
     std::uint64_t bytes_ = 0;        // of this piece
     bool again_ = false;             // the segment is read for the second time

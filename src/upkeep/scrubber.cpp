@@ -136,6 +136,7 @@ void Scrubber::read_piece() {
         // One that could read nothing is tried again with each band.
         const bool silent = io.device != nullptr && segment_ != 0 && io.device->silent();
         absent_[role] = absent_[role] || io.device == nullptr || silent;
+        if (offset_ == 0) named_[role] = array_.locate(band_, segment_, role).there();
         if (!usable(role)) continue;
         ++pending_;
         io.context = this;
@@ -312,8 +313,7 @@ void Scrubber::probe() {
 
 void Scrubber::end_segment() {
     for (std::uint32_t role = 0; role < width_; ++role) {
-        if (absent_[role] && array_.locate(band_, segment_, role).there())
-            left_out_.fetch_add(1, std::memory_order_relaxed);
+        if (absent_[role] && named_[role]) left_out_.fetch_add(1, std::memory_order_relaxed);
     }
     if ((wrong_ | unread_).any()) {
         count_wrong();

@@ -126,6 +126,7 @@ class Scrubber final : public Actor {
     bool header_good_ = false;
     std::uint32_t pending_ = 0;
     bool rows_kept_ = false;         // some of them, by a drive
+    Roles named_;                    // the band has a column, when its segment was begun
     Roles absent_, unread_, wrong_;  // has no drive; can't be read; is not what was written
     Roles suspects_;                 // the first time
     std::uint32_t parity_crc_[2] = {};

@@ -6,8 +6,10 @@
 #include <catch2/catch.hpp>
 #include <cerrno>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,8 +47,9 @@ struct Kept {
     std::unique_ptr<SpaceGate> gate;
     std::unique_ptr<BandKeeper> keeper;
 
-    Kept() {
-        array = ArrayContext(small_layout({.strips_per_band = 4}));
+    explicit Kept(const SmallArray& shape = {.strips_per_band = 4},
+                  const std::function<BandRecord(std::uint32_t)>& record_of = {}) {
+        array = ArrayContext(small_layout(shape));
         const ArrayLayout& l = array.layout;
         array.epoch = 5;
         for (int i = 0; i < 4; ++i) {
@@ -58,7 +61,8 @@ struct Kept {
             array.scm.push_back(scm.back().get());
         }
         bands = std::make_unique<BandTable>(array.layout);
-        for (std::uint32_t i = 0; i < l.bands; ++i) bands->restore(BandId(i), BandRecord{});
+        for (std::uint32_t i = 0; i < l.bands; ++i)
+            bands->restore(BandId(i), record_of ? record_of(i) : BandRecord{});
         gate = std::make_unique<SpaceGate>(array.layout, *bands);
         gate->start();
         keeper = std::make_unique<BandKeeper>(array, *bands, *gate,
@@ -254,6 +258,66 @@ TEST_CASE("band keeper: more bands than a round takes are erased in several") {
     CHECK(rounds == std::vector<std::size_t>{8, 8, 4});
     CHECK(k.keeper->idle());
     for (const BandId band : moved) CHECK(k.state(band) == BandState::free);
+}
+
+// Each on another page of the band table.
+TEST_CASE("band keeper: a round holds all that it may have to write") {
+    const SmallArray shape{.strips_per_band = 4, .bands = 900};
+    const std::uint32_t per_page = small_layout(shape).bands_per_page();
+    const auto closed = [&](std::uint32_t band) {
+        BandRecord r;
+        if (band / per_page > 8) return r;
+        r.state = BandState::closed;
+        r.segments = 4;
+        r.sequence = 1 + band;
+        return r;
+    };
+    Kept k(shape, closed);
+    for (std::uint32_t page = 0; page < 8; ++page) k.move(BandId(page * per_page));
+    const BandId narrow(8 * per_page);
+    k.array.columns->choose(narrow, DriveSet(0b111));
+    NewColumns columns;
+    columns.band = narrow;
+    columns.sequence = 1 + narrow.value;
+    columns.all[0] = {3, 3, k.qlc[3].get()};
+    columns.count = 1;
+    k.keeper->record_columns(columns);
+    k.poll();
+    CHECK(k.scm[0]->held.size() == 11);
+    std::set<std::uint64_t> pages;
+    for (const auto& h : k.scm[0]->held)
+        pages.insert(BandPage(k.array.layout, h.io->data).header().page);
+    CHECK(pages.size() == 11);
+    k.end_round(k.scm);
+    CHECK_FALSE(k.array.columns->of(narrow, 3).there());
+    CHECK_FALSE(k.keeper->recorded());
+    k.end_round(k.scm);
+    CHECK(k.array.columns->of(narrow, 3).member == 3);
+    CHECK(k.keeper->recorded() == true);
+    k.end_round(k.qlc);
+    CHECK(k.state(BandId(0)) == BandState::free);
+    CHECK(k.keeper->idle());
+}
+
+TEST_CASE("band keeper: columns of a band or a drive that is not what it was are refused") {
+    Kept k;
+    const BandId band = k.closed_bands(1)[0];
+    k.array.columns->choose(band, DriveSet(0b111));
+    NewColumns columns;
+    columns.band = band;
+    columns.sequence = k.bands->sequence_of(band);
+    columns.all[0] = {3, 3, k.qlc[3].get()};
+    columns.count = 1;
+    const int what = GENERATE(0, 1, 2, 3);
+    if (what == 0) ++columns.sequence;
+    if (what == 1) k.qlc[3]->set_leaving();
+    if (what == 2) columns.all[0].drive = k.qlc[2].get();
+    if (what == 3) k.move(band);
+    k.keeper->record_columns(columns);
+    if (what == 1) k.qlc[3]->set_out();
+    for (int i = 0; i < 4; ++i) k.end_round(k.scm), k.end_round(k.qlc);
+    CHECK(k.keeper->recorded() == false);
+    CHECK_FALSE(k.array.columns->of(band, 3).there());
 }
 
 TEST_CASE("band keeper: closing finishes what is under way in each step, erases, opens nothing") {
