@@ -168,6 +168,7 @@ std::string SurveyedArray::state() const {
 }
 
 const char* SurveyedMember::fault() const {
+    if (failed()) return "taken out by `qlcshape fail`";
     if (devices.empty()) return "missing";
     if (cut_short) return "truncated";
     return diverged ? "from a copy of this array that was opened by itself"
@@ -191,7 +192,7 @@ std::string SurveyedArray::problem() const {
         qlc += is_scm ? 0 : 1;
         lost += fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ",
                             to_string(m.record.role), m.record.index, m.fault());
-        if (!m.devices.empty())
+        if (!m.devices.empty() && !m.failed())
             wrong += (wrong.empty() ? "" : ", ") + printable(m.devices.front().candidate.path);
     }
     if (lost.empty()) return "";

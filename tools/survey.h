@@ -25,7 +25,10 @@ struct SurveyedMember {
     bool diverged = false;  // of a copy of the array that was opened by itself
     bool cut_short = false;
 
-    bool usable() const { return devices.size() == 1 && !older && !diverged && !cut_short; }
+    bool failed() const { return record.kept_out != 0; }  // by an operator
+    bool usable() const {
+        return devices.size() == 1 && !older && !diverged && !cut_short && !failed();
+    }
     // "missing", or what is wrong with the one device that claims it.
     const char* fault() const;
 };

@@ -24,6 +24,7 @@ struct Arguments {
 };
 
 const char* state_of(const SurveyedMember& member) {
+    if (member.failed()) return "failed";
     if (member.devices.empty()) return "missing";
     if (member.devices.size() > 1) return "twice";
     if (member.cut_short) return "short";

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // replace: an empty drive takes the place of a lost one.
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 
 #include "admin/holder.h"
 #include "base/error.h"
+#include "tools/named_drive.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/tell.h"
@@ -29,13 +29,10 @@ struct Outcome {
 // In the process that has the array open, to which this one's folder means nothing.
 Result<Outcome> replace_there(const Holder& holder, const std::string& old, DeviceOptions fresh,
                               bool force) {
-    const Result<Stats> stats = holder.stats();
-    if (!stats) return fail(stats.error());
-    const bool uuid =
-        std::ranges::find(stats->devices, old, &DeviceStatus::uuid) != stats->devices.end();
+    const auto there = named_there(holder, old);
+    if (!there) return fail(there.error());
     fresh.path = std::filesystem::absolute(fresh.path).string();
-    const auto drive =
-        holder.replace(uuid ? old : std::filesystem::absolute(old).string(), fresh, force);
+    const auto drive = holder.replace(*there, fresh, force);
     if (!drive) return fail(drive.error());
     return Outcome{*drive, true};
 }
@@ -56,12 +53,7 @@ Result<Outcome> replace(const Arguments& arguments) {
         if (!bytes) return fail(bytes.error().code, "--size: {}", bytes.error().message);
         fresh.size_bytes = *bytes;
     }
-    // As it stands in the array file, whose paths are relative to its folder.
-    const auto folder = std::filesystem::path(arguments.array_file).parent_path();
-    const std::string named = (folder / arguments.old).lexically_normal().string();
-    const bool in_file =
-        std::ranges::find(options->devices, named, &DeviceOptions::path) != options->devices.end();
-    const std::string& old = in_file ? named : arguments.old;
+    const std::string old = named_drive(*options, arguments.array_file, arguments.old);
     if (const auto holder = Holder::of(*options))
         return replace_there(*holder, old, std::move(fresh), arguments.force);
     auto replaced = Engine::replace_device(*options, old, fresh, arguments.force);

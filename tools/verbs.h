@@ -10,6 +10,7 @@ namespace qlcshape::tools {
 Status refuse_memory(const std::string& path);
 
 void add_create(CLI::App& app, int& exit_code);
+void add_fail(CLI::App& app, int& exit_code);
 void add_replace(CLI::App& app, int& exit_code);
 void add_volume(CLI::App& app, int& exit_code);
 void add_status(CLI::App& app, int& exit_code);

@@ -60,6 +60,13 @@ class QLCSHAPE_API Engine {
     Result<Replaced> replace(const std::string& old, const DeviceOptions& fresh,
                              bool force = false);
 
+    // Takes a device out of the array, which goes on without it, though it may be well; `device` is
+    // named as for replace(). It stays out, also at later openings, until another one, or it itself
+    // emptied, takes its place by replace(). Of one that is out or missing, it stays so. Returns
+    // which device it is. Any thread. Errors: not_found; missing_device: something could not be
+    // read any more without it; busy: it is being replaced; read_only; closed; io_error.
+    Result<Replaced> fail_device(const std::string& device);
+
     // Opens an array, and recovers it if it was not closed cleanly. One or two QLC devices may be
     // missing: the array is then written without them. Allocates all its memory here, except for
     // 128 KiB for each of up to 64 threads that wait for reads at once.

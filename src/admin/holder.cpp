@@ -113,6 +113,14 @@ Result<Engine::Replaced> Holder::replace(const std::string& old, const DeviceOpt
                                          bool force) const {
     const auto answer = ask_at_length(
         fmt::format("replace\n{}\n{}\n{}\n{}", old, fresh.path, fresh.size_bytes, force ? 1 : 0));
+    return drive_in(answer);
+}
+
+Result<Engine::Replaced> Holder::fail_device(const std::string& device) const {
+    return drive_in(ask_at_length("fail\n" + device));
+}
+
+Result<Engine::Replaced> Holder::drive_in(const Result<std::string>& answer) const {
     if (!answer) return fail(answer.error());
     constexpr std::size_t kRole = 4;  // "qlc " or "scm "
     const auto index = parse_number(answer->substr(std::min(kRole, answer->size())));

@@ -40,6 +40,7 @@ class Holder {
     // Paths that are not absolute are that process's.
     Result<Engine::Replaced> replace(const std::string& old, const DeviceOptions& fresh,
                                      bool force) const;
+    Result<Engine::Replaced> fail_device(const std::string& device) const;
     Status start_scrub(std::uint64_t bytes_per_second) const;
     Status stop_scrub() const;
 
@@ -54,6 +55,7 @@ class Holder {
     // Whether the process runs at all is asked before, and while it is waited for.
     Result<std::string> ask_at_length(const std::string& request) const;
     Error error_in(const std::string& answer) const;
+    Result<Engine::Replaced> drive_in(const Result<std::string>& answer) const;
 
     std::vector<Drive> drives_;
     std::string asked_;  // the medium of one of them

@@ -13,6 +13,7 @@
 //   replace                done\n and which drive it is, as "qlc 3"; each on a line of its own: the
 //                          old drive, the new one's path, its size, and 1 to use it though it
 //                          holds data
+//   fail                   likewise; on a line of its own: the drive that is to go out
 //   holds NAME BYTES       done\n, and yes where the volume holds data from there on
 //
 // Where a drive is not the array's nothing is done, and the answer is "other " and its medium.

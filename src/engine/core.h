@@ -115,6 +115,10 @@ class Core {
     // can't wait for it.
     bool held_fast() const;
 
+    // `which`: the path of a drive, or its UUID. It is out from now on, and stays out until another
+    // takes its place. Refused where something could not be read without it. core_leave.cpp
+    Result<MemberRecord> fail_drive(const std::string& which);
+
     // --- a drive is replaced while the array is open; core_replace.cpp, core_fill.cpp ---
     // `old`: the path of a drive, or its UUID. Takes `fresh`, and erases it: may take long. What is
     // refused has changed nothing in the array. Afterwards advance_replace() until it is true, with
@@ -241,7 +245,8 @@ class Core {
 
     // core_replace.cpp
     struct Replacing;
-    Result<std::size_t> find_replaced(const std::string& old) const;
+    Result<std::size_t> member_named(const std::string& word) const;
+    Status cant_go(const MemberRecord& member) const;
     Status refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,
                           IoQueue& queue) const;
     Result<MemberSet> check_replacement(std::size_t member, const Device& fresh) const;

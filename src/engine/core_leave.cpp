@@ -87,7 +87,7 @@ void Core::note_rebuilt() {
     const Locked lock(control_mutex_, Locked::kHeld);
     if (stopped_ || failed()) return;
     rounds_noted_ = rounds;
-    if (!write_superblock()) return;
+    if (!write_superblock() || narrow_bands() != 0) return;
     with_memory([&] {
         log(options_, LogLevel::info, "array {}: what bands lacked on drives that came is rebuilt",
             name());
@@ -126,6 +126,30 @@ void Core::keep(const MemberSet& who) {
     wake_workers();
 }
 
+// One that is out already is told to stay.
+Result<MemberRecord> Core::fail_drive(const std::string& which) {
+    if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
+    const auto member = member_named(which);
+    if (!member) return fail(member.error());
+    const Locked lock(control_mutex_);
+    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
+    QS_TRY(refuse_if_stopped());
+    if (replacing_ && replacing_->member == *member) {
+        return fail(Errc::busy, "array {}: {} is being replaced, or comes back; wait for its end",
+                    name(), which);
+    }
+    MemberRecord& m = superblock_.members[*member];
+    MemberSet who = leaving();
+    who.set(*member);
+    if (!can_go_on_without(who)) return fail(cant_go(m).error());
+    begin_leaving(who);
+    m.kept_out = 1;
+    QS_TRY(write_superblock());
+    const Locked shown(shown_mutex_);
+    members_[*member].record.kept_out = 1;
+    return m;
+}
+
 // The record with which it leaves is the newest that is known to be on it.
 void Core::begin_leaving(const MemberSet& who) {
     for (std::size_t i = 0; i < members_.size(); ++i) {
@@ -162,16 +186,20 @@ void Core::finish_leaving() {
     wake_workers();
     for (std::size_t i = 0; i < members_.size(); ++i) {
         if (!who[i]) continue;
-        const bool asked = replacing_ && replacing_->parts && replacing_->member == i;
+        const Device& drive = *members_[i].device;
+        const MemberRecord& m = superblock_.members[i];
+        const bool replaced = replacing_ && replacing_->parts && replacing_->member == i;
+        const bool asked = replaced || m.kept_out != 0;
         with_memory([&] {
+            const std::string last = drive.last_failure();
             log(options_, asked ? LogLevel::info : LogLevel::warning,
-                "{}: {} drive {} is out: {}, and the array goes on without it; {}",
-                members_[i].device->path(), to_string(superblock_.members[i].role),
-                superblock_.members[i].index,
-                asked                            ? "another is to take its place"
-                : members_[i].device->given_up() ? "it does not answer"
-                                                 : "it takes no writes",
-                members_[i].device->last_failure());
+                "{}: {} drive {} is out: {}, and the array goes on without it{}{}", drive.path(),
+                to_string(m.role), m.index,
+                replaced           ? "another is to take its place"
+                : asked            ? "it was taken out by `qlcshape fail`"
+                : drive.given_up() ? "it does not answer"
+                                   : "it takes no writes",
+                last.empty() ? "" : "; ", last);
         });
     }
 }

@@ -39,7 +39,7 @@ Result<std::unique_ptr<Core>> Core::open(const Options& options,
         core->absent_ = without;
         const Status started = core->start(devices);
         if (started) {
-            for (const Unusable& u : without) {
+            for (const Unusable& u : core->absent_) {
                 if (u.why.code == Errc::missing_device) continue;  // status names those
                 log(options, LogLevel::warning, "{}; the array is open without this drive",
                     u.why.message);
@@ -77,6 +77,7 @@ Status Core::start(std::vector<std::unique_ptr<Device>>& devices) {
     control_ = make_queue({}, IoQueue::Late::copied);
     auto discovery = discover(std::move(devices), absent_, *control_);
     if (!discovery) return fail(discovery.error());
+    std::ranges::move(discovery->kept_out, std::back_inserter(absent_));
     QS_TRY(check_options(discovery->superblock.parameters));
     read_only_ = options_.read_only;
     set_array(std::move(*discovery));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A drive is replaced while the array is open: what both kinds have in common, and QLC drives; for
 // SCM drives see core_fill.cpp. Of a QLC drive nothing is copied: bands lose the column that the
-// old drive had, and collectors rewrite those that have too few.
+// old drive had, and get another on the new one (upkeep/healer.h).
 //
 //   who                 what                                a cut here, and the next opening
 //   ------------------  ----------------------------------  --------------------------------------
@@ -43,18 +43,18 @@ std::string whole(const std::string& path) {
 
 }  // namespace
 
-Result<std::size_t> Core::find_replaced(const std::string& old) const {
+Result<std::size_t> Core::member_named(const std::string& word) const {
     const Locked lock(shown_mutex_);
     for (std::size_t i = 0; i < members_.size(); ++i) {
         const MemberDevice& m = members_[i];
         const std::string path = path_of(m, members_, options_.devices);
-        if (m.record.uuid.to_string() == old || (!path.empty() && whole(path) == whole(old)))
+        if (m.record.uuid.to_string() == word || (!path.empty() && whole(path) == whole(word)))
             return i;
     }
     return fail(Errc::not_found,
                 "{}: array {} has no such drive; name it by its UUID, which `qlcshape status` "
                 "shows",
-                old, superblock_.name);
+                word, superblock_.name);
 }
 
 // Of the one that is to come in.
@@ -93,11 +93,16 @@ Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fres
     const bool in = m.state == MemberState::in;
     if (in) who.set(member);
     if (can_go_on_without(who)) return who;
+    return fail(cant_go(m).error());
+}
+
+Status Core::cant_go(const MemberRecord& m) const {
     if (m.role == DeviceRole::scm) {
         return fail(
             Errc::missing_device,
-            "array {}: scm drive {} has what no other scm drive has{}; it can't be replaced",
-            superblock_.name, m.index,
+            "array {}: scm drive {} has what no other scm drive has{}; it can't be replaced, or "
+            "taken out",
+            name(), m.index,
             array_.layout.p.pmt_copies == 1
                 ? ": the array was created with one copy of the table (pmt_copies = 1)"
                 : ", since another one is missing");
@@ -106,7 +111,7 @@ Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fres
                 "array {}: there are bands that can't be read without qlc drive {}, or too few "
                 "other drives: wait until `qlcshape status` says that protection.none and .one are "
                 "0",
-                superblock_.name, m.index);
+                name(), m.index);
 }
 
 // It goes out as one that fails.
@@ -147,7 +152,7 @@ void Core::show_replacing(std::unique_ptr<Replacing> r) {
 
 Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force) {
     return begin_replacing(fresh->path(), [&]() -> Status {
-        const auto member = find_replaced(old);
+        const auto member = member_named(old);
         if (!member) return fail(member.error());
         {
             const Locked lock(control_mutex_);
@@ -340,7 +345,7 @@ void Core::use(Device& fresh, const MemberRecord& record) {
     wake_workers();
 }
 
-// How far the collectors are with what lacks the drives that are there is counted from here.
+// How much of what lacks the drives that are there has been rebuilt is counted from here.
 void Core::begin_rebuild() {
     const RebuildBegun begun{narrow_bands(), environment_.clock.now_ns()};
     const Locked lock(shown_mutex_);

@@ -18,8 +18,8 @@
 //   come_in()            a superblock says that it is in        it is in where an SCM drive has
 //                                                               that, and out where none has
 //                        QLC: bands that are opened have        as after any opening
-//                        columns there, and the collectors
-//                        rewrite those that have too few
+//                        columns there, and those that lack
+//                        one get it (upkeep/healer.h)
 //
 // The rest is as for a drive that is replaced: core_replace.cpp. Nothing that the drive kept may
 // come to it after it was erased. So every worker has to begin a poll, from where on none tells it
@@ -35,8 +35,10 @@ namespace qlcshape {
 
 namespace {
 
-// Or what it was told may still come to it.
-bool is_there(const MemberDevice& m) { return m.device != nullptr && !m.device->is_let_go(); }
+// Or what it was told may still come to it; or it is to stay out.
+bool is_there(const MemberDevice& m) {
+    return m.record.kept_out != 0 || (m.device != nullptr && !m.device->is_let_go());
+}
 
 }  // namespace
 
@@ -86,7 +88,7 @@ std::vector<std::string> Core::paths_to_return() {
     if (std::ranges::all_of(members_, is_there)) return paths;
     for (const DeviceOptions& d : options_.devices) {
         const bool taken = std::ranges::any_of(members_, [&](const MemberDevice& m) {
-            return is_there(m) && m.device->path() == d.path;
+            return is_there(m) && m.device != nullptr && m.device->path() == d.path;
         });
         if (!taken) paths.push_back(d.path);
     }

@@ -81,11 +81,11 @@ void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
 
 namespace {
 
-// Every stripe has a strip on each QLC drive, every TPS record is on each SCM drive, and the pages
-// of the PMT go round the SCM drives.
+// Every stripe has a strip on each QLC drive, and what was rebuilt may all be on one of them; every
+// TPS record is on each SCM drive, and the pages of the PMT go round the SCM drives.
 std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_t drives) {
     if (role == DeviceRole::qlc) {
-        return b.qlc_total() / drives;
+        return (b.qlc_total() - b.qlc_rebuild) / drives + b.qlc_rebuild;
     }
     if (role == DeviceRole::scm) {
         return b.tps_written + b.band_table_written + b.pmt_written / drives;
@@ -191,6 +191,10 @@ void fill_devices(Stats& s, const Superblock& superblock, const std::vector<Memb
             d.checksum_errors = m.device->mismatches();
             d.last_checksum_error_offset = m.device->last_mismatch();
         }
+        if (m.record.kept_out != 0) {
+            d.state = "failed";
+            d.last_error = kept_out(d.path).why.message;
+        }
         const auto of_role = std::ranges::count(
             members, m.record.role, [](const MemberDevice& o) { return o.record.role; });
         d.written_bytes =
@@ -281,7 +285,7 @@ void Core::fill_replacement(Stats::Replacement& replacement) const {
 }
 
 void Core::fill_rebuild(Stats::Rebuild& rebuild, const RebuildBegun& begun) const {
-    if (read_only_ || failed()) rebuild.bands_left = 0;  // nobody rewrites any
+    if (read_only_ || failed()) rebuild.bands_left = 0;  // nobody rebuilds any
     if (rebuild.bands_left == 0 || rebuild.bands_left > begun.bands) return;
     const std::uint32_t done = begun.bands - rebuild.bands_left;
     rebuild.percent = 100.0 * done / begun.bands;

@@ -294,6 +294,14 @@ Result<Engine::Replaced> Engine::Impl::replace(const std::string& old, const Dev
     return replaced_of(*drive);
 }
 
+Result<Engine::Replaced> Engine::Impl::fail_device(const std::string& device) {
+    const Call call = enter();
+    QS_TRY(admit(call, "fail_device"));
+    const auto drive = core_->fail_drive(device);
+    if (!drive) return fail(drive.error());
+    return replaced_of(*drive);
+}
+
 Result<MemberRecord> Engine::Impl::end_replacing() {
     while (!core_->advance_replace()) nap();
     return core_->finish_replace();
@@ -450,6 +458,10 @@ Result<Volume> Engine::open_volume(const std::string& name) {
 Result<Engine::Replaced> Engine::replace(const std::string& old, const DeviceOptions& fresh,
                                          bool force) {
     return within_limits(fresh.path, [&] { return impl_->replace(old, fresh, force); });
+}
+
+Result<Engine::Replaced> Engine::fail_device(const std::string& device) {
+    return within_limits(device, [&] { return impl_->fail_device(device); });
 }
 
 Status Engine::start_scrub(std::uint64_t bytes_per_second) {

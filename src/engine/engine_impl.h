@@ -53,6 +53,7 @@ class Engine::Impl {
     std::vector<VolumeInfo> volumes();
     Result<Volume> open_volume(const std::string& name);
     Result<Replaced> replace(const std::string& old, const DeviceOptions& fresh, bool force);
+    Result<Replaced> fail_device(const std::string& device);
     // As Core's. What comes of it, and whether it got so far that something was written.
     std::vector<std::string> paths_to_return();
     Status bring_back(std::unique_ptr<Device> device, bool& begun);

@@ -123,8 +123,7 @@ void assess_protection(const Stats& s, Assessment& out) {
                     p.none + p.one + p.two, p.one, p.none);
     if (all_there) {
         reason +=
-            ": they lack strips of drives that were missing, and are rewritten while the array "
-            "is open";
+            ": they lack strips on drives that were missing, and get them while the array is open";
     }
     out.add(p.none != 0 ? unprotected : degraded, reason);
 }

@@ -46,7 +46,11 @@ std::vector<MemberDevice> members_of(Sight& sight, const Superblock& superblock)
         const auto drive = std::ranges::find_if(sight.drives, [&](const Sight::Drive& d) {
             return d.device != nullptr && d.seen.device == record.uuid;
         });
-        if (drive != sight.drives.end()) member.device = std::move(drive->device);
+        if (drive == sight.drives.end()) continue;
+        if (record.kept_out != 0)
+            sight.unusable.push_back(kept_out(drive->device->path()));
+        else
+            member.device = std::move(drive->device);
     }
     return members;
 }

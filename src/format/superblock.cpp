@@ -178,8 +178,8 @@ Status check_features(const MemberRecord& m, const ArrayParameters& p) {
     const MemberRecord plain = make_member(p, m.role, m.index);
     const bool may_be = m.state == MemberState::in
                             ? m.in_sync == plain.in_sync && m.left_at == plain.left_at &&
-                                  m.left_key == plain.left_key
-                            : m.state == MemberState::out;
+                                  m.left_key == plain.left_key && m.kept_out == 0
+                            : m.state == MemberState::out && m.kept_out <= 1;
     if (may_be && m.slot_stride == plain.slot_stride &&
         m.slot_usable_bytes == plain.slot_usable_bytes && m.returns == plain.returns &&
         m.id == plain.id && m.host == plain.host && m.enclosure == plain.enclosure)

@@ -62,8 +62,8 @@ struct MemberRecord {
     MemberState state = MemberState::in;
     std::uint8_t host = 0;  // failure domains; 0: none is named
     std::uint8_t enclosure = 0;
-    std::uint8_t reserved_1 = 0;
-    std::uint16_t index = 0;  // among those of its role; for qlc the drive number of the geometry
+    std::uint8_t kept_out = 0;  // of one that is out: 1: it stays out, an operator said so
+    std::uint16_t index = 0;    // among those of its role; for qlc the drive number of the geometry
     std::uint32_t reserved_2 = 0;
     std::uint64_t left_at = 0;   // of one that is out: the newest generation on any drive then
     std::uint64_t left_key = 0;  // of one that is out: of the epoch of `in_sync`

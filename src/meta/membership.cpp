@@ -113,6 +113,7 @@ void comes_in(MemberRecord& member) {
     member.state = MemberState::in;
     member.in_sync = {};
     member.left_at = member.left_key = 0;
+    member.kept_out = 0;
 }
 
 bool take_stock(Superblock& superblock, std::vector<MemberDevice>& members,

@@ -157,7 +157,7 @@ Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const F
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const MemberRecord& member = *find_member(newest, found[i]->device);
         // Another process writes to it: the drives were read at different moments.
-        if (devices[i]->held_elsewhere()) continue;
+        if (devices[i]->held_elsewhere() || member.kept_out != 0) continue;
         QS_TRY(refuse_standing(devices[i]->path(), newest, member, *found[i], on_scm));
     }
     return {};
@@ -261,8 +261,9 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
     std::uint32_t qlc = 0, others = 0, in_present = 0;
     for (const MemberDevice& m : d.members) {
         const bool is_in = m.record.state == MemberState::in;
-        const bool there =
-            std::ranges::any_of(found, [&](const auto& f) { return f->device == m.record.uuid; });
+        const bool there = m.record.kept_out == 0 && std::ranges::any_of(found, [&](const auto& f) {
+                               return f->device == m.record.uuid;
+                           });
         if (m.record.role == DeviceRole::scm) {
             scm[m.record.index] = there && is_in;
             if (!there && is_in) scm_missing = &m.record;
@@ -290,6 +291,12 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
 }
 
 }  // namespace
+
+Unusable kept_out(const std::string& path) {
+    return {path,
+            {Errc::stale_device,
+             fmt::format("{}: it was taken out by `qlcshape fail`; replace it", path)}};
+}
 
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
                            const std::vector<Unusable>& absent, IoQueue& queue) {
@@ -320,13 +327,18 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
     QS_TRY(refuse_stale(devices, found, d.superblock, d.on_scm.generation));
     d.members = members_of(d.superblock);
     for (std::size_t i = 0; i < devices.size(); ++i) {
-        const DeviceRole role = member_of(d, found[i]->device).record.role;
-        QS_TRY(refuse_truncated(*devices[i], role, d.superblock.parameters));
+        const MemberRecord& member = member_of(d, found[i]->device).record;
+        if (member.kept_out == 0)
+            QS_TRY(refuse_truncated(*devices[i], member.role, d.superblock.parameters));
     }
     QS_TRY(refuse_missing(d, found, absent));
     // Each device becomes the member that its superblock says it is.
     for (std::size_t i = 0; i < devices.size(); ++i) {
         MemberDevice& member = member_of(d, found[i]->device);
+        if (member.record.kept_out != 0) {
+            d.kept_out.push_back(kept_out(devices[i]->path()));
+            continue;
+        }
         set_next_place(*found[i], d, member);
         member.device = std::move(devices[i]);
     }
@@ -351,6 +363,7 @@ Result<Returned> see_returned(std::unique_ptr<Device> device, const Superblock& 
     const MemberRecord* const member = same ? find_member(newest, seen.device) : nullptr;
     if (member == nullptr || member->state != MemberState::out)
         return fail(Errc::foreign_device, "{}: it is no drive of the array that is out", path);
+    if (member->kept_out != 0) return fail(kept_out(path).why);
     QS_TRY(refuse_truncated(*one[0], member->role, newest.parameters));
     QS_TRY(refuse_standing(path, newest, *member, seen, 0));
     Discovery known;

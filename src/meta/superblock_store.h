@@ -66,7 +66,11 @@ struct Discovery {
     Superblock superblock;              // the newest
     std::vector<MemberDevice> members;  // all of them, in the order of the superblock
     SuperblockMark on_scm;  // the newest on an scm drive: every QLC drive that is in has had it
+    std::vector<Unusable> kept_out;  // drives that are there, and stay out: no member's device
 };
+
+// Why a drive that an operator took out is not used.
+Unusable kept_out(const std::string& path);
 
 // Flushes all devices that may be written, so that what is read from now on is durable, and sorts
 // them into the members of one array. Refuses strangers, stale members, doubles, damaged
