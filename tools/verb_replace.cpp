@@ -63,10 +63,10 @@ Result<Outcome> replace(const Arguments& arguments) {
 
 const char* what_next(const Outcome& outcome) {
     if (outcome.drive.role == Role::scm) return "";
-    if (outcome.open)
-        return "; what lacks parity gets it back from now on (`qlcshape status`: protection)";
-    return ", then open the array: what lacks parity gets it back while the array is open "
-           "(`qlcshape status`: protection)";
+    return outcome.open
+               ? "What bands lack there is rebuilt from now on (`qlcshape status`: jobs).\n"
+               : "Open the array: what bands lack there is rebuilt while it is open "
+                 "(`qlcshape status`: jobs).\n";
 }
 
 int run(const Arguments& arguments) {
@@ -82,11 +82,11 @@ int run(const Arguments& arguments) {
         print(object);
         return kDone;
     }
-    say("{} is {} drive {} now, {}.\n"
-        "In {} write its path in place of {}{}.\n",
-        arguments.fresh, qlc ? "qlc" : "scm", drive.index,
-        qlc ? "and empty" : "with all that the others have", arguments.array_file, arguments.old,
-        what_next(*outcome));
+    say("{} is {} drive {} now, {}.\n", arguments.fresh, qlc ? "qlc" : "scm", drive.index,
+        qlc ? "and empty" : "with all that the others have");
+    if (arguments.fresh != arguments.old)
+        say("In {} write its path in place of {}.\n", arguments.array_file, arguments.old);
+    say("{}", what_next(*outcome));
     return kDone;
 }
 

@@ -70,6 +70,14 @@ ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout
     return array;
 }
 
+// They are there, and lack what was written since they went out: until the next opening.
+void show_out(Stats& s, const std::vector<MemberDevice>& members) {
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (s.devices[i].state == "online" && members[i].record.state == MemberState::out)
+            s.devices[i].state = "out";
+    }
+}
+
 void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superblock,
                 const std::optional<Snapshot>& snapshot, IoQueue& queue) {
     if (array.scm_in_count() == 0) return;
@@ -179,6 +187,7 @@ Result<Stats> inspect_drives(const Options& options) {
     fill_counters(s, [&](Counter c) { return counters[static_cast<std::size_t>(c)]; });
     fill_space(s, superblock, *layout);
     fill_devices(s, superblock, members, options.devices, sight->unusable);
+    show_out(s, members);
     fill_bands(s, array, superblock, snapshot.snapshot, queue);
     assess_health(s);
     if (held || s.health == "failed") return s;

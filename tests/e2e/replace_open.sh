@@ -63,7 +63,7 @@ out_are "5"
 expect 2 "$QLCSHAPE" replace array.toml new2.img scm0.img --size 24MiB
 expect 0 "$QLCSHAPE" replace array.toml disk5 "$WORK/new5.img" --size 24MiB
 grep -q "new5.img is qlc drive 5 now, and empty" out || fail "it does not say which drive it is"
-grep -q "gets it back from now on" out || fail "it does not say that parity comes back"
+grep -q "is rebuilt from now on" out || fail "it does not say that parity comes back"
 new_path disk5 new5.img
 end_load "while three drives were replaced"
 wait_for_parity "what two drives had"

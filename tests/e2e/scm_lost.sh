@@ -53,6 +53,9 @@ for i in 0 1; do
     write_all "after the kill, without scm drive $i"
     stop_server
     rm "ill$i"
+    health_is unprotected
+    holds "[d['state'] for d in j['devices'] if d['role'] == 'scm'][$i] == 'out'"
+    holds 'j["array"]["live"] == False'
 
     # What it lacks is on the other one alone, which is needed therefore.
     sed "s/\"scm$((1 - i))\"/\"none\"/" array.toml >alone.toml
