@@ -241,6 +241,7 @@ class History {
     void spoil_one(BandId band);
     bool scrub_all();
     void scrub_episode();
+    void rebuild_episode();
     void judge_scrubbed(const StripeTruth& truth, const BandTruth& band, std::uint32_t segment);
 
     // sim_redundancy.cpp

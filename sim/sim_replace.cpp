@@ -138,6 +138,17 @@ void History::finish_replacing() {
     }
 }
 
+// What bands lack on drives that are there they get, though nobody writes.
+void History::rebuild_episode() {
+    if (!goes_away() || world_.dead() || core_->failed() || world_.silenced()) return;
+    world_.faults().rest();
+    for (std::uint64_t i = 0; i % 64 != 0 || core_->stats().rebuild.bands_left != 0; ++i) {
+        poll_something();
+        if (world_.dead() || core_->failed() || !result_.violation.empty()) return;
+        if (i > 2'000'000) return void(violate("bands lack strips on drives that are there"));
+    }
+}
+
 // After a crash: it is a member, or never was one.
 void History::look_for_fresh() {
     if (fresh_ == nullptr) return;

@@ -163,6 +163,7 @@ void History::cycle() {
     load(!clean);
     if (!result_.violation.empty()) return drop();
     if (clean) scrub_episode();
+    if (clean) rebuild_episode();
     if (!result_.violation.empty()) return drop();
     if (clean && !world_.dead())
         close_clean();

@@ -219,12 +219,15 @@ bool Collector::give_back() {
     return any;
 }
 
-// Bands wait for a target that nothing is left to fill: commit it as it is, at closing or if bands
-// are short. Otherwise the next victim fills it.
+// Bands wait for a target that nothing is left to fill: commit it as it is, at closing, if bands
+// are short, or if what is in them has too little parity where they are. Otherwise the next victim
+// fills it.
 bool Collector::seal_if_stuck() {
     if (open_ == nullptr || open_->empty() || victim_ || !sources_idle()) return false;
     const bool more_to_mend = bands_.any_to_mend();
-    const bool mended = mending_ || bands_.damaged() != 0;
+    const bool narrow = std::ranges::any_of(
+        awaiting_, [this](const Victim& v) { return array_.is_narrow(v.band); });
+    const bool mended = mending_ || narrow || bands_.damaged() != 0;
     const bool last_mended = mended && (!more_to_mend || awaiting_.size() >= kAwaiting);
     const bool wanted =
         closing_ || ((gate_.gc_wanted() || last_mended) && !awaiting_.empty() && committer_.idle());

@@ -76,6 +76,8 @@ bool Healer::poll() {
 // While a drive leaves nothing is begun: how many columns a band has is about to change.
 bool Healer::look() {
     if (closing_ || gate_.failed() || array_.drive_leaves()) return false;
+    if (refused_at_ && bands_.changes() - *refused_at_ < kChangesBeforeAgain) return false;
+    refused_at_.reset();
     if (attempts_ != 0) {
         begin_band(columns_.band, true);
         return true;
@@ -145,6 +147,7 @@ void Healer::begin_band(BandId band, bool rebuild) {
     columns_.sequence = life.sequence;
     segments_ = life.segments;
     segment_ = 0;
+    avoided_.reset();
     choose_places();
     const bool move = columns_.count != 0 && !life.stays && hardly_valid(life);
     if (move) leave_to_collectors();
@@ -217,7 +220,8 @@ bool Healer::choose_sources() {
     const std::uint32_t rotation = array_.columns->rotation(band);
     std::uint32_t sources = 0, lost = 0;
     for (std::uint32_t role = 0; role < width_; ++role) {
-        const bool there = array_.drive_at(array_.locate(band, segment_, role)) != nullptr;
+        const Location place = array_.locate(band, segment_, role);
+        const bool there = array_.drive_at(place) != nullptr && !avoided_[place.drive];
         if (there && sources < l.p.data_strips) {
             ++sources;
             continue;
@@ -289,17 +293,26 @@ bool Healer::proved() {
     return true;
 }
 
-// Or not what was written. Once more, since a drive may err for a moment; but a drive that goes is
-// no damage.
+// Or not what was written. Where a drive can't be read the band does without it, if it can: whether
+// that is damage is the scrub's business. Otherwise it is read once more, since a drive may err for
+// a moment; but one that goes is no damage.
 void Healer::not_read() {
+    DriveSet failed;
     for (const Io& io : std::span(ios_).first(array_.layout.p.data_strips)) {
         if (io.error_number == 0) continue;
         if (io.device->out() || io.device->given_up() || refused_by_system(io.error_number))
             return try_again();
+        for (std::size_t d = 0; d < array_.qlc.size(); ++d)
+            failed[d] = failed[d] || array_.qlc[d] == io.device;
     }
-    if (std::exchange(again_, true)) {
-        note_damage();
-        return end_band();
+    const DriveSet before = std::exchange(avoided_, avoided_ | failed);
+    if (failed.none() || !choose_sources()) {
+        if (std::exchange(again_, true)) {
+            note_damage();
+            return end_band();
+        }
+        avoided_ = before;
+        if (!choose_sources()) return end_band();
     }
     offset_ = 0;
     read_piece();
@@ -392,8 +405,15 @@ void Healer::try_again() {
     end_band();
 }
 
+// What the system refuses, as on a full file system, says nothing about the drive, and would be
+// refused to others, too: then the rebuild rests for a while.
 void Healer::refused() {
-    ++refusals_;
+    if (system_refused_) {
+        refused_at_ = bands_.changes();
+        attempts_ = 1;
+    } else {
+        ++refusals_;
+    }
     try_again();
 }
 
@@ -422,7 +442,7 @@ Io& Healer::next_io(IoKind kind, PersistencePoint point, const NewColumns::One& 
 }
 
 void Healer::submit() {
-    any_failed_ = false;
+    any_failed_ = system_refused_ = false;
     pending_ = std::exchange(used_ios_, 0);
     for (std::uint32_t i = 0, n = pending_; i < n; ++i) {
         ios_[i].context = this;
@@ -433,6 +453,7 @@ void Healer::submit() {
 
 void Healer::transfer_ended(const Io& io) {
     any_failed_ |= io.error_number != 0;
+    system_refused_ |= io.error_number != 0 && refused_by_system(io.error_number);
     kept_ |= io.kept;
     ended_.fetch_add(1, std::memory_order_relaxed);
     if (--pending_ != 0 || !std::exchange(kept_, false)) return;

@@ -71,6 +71,7 @@ class Healer final : public Actor {
     // The second time that a drive refuses something in the same place ends it; three in a row
     // would make it go out.
     static constexpr std::uint32_t kAttempts = 4, kRefusals = 2;
+    static constexpr std::uint64_t kChangesBeforeAgain = 64;  // of the bands
 
     // Which band.
     bool look();
@@ -125,8 +126,9 @@ class Healer final : public Actor {
     std::vector<Io> ios_;
     std::uint32_t used_ios_ = 0;
     std::uint32_t pending_ = 0;
-    bool any_failed_ = false;  // of those that were submitted last
-    bool kept_ = false;        // some of their memory, by a drive
+    bool any_failed_ = false;      // of those that were submitted last
+    bool system_refused_ = false;  // likewise
+    bool kept_ = false;            // some of their memory, by a drive
     std::atomic<std::uint64_t> ended_{0};
 
     // All bands are looked at from the last to the first: for those that are hardly valid, for
@@ -140,7 +142,8 @@ class Healer final : public Actor {
     // Some are left to GC: after an end of any of them (BandTable::ends()) all are looked at again.
     bool skipped_ = false;
     std::uint64_t ends_seen_ = 0;
-    bool any_rebuilt_ = false;  // in this round
+    bool any_rebuilt_ = false;                 // in this round
+    std::optional<std::uint64_t> refused_at_;  // BandTable::changes() when the system refused it
     std::atomic<std::uint64_t> rounds_{0};
 
     // The band that is being rebuilt.
@@ -157,6 +160,7 @@ class Healer final : public Actor {
     std::uint64_t offset_ = 0;       // in each strip
     std::uint64_t bytes_ = 0;        // of this piece
     bool again_ = false;             // the segment is read for the second time
+    DriveSet avoided_;               // that could not be read in this band
     std::uint32_t lost_[2] = {};     // the roles that are computed
     std::byte* lost_strip_[2] = {};  // of each: the column's strip; null: no column's
     bool closing_ = false;

@@ -110,6 +110,46 @@ TEST_CASE("rebuild: a header that is gone is counted for its own drive alone") {
     CHECK(a.problems() == std::vector<std::string>{});
 }
 
+TEST_CASE("rebuild: it does without a drive that can't be read, and that is no damage") {
+    NarrowArray a({"qlc1"});
+    REQUIRE(a.open());
+    const std::uint64_t moved = a.core->stats().gc.bands_moved;
+    a.power.fails = [&](const Io& io) {
+        return io.device->path() == "qlc0" && io.kind == IoKind::read;
+    };
+    a.heal();
+    CHECK(a.core->stats().gc.bands_moved == moved);
+    CHECK(a.core->bands().damaged() == 0);
+    a.power.fails = nullptr;
+    CHECK(a.problems() == std::vector<std::string>{});
+    a.reads_without_two(7);
+}
+
+TEST_CASE("rebuild: a full file system holds it up, and ends nothing") {
+    NarrowArray a({"qlc1"});
+    REQUIRE(a.open());
+    const std::uint64_t moved = a.core->stats().gc.bands_moved;
+    const PersistencePoint point =
+        GENERATE(PersistencePoint::rebuild_write, PersistencePoint::rebuild_flush);
+    std::uint64_t refused = 0;
+    a.power.error = ENOSPC;
+    a.power.fails = [&](const Io& io) {
+        refused += io.point == point ? 1 : 0;
+        return io.point == point;
+    };
+    a.settle();
+    CHECK(refused != 0);
+    CHECK(refused < 20);
+    CHECK_FALSE(a.core->failed());
+    CHECK(a.core->stats().devices[1].state == "online");
+    CHECK(a.core->stats().gc.bands_moved == moved);
+    a.power.fails = nullptr;
+    for (int i = 0; i < 20; ++i) a.write_all(8);
+    a.heal();
+    CHECK(a.reads(0, a.blocks, 8));
+    CHECK(a.problems() == std::vector<std::string>{});
+}
+
 TEST_CASE("rebuild: of a drive that is wrong everywhere not all bands are moved at once") {
     NarrowArray a({"qlc1"}, Shape{2, 64 * KiB, 256 * KiB, 0, 20 * MiB}, 20);
     REQUIRE(a.open());

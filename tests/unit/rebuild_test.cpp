@@ -64,6 +64,35 @@ TEST_CASE("rebuild: an image of a drive from before it is refused afterwards") {
     CHECK(a.problems() == std::vector<std::string>{});
 }
 
+// One that GC took for space waits with what is in it for a segment that nobody fills.
+TEST_CASE("rebuild: it comes to its end though nobody writes") {
+    CoreArray a;
+    REQUIRE(a.open());
+    const std::uint64_t bytes = a.core->stats().space.writable_bytes / MiB * MiB;
+    REQUIRE(a.core->create_volume("v", bytes));
+    const std::uint64_t blocks = bytes / kBlockBytes;
+    for (std::uint64_t at = 0; at < blocks; at += 16) a.write_blocks(at, 16, 7);
+    const auto seed = GENERATE(range(1u, 31u));
+    CAPTURE(seed);
+    Random random(seed);
+    for (std::uint64_t n = blocks / 4; n != 0; --n) a.write_blocks(random.below(blocks), 1, 7);
+    REQUIRE(a.close());
+    a.away = {"qlc1", "qlc2"};
+    REQUIRE(a.open());
+    for (std::uint64_t n = random.below(blocks) / 2; n != 0; --n)
+        a.write_blocks(random.below(blocks), 1, 7);
+    REQUIRE(a.close());
+    a.away.clear();
+    REQUIRE(a.open());
+    const auto narrow = [&] {
+        const Stats::Protection p = a.core->stats().protection;
+        return p.none + p.one;
+    };
+    for (int i = 0; i < 50'000 && narrow() != 0; ++i) a.poll();
+    CHECK(narrow() == 0);
+    a.cut();
+}
+
 TEST_CASE("rebuild: what is hardly valid is moved") {
     NarrowArray a({"qlc1"});
     a.away = a.missing;
