@@ -226,15 +226,23 @@ void Media::note_damage(std::uint64_t offset, std::uint64_t n, Fault fault, Faul
     }
 }
 
+// Any zone of these.
+bool Media::offline(std::uint64_t offset, std::uint64_t n) const {
+    if (!zoned() || n == 0) return false;
+    const auto first = zones.begin() + static_cast<std::ptrdiff_t>(offset / zone_bytes_);
+    const auto last = zones.begin() + static_cast<std::ptrdiff_t>((offset + n - 1) / zone_bytes_);
+    return std::any_of(first, last + 1, [](const Zone& zone) { return zone.offline; });
+}
+
 bool Media::damaged(std::uint64_t offset, std::uint64_t n, std::uint64_t after) const {
-    if (zoned() && zones[offset / zone_bytes_].offline) return true;
+    if (offline(offset, n)) return true;
     return std::any_of(damage.lower_bound(offset / kBlockBytes),
                        damage.lower_bound(div_up(offset + n, kBlockBytes)),
                        [&](const auto& d) { return d.second.number > after; });
 }
 
 bool Media::unreadable(std::uint64_t offset, std::uint64_t n) const {
-    if (zoned() && zones[offset / zone_bytes_].offline) return true;
+    if (offline(offset, n)) return true;
     return std::any_of(damage.lower_bound(offset / kBlockBytes),
                        damage.lower_bound(div_up(offset + n, kBlockBytes)),
                        [](const auto& d) { return d.second.fault == Fault::unreadable; });

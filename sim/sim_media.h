@@ -67,6 +67,7 @@ struct Media {
     // After the block of that number; 0: ever.
     bool damaged(std::uint64_t offset, std::uint64_t bytes, std::uint64_t after = 0) const;
     bool unreadable(std::uint64_t offset, std::uint64_t bytes) const;
+    bool offline(std::uint64_t offset, std::uint64_t bytes) const;
 
     // --- zones ---
     void make_zoned(std::uint64_t zone_bytes) {

@@ -39,11 +39,3 @@ TEST_CASE("damage: metadata at random ends in an error or in right data") {
         count, sum.covered, sum.opens, sum.refusals, sum.rebuilt, sum.stops, sum.out_of_space,
         sum.blocks_lost, sum.sectors_older);
 }
-
-// With so many segment headers gone that GC gains nothing, writers waited for ever. After a change
-// of the simulator's histories other seeds may have to be looked for.
-TEST_CASE("damage: no space left to gain stops the engine") {
-    DamageResult sum;
-    run_seed(1713, sum);
-    CHECK(sum.out_of_space > 0);
-}
