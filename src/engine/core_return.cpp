@@ -181,6 +181,8 @@ Status Core::begin_return(std::unique_ptr<Device> again) {
         r->fresh = std::move(*known);
         r->returns = true;
         const Locked lock(control_mutex_);
+        if (superblock_.members[r->member].kept_out != 0)  // since a moment ago
+            return fail(kept_out(r->fresh.device->path()).why);
         show_replacing(std::move(r));
         if (replacing_->scm())
             begin_coming();
