@@ -46,10 +46,18 @@ TEST_CASE("rebuild: a drive that takes the place of another gets data, too") {
     a.reads_without_two(7);
 }
 
+// Though it has the newest segments.
 TEST_CASE("rebuild: an image of a drive from before it is refused afterwards") {
     NarrowArray a({"qlc1"});
+    a.power.holds = [](const Io& io) { return io.point == PersistencePoint::rebuild_discard; };
     REQUIRE(a.open());
+    a.write_blocks(0, a.l.slots_per_band(), 7);
+    a.settle();
+    REQUIRE(a.power.held.size() == 1);
     Bytes image = a.media[1];
+    a.power.holds = nullptr;
+    Random random(1);
+    a.power.finish_one(random);
     a.heal();
     a.settle();
     a.core->look_at_drives();
