@@ -246,7 +246,7 @@ class Core {
     // core_replace.cpp
     struct Replacing;
     Result<std::size_t> member_named(const std::string& word) const;
-    Status cant_go(const MemberRecord& member) const;
+    std::unexpected<Error> cant_go(const MemberRecord& member) const;
     Status refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,
                           IoQueue& queue) const;
     Result<MemberSet> check_replacement(std::size_t member, const Device& fresh) const;

@@ -141,7 +141,7 @@ Result<MemberRecord> Core::fail_drive(const std::string& which) {
     MemberRecord& m = superblock_.members[*member];
     MemberSet who = leaving();
     who.set(*member);
-    if (!can_go_on_without(who)) return fail(cant_go(m).error());
+    if (!can_go_on_without(who)) return cant_go(m);
     begin_leaving(who);
     m.kept_out = 1;
     QS_TRY(write_superblock());

@@ -93,10 +93,10 @@ Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fres
     const bool in = m.state == MemberState::in;
     if (in) who.set(member);
     if (can_go_on_without(who)) return who;
-    return fail(cant_go(m).error());
+    return cant_go(m);
 }
 
-Status Core::cant_go(const MemberRecord& m) const {
+std::unexpected<Error> Core::cant_go(const MemberRecord& m) const {
     if (m.role == DeviceRole::scm) {
         return fail(
             Errc::missing_device,

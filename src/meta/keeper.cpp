@@ -9,6 +9,12 @@
 
 namespace qlcshape {
 
+bool NewColumns::drives_stay(const ArrayContext& array) const {
+    return std::ranges::all_of(columns(), [&array](const One& one) {
+        return array.qlc[one.number] == one.drive && one.drive->takes_columns();
+    });
+}
+
 BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& gate,
                        std::vector<std::uint64_t> generations, IoQueue& queue, Counters& counters)
     : array_(array),
@@ -97,9 +103,7 @@ bool BandKeeper::gather() {
 bool BandKeeper::can_record() const {
     const BandRecord record = bands_.record_of(to_record_->band);
     if (record.state != BandState::closed || record.sequence != to_record_->sequence) return false;
-    return std::ranges::all_of(to_record_->columns(), [this](const NewColumns::One& one) {
-        return array_.qlc[one.number] == one.drive && one.drive->takes_columns();
-    });
+    return to_record_->drives_stay(array_);
 }
 
 void BandKeeper::end_recording(bool recorded) {

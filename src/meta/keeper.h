@@ -49,6 +49,8 @@ struct NewColumns {
     std::array<One, 2> all;
     std::uint32_t count = 0;
     std::span<const One> columns() const { return {all.data(), count}; }
+    // Each drive is still the one in its place, and takes columns.
+    bool drives_stay(const ArrayContext& array) const;
     Column place(const One& one) const {
         return {static_cast<std::uint8_t>(one.number), kSuperblockUnits + band.value};
     }

@@ -198,17 +198,11 @@ void Healer::begin_segment() {
     const BandTable::Life life = bands_.hold(columns_.band);
     holds_ = life.readable;
     if (!life.readable || life.sequence != columns_.sequence) return end_band();
-    if (array_.drive_leaves() || !places_stay()) return try_again();
+    if (array_.drive_leaves() || !columns_.drives_stay(array_)) return try_again();
     if (!choose_sources()) return end_band();
     again_ = false;
     offset_ = 0;
     read_piece();
-}
-
-bool Healer::places_stay() const {
-    return std::ranges::all_of(columns_.columns(), [this](const NewColumns::One& one) {
-        return array_.qlc[one.number] == one.drive && one.drive->takes_columns();
-    });
 }
 
 // The first k roles that a drive has; the other two are computed, whether a column needs them or

@@ -84,7 +84,6 @@ class Healer final : public Actor {
     // Its columns.
     void erase();
     void begin_segment();
-    bool places_stay() const;
     bool choose_sources();
     void read_piece();
     void piece_read();

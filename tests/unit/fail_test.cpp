@@ -10,29 +10,10 @@ constexpr std::uint64_t kBlocks = OpenArray::kBlocks;
 constexpr std::size_t kQlc = 1, kScm = 4;
 using Old = OpenArray::Old;
 
-struct FailArray : OpenArray {
-    using OpenArray::OpenArray;
-    const std::string& path() const { return options.devices[number].path; }
-    std::string state() { return core->stats().devices[number].state; }
-    bool may_return() {
-        for (int i = 0; i < 20; ++i) {
-            const auto paths = core->paths_to_return();
-            if (std::ranges::find(paths, path()) != paths.end()) return true;
-            poll();
-        }
-        return false;
-    }
-    void reopen() {
-        away.clear();
-        power.fails = nullptr;
-        REQUIRE(open());
-    }
-};
-
 }  // namespace
 
 TEST_CASE("fail: a drive is out from then on, and is not taken back") {
-    FailArray a(GENERATE(Old::works, Old::fails, Old::missing), GENERATE(kQlc, kScm));
+    OpenArray a(GENERATE(Old::works, Old::fails, Old::missing), GENERATE(kQlc, kScm));
     const bool by_uuid = GENERATE(false, true);
     const auto failed = a.core->fail_drive(by_uuid ? a.uuid() : a.path());
     REQUIRE(failed);
@@ -42,7 +23,7 @@ TEST_CASE("fail: a drive is out from then on, and is not taken back") {
     CHECK(a.core->stats().health != "ok");
     a.write_blocks(0, kBlocks, 10);
     CHECK(a.reads(0, kBlocks, 10));
-    CHECK_FALSE(a.may_return());
+    CHECK_FALSE(a.may_return(20));
     REQUIRE(a.core->fail_drive(a.uuid()));  // once more
     const Bytes before = a.media[a.number];
     const bool clean = GENERATE(true, false);
@@ -52,7 +33,7 @@ TEST_CASE("fail: a drive is out from then on, and is not taken back") {
         a.cut();
     a.reopen();
     CHECK(a.state() == "failed");
-    CHECK_FALSE(a.may_return());
+    CHECK_FALSE(a.may_return(20));
     CHECK(a.reads(0, kBlocks, 10));
     a.write_blocks(0, kBlocks, 11);
     REQUIRE(a.close());
@@ -68,7 +49,7 @@ TEST_CASE("fail: a drive is out from then on, and is not taken back") {
 
 TEST_CASE(
     "fail: a drive that is asked for at its own path is refused, though nothing else is wrong") {
-    FailArray a(Old::works, GENERATE(kQlc, kScm));
+    OpenArray a(Old::works, GENERATE(kQlc, kScm));
     REQUIRE(a.core->fail_drive(a.path()));
     for (int i = 0; i < 20; ++i) {
         a.poll();
@@ -81,7 +62,7 @@ TEST_CASE(
 }
 
 TEST_CASE("fail: one without which something could not be read stays in") {
-    FailArray a(Old::missing, GENERATE(kQlc, kScm));
+    OpenArray a(Old::missing, GENERATE(kQlc, kScm));
     const bool scm = a.number == kScm;
     const std::string other = scm ? "scm5" : "qlc2";
     if (!scm) {
@@ -97,7 +78,7 @@ TEST_CASE("fail: one without which something could not be read stays in") {
 }
 
 TEST_CASE("fail: with one that was taken out two more may not be missing") {
-    FailArray a(Old::works, kQlc);
+    OpenArray a(Old::works, kQlc);
     REQUIRE(a.core->fail_drive("qlc1"));
     REQUIRE(a.close());
     a.away = {"qlc0", "qlc2"};
@@ -111,7 +92,7 @@ TEST_CASE("fail: cut off at any transfer, the drive is in or out, and everything
     const std::size_t which = GENERATE(kQlc, kScm);
     for (std::uint64_t nth = first_transfer();; nth += kNextTransfer) {
         CAPTURE(nth);
-        FailArray a(Old::works, which);
+        OpenArray a(Old::works, which);
         std::uint64_t seen = 0;
         a.power.cut_before = [&](const Io& io) { return io.kind != IoKind::read && ++seen == nth; };
         const auto failed = a.core->fail_drive(a.path());

@@ -2,20 +2,19 @@
 // An array of which bands lack columns on drives that are there.
 #pragma once
 
-#include "core_array.h"
-#include "recovery/check.h"
+#include "checked_array.h"
 
 namespace qlcshape {
 
 // All blocks of a volume are written while drives are missing, which are there from then on.
-struct NarrowArray : CoreArray {
+struct NarrowArray : CheckedArray {
     std::set<std::string> missing;
     ArrayLayout l;
     std::uint64_t blocks = 0;
 
     explicit NarrowArray(std::set<std::string> drives, const Shape& shape = {},
                          std::uint64_t bands = 3)
-        : CoreArray(1, shape), missing(std::move(drives)) {
+        : CheckedArray(1, shape), missing(std::move(drives)) {
         away = missing;
         REQUIRE(open());
         l = core->layout();
@@ -51,17 +50,6 @@ struct NarrowArray : CoreArray {
         const Stats::Protection p = core->stats().protection;
         return p.none + p.one;
     }
-    // Closed cleanly, and read by `check`.
-    std::vector<std::string> problems() {
-        REQUIRE(close());
-        power.on = true;
-        IoQueue queue;
-        auto found = discover(drives(), {}, queue);
-        REQUIRE(found);
-        const auto report = check_array(context_of(*found), found->superblock, queue, {});
-        REQUIRE(report);
-        return report->problems;
-    }
     // Without any two drives.
     void reads_without_two(int value) {
         for (std::size_t a = 0; a < l.width(); ++a) {
@@ -76,6 +64,10 @@ struct NarrowArray : CoreArray {
         }
         options.read_only = false;
         away.clear();
+    }
+    void ends_whole(int value) {
+        CHECK(problems() == std::vector<std::string>{});
+        reads_without_two(value);
     }
     // The slot of a band on a drive.
     bool blank(BandId band, std::size_t drive) {

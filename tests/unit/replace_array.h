@@ -33,6 +33,22 @@ struct OpenArray : CoreArray {
         if (core) cut();
     }
     std::unique_ptr<Device> new_drive() { return std::make_unique<CoreDrive>("new", fresh, power); }
+    const std::string& path() const { return options.devices[number].path; }
+    std::string state() { return core->stats().devices[number].state; }
+    // Whether it may come back, after so many looks.
+    bool may_return(int looks = 10) {
+        for (int i = 0; i < looks; ++i) {
+            const auto paths = core->paths_to_return();
+            if (std::ranges::find(paths, path()) != paths.end()) return true;
+            poll();
+        }
+        return false;
+    }
+    void reopen() {
+        away.clear();
+        power.fails = nullptr;
+        REQUIRE(open());
+    }
     std::string uuid() { return core->stats().devices[number].uuid; }
     Status begin(bool force = false) { return begin_for(uuid(), force); }
     Status begin_for(const std::string& old, bool force = false) {

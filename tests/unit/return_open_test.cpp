@@ -13,19 +13,8 @@ using Old = OpenArray::Old;
 struct ReturnArray : OpenArray {
     ReturnArray(Old old, std::size_t drive) : OpenArray(old, drive) { power.fails = nullptr; }
 
-    const std::string& path() const { return options.devices[number].path; }
-    std::string state() { return core->stats().devices[number].state; }
     std::unique_ptr<Device> same() {
         return std::make_unique<CoreDrive>(path(), media[number], power);
-    }
-    // Whether it may come back, after so many looks.
-    bool may_return(int looks = 10) {
-        for (int i = 0; i < looks; ++i) {
-            const auto paths = core->paths_to_return();
-            if (std::ranges::find(paths, path()) != paths.end()) return true;
-            poll();
-        }
-        return false;
     }
     Status begin() {
         if (!may_return()) return fail(Errc::busy, "not let go");
@@ -35,11 +24,6 @@ struct ReturnArray : OpenArray {
     void check_all(int value) {
         CHECK(reads(0, kBlocks, value));
         CHECK(core->stats().devices[number].checksum_errors == 0);
-    }
-    void reopen() {
-        away.clear();
-        power.fails = nullptr;
-        REQUIRE(open());
     }
     bool reads_again(int value) {
         REQUIRE(close());

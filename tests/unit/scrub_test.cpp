@@ -2,20 +2,19 @@
 // The scrub: what it finds, what becomes of that, and where it goes on after a cut.
 #include <set>
 
-#include "core_array.h"
-#include "recovery/check.h"
+#include "checked_array.h"
 
 using namespace qlcshape;
 
 namespace {
 
 // Bands of sevens, the first of them partly overwritten; all that is written is in segments.
-struct ScrubArray : CoreArray {
+struct ScrubArray : CheckedArray {
     ArrayLayout l;
     BandId band;  // a closed one
     std::uint64_t blocks = 0;
 
-    explicit ScrubArray(const Shape& shape = {}) : CoreArray(1, shape) {
+    explicit ScrubArray(const Shape& shape = {}) : CheckedArray(1, shape) {
         REQUIRE(open());
         REQUIRE(core->create_volume("v", 8 * MiB));
         l = core->layout();
@@ -52,16 +51,6 @@ struct ScrubArray : CoreArray {
         const Location place = core->array().locate(band, segment, role);
         return io.kind == IoKind::read && io.device->path() == options.devices[place.drive].path &&
                io.offset < place.offset + l.p.strip_bytes && place.offset < io.offset + io.bytes;
-    }
-    std::vector<std::string> problems() {
-        REQUIRE(close());
-        power.on = true;
-        IoQueue queue;
-        auto found = discover(drives(), {}, queue);
-        REQUIRE(found);
-        const auto report = check_array(context_of(*found), found->superblock, queue, {});
-        REQUIRE(report);
-        return report->problems;
     }
     void ends_whole() {
         CHECK(look().bands_damaged == 0);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An array whose table is not written at create: what counts of it, and what happens without its
 // bitmap.
-#include "core_array.h"
-#include "recovery/check.h"
+#include "checked_array.h"
 
 using namespace qlcshape;
 
@@ -17,16 +16,6 @@ void take_snapshot(CoreArray& array) {
     const std::uint64_t before = array.core->stats().pmt.snapshots;
     array.core->ask_snapshot();
     while (array.core->stats().pmt.snapshots == before) array.poll();
-}
-
-std::vector<std::string> problems(CoreArray& array) {
-    array.power.on = true;
-    IoQueue queue;
-    auto found = discover(array.drives(), {}, queue);
-    REQUIRE(found);
-    const auto report = check_array(context_of(*found), found->superblock, queue, {});
-    REQUIRE(report);
-    return report->problems;
 }
 
 void lose_bitmap(CoreArray& array, const ArrayLayout& l) {
@@ -75,7 +64,7 @@ TEST_CASE("table bitmap: pages that were never written are not believed, whateve
     CHECK(array.reads(0, 64, 7));
     CHECK(array.reads(64, 1024 - 64, 0));
     REQUIRE(array.close());
-    CHECK(problems(array).empty());
+    CHECK(problems_of(array).empty());
 }
 
 TEST_CASE("table bitmap: what was written counts after a snapshot, and after a clean close") {
@@ -134,9 +123,9 @@ TEST_CASE("table bitmap: where it is lost the table is built from headers") {
     fill_table(array, l, uuid);
     lose_bitmap(array, l);
     if (clean) {
-        REQUIRE(problems(array).size() == 1);
-        CHECK(problems(array)[0].starts_with("scm4 at offset "));
-        CHECK(problems(array)[0].find("bitmap") != std::string::npos);
+        REQUIRE(problems_of(array).size() == 1);
+        CHECK(problems_of(array)[0].starts_with("scm4 at offset "));
+        CHECK(problems_of(array)[0].find("bitmap") != std::string::npos);
     }
     std::string warned;
     array.options.log = [&](LogLevel level, std::string_view text) {
@@ -166,7 +155,7 @@ TEST_CASE("table bitmap: where it is lost the table is built from headers") {
     }
     array.write_blocks(0, 10, 9);
     REQUIRE(array.close());
-    CHECK(problems(array).empty());
+    CHECK(problems_of(array).empty());
     REQUIRE(array.open());
     CHECK(array.core->stats().recovery.kind == "clean");
     CHECK(array.reads(0, 10, 9));
@@ -194,5 +183,5 @@ TEST_CASE("table bitmap: lost after a clean close, and the power goes while the 
     CHECK(array.reads(200, 400, 0));
     CHECK(array.reads(600, 100, 5));
     REQUIRE(array.close());
-    CHECK(problems(array).empty());
+    CHECK(problems_of(array).empty());
 }
