@@ -3,8 +3,9 @@
 # From a bare Debian 12 to the whole test suite: the release build with every test, then the unit
 # tests and the simulator under ASan and UBSan, then the unit and stress tests under TSan, then the
 # injected bugs that the simulator must catch, then the fuzzers.
-# --quick: the release build alone. --long: everything, then the full campaigns of the simulator, the
-# simulator on aarch64, the drills that kill and corrupt, and the mutants (tests/mutation): hours.
+# --quick: the release build alone. --long: everything, then the build in which each source is
+# compiled by itself, the full campaigns of the simulator, the simulator on aarch64, the drills that
+# kill and corrupt, and the mutants (tests/mutation): hours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -58,6 +59,9 @@ if [ $quick = no ]; then
     run_suite fuzz
 fi
 if [ $long = yes ]; then
+    echo "== dev: each source compiled by itself"
+    cmake --preset dev
+    cmake --build --preset dev
     seeds=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
     for profile in cuts away media drives older beyond all; do
         echo "== campaign: $profile"

@@ -28,8 +28,6 @@ namespace qlcshape::tools {
 
 namespace {
 
-using namespace ublk;
-
 constexpr int kLookMs = 1000;
 
 // Of requests: a drive that fails may fail every one.
@@ -47,14 +45,15 @@ void print_now_and_then(LogLevel level, const std::string& message) {
 int catch_signals() {
     sigset_t watched;
     sigemptyset(&watched);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP, kHandOverSignal}) sigaddset(&watched, signal);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, ublk::kHandOverSignal})
+        sigaddset(&watched, signal);
     ::sigprocmask(SIG_BLOCK, &watched, nullptr);
     return ::signalfd(-1, &watched, SFD_CLOEXEC);
 }
 
 class Server {
   public:
-    Server(const UblkArguments& arguments, const Control& control)
+    Server(const UblkArguments& arguments, const ublk::Control& control)
         : arguments_(arguments), control_(control) {}
 
     Status open(Options options) {
@@ -166,18 +165,18 @@ class Server {
   private:
     struct Served {
         std::string volume;
-        std::unique_ptr<Device> device;
+        std::unique_ptr<ublk::Device> device;
     };
 
     Status add_device(const Stats& stats, const VolumeInfo& info) {
         auto volume = engine_->open_volume(info.name);
         if (!volume) return fail(volume.error());
-        Wish wish;
+        ublk::Wish wish;
         wish.number = arguments_.number;
-        wish.mark = mark_of(stats.array_uuid, info.uuid);
+        wish.mark = ublk::mark_of(stats.array_uuid, info.uuid);
         wish.shape = {volume->size_bytes(), segment_bytes_, arguments_.block_bytes,
                       engine_->read_only()};
-        auto device = Device::serve(control_, wish, *volume, print_now_and_then);
+        auto device = ublk::Device::serve(control_, wish, *volume, print_now_and_then);
         if (!device) return fail(device.error());
         volume->set_device((*device)->path());
         if ((*device)->recovered()) {
@@ -188,13 +187,13 @@ class Server {
     }
 
     const UblkArguments& arguments_;
-    const Control& control_;
+    const ublk::Control& control_;
     std::unique_ptr<Engine> engine_;
     std::uint64_t segment_bytes_ = 0;
     std::vector<Served> devices_;
 };
 
-int run(const UblkArguments& arguments, const Options& options, const Control& control) {
+int run(const UblkArguments& arguments, const Options& options, const ublk::Control& control) {
     const int signals = catch_signals();
     Server server(arguments, control);
     Status good = server.open(options);
@@ -206,7 +205,7 @@ int run(const UblkArguments& arguments, const Options& options, const Control& c
     }
     server.tell_ready();
     const int signal = server.watch(signals);
-    good = server.end_devices(signal == kHandOverSignal);
+    good = server.end_devices(signal == ublk::kHandOverSignal);
     if (signal == 0 && good) {
         good = fail(Errc::closed, "no device is left: another program deleted them");
     }
@@ -222,9 +221,9 @@ int run(const UblkArguments& arguments, const Options& options, const Control& c
 int serve_ublk(const UblkArguments& arguments) {
     const auto options = Options::from_file(arguments.array_file);
     if (!options) return report_error("serve", arguments.json, options.error());
-    const auto driver = open_driver();
+    const auto driver = ublk::open_driver();
     if (!driver) return report_error("serve", arguments.json, driver.error());
-    const Control control(**driver);
+    const ublk::Control control(**driver);
     if (arguments.takeover) {
         if (const Status taken = take_over(control, *options, arguments.volumes); !taken)
             return report_error("serve", arguments.json, taken.error());

@@ -42,7 +42,7 @@ struct PatientQueue {
 };
 
 // Superblocks of those devices, read again.
-void see(std::vector<Opened*> devices) {
+void see_again(std::vector<Opened*> devices) {
     PatientQueue patient;
     std::vector<std::unique_ptr<Device>> list;
     for (Opened* o : devices) list.push_back(std::move(o->device));
@@ -66,7 +66,7 @@ std::vector<Opened> open_all(const std::vector<Candidate>& candidates, Survey& r
         const bool small = !device && device.error().code == Errc::invalid_argument;
         if (device) {
             opened.push_back({candidate, std::move(*device)});
-            see({&opened.back()});
+            see_again({&opened.back()});
         } else if (small && (candidate.named || candidate.block_device)) {
             result.foreign.push_back({candidate, 0, ""});
         } else if (!small) {
@@ -92,7 +92,7 @@ void find_by_others(std::vector<Opened>& opened) {
         for (Opened& o : opened) {
             if (!o.seen) devices.push_back(&o);
         }
-        if (devices.size() > 1) see(std::move(devices));
+        if (devices.size() > 1) see_again(std::move(devices));
     }
 }
 
@@ -155,7 +155,7 @@ SurveyedArray survey_array(const std::vector<Opened*>& devices) {
         SurveyedArray array = sort_members(devices);
         const bool older = std::ranges::any_of(array.members, &SurveyedMember::older);
         if (!array.held || !older || looks == kLooks) return array;
-        see(devices);
+        see_again(devices);
         if (std::ranges::any_of(devices, [](const Opened* o) { return !o->seen; })) return array;
     }
 }

@@ -164,7 +164,7 @@ Result<BenchResult> bench(const BenchArguments& arguments, LoadOptions& load) {
     return result;
 }
 
-int run(const BenchArguments& arguments) {
+int run_bench(const BenchArguments& arguments) {
     Result<LoadOptions> load = plan_load(arguments);
     if (!load) return report_error("bench", arguments.json, load.error());
     stop_on_signals();
@@ -204,7 +204,7 @@ void add_bench(CLI::App& app, int& exit_code) {
     verb->add_flag(
         "--inplace", a->inplace,
         "then run in-place RAID6 for the same time on scratch files next to the devices");
-    verb->callback([a, &exit_code] { exit_code = run(*a); });
+    verb->callback([a, &exit_code] { exit_code = run_bench(*a); });
 }
 
 }  // namespace qlcshape::tools

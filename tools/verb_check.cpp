@@ -54,7 +54,7 @@ void print_text(const CheckReport& report) {
                           (report.problems_found == 1 ? " problem" : " problems"));
 }
 
-int run(const CommonArguments& arguments) {
+int run_check(const CommonArguments& arguments) {
     const Result<CheckReport> report = check(arguments);
     if (!report) return report_error("check", arguments.json, report.error());
     if (arguments.json) {
@@ -72,7 +72,7 @@ void add_check(CLI::App& app, int& exit_code) {
     CLI::App* verb = app.add_subcommand(
         "check", "verify a closed array: structures, checksums, parity, mapping table");
     arguments->add_to(*verb);
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_check(*arguments); });
 }
 
 }  // namespace qlcshape::tools

@@ -25,11 +25,11 @@ Status refuse_memory(const std::string& path) {
 
 namespace {
 
-struct Arguments : CommonArguments {
+struct CreateArguments : CommonArguments {
     bool force = false;
 };
 
-Result<Stats> create(const Arguments& arguments) {
+Result<Stats> create(const CreateArguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     for (const DeviceOptions& device : options->devices) QS_TRY(refuse_memory(device.path));
@@ -42,7 +42,7 @@ Result<Stats> create(const Arguments& arguments) {
     return Engine::inspect(*options);
 }
 
-int run(const Arguments& arguments) {
+int run_create(const CreateArguments& arguments) {
     const Result<Stats> stats = create(arguments);
     if (!stats) return report_error("create", arguments.json, stats.error());
     if (arguments.json) {
@@ -63,13 +63,13 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_create(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<CreateArguments>();
     CLI::App* verb =
         app.add_subcommand("create", "create an array: write superblocks and empty tables");
     arguments->add_to(*verb);
     verb->add_flag("--force", arguments->force,
                    "use devices that hold data; what they hold is lost");
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_create(*arguments); });
 }
 
 }  // namespace qlcshape::tools

@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* kDefaultSize = "1GiB";
 
-struct Arguments {
+struct DemoArguments {
     std::string dir;
     std::string size = kDefaultSize;
     bool keep = false;
@@ -137,7 +137,7 @@ void print_json(const DemoResult& r) {
     print(object);
 }
 
-Result<DemoResult> demo(const Arguments& arguments) {
+Result<DemoResult> demo(const DemoArguments& arguments) {
     const Result<std::uint64_t> size = parse_amount(arguments.size);
     if (!size) return fail(size.error().code, "--size: {}", size.error().message);
     const Result<Folder> folder = Folder::make(arguments.dir, arguments.keep);
@@ -150,7 +150,7 @@ Result<DemoResult> demo(const Arguments& arguments) {
     return Demo(folder->path(), *options, round_down(*size, kVolumeBlockBytes), out).run();
 }
 
-int run(const Arguments& arguments) {
+int run_demo(const DemoArguments& arguments) {
     stop_on_signals();
     const Result<DemoResult> result = demo(arguments);
     if (!result) return report_error("demo", arguments.json, result.error());
@@ -165,7 +165,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_demo(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<DemoArguments>();
     CLI::App* verb = app.add_subcommand(
         "demo", "show the main job on files: write, kill, recover, lose two drives, verify");
     verb->add_option("--dir", arguments->dir,
@@ -175,7 +175,7 @@ void add_demo(CLI::App& app, int& exit_code) {
         ->capture_default_str();
     verb->add_flag("--keep", arguments->keep, "keep the folder");
     verb->add_flag("--json", arguments->json, "print one JSON object on stdout");
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_demo(*arguments); });
 }
 
 }  // namespace qlcshape::tools

@@ -17,7 +17,7 @@ namespace qlcshape::tools {
 
 namespace {
 
-struct Arguments {
+struct DevicesArguments {
     std::vector<std::string> paths;
     std::string array_file;
     bool json = false;
@@ -61,7 +61,7 @@ Json array_json(const SurveyedArray& array) {
     return object;
 }
 
-void print_json(const Survey& found) {
+void print_survey_json(const Survey& found) {
     Json object = new_object("devices");
     object["arrays"] = Json::array();
     for (const SurveyedArray& array : found.arrays) object["arrays"].push_back(array_json(array));
@@ -102,7 +102,7 @@ void print_array(const SurveyedArray& array) {
     say("\n");
 }
 
-void print_text(const Survey& found) {
+void print_survey(const Survey& found) {
     for (const SurveyedArray& array : found.arrays) print_array(array);
     if (found.arrays.empty()) say("no arrays\n");
     for (const SurveyedDevice& device : found.damaged)
@@ -128,7 +128,7 @@ int exit_code_of(const Survey& found) {
     return whole && found.damaged.empty() ? kDone : kFoundProblem;
 }
 
-int run(const Arguments& arguments) {
+int run_devices(const DevicesArguments& arguments) {
     const auto candidates = find_candidates(arguments.paths);
     if (!candidates) return report_error("devices", arguments.json, candidates.error());
     const Survey found = survey(*candidates);
@@ -138,14 +138,14 @@ int run(const Arguments& arguments) {
             return kCouldNotRun;
         }
     }
-    (arguments.json ? print_json : print_text)(found);
+    (arguments.json ? print_survey_json : print_survey)(found);
     return exit_code_of(found);
 }
 
 }  // namespace
 
 void add_devices(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<DevicesArguments>();
     CLI::App* verb =
         app.add_subcommand("devices", "find arrays by the superblocks on their drives");
     verb->add_option("PATH", arguments->paths,
@@ -154,7 +154,7 @@ void add_devices(CLI::App& app, int& exit_code) {
     verb->add_option("--write-array", arguments->array_file,
                      "write an array file for the array that was found; FILE must not exist");
     verb->add_flag("--json", arguments->json, "print one JSON object on stdout");
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_devices(*arguments); });
 }
 
 }  // namespace qlcshape::tools

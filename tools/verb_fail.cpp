@@ -15,7 +15,7 @@ namespace qlcshape::tools {
 
 namespace {
 
-struct Arguments : CommonArguments {
+struct FailArguments : CommonArguments {
     std::string drive;
 };
 
@@ -29,7 +29,7 @@ Result<Engine::Replaced> fail_here(const Options& options, const std::string& dr
     return failed;
 }
 
-Result<Engine::Replaced> fail_drive(const Arguments& arguments) {
+Result<Engine::Replaced> fail_drive(const FailArguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
@@ -45,7 +45,7 @@ Result<Engine::Replaced> fail_drive(const Arguments& arguments) {
     return holder->fail_device(*there);
 }
 
-int run(const Arguments& arguments) {
+int run_fail(const FailArguments& arguments) {
     const Result<Engine::Replaced> drive = fail_drive(arguments);
     if (!drive) return report_error("fail", arguments.json, drive.error());
     const char* const role = drive->role == Role::qlc ? "qlc" : "scm";
@@ -64,12 +64,12 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_fail(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<FailArguments>();
     CLI::App* verb = app.add_subcommand("fail", "take a drive out until it is replaced");
     arguments->add_to(*verb);
     verb->add_option("DRIVE", arguments->drive, "its path in the array file, or its device UUID")
         ->required();
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_fail(*arguments); });
 }
 
 }  // namespace qlcshape::tools

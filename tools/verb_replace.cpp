@@ -16,28 +16,28 @@ namespace qlcshape::tools {
 
 namespace {
 
-struct Arguments : CommonArguments {
+struct ReplaceArguments : CommonArguments {
     std::string old, fresh, size;
     bool force = false;
 };
 
-struct Outcome {
+struct ReplaceOutcome {
     Engine::Replaced drive;
     bool open = false;  // the array, in another process
 };
 
 // In the process that has the array open, to which this one's folder means nothing.
-Result<Outcome> replace_there(const Holder& holder, const std::string& old, DeviceOptions fresh,
-                              bool force) {
+Result<ReplaceOutcome> replace_there(const Holder& holder, const std::string& old,
+                                     DeviceOptions fresh, bool force) {
     const auto there = named_there(holder, old);
     if (!there) return fail(there.error());
     fresh.path = std::filesystem::absolute(fresh.path).string();
     const auto drive = holder.replace(*there, fresh, force);
     if (!drive) return fail(drive.error());
-    return Outcome{*drive, true};
+    return ReplaceOutcome{*drive, true};
 }
 
-Result<Outcome> replace(const Arguments& arguments) {
+Result<ReplaceOutcome> replace(const ReplaceArguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
@@ -58,10 +58,10 @@ Result<Outcome> replace(const Arguments& arguments) {
         return replace_there(*holder, old, std::move(fresh), arguments.force);
     auto replaced = Engine::replace_device(*options, old, fresh, arguments.force);
     if (!replaced) return fail(replaced.error());
-    return Outcome{.drive = *replaced};
+    return ReplaceOutcome{.drive = *replaced};
 }
 
-const char* what_next(const Outcome& outcome) {
+const char* what_next(const ReplaceOutcome& outcome) {
     if (outcome.drive.role == Role::scm) return "";
     return outcome.open
                ? "What bands lack there is rebuilt from now on (`qlcshape status`: jobs).\n"
@@ -69,8 +69,8 @@ const char* what_next(const Outcome& outcome) {
                  "(`qlcshape status`: jobs).\n";
 }
 
-int run(const Arguments& arguments) {
-    const Result<Outcome> outcome = replace(arguments);
+int run_replace(const ReplaceArguments& arguments) {
+    const Result<ReplaceOutcome> outcome = replace(arguments);
     if (!outcome) return report_error("replace", arguments.json, outcome.error());
     const Engine::Replaced& drive = outcome->drive;
     const bool qlc = drive.role == Role::qlc;
@@ -93,7 +93,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_replace(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<ReplaceArguments>();
     CLI::App* verb =
         app.add_subcommand("replace", "put an empty drive in the place of one that is lost");
     arguments->add_to(*verb);
@@ -102,7 +102,7 @@ void add_replace(CLI::App& app, int& exit_code) {
     verb->add_option("NEW", arguments->fresh, "a block device, or a file")->required();
     verb->add_option("--size", arguments->size, "of a file that is not there yet: it is made");
     verb->add_flag("--force", arguments->force, "use it though it holds data, which is lost");
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_replace(*arguments); });
 }
 
 }  // namespace qlcshape::tools

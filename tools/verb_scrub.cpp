@@ -24,7 +24,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kInterval(200);
 
-struct Arguments : CommonArguments {
+struct ScrubArguments : CommonArguments {
     bool start = false, stop = false, wait = false;
     std::string rate;
 
@@ -32,16 +32,16 @@ struct Arguments : CommonArguments {
     bool starts() const { return start || (!wait && !stop); }
 };
 
-struct Outcome {
+struct ScrubOutcome {
     Stats before, after;
     std::string state = "done";  // "started", "stopped"
     double seconds = 0;
 };
 
-using Look = std::function<Result<Stats>()>;
+using ScrubLook = std::function<Result<Stats>()>;
 
 // Until that pass is no longer under way. An error where it did not come to its end.
-Status wait_for(std::uint64_t pass, const Look& look, Outcome& outcome) {
+Status wait_for(std::uint64_t pass, const ScrubLook& look, ScrubOutcome& outcome) {
     ProgressLine progress;
     for (;;) {
         auto now = look();
@@ -67,8 +67,8 @@ Status wait_for(std::uint64_t pass, const Look& look, Outcome& outcome) {
 
 // Of a Holder or an Engine.
 template <class Array>
-Status carry_out(const Array& array, const Look& look, const Arguments& arguments,
-                 std::uint64_t rate, Outcome& outcome) {
+Status carry_out(const Array& array, const ScrubLook& look, const ScrubArguments& arguments,
+                 std::uint64_t rate, ScrubOutcome& outcome) {
     const auto began = std::chrono::steady_clock::now();
     auto before = look();
     if (!before) return fail(before.error());
@@ -93,7 +93,7 @@ Status carry_out(const Array& array, const Look& look, const Arguments& argument
     return {};
 }
 
-Result<Outcome> scrub(const Arguments& arguments) {
+Result<ScrubOutcome> scrub(const ScrubArguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
@@ -107,7 +107,7 @@ Result<Outcome> scrub(const Arguments& arguments) {
         rate = *bytes;
     }
     stop_on_signals();
-    Outcome outcome;
+    ScrubOutcome outcome;
     if (const auto holder = Holder::of(*options)) {
         QS_TRY(carry_out(
             &*holder, [&] { return holder->stats(); }, arguments, rate, outcome));
@@ -135,7 +135,7 @@ Result<Outcome> scrub(const Arguments& arguments) {
     return outcome;
 }
 
-void print_json(const Outcome& outcome) {
+void print_json(const ScrubOutcome& outcome) {
     const Stats::Scrub& now = outcome.after.scrub;
     Json object = new_object("scrub");
     object["state"] = outcome.state;
@@ -152,7 +152,7 @@ void print_json(const Outcome& outcome) {
 }
 
 // By drive, as far as the array was open all the time.
-void print_wrong_drives(const Outcome& outcome) {
+void print_wrong_drives(const ScrubOutcome& outcome) {
     for (const DeviceStatus& d : outcome.after.devices) {
         std::uint64_t errors = d.checksum_errors;
         for (const DeviceStatus& before : outcome.before.devices)
@@ -163,7 +163,7 @@ void print_wrong_drives(const Outcome& outcome) {
     }
 }
 
-void print_text(const Outcome& outcome) {
+void print_text(const ScrubOutcome& outcome) {
     if (outcome.state != "done") return say("the pass is {}\n", outcome.state);
     const Stats::Scrub& now = outcome.after.scrub;
     say("read {} in {}\n", size_text(now.bytes_read - outcome.before.scrub.bytes_read),
@@ -184,8 +184,8 @@ void print_text(const Outcome& outcome) {
             now.bands_not_mended + outcome.after.bands.out_of_use);
 }
 
-int run(const Arguments& arguments) {
-    const Result<Outcome> outcome = scrub(arguments);
+int run_scrub(const ScrubArguments& arguments) {
+    const Result<ScrubOutcome> outcome = scrub(arguments);
     if (!outcome) return report_error("scrub", arguments.json, outcome.error());
     if (arguments.json)
         print_json(*outcome);
@@ -198,7 +198,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_scrub(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<ScrubArguments>();
     CLI::App* verb = app.add_subcommand(
         "scrub", "read all that is on the QLC drives, and rewrite what is damaged");
     arguments->add_to(*verb);
@@ -209,7 +209,7 @@ void add_scrub(CLI::App& app, int& exit_code) {
         ->excludes("--wait");
     verb->add_option("--rate", arguments->rate,
                      "bytes a second, as 100MiB; otherwise as fast as it goes");
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_scrub(*arguments); });
 }
 
 }  // namespace qlcshape::tools

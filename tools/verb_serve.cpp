@@ -31,7 +31,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments : CommonArguments {
+struct ServeArguments : CommonArguments {
     std::vector<std::string> volumes;  // the first is the default; empty: all, by their names
     std::string socket;
     std::uint16_t port = 0;
@@ -68,7 +68,7 @@ Result<std::string> plugin_path() {
 }
 
 // In the child, between fork and exec. nbdkit takes the socket as systemd would pass it.
-[[noreturn]] void become_nbdkit(const Arguments& a, const std::string& plugin, int listening,
+[[noreturn]] void become_nbdkit(const ServeArguments& a, const std::string& plugin, int listening,
                                 pid_t parent) {
     // If its parent dies it could not be stopped: then it closes the array.
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -96,7 +96,7 @@ Result<std::string> plugin_path() {
     ::_exit(kExecFailed);
 }
 
-std::vector<std::string> served_volumes(const Arguments& a) {
+std::vector<std::string> served_volumes(const ServeArguments& a) {
     if (!a.volumes.empty()) return a.volumes;
     std::vector<std::string> names;
     const auto options = Options::from_file(a.array_file);
@@ -107,7 +107,7 @@ std::vector<std::string> served_volumes(const Arguments& a) {
 }
 
 // A volume that is served alone needs no name. Without volumes the URI still leads to later ones.
-void tell_ready(const Arguments& a, const ServeSocket& socket) {
+void tell_ready(const ServeArguments& a, const ServeSocket& socket) {
     Json uris = Json::object();
     const std::vector<std::string> volumes = served_volumes(a);
     if (volumes.empty() && !a.json) say("{}\n", socket.uri());
@@ -131,8 +131,8 @@ constexpr int kMostLooks = 10;  // at a child that has ended but is still there
 
 // Until the child has ended; returns its status. Sets `ready` when it answered. Nothing where the
 // kernel keeps the child though it has ended: a thread of its waits for a drive.
-std::optional<int> watch(const Arguments& a, pid_t child, int greeting, const ServeSocket& socket,
-                         int signals, bool& ready) {
+std::optional<int> watch(const ServeArguments& a, pid_t child, int greeting,
+                         const ServeSocket& socket, int signals, bool& ready) {
     int looks = 0;
     for (;;) {
         pollfd polled[2] = {{signals, POLLIN, 0}, {greeting, POLLIN, 0}};
@@ -158,7 +158,7 @@ std::optional<int> watch(const Arguments& a, pid_t child, int greeting, const Se
     }
 }
 
-int exit_code_of(const Arguments& a, std::optional<int> ended, bool ready) {
+int exit_code_of(const ServeArguments& a, std::optional<int> ended, bool ready) {
     if (!ended) {
         static_cast<void>(
             report_error("serve", a.json,
@@ -184,7 +184,7 @@ int exit_code_of(const Arguments& a, std::optional<int> ended, bool ready) {
            kFoundProblem;
 }
 
-int serve(const Arguments& a, const std::string& plugin, const ServeSocket& socket) {
+int serve(const ServeArguments& a, const std::string& plugin, const ServeSocket& socket) {
     // Blocked before the fork, so that none is missed.
     sigset_t watched;
     sigemptyset(&watched);
@@ -207,7 +207,7 @@ int serve(const Arguments& a, const std::string& plugin, const ServeSocket& sock
     return exit_code_of(a, status, ready);
 }
 
-int run(const Arguments& a) {
+int run_serve(const ServeArguments& a) {
     if (a.ublk) {
         if (a.number && a.volumes.size() != 1) {
             return report_error(
@@ -237,7 +237,7 @@ int run(const Arguments& a) {
 }  // namespace
 
 void add_serve(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<ServeArguments>();
     CLI::App* verb = app.add_subcommand(
         "serve", "serve volumes over NBD or as block devices until SIGTERM or SIGINT");
     arguments->add_to(*verb);
@@ -268,7 +268,7 @@ void add_serve(CLI::App& app, int& exit_code) {
                      "require TLS with the pre-shared keys in this file (psktool creates one)")
         ->check(CLI::ExistingFile)
         ->excludes(ublk);
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_serve(*arguments); });
 }
 
 }  // namespace qlcshape::tools

@@ -319,7 +319,7 @@ class Run {
     double seconds_ = 0;
 };
 
-int run(const SimArguments& arguments) {
+int run_sim(const SimArguments& arguments) {
     const auto campaign = plan(arguments);
     if (!campaign) return report_error("sim", arguments.json, campaign.error());
     return Run(*campaign, arguments.json).run();
@@ -341,7 +341,7 @@ void add_sim(CLI::App& app, int& exit_code) {
     verb->add_option("--cycles", arguments->cycles,
                      "openings per seed (default 20); with loop the cuts in a row (default 1000)");
     verb->add_flag("--json", arguments->json, "print one JSON object on stdout");
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_sim(*arguments); });
 }
 
 }  // namespace qlcshape::tools

@@ -112,12 +112,12 @@ void print_tables(const Stats& s) {
     say("\n{}", volumes.text());
 }
 
-struct Arguments : CommonArguments {
+struct StatusArguments : CommonArguments {
     bool prometheus = false;
     bool exit_code = false;
 };
 
-int run(const Arguments& arguments) {
+int run_status(const StatusArguments& arguments) {
     const Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return report_error("status", arguments.json, options.error());
     const Result<Stats> stats = Engine::inspect(*options);
@@ -138,7 +138,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_status(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<StatusArguments>();
     CLI::App* verb =
         app.add_subcommand("status", "show health, drives, volumes, space, write amplification");
     arguments->add_to(*verb);
@@ -147,7 +147,7 @@ void add_status(CLI::App& app, int& exit_code) {
         ->excludes("--json");
     verb->add_flag("--exit-code", arguments->exit_code,
                    "exit 1 unless health is ok and the array has not crashed");
-    verb->callback([arguments, &exit_code] { exit_code = run(*arguments); });
+    verb->callback([arguments, &exit_code] { exit_code = run_status(*arguments); });
 }
 
 }  // namespace qlcshape::tools

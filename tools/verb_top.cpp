@@ -23,7 +23,7 @@ namespace qlcshape::tools {
 namespace {
 
 constexpr int kBarWidth = 40;
-constexpr std::chrono::seconds kInterval(1);
+constexpr std::chrono::seconds kRefresh(1);
 
 std::string bar(std::uint64_t part, std::uint64_t whole) {
     const double share = std::clamp(ratio(part, whole), 0.0, 1.0);
@@ -135,8 +135,8 @@ Status show(const std::string& array_file) {
     if (::isatty(STDOUT_FILENO) != 0) terminal.emplace();
     Result<Look> before = look(*holder);
     while (before) {
-        if (!terminal) std::this_thread::sleep_for(kInterval);
-        if (terminal && !terminal->wait(kInterval)) return {};
+        if (!terminal) std::this_thread::sleep_for(kRefresh);
+        if (terminal && !terminal->wait(kRefresh)) return {};
         Result<Look> now = look(*holder);
         if (!now) return fail(now.error());
         if (now->stats.epoch != before->stats.epoch) before = now;  // another process has it

@@ -17,7 +17,7 @@ namespace qlcshape::tools {
 
 namespace {
 
-struct Arguments {
+struct UblkVerbArguments {
     bool json = false;
     std::uint32_t number = 0;
     bool force = false;
@@ -29,7 +29,7 @@ std::string state_of(const ublk::DeviceInfo& info) {
 }
 
 // Devices of other programs too: the kernel doesn't tell whose they are.
-int list(const Arguments& a) {
+int list(const UblkVerbArguments& a) {
     const auto driver = ublk::open_driver();
     if (!driver) return report_error("ublk", a.json, driver.error());
     const ublk::Control control(**driver);
@@ -56,7 +56,7 @@ int list(const Arguments& a) {
     return kDone;
 }
 
-Status remove(const Arguments& a) {
+Status remove(const UblkVerbArguments& a) {
     const auto driver = ublk::open_driver();
     if (!driver) return fail(driver.error());
     const ublk::Control control(**driver);
@@ -80,7 +80,7 @@ Status remove(const Arguments& a) {
 }  // namespace
 
 void add_ublk(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<UblkVerbArguments>();
     CLI::App* verb =
         app.add_subcommand("ublk", "list and delete the block devices of serve --ublk");
     verb->require_subcommand(1);

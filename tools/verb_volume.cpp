@@ -21,13 +21,13 @@ namespace qlcshape::tools {
 
 namespace {
 
-struct Arguments : CommonArguments {
+struct VolumeArguments : CommonArguments {
     std::string name;
     std::string size;
     bool yes = false;
 };
 
-Result<std::vector<VolumeInfo>> list_volumes(const Arguments& arguments) {
+Result<std::vector<VolumeInfo>> list_volumes(const VolumeArguments& arguments) {
     const Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     const Result<Stats> stats = Engine::inspect(*options);
@@ -38,7 +38,7 @@ Result<std::vector<VolumeInfo>> list_volumes(const Arguments& arguments) {
 // If a process has the array open, that one makes the change; otherwise it is opened for it, and
 // closed cleanly.
 template <class Change>
-Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Change change) {
+Result<std::vector<VolumeInfo>> change_volumes(const VolumeArguments& arguments, Change change) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
@@ -61,7 +61,7 @@ Result<std::vector<VolumeInfo>> change_volumes(const Arguments& arguments, Chang
     return volumes;
 }
 
-int report(const std::string& verb, const Arguments& arguments,
+int report(const std::string& verb, const VolumeArguments& arguments,
            const Result<std::vector<VolumeInfo>>& volumes, const std::string& text) {
     if (!volumes) return report_error(verb, arguments.json, volumes.error());
     if (!arguments.json) {
@@ -78,7 +78,7 @@ int report(const std::string& verb, const Arguments& arguments,
     return kDone;
 }
 
-int run_create(const Arguments& arguments) {
+int run_create(const VolumeArguments& arguments) {
     const Result<std::uint64_t> bytes = parse_amount(arguments.size);
     if (!bytes) {
         return report_error("volume create", arguments.json,
@@ -100,7 +100,7 @@ bool confirmed(const std::string& question) {
 // Lost data can't be recovered, and the name or size may be a typing error: so data is deleted only
 // after confirmation. `from`: everything after it is deleted. The array is not kept open while a
 // person decides.
-Status may_lose(const Arguments& arguments, std::uint64_t from) {
+Status may_lose(const VolumeArguments& arguments, std::uint64_t from) {
     if (arguments.yes) return {};
     bool holds = false;
     const auto volumes = change_volumes(arguments, [&](auto& array) -> Status {
@@ -121,7 +121,7 @@ Status may_lose(const Arguments& arguments, std::uint64_t from) {
     return fail(Errc::invalid_argument, "volume {} is left as it was", arguments.name);
 }
 
-Status may_resize(const Arguments& arguments, std::uint64_t bytes) {
+Status may_resize(const VolumeArguments& arguments, std::uint64_t bytes) {
     const auto volumes = list_volumes(arguments);
     if (!volumes) return std::unexpected(volumes.error());
     const auto volume = std::ranges::find(*volumes, arguments.name, &VolumeInfo::name);
@@ -130,7 +130,7 @@ Status may_resize(const Arguments& arguments, std::uint64_t bytes) {
     return smaller ? may_lose(arguments, bytes) : Status{};
 }
 
-int run_resize(const Arguments& arguments) {
+int run_resize(const VolumeArguments& arguments) {
     const Result<std::uint64_t> bytes = parse_amount(arguments.size);
     if (!bytes) {
         return report_error("volume resize", arguments.json,
@@ -151,7 +151,7 @@ Status remove(Engine& engine, const std::string& name) {
     return deleted ? engine.finish_deletions() : deleted;
 }
 
-int run_delete(const Arguments& arguments) {
+int run_delete(const VolumeArguments& arguments) {
     if (const Status may = may_lose(arguments, 0); !may)
         return report_error("volume delete", arguments.json, may.error());
     const auto volumes =
@@ -160,7 +160,7 @@ int run_delete(const Arguments& arguments) {
                   fmt::format("volume \"{}\" is deleted\n", arguments.name));
 }
 
-int run_list(const Arguments& arguments) {
+int run_list(const VolumeArguments& arguments) {
     const auto volumes = list_volumes(arguments);
     std::string text = "no volumes\n";
     if (volumes && !volumes->empty()) {
@@ -178,8 +178,8 @@ int run_list(const Arguments& arguments) {
 void add_volume(CLI::App& app, int& exit_code) {
     CLI::App* volume = app.add_subcommand("volume", "create, list, resize or delete volumes");
     volume->require_subcommand(1);
-    const auto add = [&](const char* name, const char* help, int (*run)(const Arguments&)) {
-        auto arguments = std::make_shared<Arguments>();
+    const auto add = [&](const char* name, const char* help, int (*run)(const VolumeArguments&)) {
+        auto arguments = std::make_shared<VolumeArguments>();
         CLI::App* verb = volume->add_subcommand(name, help);
         arguments->add_to(*verb);
         verb->callback([arguments, run, &exit_code] { exit_code = run(*arguments); });

@@ -19,7 +19,7 @@
 
 namespace qlcshape {
 
-// The bytes of one name. `bytes` and the counts change only under the registry's mutex, and the
+// The bytes of one name. `bytes` and the counts change only under the mutex of all media, and the
 // mapping only while nobody has it open.
 struct Medium {
     std::string name;  // no other process has one of it
@@ -44,15 +44,15 @@ struct Medium {
 
 namespace {
 
-struct Registry {
+struct NamedMedia {
     std::mutex mutex;
     std::map<std::string, std::shared_ptr<Medium>> media;
     std::uint64_t made = 0;
 };
 
 // Never destroyed: devices may be closed late at exit.
-Registry& registry() {
-    static auto* all = new Registry;
+NamedMedia& named_media() {
+    static auto* all = new NamedMedia;
     return *all;
 }
 
@@ -116,7 +116,7 @@ Result<std::shared_ptr<Medium>> make_medium(const std::string& path, std::uint64
             "{}: a new memory device needs a size that is a multiple of 4 KiB, not {} bytes", path,
             size_bytes);
     }
-    auto medium = std::make_shared<Medium>(++registry().made);
+    auto medium = std::make_shared<Medium>(++named_media().made);
     QS_TRY(resize(*medium, path, size_bytes));
     return medium;
 }
@@ -130,7 +130,7 @@ MemoryDevice::MemoryDevice(std::string path, Geometry geometry, std::shared_ptr<
       access_(access) {}
 
 MemoryDevice::~MemoryDevice() {
-    const std::lock_guard lock(registry().mutex);
+    const std::lock_guard lock(named_media().mutex);
     --medium_->openers(access_);
 }
 
@@ -157,8 +157,8 @@ void MemoryDevice::start(Io& io, IoQueue& queue) {
 Result<std::unique_ptr<Device>> open_memory_device(const std::string& path,
                                                    std::uint64_t size_bytes, Access access,
                                                    bool make) {
-    const std::lock_guard lock(registry().mutex);
-    auto& media = registry().media;
+    const std::lock_guard lock(named_media().mutex);
+    auto& media = named_media().media;
     auto found = media.find(path);
     if (found == media.end()) {
         if (!make) {
@@ -184,15 +184,15 @@ Result<std::unique_ptr<Device>> open_memory_device(const std::string& path,
 }
 
 std::string memory_medium_of(const std::string& path) {
-    const std::lock_guard lock(registry().mutex);
-    const auto found = registry().media.find(path);
-    return found == registry().media.end() ? "" : found->second->name;
+    const std::lock_guard lock(named_media().mutex);
+    const auto found = named_media().media.find(path);
+    return found == named_media().media.end() ? "" : found->second->name;
 }
 
 // Whoever has it open keeps what it holds until it is closed.
 void forget_memory_device(const std::string& path) {
-    const std::lock_guard lock(registry().mutex);
-    registry().media.erase(path);
+    const std::lock_guard lock(named_media().mutex);
+    named_media().media.erase(path);
 }
 
 }  // namespace qlcshape

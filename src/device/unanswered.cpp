@@ -10,40 +10,40 @@ namespace qlcshape {
 
 namespace {
 
-struct Registry {
+struct Names {
     std::mutex mutex;
-    std::list<std::string> names;
+    std::list<std::string> list;
     std::atomic<bool> ever{false};
 };
 
 // Never destroyed: drives may answer at the very end.
-Registry& registry() {
-    static auto* all = new Registry;
+Names& unanswered_names() {
+    static auto* all = new Names;
     return *all;
 }
 
 }  // namespace
 
 Unanswered::Unanswered(const std::string& medium, const std::string& path) {
-    Registry& all = registry();
+    Names& all = unanswered_names();
     const std::lock_guard lock(all.mutex);
-    name_ = &all.names.emplace_back(medium.empty() ? path : medium);
+    name_ = &all.list.emplace_back(medium.empty() ? path : medium);
     all.ever = true;
 }
 
 Unanswered::~Unanswered() {
-    Registry& all = registry();
+    Names& all = unanswered_names();
     const std::lock_guard lock(all.mutex);
-    std::erase_if(all.names, [&](const std::string& name) { return &name == name_; });
+    std::erase_if(all.list, [&](const std::string& name) { return &name == name_; });
 }
 
 bool is_unanswered(const std::string& medium, const std::string& path) {
-    Registry& all = registry();
+    Names& all = unanswered_names();
     const std::lock_guard lock(all.mutex);
     return std::ranges::any_of(
-        all.names, [&](const std::string& name) { return name == medium || name == path; });
+        all.list, [&](const std::string& name) { return name == medium || name == path; });
 }
 
-bool were_any_unanswered() { return registry().ever; }
+bool were_any_unanswered() { return unanswered_names().ever; }
 
 }  // namespace qlcshape

@@ -17,7 +17,7 @@ class Unanswered {
     Unanswered& operator=(const Unanswered&) = delete;
 
   private:
-    const std::string* name_;  // in the registry
+    const std::string* name_;  // of those that no answer came from
 };
 
 bool is_unanswered(const std::string& medium, const std::string& path);

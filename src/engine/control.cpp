@@ -172,7 +172,7 @@ std::string Control::answer(const std::string& asked) {
 
 namespace {
 
-Result<std::string> name_of(const Result<Engine::Replaced>& drive) {
+Result<std::string> role_and_index(const Result<Engine::Replaced>& drive) {
     if (!drive) return fail(drive.error());
     return fmt::format("{} {}", drive->role == Role::scm ? "scm" : "qlc", drive->index);
 }
@@ -191,14 +191,14 @@ Result<std::string> Control::replace(const std::string& request) {
     const auto bytes = parse_number(lines[3]);
     if (!bytes) return fail(Errc::invalid_argument, "\"{}\" is no size", lines[3]);
     fresh.size_bytes = *bytes;
-    return name_of(engine_.replace(lines[1], fresh, lines[4] == "1"));
+    return role_and_index(engine_.replace(lines[1], fresh, lines[4] == "1"));
 }
 
 // Split at each blank, so a name with one gives too many words and is refused: no volume has such.
 Result<std::string> Control::carry_out(const std::string& request) {
     if (request.starts_with("replace\n")) return replace(request);
     if (constexpr std::string_view kFail = "fail\n"; request.starts_with(kFail))
-        return name_of(engine_.fail_device(request.substr(kFail.size())));
+        return role_and_index(engine_.fail_device(request.substr(kFail.size())));
     std::vector<std::string> words(1);
     for (const char c : request) {
         if (c == ' ')

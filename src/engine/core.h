@@ -122,7 +122,7 @@ class Core {
     // --- a drive is replaced while the array is open; core_replace.cpp, core_fill.cpp ---
     // `old`: the path of a drive, or its UUID. Takes `fresh`, and erases it: may take long. What is
     // refused has changed nothing in the array. Afterwards advance_replace() until it is true, with
-    // the workers running, and then at once, since requests may wait for it, finish_replace(), which
+    // the workers running, and finish_replace() at once then, since requests may wait for that: it
     // has the outcome, and which drive it is. One at a time.
     Status begin_replace(const std::string& old, std::unique_ptr<Device> fresh, bool force);
     bool advance_replace();

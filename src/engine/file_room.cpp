@@ -52,7 +52,7 @@ Seen look_at(const std::vector<DeviceOptions>& devices) {
     return seen;
 }
 
-Seen look(const Options& options) {
+Seen look_at_systems(const Options& options) {
     const auto seen =
         with_patience([devices = options.devices] { return look_at(devices); }, kPatience);
     return seen ? *seen : Seen{};
@@ -61,7 +61,7 @@ Seen look(const Options& options) {
 }  // namespace
 
 std::vector<Stats::FileSystem> file_systems_of(const Options& options) {
-    return look(options).systems;
+    return look_at_systems(options).systems;
 }
 
 bool is_short(const Stats::FileSystem& system) {
@@ -78,7 +78,7 @@ std::string shortage(const Stats::FileSystem& system) {
 
 void log_shortages(const Options& options) {
     if (!options.log) return;
-    const Seen seen = look(options);
+    const Seen seen = look_at_systems(options);
     for (const Stats::FileSystem& system : seen.systems) {
         if (is_short(system)) log(options, LogLevel::warning, "{}", shortage(system));
     }

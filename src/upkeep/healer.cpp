@@ -15,7 +15,7 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::uint64_t kPieceBytes = 128 * KiB;
+constexpr std::uint64_t kRebuiltBytes = 128 * KiB;
 
 }  // namespace
 
@@ -28,7 +28,7 @@ Healer::Healer(const ArrayContext& array, BandTable& bands, const SpaceGate& gat
       queue_(queue),
       counters_(counters),
       width_(array.layout.width()),
-      piece_bytes_(std::min(std::max(kPieceBytes, std::bit_ceil(array.layout.header_bytes())),
+      piece_bytes_(std::min(std::max(kRebuiltBytes, std::bit_ceil(array.layout.header_bytes())),
                             std::uint64_t{array.layout.p.strip_bytes})),
       rows_(width_ * piece_bytes_),
       strips_(2 * std::uint64_t{array.layout.p.strip_bytes}),

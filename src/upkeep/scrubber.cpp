@@ -13,7 +13,7 @@ namespace qlcshape {
 
 namespace {
 
-constexpr std::uint64_t kPieceBytes = 128 * KiB;
+constexpr std::uint64_t kScrubbedBytes = 128 * KiB;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ Scrubber::Scrubber(const ArrayContext& array, BandTable& bands, const SpaceGate&
       counters_(counters),
       rebuild_(array, queue),
       width_(array.layout.width()),
-      piece_bytes_(std::min(std::max(kPieceBytes, array.layout.header_bytes()),
+      piece_bytes_(std::min(std::max(kScrubbedBytes, array.layout.header_bytes()),
                             std::uint64_t{array.layout.p.strip_bytes})),
       rows_(width_ * piece_bytes_),
       header_(array.layout.header_bytes()),

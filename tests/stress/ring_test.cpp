@@ -17,7 +17,7 @@ using namespace qlcshape;
 
 namespace {
 
-constexpr unsigned kRounds = 50;
+constexpr unsigned kRings = 50;
 
 }  // namespace
 
@@ -37,7 +37,7 @@ TEST_CASE("stress: one thread's io_uring lies where another's was") {
     // Relaxed, for the same reason.
     const auto take_turns = [&](unsigned me) {
         const Buffer in(4 * KiB);
-        for (unsigned round = 0; round < kRounds; ++round) {
+        for (unsigned round = 0; round < kRings; ++round) {
             while (turn.load(std::memory_order_relaxed) != 2 * round + me)
                 std::this_thread::yield();
             {

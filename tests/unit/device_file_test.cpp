@@ -19,25 +19,12 @@
 #include "base/types.h"
 #include "device/device.h"
 #include "device/ring.h"
+#include "folder.h"
 
 using namespace qlcshape;
 namespace fs = std::filesystem;
 
 namespace {
-
-class Folder {
-  public:
-    Folder() {
-        std::string name = (fs::temp_directory_path() / "qlcshape-device-XXXXXX").string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path_ = name;
-    }
-    ~Folder() { fs::remove_all(path_); }
-    std::string file(const char* name) const { return (path_ / name).string(); }
-
-  private:
-    fs::path path_;
-};
 
 std::unique_ptr<Device> open_or_fail(const std::string& path, std::uint64_t size_bytes,
                                      Access access, bool make) {

@@ -20,8 +20,8 @@ struct Forget {
     ~Forget() { forget_memory_device(kName); }
 };
 
-Io transfer(IoKind kind, Device& device, std::uint64_t offset, std::uint64_t bytes,
-            std::byte* data) {
+Io memory_io(IoKind kind, Device& device, std::uint64_t offset, std::uint64_t bytes,
+             std::byte* data) {
     return {.kind = kind, .device = &device, .offset = offset, .bytes = bytes, .data = data};
 }
 
@@ -42,12 +42,12 @@ TEST_CASE("memory device: what is written is read, and a discard is advice") {
     const Buffer out(16 * KiB);
     const Buffer in(16 * KiB);
     std::memset(out.data(), 0x5a, out.size());
-    REQUIRE(run(queue, transfer(IoKind::write, *device, 64 * KiB, out.size(), out.data())));
+    REQUIRE(run(queue, memory_io(IoKind::write, *device, 64 * KiB, out.size(), out.data())));
     REQUIRE(run(queue, {.kind = IoKind::flush, .device = device.get()}));
-    REQUIRE(run(queue, transfer(IoKind::read, *device, 64 * KiB, in.size(), in.data())));
+    REQUIRE(run(queue, memory_io(IoKind::read, *device, 64 * KiB, in.size(), in.data())));
     CHECK(std::memcmp(in.data(), out.data(), in.size()) == 0);
-    REQUIRE(run(queue, transfer(IoKind::discard, *device, 64 * KiB, 8 * KiB, nullptr)));
-    REQUIRE(run(queue, transfer(IoKind::read, *device, 64 * KiB, in.size(), in.data())));
+    REQUIRE(run(queue, memory_io(IoKind::discard, *device, 64 * KiB, 8 * KiB, nullptr)));
+    REQUIRE(run(queue, memory_io(IoKind::read, *device, 64 * KiB, in.size(), in.data())));
     CHECK(std::memcmp(in.data(), out.data(), in.size()) == 0);
 }
 
@@ -60,7 +60,7 @@ TEST_CASE("io queue: completions come from poll alone, and callbacks may submit"
         Buffer data{4096};
         unsigned done = 0;
     } chain{.queue = &queue};
-    Io io = transfer(IoKind::write, *device, 0, 4096, chain.data.data());
+    Io io = memory_io(IoKind::write, *device, 0, 4096, chain.data.data());
     io.context = &chain;
     io.done = [](Io& finished) {
         auto& state = *static_cast<Chain*>(finished.context);
@@ -86,12 +86,12 @@ TEST_CASE("memory device: found again under its name until it is forgotten") {
     std::memset(block.data(), 7, block.size());
     {
         auto device = open_or_fail(MiB, Access::read_write, true);
-        REQUIRE(run(queue, transfer(IoKind::write, *device, 4096, 4096, block.data())));
+        REQUIRE(run(queue, memory_io(IoKind::write, *device, 4096, 4096, block.data())));
     }
     std::memset(block.data(), 0, block.size());
     {
         auto device = open_or_fail(0, Access::read_only, false);
-        REQUIRE(run(queue, transfer(IoKind::read, *device, 4096, 4096, block.data())));
+        REQUIRE(run(queue, memory_io(IoKind::read, *device, 4096, 4096, block.data())));
         CHECK(block.data()[0] == std::byte{7});
         CHECK(device->read_only());
     }
@@ -128,11 +128,11 @@ TEST_CASE("memory device: several threads at once") {
             for (std::uint64_t i = 0; i < 256; ++i) {
                 const std::uint64_t offset = (i * kThreads + t) * 4096;
                 std::memset(block.data(), static_cast<int>(t + 1), 4096);
-                if (!run(queue, transfer(IoKind::write, *device, offset, 4096, block.data()))) {
+                if (!run(queue, memory_io(IoKind::write, *device, offset, 4096, block.data()))) {
                     ++wrong[t];
                 }
                 std::memset(block.data(), 0, 4096);
-                if (!run(queue, transfer(IoKind::read, *device, offset, 4096, block.data())) ||
+                if (!run(queue, memory_io(IoKind::read, *device, offset, 4096, block.data())) ||
                     block.data()[4095] != static_cast<std::byte>(t + 1)) {
                     ++wrong[t];
                 }

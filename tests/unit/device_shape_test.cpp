@@ -16,28 +16,28 @@ using namespace qlcshape;
 
 namespace {
 
-constexpr char kName[] = "memory:device_shape_test";
+constexpr char kShapedName[] = "memory:device_shape_test";
 constexpr std::uint64_t kStrip = 64 * KiB;
 constexpr std::uint64_t kUnit = 4 * kStrip;
 constexpr std::uint64_t kUnits = 4;
 
 // A guarded drive with unit 0 empty, unit 1 half full, the others unknown.
-struct Drive {
+struct ShapedDrive {
     std::unique_ptr<Device> device;
     Buffer data{2 * kStrip};
     IoQueue queue;
 
-    Drive() {
-        auto opened = open_device(kName, kUnits * kUnit, Access::read_write, true);
+    ShapedDrive() {
+        auto opened = open_device(kShapedName, kUnits * kUnit, Access::read_write, true);
         REQUIRE(opened);
         device = *std::move(opened);
         device->guard_shape(kStrip, kUnit);
         device->guard()->set_position(0, 0);
         device->guard()->set_position(1, 2);
     }
-    ~Drive() {
+    ~ShapedDrive() {
         device.reset();
-        forget_memory_device(kName);
+        forget_memory_device(kShapedName);
     }
     void write(std::uint64_t offset, std::uint64_t bytes = kStrip) {
         REQUIRE(run(queue, {.kind = IoKind::write,
@@ -72,7 +72,7 @@ bool aborts(const std::function<void()>& act) {
 }  // namespace
 
 TEST_CASE("shape guard: strips in order, from the position that was set") {
-    Drive drive;
+    ShapedDrive drive;
     for (std::uint64_t strip = 0; strip < 4; ++strip) drive.write(strip * kStrip);
     drive.write(kUnit + 2 * kStrip);
     drive.write(kUnit + 3 * kStrip);
@@ -80,7 +80,7 @@ TEST_CASE("shape guard: strips in order, from the position that was set") {
 }
 
 TEST_CASE("shape guard: a discarded unit begins anew") {
-    Drive drive;
+    ShapedDrive drive;
     drive.write(0);
     drive.discard(0, 2 * kUnit);
     drive.write(0);
@@ -91,7 +91,7 @@ TEST_CASE("shape guard: a discarded unit begins anew") {
 }
 
 TEST_CASE("shape guard: reads and flushes go anywhere") {
-    Drive drive;
+    ShapedDrive drive;
     REQUIRE(run(drive.queue, {.kind = IoKind::read,
                               .device = drive.device.get(),
                               .offset = 3 * kUnit + 4096,
@@ -101,7 +101,7 @@ TEST_CASE("shape guard: reads and flushes go anywhere") {
 }
 
 TEST_CASE("shape guard: every breach stops the process") {
-    Drive drive;
+    ShapedDrive drive;
     CHECK_FALSE(aborts([&] { drive.write(0); }));
     SECTION("ahead of the write position") {
         CHECK(aborts([&] { drive.write(kStrip); }));
@@ -143,7 +143,7 @@ TEST_CASE("shape guard: every breach stops the process") {
 }
 
 TEST_CASE("io queue: what the programmer owes is asserted") {
-    Drive drive;
+    ShapedDrive drive;
     const auto read = [&](std::uint64_t offset, std::uint64_t bytes, std::size_t skew = 0) {
         REQUIRE(run(drive.queue, {.kind = IoKind::read,
                                   .device = drive.device.get(),
@@ -162,7 +162,7 @@ TEST_CASE("io queue: what the programmer owes is asserted") {
 }
 
 TEST_CASE("device: a write, flush or discard of a read-only one stops the process") {
-    const auto device = open_device(kName, 4 * kUnit, Access::read_write, true);
+    const auto device = open_device(kShapedName, 4 * kUnit, Access::read_write, true);
     REQUIRE(device);
     (*device)->set_read_only();
     IoQueue queue;
@@ -176,5 +176,5 @@ TEST_CASE("device: a write, flush or discard of a read-only one stops the proces
     CHECK(aborts([&] { transfer(IoKind::write, 4096); }));
     CHECK(aborts([&] { transfer(IoKind::discard, 4096); }));
     CHECK(aborts([&] { transfer(IoKind::flush, 0); }));
-    forget_memory_device(kName);
+    forget_memory_device(kShapedName);
 }

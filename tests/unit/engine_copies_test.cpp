@@ -8,6 +8,7 @@
 #include <string>
 
 #include "admin/holder.h"
+#include "folder.h"
 #include "test_array.h"
 
 using namespace qlcshape;
@@ -15,22 +16,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
-    fs::path path = fs::temp_directory_path() / "qlcshape-copies-XXXXXX";
-    Folder() {
-        std::string name = path.string();
-        REQUIRE(::mkdtemp(name.data()) != nullptr);
-        path = name;
-    }
-    ~Folder() { fs::remove_all(path); }
-};
-
 Options on_files(const fs::path& folder) {
     fs::create_directories(folder);
     return small_array((folder / "d").string());
 }
 
-std::unique_ptr<Engine> open_or_fail(const Options& options) {
+std::unique_ptr<Engine> open_array(const Options& options) {
     auto engine = Engine::open(options);
     if (!engine) FAIL(engine.error().message);
     return *std::move(engine);
@@ -43,7 +34,7 @@ struct Copies {
     Options copy;
     Copies() {
         REQUIRE(Engine::create(prod));
-        REQUIRE(open_or_fail(prod)->create_volume("v0", MiB));
+        REQUIRE(open_array(prod)->create_volume("v0", MiB));
         copy = on_files(folder.path / "copy");
         for (std::size_t i = 0; i < prod.devices.size(); ++i)
             fs::copy_file(prod.devices[i].path, copy.devices[i].path);
@@ -54,14 +45,14 @@ struct Copies {
 
 TEST_CASE("copies: what is asked of a copy does not reach the array") {
     const Copies c;
-    const auto prod = open_or_fail(c.prod);
+    const auto prod = open_array(c.prod);
     REQUIRE(Holder::of(c.prod));
     CHECK(Holder::of(c.copy).error().code == Errc::not_found);
     const auto looked = Engine::inspect(c.copy);
     REQUIRE(looked);
     CHECK_FALSE(looked->live);
     // Both open at once, each asked by its own drives.
-    const auto copy = open_or_fail(c.copy);
+    const auto copy = open_array(c.copy);
     const auto holder = Holder::of(c.copy);
     REQUIRE(holder);
     CHECK(holder->process() == "this process");
@@ -81,7 +72,7 @@ TEST_CASE("copies: the same drives by other paths are the same array") {
         else
             fs::create_symlink(c.prod.devices[i].path, links.devices[i].path);
     }
-    const auto prod = open_or_fail(c.prod);
+    const auto prod = open_array(c.prod);
     const auto holder = Holder::of(links);
     REQUIRE(holder);
     REQUIRE(holder->create_volume("v1", MiB));
@@ -95,7 +86,7 @@ TEST_CASE("copies: drives of two copies in one array file") {
     const Copies c;
     Options mixed = c.prod;
     mixed.devices[2].path = c.copy.devices[2].path;
-    const auto prod = open_or_fail(c.prod);
+    const auto prod = open_array(c.prod);
     const auto refused = [&](const Status& status) {
         REQUIRE_FALSE(status);
         INFO(status.error().message);
@@ -116,7 +107,7 @@ TEST_CASE("copies: a drive that was missing when the array was opened may be nam
     const Copies c;
     const fs::path away = c.prod.devices[1].path + ".away";
     fs::rename(c.prod.devices[1].path, away);
-    const auto prod = open_or_fail(c.prod);
+    const auto prod = open_array(c.prod);
     fs::rename(away, c.prod.devices[1].path);
     const auto looked = Engine::inspect(c.prod);
     REQUIRE(looked);

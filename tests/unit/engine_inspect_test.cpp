@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/health.h"
+#include "folder.h"
 #include "test_array.h"
 
 using namespace qlcshape;
@@ -19,12 +20,6 @@ Stats look(const Options& options) {
     if (!stats) FAIL(stats.error().message);
     return *stats;
 }
-
-struct Folder {
-    std::string path = fs::temp_directory_path() / "qlcshape-inspect-XXXXXX";
-    Folder() { REQUIRE(::mkdtemp(path.data()) != nullptr); }
-    ~Folder() { fs::remove_all(path); }
-};
 
 }  // namespace
 
@@ -105,7 +100,7 @@ TEST_CASE("inspect: short of drives") {
 
 TEST_CASE("inspect: crashed, and a drive is missing as well") {
     const Folder folder;
-    const TestArray a("inspect_crash", folder.path + "/");
+    const TestArray a("inspect_crash", folder.file(""));
     Options copy = a.options;
     for (DeviceOptions& d : copy.devices) d.path += ".copy";
     a.use([&](Engine& e) {

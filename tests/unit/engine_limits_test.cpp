@@ -20,7 +20,7 @@ using namespace qlcshape;
 
 namespace {
 
-void check(const Status& refused, Errc code, std::initializer_list<const char*> words) {
+void check_words(const Status& refused, Errc code, std::initializer_list<const char*> words) {
     REQUIRE_FALSE(refused);
     INFO(refused.error().message);
     CHECK(refused.error().code == code);
@@ -40,11 +40,11 @@ TEST_CASE("engine limits: a cache that no opening could take") {
     const TestArray array("limits_cache");
     Options options = array.options;
     options.pmt_cache_bytes = 1000 * TiB;
-    check(opening(options), Errc::no_memory, {"pmt_cache", "1000 TiB", "RAM", "array file"});
-    check(Engine::create(options, true), Errc::no_memory, {"pmt_cache", "1000 TiB"});
+    check_words(opening(options), Errc::no_memory, {"pmt_cache", "1000 TiB", "RAM", "array file"});
+    check_words(Engine::create(options, true), Errc::no_memory, {"pmt_cache", "1000 TiB"});
     options.pmt_cache_bytes = 1;
-    check(opening(options), Errc::invalid_argument, {"pmt_cache"});
-    check(Engine::create(options, true), Errc::invalid_argument, {"pmt_cache"});
+    check_words(opening(options), Errc::invalid_argument, {"pmt_cache"});
+    check_words(Engine::create(options, true), Errc::invalid_argument, {"pmt_cache"});
     array.use([](Engine& e) { CHECK(e.volumes().empty()); });
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("engine limits: no more threads") {
         opened = opening(array.options);
         run_in_threads(4, [&](std::uint32_t part) { ran[part] = true; });
     });
-    check(opened, Errc::no_memory, {"ulimit -u"});
+    check_words(opened, Errc::no_memory, {"ulimit -u"});
     for (const bool part : ran) CHECK(part);
     array.use([](Engine& e) { CHECK(e.volumes().size() == 1); });
 }
@@ -72,7 +72,7 @@ TEST_CASE("engine limits: what a part throws comes out when all have ended") {
         run_in_threads(4, job);
         return {};
     });
-    check(outcome, Errc::no_memory, {"array a", "pmt_cache", "ulimit -v"});
+    check_words(outcome, Errc::no_memory, {"array a", "pmt_cache", "ulimit -v"});
     CHECK(ended == 4);
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("engine limits: the address space is used up") {
     options.pmt_cache_bytes = 64 * MiB;
     {
         const LowerLimit space(RLIMIT_AS, 32 * MiB);
-        check(opening(options), Errc::no_memory, {"pmt_cache", "64 MiB", "ulimit -v"});
+        check_words(opening(options), Errc::no_memory, {"pmt_cache", "64 MiB", "ulimit -v"});
     }
     CHECK(opening(options));
 }

@@ -17,11 +17,11 @@ using namespace qlcshape;
 
 namespace {
 
-struct TestArray {
+struct SixDrives {
     Options options;
     std::vector<std::string> paths;
 
-    explicit TestArray(std::uint32_t shards = 2) {
+    explicit SixDrives(std::uint32_t shards = 2) {
         options.data_strips = 2;
         options.strip_bytes = 64 * KiB;
         options.band_bytes = 512 * KiB;
@@ -36,7 +36,7 @@ struct TestArray {
         const Status created = Engine::create(options);
         if (!created) FAIL(created.error().message);
     }
-    ~TestArray() {
+    ~SixDrives() {
         for (const std::string& path : paths) forget_memory_device(path);
     }
     void use(const std::function<void(Engine&)>& what) const {
@@ -102,7 +102,7 @@ struct Model {
 }  // namespace
 
 TEST_CASE("engine: what was never written reads as zeroes") {
-    const TestArray array;
+    const SixDrives array;
     array.use([](Engine& e) {
         const Volume v = make_volume(e, 5 * MiB);
         CHECK(v.name() == "v");
@@ -114,7 +114,7 @@ TEST_CASE("engine: what was never written reads as zeroes") {
 }
 
 TEST_CASE("engine: write and read and overwrite, and again after a close") {
-    const TestArray array(GENERATE(1u, 2u));
+    const SixDrives array(GENERATE(1u, 2u));
     constexpr std::uint64_t kBytes = 6 * MiB;
     Model model(kBytes, 1);
     array.use([&](Engine& e) {
@@ -139,7 +139,7 @@ TEST_CASE("engine: write and read and overwrite, and again after a close") {
 }
 
 TEST_CASE("engine: sectors of 512 bytes against a model of bytes") {
-    const TestArray array;
+    const SixDrives array;
     constexpr std::uint64_t kBytes = 5 * MiB;
     Model model(kBytes, 2);
     Random random(3);
@@ -167,7 +167,7 @@ TEST_CASE("engine: sectors of 512 bytes against a model of bytes") {
 }
 
 TEST_CASE("engine: requests larger than a segment and than a page of the table") {
-    const TestArray array;
+    const SixDrives array;
     constexpr std::uint64_t kBytes = 11 * MiB + 4096;
     Model model(kBytes, 4);
     array.use([&](Engine& e) {
@@ -185,7 +185,7 @@ TEST_CASE("engine: requests larger than a segment and than a page of the table")
 }
 
 TEST_CASE("engine: trimmed and zeroed ranges read as zeroes") {
-    const TestArray array;
+    const SixDrives array;
     Model model(4 * MiB, 5);
     array.use([&](Engine& e) {
         const Volume v = make_volume(e, 4 * MiB);
@@ -211,7 +211,7 @@ TEST_CASE("engine: trimmed and zeroed ranges read as zeroes") {
 }
 
 TEST_CASE("engine: requests of no bytes") {
-    const TestArray array;
+    const SixDrives array;
     array.use([](Engine& e) {
         const Volume v = make_volume(e, MiB);
         for (const Op op : {Op::read, Op::write, Op::trim, Op::write_zeroes, Op::flush}) {
@@ -222,7 +222,7 @@ TEST_CASE("engine: requests of no bytes") {
 }
 
 TEST_CASE("engine: overwritten for long, so that gc has work") {
-    const TestArray array;
+    const SixDrives array;
     constexpr std::uint64_t kBytes = 16 * MiB;
     Model model(kBytes, 6);
     array.use([&](Engine& e) {
@@ -248,7 +248,7 @@ TEST_CASE("engine: overwritten for long, so that gc has work") {
 }
 
 TEST_CASE("engine: read with two drives gone and told where three are wrong") {
-    TestArray array;
+    SixDrives array;
     Model model(4 * MiB, 8);
     array.use([&](Engine& e) { model.run(make_volume(e, 4 * MiB), Op::write, 0, 4 * MiB); });
     const Options all = array.options;
@@ -302,7 +302,7 @@ TEST_CASE("engine: read with two drives gone and told where three are wrong") {
 }
 
 TEST_CASE("engine: more requests than it takes are busy") {
-    const TestArray array(1);
+    const SixDrives array(1);
     array.use([](Engine& e) {
         const Volume v = make_volume(e, 8 * MiB);
         std::vector<std::byte> buffer(MiB);
@@ -341,7 +341,7 @@ TEST_CASE("engine: more requests than it takes are busy") {
 
 TEST_CASE("engine: a flush ends after every write that was submitted before it, on all shards") {
     const std::uint32_t shards = GENERATE(1u, 2u);
-    const TestArray array(shards);
+    const SixDrives array(shards);
     array.use([](Engine& e) {
         const Volume v = make_volume(e, 8 * MiB);
         std::vector<std::byte> buffer(64 * KiB, std::byte{1});

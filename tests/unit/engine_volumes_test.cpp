@@ -12,14 +12,14 @@ using namespace qlcshape;
 
 namespace {
 
-bool holds(const Volume& v, std::uint64_t lba, std::uint64_t bytes, int value) {
+bool reads_as(const Volume& v, std::uint64_t lba, std::uint64_t bytes, int value) {
     std::vector<std::byte> read(bytes, std::byte{0xcc});
     const Status done = v.read(lba, read);
     if (!done) FAIL(done.error().message);
     return read == bytes_of(bytes, value);
 }
 
-void check(const Status& refused, Errc code, const std::string& names = "") {
+void check_refused(const Status& refused, Errc code, const std::string& names = "") {
     REQUIRE_FALSE(refused);
     INFO(refused.error().message);
     CHECK(refused.error().code == code);
@@ -54,7 +54,7 @@ TEST_CASE("engine volumes: each has its own blocks") {
             REQUIRE(e.open_volume(name)->write(0, bytes_of(3 * MiB + 4096, i)));
         }
         for (int i = 1; i <= 5; ++i) {
-            CHECK(holds(*e.open_volume("v" + std::to_string(i)), 0, 3 * MiB + 4096, i));
+            CHECK(reads_as(*e.open_volume("v" + std::to_string(i)), 0, 3 * MiB + 4096, i));
         }
         // A hole of two, and a volume that fills it and goes on behind.
         REQUIRE(e.delete_volume("v2"));
@@ -62,19 +62,19 @@ TEST_CASE("engine volumes: each has its own blocks") {
         REQUIRE(e.finish_deletions());
         REQUIRE(e.create_volume("pieces", 12 * MiB));
         const Volume pieces = *e.open_volume("pieces");
-        CHECK(holds(pieces, 0, 12 * MiB, 0));
+        CHECK(reads_as(pieces, 0, 12 * MiB, 0));
         REQUIRE(pieces.write(0, bytes_of(12 * MiB, 9)));
     });
     array.use([](Engine& e) {
         CHECK(e.volumes().size() == 4);
-        CHECK(holds(*e.open_volume("pieces"), 0, 12 * MiB, 9));
+        CHECK(reads_as(*e.open_volume("pieces"), 0, 12 * MiB, 9));
         for (const int i : {1, 3, 5}) {
-            CHECK(holds(*e.open_volume("v" + std::to_string(i)), 0, 3 * MiB + 4096, i));
+            CHECK(reads_as(*e.open_volume("v" + std::to_string(i)), 0, 3 * MiB + 4096, i));
         }
         REQUIRE(e.open_volume("pieces")->trim(0, 12 * MiB / 4096));
-        CHECK(holds(*e.open_volume("pieces"), 0, 12 * MiB, 0));
+        CHECK(reads_as(*e.open_volume("pieces"), 0, 12 * MiB, 0));
         for (const int i : {1, 3, 5}) {
-            CHECK(holds(*e.open_volume("v" + std::to_string(i)), 0, 3 * MiB + 4096, i));
+            CHECK(reads_as(*e.open_volume("v" + std::to_string(i)), 0, 3 * MiB + 4096, i));
         }
     });
 }
@@ -83,21 +83,22 @@ TEST_CASE("engine volumes: names and sizes that are refused") {
     const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         const std::uint64_t writable = e.stats().space.writable_bytes;
-        check(e.create_volume("", MiB), Errc::invalid_argument);
-        check(e.create_volume(std::string(64, 'v'), MiB), Errc::invalid_argument, "63");
-        check(e.create_volume("a b", MiB), Errc::invalid_argument, "a b");
-        check(e.create_volume("a/b", MiB), Errc::invalid_argument);
-        check(e.create_volume("v", 0), Errc::invalid_argument, "v");
-        check(e.create_volume("v", 4095), Errc::invalid_argument, "4095");
-        check(e.create_volume("v", writable + 4096), Errc::no_space, std::to_string(writable));
-        check(e.create_volume("v", ~std::uint64_t{4095}), Errc::no_space);
+        check_refused(e.create_volume("", MiB), Errc::invalid_argument);
+        check_refused(e.create_volume(std::string(64, 'v'), MiB), Errc::invalid_argument, "63");
+        check_refused(e.create_volume("a b", MiB), Errc::invalid_argument, "a b");
+        check_refused(e.create_volume("a/b", MiB), Errc::invalid_argument);
+        check_refused(e.create_volume("v", 0), Errc::invalid_argument, "v");
+        check_refused(e.create_volume("v", 4095), Errc::invalid_argument, "4095");
+        check_refused(e.create_volume("v", writable + 4096), Errc::no_space,
+                      std::to_string(writable));
+        check_refused(e.create_volume("v", ~std::uint64_t{4095}), Errc::no_space);
         CHECK(e.volumes().empty());
         REQUIRE(e.create_volume(std::string(63, 'v'), 4096));
-        check(e.create_volume(std::string(63, 'v'), 4096), Errc::exists);
+        check_refused(e.create_volume(std::string(63, 'v'), 4096), Errc::exists);
         REQUIRE(e.create_volume("rest", writable - 4096));
-        check(e.create_volume("more", 4096), Errc::no_space);
+        check_refused(e.create_volume("more", 4096), Errc::no_space);
         CHECK(e.stats().space.promised_bytes == writable);
-        check(e.delete_volume("none"), Errc::not_found, "none");
+        check_refused(e.delete_volume("none"), Errc::not_found, "none");
         CHECK_FALSE(e.open_volume("none"));
         CHECK(e.open_volume("none").error().code == Errc::not_found);
     });
@@ -112,13 +113,13 @@ TEST_CASE("engine volumes: as many as there may be") {
     const TestArray array("engine_volumes");
     array.use([](Engine& e) {
         for (int i = 0; i < 128; ++i) REQUIRE(e.create_volume("v" + std::to_string(i), 4096));
-        check(e.create_volume("one_more", 4096), Errc::no_space, "128");
+        check_refused(e.create_volume("one_more", 4096), Errc::no_space, "128");
         REQUIRE(e.open_volume("v127")->write(0, bytes_of(4096, 7)));
     });
     array.use([](Engine& e) {
         CHECK(e.volumes().size() == 128);
-        CHECK(holds(*e.open_volume("v127"), 0, 4096, 7));
-        CHECK(holds(*e.open_volume("v126"), 0, 4096, 0));
+        CHECK(reads_as(*e.open_volume("v127"), 0, 4096, 7));
+        CHECK(reads_as(*e.open_volume("v126"), 0, 4096, 0));
     });
 }
 
@@ -129,18 +130,18 @@ TEST_CASE("engine volumes: requests that are refused") {
         const Volume v = *e.open_volume("v");
         auto data = bytes_of(8192, 1);
         const Errc invalid = Errc::invalid_argument;
-        check(v.read(256, data), invalid, "v");
-        check(v.read(255, data), invalid);
-        check(v.write(255, data), invalid);
-        check(v.trim(255, 2), invalid);
-        check(v.trim(0, ~std::uint64_t{0}), invalid);
-        check(v.run(Op::write_zeroes, MiB - 512, 1024, nullptr), invalid);
-        check(v.run(Op::read, ~std::uint64_t{511}, 1024, data.data()), invalid);
-        check(v.run(Op::read, 100, 512, data.data()), invalid, "512");
-        check(v.run(Op::write, 512, 100, data.data()), invalid);
-        check(v.run(Op::trim, 1, 4096, nullptr), invalid);
-        check(v.run(Op::write, 0, 512, nullptr), invalid);
-        check(v.run(Op::read, 0, 512, nullptr), invalid);
+        check_refused(v.read(256, data), invalid, "v");
+        check_refused(v.read(255, data), invalid);
+        check_refused(v.write(255, data), invalid);
+        check_refused(v.trim(255, 2), invalid);
+        check_refused(v.trim(0, ~std::uint64_t{0}), invalid);
+        check_refused(v.run(Op::write_zeroes, MiB - 512, 1024, nullptr), invalid);
+        check_refused(v.run(Op::read, ~std::uint64_t{511}, 1024, data.data()), invalid);
+        check_refused(v.run(Op::read, 100, 512, data.data()), invalid, "512");
+        check_refused(v.run(Op::write, 512, 100, data.data()), invalid);
+        check_refused(v.run(Op::trim, 1, 4096, nullptr), invalid);
+        check_refused(v.run(Op::write, 0, 512, nullptr), invalid);
+        check_refused(v.run(Op::read, 0, 512, nullptr), invalid);
         CHECK(v.read(254, data));
         CHECK(data == bytes_of(8192, 0));
         CHECK(e.stats().bytes.user_written == 0);
@@ -155,13 +156,13 @@ TEST_CASE("engine volumes: a handle to a deleted volume fails") {
         REQUIRE(v.write(0, bytes_of(MiB, 1)));
         REQUIRE(e.delete_volume("v"));
         auto data = bytes_of(4096, 1);
-        check(v.read(0, data), Errc::not_found, "v");
-        check(v.write(0, data), Errc::not_found, "v");
-        check(v.flush(), Errc::not_found, "v");
+        check_refused(v.read(0, data), Errc::not_found, "v");
+        check_refused(v.write(0, data), Errc::not_found, "v");
+        check_refused(v.flush(), Errc::not_found, "v");
         // Nor does it lead to a new one of its name, which begins empty.
         REQUIRE(e.create_volume("v", MiB));
-        check(v.write(0, data), Errc::not_found, "v");
-        CHECK(holds(*e.open_volume("v"), 0, MiB, 0));
+        check_refused(v.write(0, data), Errc::not_found, "v");
+        CHECK(reads_as(*e.open_volume("v"), 0, MiB, 0));
     });
 }
 
@@ -192,9 +193,9 @@ TEST_CASE("engine volumes: which blocks are mapped") {
         std::fill_n(expected.begin() + 701, 17, std::uint8_t{0});
         check_map(v);
         std::vector<std::uint8_t> map(2);
-        check(v.mapped(1279, map), Errc::invalid_argument, "v");
-        check(v.run(Op::mapped, 512, 4096, map.data()), Errc::invalid_argument, "4096");
-        check(v.run(Op::mapped, 0, 4096, nullptr), Errc::invalid_argument);
+        check_refused(v.mapped(1279, map), Errc::invalid_argument, "v");
+        check_refused(v.run(Op::mapped, 512, 4096, map.data()), Errc::invalid_argument, "4096");
+        check_refused(v.run(Op::mapped, 0, 4096, nullptr), Errc::invalid_argument);
     });
     array.use([&](Engine& e) { check_map(*e.open_volume("v")); });
     Options reading = array.options;
@@ -261,7 +262,7 @@ TEST_CASE("engine volumes: a deletion that a close cut short goes on at the next
         REQUIRE(e.delete_volume("a"));
         CHECK(e.volumes().empty());
         REQUIRE(e.create_volume("a", MiB));  // the name is free at once
-        CHECK(holds(*e.open_volume("a"), 0, MiB, 0));
+        CHECK(reads_as(*e.open_volume("a"), 0, MiB, 0));
     });
     CHECK(Engine::inspect(array.options)->volumes.size() == 1);
     array.use([](Engine& e) {
@@ -274,7 +275,7 @@ TEST_CASE("engine volumes: a deletion that a close cut short goes on at the next
         REQUIRE(e.open_volume("rest")->write(0, bytes_of(8 * MiB, 2)));
         REQUIRE(e.delete_volume("rest"));
         REQUIRE(e.resize_volume("a", writable));
-        CHECK(holds(*e.open_volume("a"), 0, 8 * MiB, 0));
+        CHECK(reads_as(*e.open_volume("a"), 0, 8 * MiB, 0));
         CHECK(e.stats().space.used_bytes == 0);
     });
     CHECK(Engine::check(array.options)->problems_found == 0);
@@ -293,7 +294,7 @@ TEST_CASE("engine volumes: the whole of what may be promised can be written") {
             }
         }
         for (std::uint64_t at = 0; at < writable; at += MiB) {
-            REQUIRE(holds(v, at / 4096, std::min(MiB, writable - at), 3));
+            REQUIRE(reads_as(v, at / 4096, std::min(MiB, writable - at), 3));
         }
     });
     CHECK(Engine::check(array.options)->problems_found == 0);
@@ -307,7 +308,7 @@ TEST_CASE("engine stats: plausible in every field") {
         REQUIRE(v.write(0, bytes_of(4 * MiB, 1)));
         for (std::uint64_t i = 0; i < 100; ++i) REQUIRE(v.write(i, bytes_of(4096, 2)));
         REQUIRE(v.trim(200, 56));
-        REQUIRE(holds(v, 0, 4096, 2));
+        REQUIRE(reads_as(v, 0, 4096, 2));
         const Stats s = e.stats();
         CHECK(s.array_name == "engine_volumes");
         CHECK(s.array_uuid.size() == 36);

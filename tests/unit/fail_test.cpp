@@ -6,7 +6,6 @@ using namespace qlcshape;
 
 namespace {
 
-constexpr std::uint64_t kBlocks = OpenArray::kBlocks;
 constexpr std::size_t kQlc = 1, kScm = 4;
 using Old = OpenArray::Old;
 

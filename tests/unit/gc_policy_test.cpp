@@ -9,7 +9,7 @@ using namespace qlcshape;
 
 namespace {
 
-constexpr std::uint32_t kSlots = 1000;
+constexpr std::uint32_t kSegmentSlots = 1000;
 constexpr std::uint32_t kBands = 50;
 
 Candidate band(std::uint32_t id, std::uint64_t sequence, std::uint32_t valid,
@@ -31,9 +31,9 @@ TEST_CASE("greedy policy: which band is moved") {
         {"nothing to see", 100, {}, std::nullopt},
         {"where all are full by their counts, the oldest",
          100,
-         {band(1, 12, kSlots), band(2, 11, kSlots + 7), band(3, 13, kSlots)},
+         {band(1, 12, kSegmentSlots), band(2, 11, kSegmentSlots + 7), band(3, 13, kSegmentSlots)},
          BandId(2)},
-        {"one with a single obsolete block", 100, {band(1, 10, kSlots - 1)}, BandId(1)},
+        {"one with a single obsolete block", 100, {band(1, 10, kSegmentSlots - 1)}, BandId(1)},
         {"the fewest valid", 100, {band(1, 1, 500), band(2, 2, 300), band(3, 3, 400)}, BandId(2)},
         {"whatever the order", 100, {band(2, 2, 300), band(3, 3, 400), band(1, 1, 500)}, BandId(2)},
         {"an empty one before all", 100, {band(1, 1, 1), band(2, 90, 0)}, BandId(2)},
@@ -47,7 +47,7 @@ TEST_CASE("greedy policy: which band is moved") {
          BandId(2)},
         {"a young band of tombstones gains nothing",
          100,
-         {band(1, 98, 0, kSlots), band(2, 99, kSlots - 1)},
+         {band(1, 98, 0, kSegmentSlots), band(2, 99, kSegmentSlots - 1)},
          BandId(2)},
         {"a few obsolete blocks beside tombstones", 100, {band(1, 99, 500, 499)}, BandId(1)},
         {"valid and tombstones fill a young band",
@@ -64,13 +64,13 @@ TEST_CASE("greedy policy: which band is moved") {
          BandId(2)},
         {"in a young array nothing is old",
          200,
-         {band(1, 1, 0, kSlots), band(2, 150, kSlots - 1)},
+         {band(1, 1, 0, kSegmentSlots), band(2, 150, kSegmentSlots - 1)},
          BandId(2)},
-        {"just after that the first is", 202, {band(1, 1, 0, kSlots)}, BandId(1)},
+        {"just after that the first is", 202, {band(1, 1, 0, kSegmentSlots)}, BandId(1)},
     };
     for (const Row& row : rows) {
         INFO(row.what);
-        GreedyPolicy policy(kSlots, kBands, row.newest);
+        GreedyPolicy policy(kSegmentSlots, kBands, row.newest);
         for (const Candidate& candidate : row.seen) policy.see(candidate);
         CHECK(policy.best() == row.wanted);
     }
@@ -78,16 +78,22 @@ TEST_CASE("greedy policy: which band is moved") {
 
 TEST_CASE("greedy policy: with bands out of use one that is full gives nothing") {
     const std::vector<Row> rows = {
-        {"all full", 100, {band(1, 12, kSlots), band(2, 11, kSlots + 7)}, std::nullopt},
+        {"all full",
+         100,
+         {band(1, 12, kSegmentSlots), band(2, 11, kSegmentSlots + 7)},
+         std::nullopt},
         {"but one, which fills a band again",
          100,
-         {band(1, 12, kSlots), band(2, 13, 1)},
+         {band(1, 12, kSegmentSlots), band(2, 13, 1)},
          std::nullopt},
         {"garbage of less than a band in all",
          100,
-         {band(1, 12, 501), band(2, 13, 500), band(3, 14, kSlots)},
+         {band(1, 12, 501), band(2, 13, 500), band(3, 14, kSegmentSlots)},
          std::nullopt},
-        {"of a band", 100, {band(1, 12, 500), band(2, 13, 500), band(3, 14, kSlots)}, BandId(1)},
+        {"of a band",
+         100,
+         {band(1, 12, 500), band(2, 13, 500), band(3, 14, kSegmentSlots)},
+         BandId(1)},
         {"tombstones that are young are none",
          100,
          {band(1, 98, 300, 300), band(2, 99, 500)},
@@ -95,12 +101,12 @@ TEST_CASE("greedy policy: with bands out of use one that is full gives nothing")
         {"full with tombstones that are young", 100, {band(1, 98, 500, 500)}, std::nullopt},
         {"an estimated count may be wrong",
          100,
-         {band(1, 12, kSlots), {BandId(2), 13, kSlots, 0, true}},
+         {band(1, 12, kSegmentSlots), {BandId(2), 13, kSegmentSlots, 0, true}},
          BandId(2)},
     };
     for (const Row& row : rows) {
         INFO(row.what);
-        GreedyPolicy policy(kSlots, kBands, row.newest, true);
+        GreedyPolicy policy(kSegmentSlots, kBands, row.newest, true);
         for (const Candidate& candidate : row.seen) policy.see(candidate);
         CHECK(policy.best() == row.wanted);
     }

@@ -6,8 +6,9 @@
 
 namespace qlcshape {
 
+constexpr std::uint64_t kBlocks = 500;  // that are written
+
 struct OpenArray : CoreArray {
-    static constexpr std::uint64_t kBlocks = 500;
     Bytes fresh = Bytes(Shape{}.drive_bytes);
     std::size_t number;  // of the old drive
     enum class Old { works, fails, missing };

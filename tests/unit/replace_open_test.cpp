@@ -7,7 +7,6 @@ using namespace qlcshape;
 namespace {
 
 constexpr std::size_t kOld = 1;
-constexpr std::uint64_t kBlocks = OpenArray::kBlocks;
 using Old = OpenArray::Old;
 
 }  // namespace

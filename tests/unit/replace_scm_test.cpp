@@ -6,7 +6,6 @@ using namespace qlcshape;
 
 namespace {
 
-constexpr std::uint64_t kBlocks = OpenArray::kBlocks;
 constexpr std::size_t kFirst = 4, kSecond = 5;  // the scm drives
 using Old = OpenArray::Old;
 

@@ -7,7 +7,7 @@ using namespace qlcshape;
 
 namespace {
 
-constexpr std::size_t kOld = 1;
+constexpr std::size_t kReplaced = 1;
 
 struct Replaced : CoreArray {
     Bytes fresh = Bytes(Shape{}.drive_bytes);
@@ -36,7 +36,7 @@ struct Replaced : CoreArray {
         power.on = true;
         return replaced;
     }
-    void swap() { std::swap(media[kOld], fresh); }
+    void swap() { std::swap(media[kReplaced], fresh); }
     bool all_there() { return reads(0, 500, 7); }
     void heal() {
         for (int i = 0; i < 100'000; ++i) {
@@ -54,7 +54,7 @@ TEST_CASE("replace: the new drive has what belongs on it once the array was open
     Replaced a;
     const auto replaced = a.replace(0);
     REQUIRE(replaced);
-    CHECK(replaced->index == kOld);
+    CHECK(replaced->index == kReplaced);
     const Status old = a.open();
     REQUIRE_FALSE(old);
     CHECK(old.error().message.find("qlc1: it is no longer a member") == 0);

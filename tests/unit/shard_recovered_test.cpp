@@ -10,10 +10,10 @@ namespace {
 // and one that the table does not know.
 constexpr std::uint64_t kNewer = 5, kTrimmed = 8, kLost = 11, kUnknown = 200;
 
-struct Recovered : ShardRig {
+struct RecoveredRig : ShardRig {
     RecoveredBlocks recovered;
 
-    Recovered() {
+    RecoveredRig() {
         write_blocks(0, array.layout.slots_per_segment, 1);
         run();
         for (const std::uint64_t block : {kNewer, kUnknown})
@@ -27,7 +27,7 @@ struct Recovered : ShardRig {
 }  // namespace
 
 TEST_CASE("shard: a read finds what is in memory only, in a run of blocks and alone") {
-    Recovered rig;
+    RecoveredRig rig;
     const TestOp& read = rig.submit(OpKind::read, 0, kLost * kBlockBytes);
     rig.run();
     REQUIRE(read.good());
@@ -46,7 +46,7 @@ TEST_CASE("shard: a read finds what is in memory only, in a run of blocks and al
 }
 
 TEST_CASE("shard: what is in memory only counts as mapped, and what was trimmed does not") {
-    Recovered rig;
+    RecoveredRig rig;
     TestOp& op = rig.submit(OpKind::mapped, 0, 256 * kBlockBytes);
     op.buffer = Buffer(kBlockBytes);
     op.data = op.buffer.data();

@@ -13,9 +13,9 @@ using namespace qlcshape;
 namespace {
 
 // Keeps each flush until it is told how it ended.
-class Drive final : public Device {
+class SnapshotDrive final : public Device {
   public:
-    Drive() : Device("scm", Geometry{256 * MiB}) {}
+    SnapshotDrive() : Device("scm", Geometry{256 * MiB}) {}
     void start(Io& io, IoQueue& queue) override {
         if (io.kind == IoKind::flush) return flushes_.push_back({&io, &queue});
         ++writes;
@@ -45,7 +45,7 @@ class Drive final : public Device {
 
 struct Fixture {
     ArrayContext array;
-    Drive drive;
+    SnapshotDrive drive;
     IoQueue queue, other;
     Counters counters;
     std::unique_ptr<BandTable> bands;

@@ -11,6 +11,8 @@
 
 namespace qlcshape::ublk {
 
+constexpr std::uint32_t kSectorBytes = 512;  // in which the driver counts
+
 // What a control command carries in its SQE.
 struct ControlWords {
     std::uint32_t device = UINT32_MAX;

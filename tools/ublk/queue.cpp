@@ -12,8 +12,6 @@ namespace qlcshape::ublk {
 
 namespace {
 
-constexpr std::uint64_t kSectorBytes = 512;
-
 std::optional<Op> op_of(const ublksrv_io_desc& description) {
     switch (ublksrv_get_op(&description)) {
         case UBLK_IO_OP_READ:
@@ -130,7 +128,7 @@ void Queue::submit(Slot& slot) {
     Request request;
     request.op = *op;
     request.offset_bytes = description.start_sector * kSectorBytes;
-    request.bytes = *op == Op::flush ? 0 : description.nr_sectors * kSectorBytes;
+    request.bytes = *op == Op::flush ? 0 : std::uint64_t{description.nr_sectors} * kSectorBytes;
     request.data = has_data ? slot.buffer : nullptr;
     request.done = [this, &slot](Status status) { put_back(slot, std::move(status)); };
     if (has_data && request.bytes > slot_bytes_) {

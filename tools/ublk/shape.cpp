@@ -8,7 +8,6 @@ namespace qlcshape::ublk {
 
 namespace {
 
-constexpr std::uint32_t kSectorBytes = 512;
 constexpr std::uint32_t kBlockBytes = 4096;
 // One discard or write-zeroes; longer ones are split by the kernel.
 constexpr std::uint32_t kMaxDiscardBytes = 1U << 30;
