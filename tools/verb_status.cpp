@@ -90,7 +90,8 @@ void print_tables(const Stats& s) {
     for (const DeviceStatus& device : s.devices) {
         devices.add({device.role, device.state, size_text(device.capacity_bytes),
                      size_text(device.written_bytes), std::to_string(device.errors),
-                     device.path.empty() ? "-" : device.path, device.uuid});
+                     device.path.empty() ? "-" : device.path,
+                     device.uuid.empty() ? "-" : device.uuid});
     }
     say("\n{}", devices.text());
     for (const DeviceStatus& device : s.devices) {

@@ -11,7 +11,7 @@
 
 namespace qlcshape {
 
-enum class Role { qlc, scm, spare };
+enum class Role { qlc, scm };
 
 struct DeviceOptions {
     Role role = Role::qlc;
@@ -58,11 +58,17 @@ struct Options {
     // In so many days of being open the scrub reads all that is in closed bands, and compares it
     // with checksums and parity; 0: only when it is asked to. At most 3650.
     std::uint32_t scrub_days = 14;
+    // How long a drive may be missing or out before a spare takes its place, 1000 to 3600000. One
+    // that was taken out by Engine::fail_device() is replaced at once.
+    std::uint32_t spare_after_ms = 300'000;
     // While the array is open this file is rewritten each second with to_prometheus() of its
     // statistics. Removed when the array is closed. Empty: none.
     std::string metrics_path;
 
     std::vector<DeviceOptions> devices;
+    // Drives that hold nothing; `role` is not used. One that has taken a drive's place is a member
+    // of the array, also where it is still named here; the drive that it replaced is passed over.
+    std::vector<DeviceOptions> spares;
 
     // Read-only: nothing is written to any drive, also after a crash, and no write permission is
     // needed. Several processes may have the array open like this, while none has it open for

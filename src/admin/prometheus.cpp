@@ -177,7 +177,8 @@ std::string labels_of(const DeviceStatus& d) {
 
 void write_devices(Writer& out, const Stats& s) {
     out.gauge("device_online", "1 if the drive is there and can be read.");
-    for (const DeviceStatus& d : s.devices) out.sample(d.state == "online" ? 1 : 0, labels_of(d));
+    for (const DeviceStatus& d : s.devices)
+        out.sample(d.state == "online" || d.state == "spare" ? 1 : 0, labels_of(d));
     out.gauge("device_capacity_bytes", "The drive's size.");
     for (const DeviceStatus& d : s.devices) out.sample(d.capacity_bytes, labels_of(d));
     out.counter("device_written_bytes_total", "Bytes written to the drive.");

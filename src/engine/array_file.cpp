@@ -207,14 +207,15 @@ Status read_array(const Section& section, Options& options) {
 }
 
 Status read_engine(const Section& section, const std::filesystem::path& folder, Options& options) {
-    QS_TRY(section.only(
-        {"shards", "cores", "gc_threads", "pmt_cache", "io_timeout", "scrub_days", "metrics"}));
+    QS_TRY(section.only({"shards", "cores", "gc_threads", "pmt_cache", "io_timeout", "scrub_days",
+                         "spare_after", "metrics"}));
     QS_TRY(section.read("shards", options.shards));
     QS_TRY(section.read("cores", options.cores));
     QS_TRY(section.read("gc_threads", options.gc_threads));
     QS_TRY(section.read_size("pmt_cache", options.pmt_cache_bytes));
     QS_TRY(section.read_ms("io_timeout", options.io_timeout_ms));
     QS_TRY(section.read("scrub_days", options.scrub_days));
+    QS_TRY(section.read_ms("spare_after", options.spare_after_ms));
     QS_TRY(section.read("metrics", options.metrics_path));
     if (!options.metrics_path.empty()) {
         options.metrics_path = (folder / options.metrics_path).lexically_normal().string();
@@ -235,13 +236,9 @@ Status read_device(const Section& section, const std::filesystem::path& folder, 
     device.where = section.here();
     std::string role;
     QS_TRY(section.read("role", role));
-    if (role == "qlc") {
-        device.role = Role::qlc;
-    } else if (role == "scm") {
+    if (role == "scm") {
         device.role = Role::scm;
-    } else if (role == "spare") {
-        device.role = Role::spare;
-    } else {
+    } else if (role != "qlc" && role != "spare") {
         return fail(Errc::invalid_argument, "{}: role {}: it must be \"qlc\", \"scm\" or \"spare\"",
                     section.find("role") ? section.at(*section.find("role")) : section.here(),
                     role.empty() ? "is missing" : "is \"" + role + "\"");
@@ -256,13 +253,14 @@ Status read_device(const Section& section, const std::filesystem::path& folder, 
         device.path = (folder / device.path).lexically_normal().string();
     }
     QS_TRY(section.read_size("size", device.size_bytes));
-    for (const DeviceOptions& other : options.devices) {
-        if (other.path != device.path) continue;
+    for (const auto* named : {&options.devices, &options.spares}) {
+        const auto other = std::ranges::find(*named, device.path, &DeviceOptions::path);
+        if (other == named->end()) continue;
         return fail(Errc::invalid_argument,
                     "{}: {} is already the device at {}: give each device its own path",
-                    section.at(*section.find("path")), device.path, other.where);
+                    section.at(*section.find("path")), device.path, other->where);
     }
-    options.devices.push_back(std::move(device));
+    (role == "spare" ? options.spares : options.devices).push_back(std::move(device));
     return {};
 }
 
@@ -339,6 +337,7 @@ Result<Options> Options::from_file(const std::string& path) {
 Options Options::on_memory(const std::string& prefix) const {
     Options copy = *this;
     copy.metrics_path.clear();  // that file is for the array itself
+    copy.spares.clear();
     for (std::size_t i = 0; i < devices.size(); ++i) {
         DeviceOptions& device = copy.devices[i];
         if (device.size_bytes == 0) device.size_bytes = size_of(device.path);

@@ -4,6 +4,7 @@
 #include "engine/format_array.h"
 #include "engine/limits.h"
 #include "engine/offline_queue.h"
+#include "engine/spares.h"
 #include "meta/band_load.h"
 #include "meta/superblock_store.h"
 #include "qlcshape/engine.h"
@@ -40,7 +41,7 @@ Result<CheckReport> Engine::check(const Options& options) {
     const std::uint64_t begun = clock.now_ns();
     OfflineQueue offline(options);
     IoQueue& queue = offline.queue();
-    auto array = look(options, Access::read_only, queue);
+    auto array = look(with_spares_in_use(options), Access::read_only, queue);
     if (!array) return fail(array.error());
     auto report = check_array(array->array, array->discovery.superblock, queue, options.progress);
     if (!report) return report;
@@ -57,7 +58,7 @@ Result<std::vector<VolumeInfo>> Engine::probe(const Options& options) {
     QS_TRY(check_engine_options(options));
     OfflineQueue offline(options);
     IoQueue& queue = offline.queue();
-    auto array = look(options, access_of(options), queue);
+    auto array = look(with_spares_in_use(options), access_of(options), queue);
     if (!array) return fail(array.error());
     if (auto bands = load_band_table(array->array, queue); !bands) return fail(bands.error());
     std::vector<VolumeInfo> volumes;

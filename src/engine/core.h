@@ -135,6 +135,19 @@ class Core {
     // As begin_replace(), of a drive that is out: it keeps what it has.
     Status begin_return(std::unique_ptr<Device> again);
 
+    // --- a spare takes the place of a drive that is lost (spares.h); any thread ---
+    // Members that the array does without.
+    struct Lost {
+        Uuid uuid;
+        DeviceRole role{};
+        std::uint32_t index = 0;
+        bool failed = false;  // it was taken out by fail_drive()
+    };
+    std::vector<Lost> lost_drives() const;
+    // Those that hold nothing yet, as stats() shows them.
+    std::vector<DeviceStatus> spares() const;
+    void note_spare(const DeviceStatus& spare);
+
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
     // Takes no more requests, waits for those in flight, and begins each phase when all workers
@@ -206,6 +219,7 @@ class Core {
 
     // core_open.cpp
     Status start(std::vector<std::unique_ptr<Device>>& devices);
+    void name_spares();
     bool needs_unwilling() const;
     Status check_options(const ArrayParameters& parameters) const;
     void set_array(Discovery discovery);
@@ -298,6 +312,7 @@ class Core {
     bool to_rebuild(BandId band, bool stays) const { return !stays && array_.is_narrow(band); }
     std::uint32_t narrow_bands() const;
     void fill_io(Stats::Io& io) const;
+    void fill_bands(Stats::Bands& bands) const;
     void fill_scrub(Stats::Scrub& scrub) const;
     void fill_replacement(Stats::Replacement& replacement) const QS_REQUIRES(shown_mutex_);
     void fill_rebuild(Stats::Rebuild& rebuild, const RebuildBegun& begun) const;
@@ -334,6 +349,7 @@ class Core {
     std::vector<Unusable> absent_;  // devices of the array file that are not members_
     // Whose place another has taken: who was given them may still look at them.
     std::vector<std::unique_ptr<Device>> former_ QS_GUARDED_BY(shown_mutex_);
+    std::vector<DeviceStatus> spares_ QS_GUARDED_BY(shown_mutex_);
     // The replacement that is under way; of its one caller. Begins and ends under both mutexes.
     struct Replacing {
         std::size_t member = 0;

@@ -72,6 +72,7 @@ bool Core::needs_unwilling() const {
 
 Status Core::start(std::vector<std::unique_ptr<Device>>& devices) {
     opened_ns_ = environment_.clock.now_ns();
+    name_spares();
     constexpr std::size_t kReasonBytes = 1024;
     halted_why_.reserve(kReasonBytes);
     control_ = make_queue({}, IoQueue::Late::copied);

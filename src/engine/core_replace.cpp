@@ -327,6 +327,7 @@ Status Core::join(MemberDevice& other) {
         std::erase_if(absent_, [&](const Unusable& u) { return u.path == old_path; });
         const auto named = std::ranges::find(options_.devices, old_path, &DeviceOptions::path);
         if (named != options_.devices.end()) std::swap(named->path, new_path);
+        std::erase_if(spares_, [&](const DeviceStatus& s) { return s.path == fresh.path(); });
     }
     use(fresh, record);
     return {};

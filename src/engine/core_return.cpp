@@ -95,6 +95,37 @@ std::vector<std::string> Core::paths_to_return() {
     return paths;
 }
 
+std::vector<Core::Lost> Core::lost_drives() const {
+    const Locked lock(shown_mutex_);
+    std::vector<Lost> lost;
+    for (const MemberDevice& m : members_) {
+        const bool failed = m.record.kept_out != 0;
+        if (failed || m.device == nullptr || m.device->out())
+            lost.push_back({m.record.uuid, m.record.role, m.record.index, failed});
+    }
+    return lost;
+}
+
+void Core::name_spares() {
+    const Locked lock(shown_mutex_);
+    for (const DeviceOptions& spare : options_.spares) {
+        DeviceStatus& status = spares_.emplace_back();
+        status.path = spare.path;
+        status.role = status.state = to_string(DeviceRole::spare);
+    }
+}
+
+std::vector<DeviceStatus> Core::spares() const {
+    const Locked lock(shown_mutex_);
+    return spares_;
+}
+
+void Core::note_spare(const DeviceStatus& spare) {
+    const Locked lock(shown_mutex_);
+    const auto known = std::ranges::find(spares_, spare.path, &DeviceStatus::path);
+    if (known != spares_.end()) *known = spare;
+}
+
 // A drive that is back may be an image of the time before it left: then the newest segments that it
 // had are not on it.
 Status Core::refuse_if_older(const ArrayContext& array, std::vector<BandRecord> records,

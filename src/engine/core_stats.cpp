@@ -295,6 +295,19 @@ void Core::fill_rebuild(Stats::Rebuild& rebuild, const RebuildBegun& begun) cons
 
 // Under the lock only as long as superblock and volumes are looked at: nobody holds it while a
 // drive is written.
+void Core::fill_bands(Stats::Bands& bands) const {
+    const BandCounts counts = bands_->counts();
+    bands.free = counts.free;
+    bands.open = counts.open;
+    bands.closed = counts.closed;
+    bands.out_of_use = bands_->out_of_use();
+    const std::uint64_t slots = array_.layout.slots_per_band();
+    bands_->candidates([&](const Candidate& c) {
+        const std::uint64_t tenth = std::uint64_t{c.valid} * bands.by_validity.size() / slots;
+        ++bands.by_validity[std::min<std::uint64_t>(tenth, bands.by_validity.size() - 1)];
+    });
+}
+
 Stats Core::stats() const {
     Stats s;
     RebuildBegun rebuild_begun;
@@ -308,23 +321,15 @@ Stats Core::stats() const {
                 v.device = it->second->device;
         }
         fill_devices(s, shown_, members_, options_.devices, absent_);
+        std::ranges::copy(spares_, std::back_inserter(s.devices));
         fill_replacement(s.replacement);
     }
-    const BandCounts counts = bands_->counts();
-    s.bands.free = counts.free;
-    s.bands.open = counts.open;
-    s.bands.closed = counts.closed;
-    s.bands.out_of_use = bands_->out_of_use();
+    fill_bands(s.bands);
     bands_->in_use([&](BandId band, bool stays) {
         const bool whole = count_protection(s.protection, array_, band);
         s.rebuild.bands_left += !whole && to_rebuild(band, stays) ? 1 : 0;
     });
     fill_rebuild(s.rebuild, rebuild_begun);
-    const std::uint64_t slots = array_.layout.slots_per_band();
-    bands_->candidates([&](const Candidate& c) {
-        const std::uint64_t tenth = std::uint64_t{c.valid} * s.bands.by_validity.size() / slots;
-        ++s.bands.by_validity[std::min<std::uint64_t>(tenth, s.bands.by_validity.size() - 1)];
-    });
     if (snapshotter_) s.pmt.snapshots = snapshotter_->taken();
     s.recovery.kind = recovered_.report.kind;
     s.recovery.seconds = recovery_seconds_;

@@ -18,6 +18,7 @@
 #include "engine/limits.h"
 #include "engine/replace.h"
 #include "engine/returns.h"
+#include "engine/spares.h"
 #include "engine/volume_change.h"
 
 namespace qlcshape {
@@ -106,8 +107,14 @@ void Engine::Impl::begin_watching(WaitingThreads& threads) {
     drives_ = std::make_unique<Watch>(
         "qs-drives", [this] { look_at_drives(); }, threads);
     const auto returns = std::make_shared<Returns>(options_, *this);
+    const auto spares = std::make_shared<Spares>(options_, *this);
     returns_ = std::make_unique<Watch>(
-        "qs-returns", [returns] { returns->look(); }, threads);
+        "qs-returns",
+        [returns, spares] {
+            returns->look();
+            spares->look();
+        },
+        threads);
 }
 
 // On the worker's thread, which owns its ring. Rings before registered memory: the two share a
@@ -401,10 +408,18 @@ Status Engine::create(const Options& options, bool force) {
         QS_TRY(check_plan(options));
         QS_TRY(check_engine_options(options));
         MadeFiles made;
-        auto devices = make_devices(options, made);
+        Options all = options;
+        all.devices.insert(all.devices.end(), options.spares.begin(), options.spares.end());
+        auto devices = make_devices(all, made);
         if (!devices) return fail(devices.error());
+        const auto first_spare =
+            devices->begin() + static_cast<std::ptrdiff_t>(options.devices.size());
+        std::vector<std::unique_ptr<Device>> spares(std::make_move_iterator(first_spare),
+                                                    std::make_move_iterator(devices->end()));
+        devices->erase(first_spare, devices->end());
         Random random(entropy());
         OfflineQueue offline(options);
+        QS_TRY(check_spares(spares, *devices, options, offline.queue()));
         QS_TRY(format_array(options, *devices, force, random, offline.queue()));
         made.keep();
         log_shortages(options);
@@ -416,12 +431,13 @@ Result<Engine::Replaced> Engine::replace_device(const Options& options, const st
                                                 const DeviceOptions& fresh, bool force) {
     return within_limits(old, [&] {
         Random random(entropy());
-        return qlcshape::replace_device(options, old, fresh, force, random);
+        return qlcshape::replace_device(with_spares_in_use(options), old, fresh, force, random);
     });
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
-    auto impl = within_limits("array " + options.name, [&] { return Impl::open(options); });
+    auto impl = within_limits("array " + options.name,
+                              [&] { return Impl::open(with_spares_in_use(options)); });
     if (!impl) return fail(impl.error());
     return std::unique_ptr<Engine>(new Engine(std::move(*impl)));
 }

@@ -4,7 +4,8 @@
 //   qs-shardN, qs-gcN   run(): poll a worker, sleep when nothing happens
 //   qs-watch            looks whether drives answer and workers move; paces the scrub (watch.h)
 //   qs-drives           decides about drives that take no writes (watch.h)
-//   qs-returns          brings drives back that were out (returns.h)
+//   qs-returns          brings drives back that were out (returns.h), or has a spare take the
+//                       place of one (spares.h)
 //   qs-monitor          log and metrics, once a second (monitor.h)
 //   qs-reclaim          space of deleted volumes (reclaimer.h)
 //   qs-control          other processes (control.h)

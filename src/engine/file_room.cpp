@@ -53,8 +53,9 @@ Seen look_at(const std::vector<DeviceOptions>& devices) {
 }
 
 Seen look_at_systems(const Options& options) {
-    const auto seen =
-        with_patience([devices = options.devices] { return look_at(devices); }, kPatience);
+    std::vector<DeviceOptions> all = options.devices;
+    all.insert(all.end(), options.spares.begin(), options.spares.end());
+    const auto seen = with_patience([all] { return look_at(all); }, kPatience);
     return seen ? *seen : Seen{};
 }
 

@@ -32,10 +32,8 @@ DeviceRole role_of(Role role) {
             return DeviceRole::qlc;
         case Role::scm:
             return DeviceRole::scm;
-        case Role::spare:
-            return DeviceRole::spare;
     }
-    return DeviceRole::spare;
+    return DeviceRole::qlc;
 }
 
 // 128 MiB, or less so that a small drive has a good number of bands; whole erase units where they
@@ -72,13 +70,9 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
             p.qlc_bytes = std::min(p.qlc_bytes, g.capacity_bytes);
             erase_unit = std::max(erase_unit, g.erase_unit_bytes);
             QS_TRY(check_iu(o.devices[i].path, g, p.strip_bytes));
-        } else if (o.devices[i].role == Role::scm) {
+        } else {
             ++p.scm_count;
             p.scm_bytes = std::min(p.scm_bytes, g.capacity_bytes);
-        } else {
-            return fail(Errc::unsupported,
-                        "{}: spare drives are not supported yet; remove it from the array file",
-                        o.devices[i].path);
         }
     }
     if (p.qlc_count == 0 || p.scm_count == 0) {

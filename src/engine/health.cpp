@@ -77,6 +77,11 @@ void assess_drives(const Stats& s, Assessment& out) {
     std::size_t qlc_gone = 0, qlc_faulty = 0, scm = 0;
     ScmSet scm_there;
     for (const DeviceStatus& d : s.devices) {
+        if (d.role == to_string(DeviceRole::spare)) {
+            if (d.state != "spare")
+                out.add(degraded, fmt::format("a spare can't be used: {}", d.last_error));
+            continue;
+        }
         const bool gone = d.state != "online";
         const bool is_scm = d.role == "scm";
         scm += is_scm ? 1 : 0;

@@ -11,6 +11,7 @@
 #include "engine/health.h"
 #include "engine/offline_queue.h"
 #include "engine/report.h"
+#include "engine/spares.h"
 #include "meta/band_load.h"
 #include "meta/membership.h"
 #include "meta/snapshot_store.h"
@@ -188,6 +189,8 @@ Result<Stats> inspect_drives(const Options& options) {
     fill_space(s, superblock, *layout);
     fill_devices(s, superblock, members, options.devices, sight->unusable);
     show_out(s, members);
+    for (const DeviceOptions& spare : options.spares)
+        s.devices.push_back(look_at_spare(spare.path, superblock.parameters, queue));
     fill_bands(s, array, superblock, snapshot.snapshot, queue);
     assess_health(s);
     if (held || s.health == "failed") return s;
@@ -204,7 +207,8 @@ Result<Stats> ask_holder(const Options& options) {
 }  // namespace
 
 // From the process that has it open, whose figures are live; otherwise from the drives.
-Result<Stats> Engine::inspect(const Options& options) {
+Result<Stats> Engine::inspect(const Options& named) {
+    const Options options = with_spares_in_use(named);
     Result<Stats> stats = ask_holder(options);
     if (!stats && stats.error().code != Errc::foreign_device) stats = inspect_drives(options);
     if (stats) stats->file_systems = file_systems_of(options);

@@ -109,6 +109,13 @@ Status check_scrub_days(const Options& options) {
                 options.scrub_days, kMost);
 }
 
+Status check_spare_after(const Options& options) {
+    constexpr std::uint32_t kLeast = 1000, kMost = 3'600'000;
+    if (options.spare_after_ms >= kLeast && options.spare_after_ms <= kMost) return {};
+    return fail(Errc::invalid_argument, "spare_after_ms is {}: it must be from {} to {}",
+                options.spare_after_ms, kLeast, kMost);
+}
+
 }  // namespace
 
 Status check_engine_options(const Options& options) {
@@ -116,6 +123,7 @@ Status check_engine_options(const Options& options) {
     QS_TRY(check_cores(options));
     QS_TRY(check_metrics(options));
     QS_TRY(check_scrub_days(options));
+    QS_TRY(check_spare_after(options));
     return check_io_timeout(options);
 }
 

@@ -113,16 +113,16 @@ size = 65536
     CHECK(options->cores == std::vector<std::uint32_t>{0, 3});
     CHECK(options->gc_threads == 2);
     CHECK(options->pmt_cache_bytes == 1 << 20);
-    REQUIRE(options->devices.size() == 3);
+    REQUIRE(options->devices.size() == 2);
     CHECK(options->devices[0].role == Role::qlc);
     CHECK(options->devices[0].path == (file.folder() / "qlc0.img").string());
     CHECK(options->devices[0].size_bytes == std::uint64_t{2} << 30);
     CHECK(options->devices[1].role == Role::scm);
     CHECK(options->devices[1].path == "/dev/nvme9n1");
     CHECK(options->devices[1].size_bytes == 0);
-    CHECK(options->devices[2].role == Role::spare);
-    CHECK(options->devices[2].path == "memory:s");
-    CHECK(options->devices[2].size_bytes == 65536);
+    REQUIRE(options->spares.size() == 1);
+    CHECK(options->spares[0].path == "memory:s");
+    CHECK(options->spares[0].size_bytes == 65536);
 }
 
 TEST_CASE("array file: what is left out has its default") {

@@ -387,7 +387,6 @@ TEST_CASE("create: refuses what can't work and names why") {
           Errc::invalid_argument, "scm");
     check(refusal([](Options& o) { o.devices.erase(o.devices.begin()); }), Errc::invalid_argument,
           "exactly 4");
-    check(refusal([](Options& o) { o.devices[0].role = Role::spare; }), Errc::unsupported, "q0");
     check(refusal([](Options& o) { o.data_strips = 1; }), Errc::invalid_argument, "data_strips");
     check(refusal([](Options& o) { o.strip_bytes = 8192; }), Errc::invalid_argument, "strip");
     check(refusal([](Options& o) { o.band_bytes = 8 * MiB; }), Errc::invalid_argument, "bands");
