@@ -10,9 +10,10 @@ std::string named_drive(const Options& options, const std::string& array_file,
                         const std::string& word) {
     const auto folder = std::filesystem::path(array_file).parent_path();
     const std::string named = (folder / word).lexically_normal().string();
-    const bool in_file =
-        std::ranges::find(options.devices, named, &DeviceOptions::path) != options.devices.end();
-    return in_file ? named : word;
+    const auto has = [&](const std::vector<DeviceOptions>& devices) {
+        return std::ranges::find(devices, named, &DeviceOptions::path) != devices.end();
+    };
+    return has(options.devices) || has(options.spares) ? named : word;
 }
 
 Result<std::string> named_there(const Holder& holder, const std::string& drive) {

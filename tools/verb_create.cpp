@@ -32,7 +32,9 @@ struct CreateArguments : CommonArguments {
 Result<Stats> create(const CreateArguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
-    for (const DeviceOptions& device : options->devices) QS_TRY(refuse_memory(device.path));
+    for (const auto* named : {&options->devices, &options->spares}) {
+        for (const DeviceOptions& device : *named) QS_TRY(refuse_memory(device.path));
+    }
     ProgressLine progress;
     options->progress = progress.callback();
     options->log = print_log;

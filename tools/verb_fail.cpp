@@ -5,7 +5,6 @@
 
 #include "admin/holder.h"
 #include "base/error.h"
-#include "engine/spares.h"
 #include "tools/named_drive.h"
 #include "tools/progress.h"
 #include "tools/report.h"
@@ -39,7 +38,7 @@ Result<Engine::Replaced> fail_drive(const FailArguments& arguments) {
     if (arguments.drive.empty())
         return fail(Errc::invalid_argument, "DRIVE: an empty word names no drive");
     const std::string drive = named_drive(*options, arguments.array_file, arguments.drive);
-    const auto holder = holder_of(*options);
+    const auto holder = Holder::of(*options);
     if (!holder) return fail_here(*options, drive);
     const auto there = named_there(*holder, drive);
     if (!there) return fail(there.error());

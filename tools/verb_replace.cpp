@@ -5,7 +5,6 @@
 
 #include "admin/holder.h"
 #include "base/error.h"
-#include "engine/spares.h"
 #include "tools/named_drive.h"
 #include "tools/progress.h"
 #include "tools/report.h"
@@ -55,7 +54,7 @@ Result<ReplaceOutcome> replace(const ReplaceArguments& arguments) {
         fresh.size_bytes = *bytes;
     }
     const std::string old = named_drive(*options, arguments.array_file, arguments.old);
-    if (const auto holder = holder_of(*options))
+    if (const auto holder = Holder::of(*options))
         return replace_there(*holder, old, std::move(fresh), arguments.force);
     auto replaced = Engine::replace_device(*options, old, fresh, arguments.force);
     if (!replaced) return fail(replaced.error());

@@ -11,7 +11,6 @@
 
 #include "admin/holder.h"
 #include "base/error.h"
-#include "engine/spares.h"
 #include "tools/load.h"
 #include "tools/progress.h"
 #include "tools/report.h"
@@ -109,7 +108,7 @@ Result<ScrubOutcome> scrub(const ScrubArguments& arguments) {
     }
     stop_on_signals();
     ScrubOutcome outcome;
-    if (const auto holder = holder_of(*options)) {
+    if (const auto holder = Holder::of(*options)) {
         QS_TRY(carry_out(
             &*holder, [&] { return holder->stats(); }, arguments, rate, outcome));
         return outcome;

@@ -12,7 +12,6 @@
 
 #include "admin/holder.h"
 #include "base/error.h"
-#include "engine/spares.h"
 #include "tools/report.h"
 #include "tools/tell.h"
 #include "tools/terminal.h"
@@ -127,7 +126,7 @@ Result<Look> look(const Holder& holder) {
 Status show(const std::string& array_file) {
     const auto options = Options::from_file(array_file);
     if (!options) return fail(options.error());
-    const auto holder = holder_of(*options);
+    const auto holder = Holder::of(*options);
     if (!holder) {
         return fail(holder.error().code, "{}: {}; use `qlcshape status` for a closed array",
                     array_file, holder.error().message);

@@ -11,7 +11,6 @@
 #include "admin/holder.h"
 #include "base/error.h"
 #include "engine/file_room.h"
-#include "engine/spares.h"
 #include "tools/progress.h"
 #include "tools/report.h"
 #include "tools/tell.h"
@@ -43,7 +42,7 @@ Result<std::vector<VolumeInfo>> change_volumes(const VolumeArguments& arguments,
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
-    const auto holder = holder_of(*options);
+    const auto holder = Holder::of(*options);
     if (holder) {
         log_shortages(*options);
         const Status changed = change(*holder);

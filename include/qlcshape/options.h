@@ -64,6 +64,10 @@ struct Options {
     // While the array is open this file is rewritten each second with to_prometheus() of its
     // statistics. Removed when the array is closed. Empty: none.
     std::string metrics_path;
+    // A command that /bin/sh runs when something happens that an operator wants to know: a drive is
+    // lost or replaced, a rebuild has ended, damage was found, writing has ended. Its environment
+    // says what: QLCSHAPE_EVENT, QLCSHAPE_ARRAY, QLCSHAPE_DEVICE, QLCSHAPE_MESSAGE. Empty: none.
+    std::string on_event;
 
     std::vector<DeviceOptions> devices;
     // Drives that hold nothing; `role` is not used. One that has taken a drive's place is a member

@@ -21,7 +21,7 @@ struct LatencySummary {  // microseconds, each within 4% of the true value
 struct DeviceStatus {
     std::string uuid;
     std::string path;         // of a missing one: the array file's, if that is unambiguous
-    std::string role;         // "qlc", "scm"; "spare": it has no UUID, and no number
+    std::string role;         // "qlc", "scm"; "spare": it has no number
     std::uint32_t index = 0;  // drive number: 0, 1, ... of its role
     // "online", "missing", "failed" (there, but it can't be read), "out" (it took no writes any
     // more, or did not answer, and the array, which was open, went on without it); "spare"

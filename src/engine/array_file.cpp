@@ -208,7 +208,7 @@ Status read_array(const Section& section, Options& options) {
 
 Status read_engine(const Section& section, const std::filesystem::path& folder, Options& options) {
     QS_TRY(section.only({"shards", "cores", "gc_threads", "pmt_cache", "io_timeout", "scrub_days",
-                         "spare_after", "metrics"}));
+                         "spare_after", "metrics", "on_event"}));
     QS_TRY(section.read("shards", options.shards));
     QS_TRY(section.read("cores", options.cores));
     QS_TRY(section.read("gc_threads", options.gc_threads));
@@ -216,6 +216,7 @@ Status read_engine(const Section& section, const std::filesystem::path& folder, 
     QS_TRY(section.read_ms("io_timeout", options.io_timeout_ms));
     QS_TRY(section.read("scrub_days", options.scrub_days));
     QS_TRY(section.read_ms("spare_after", options.spare_after_ms));
+    QS_TRY(section.read("on_event", options.on_event));
     QS_TRY(section.read("metrics", options.metrics_path));
     if (!options.metrics_path.empty()) {
         options.metrics_path = (folder / options.metrics_path).lexically_normal().string();
@@ -337,6 +338,7 @@ Result<Options> Options::from_file(const std::string& path) {
 Options Options::on_memory(const std::string& prefix) const {
     Options copy = *this;
     copy.metrics_path.clear();  // that file is for the array itself
+    copy.on_event.clear();
     copy.spares.clear();
     for (std::size_t i = 0; i < devices.size(); ++i) {
         DeviceOptions& device = copy.devices[i];

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "admin/stats_json.h"
+#include "device/medium.h"
 #include "engine/engine_impl.h"
 #include "engine/limits.h"
 
@@ -33,8 +34,11 @@ std::string error_text(const Error& error) {
 
 }  // namespace
 
-Control::Control(const Options& options, Engine::Impl& engine)
+Control::Control(const Options& options, const Options& named, Engine::Impl& engine)
     : options_(options), engine_(engine) {
+    if (!named.spares.empty()) {
+        for (const DeviceOptions& d : named.devices) passed_over_.push_back(medium_of(d.path));
+    }
     const Status listening = listen();
     if (listening) return;
     log(options_, LogLevel::warning,
@@ -132,7 +136,7 @@ void Control::serve(const Socket& client) {
 // Of the drives that are there, and of those whose place another has taken since: the array file
 // may still name these.
 std::vector<std::string> Control::media() const {
-    std::vector<std::string> media;
+    std::vector<std::string> media = passed_over_;
     for (const Device* drive : engine_.core().drives()) {
         if (drive != nullptr) media.push_back(drive->medium());
     }

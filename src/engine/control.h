@@ -46,7 +46,8 @@ namespace qlcshape {
 class Control {
   public:
     // Both must outlive it. Where there can be no socket the log is told, and nobody can ask.
-    Control(const Options& options, Engine::Impl& engine);
+    // `named`: the options as the array file has them, before spares were sorted out.
+    Control(const Options& options, const Options& named, Engine::Impl& engine);
     // When what has been asked is done. A client that has not sent all of its request is cut off.
     ~Control();
 
@@ -71,6 +72,7 @@ class Control {
     std::vector<std::string> media() const;
 
     const Options& options_;
+    std::vector<std::string> passed_over_;  // media that the array file may name, drives or not
     Engine::Impl& engine_;
     std::vector<Socket> listeners_;
     std::atomic<bool> stop_{false};

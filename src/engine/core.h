@@ -146,7 +146,8 @@ class Core {
     std::vector<Lost> lost_drives() const;
     // Those that hold nothing yet, as stats() shows them.
     std::vector<DeviceStatus> spares() const;
-    void note_spare(const DeviceStatus& spare);
+    // Looks at one, and keeps what it finds. Blocks.
+    DeviceStatus look_at(const std::string& spare, IoQueue& queue);
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
@@ -262,6 +263,7 @@ class Core {
     struct Replacing;
     Result<std::size_t> member_named(const std::string& word) const;
     std::unexpected<Error> cant_go(const MemberRecord& member) const;
+    bool was_claimed(const std::vector<std::unique_ptr<Device>>& fresh, IoQueue& queue) const;
     Status refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,
                           IoQueue& queue) const;
     Result<MemberSet> check_replacement(std::size_t member, const Device& fresh) const;

@@ -96,6 +96,12 @@ Result<MemberSet> Core::check_replacement(std::size_t member, const Device& fres
     return cant_go(m);
 }
 
+// By an attempt to take it that was cut off.
+bool Core::was_claimed(const std::vector<std::unique_ptr<Device>>& fresh, IoQueue& queue) const {
+    const auto seen = see_superblocks(fresh, queue, array_.layout);
+    return seen[0] && seen[0]->superblock.array == array_.array && is_claimed(*seen[0]);
+}
+
 std::unexpected<Error> Core::cant_go(const MemberRecord& m) const {
     if (m.role == DeviceRole::scm) {
         return fail(
@@ -160,18 +166,19 @@ Status Core::begin_replace(const std::string& old, std::unique_ptr<Device> fresh
         }
         // Nobody waits for these: a queue of its own.
         const auto queue = make_queue({}, IoQueue::Late::copied);
-        if (!force) QS_TRY(check_empty(*fresh, *queue));
         const ArrayLayout& l = array_.layout;
+        std::vector<std::unique_ptr<Device>> one;
+        one.push_back(std::move(fresh));
+        if (!force && !was_claimed(one, *queue)) QS_TRY(check_empty(*one[0], *queue));
         MemberDevice erased;
         erased.record = members_[*member].record;
         const bool scm = erased.record.role == DeviceRole::scm;
         erased.unit_bytes = scm ? l.scm_superblock_unit_bytes : l.qlc_superblock_unit_bytes;
-        std::vector<std::unique_ptr<Device>> one;
-        one.push_back(std::move(fresh));
         QS_TRY(refuse_members(one, erased.record.uuid, *queue));
         erased.device = std::move(one[0]);
         QS_TRY(erase_drive(erased, l, *queue));
         const Locked lock(control_mutex_);
+        QS_TRY(claim_drive(superblock_, erased, *queue));
         const auto who = check_replacement(*member, *erased.device);
         if (!who) return fail(who.error());
         auto r = std::make_unique<Replacing>();

@@ -28,6 +28,7 @@
 #include <algorithm>
 
 #include "engine/core.h"
+#include "engine/spares.h"
 #include "recovery/older_members.h"
 #include "recovery/segment_scan.h"
 
@@ -92,6 +93,9 @@ std::vector<std::string> Core::paths_to_return() {
         });
         if (!taken) paths.push_back(d.path);
     }
+    for (const DeviceStatus& spare : spares_) {
+        if (!spare.uuid.empty()) paths.push_back(spare.path);
+    }
     return paths;
 }
 
@@ -120,10 +124,15 @@ std::vector<DeviceStatus> Core::spares() const {
     return spares_;
 }
 
-void Core::note_spare(const DeviceStatus& spare) {
+DeviceStatus Core::look_at(const std::string& spare, IoQueue& queue) {
+    Superblock array;
+    array.array = array_.array;
+    array.parameters = array_.layout.p;
+    DeviceStatus now = look_at_spare(spare, array, queue);
     const Locked lock(shown_mutex_);
-    const auto known = std::ranges::find(spares_, spare.path, &DeviceStatus::path);
-    if (known != spares_.end()) *known = spare;
+    const auto known = std::ranges::find(spares_, spare, &DeviceStatus::path);
+    if (known != spares_.end()) *known = now;
+    return now;
 }
 
 // A drive that is back may be an image of the time before it left: then the newest segments that it

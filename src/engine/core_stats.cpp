@@ -293,8 +293,6 @@ void Core::fill_rebuild(Stats::Rebuild& rebuild, const RebuildBegun& begun) cons
     fill_speed(rebuild, done * band, environment_.clock.elapsed_ns(begun.at_ns));
 }
 
-// Under the lock only as long as superblock and volumes are looked at: nobody holds it while a
-// drive is written.
 void Core::fill_bands(Stats::Bands& bands) const {
     const BandCounts counts = bands_->counts();
     bands.free = counts.free;
@@ -308,6 +306,8 @@ void Core::fill_bands(Stats::Bands& bands) const {
     });
 }
 
+// Under the lock only as long as superblock and volumes are looked at: nobody holds it while a
+// drive is written.
 Stats Core::stats() const {
     Stats s;
     RebuildBegun rebuild_begun;

@@ -51,12 +51,13 @@ void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
 Engine::Impl::Impl(const Options& options)
     : options_(options), random_(entropy()), io_clock_(clock_, io_limit_ns(options)) {}
 
-Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options) {
-    QS_TRY(check_engine_options(options));
+Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& named) {
+    QS_TRY(check_engine_options(named));
+    const Options options = with_spares_in_use(named);
     // More shards than any array can have are refused when it is known how many this one may have.
     WaitingThreads threads(std::min(options.shards, kMaxShards) +
                            std::min(options.gc_threads, kMaxShards) + 4 +
-                           (Monitor::has_work(options) ? 1 : 0));
+                           Monitor::threads(options));
     std::vector<Unusable> absent;
     auto devices = open_devices(options, access_of(options), &absent);
     if (!devices) return fail(devices.error());
@@ -92,7 +93,7 @@ Result<std::unique_ptr<Engine::Impl>> Engine::Impl::open(const Options& options)
         for (auto& deletion : impl->core_->unfinished_deletions())
             impl->reclaimer_->add(std::move(deletion));
     }
-    impl->control_ = std::make_unique<Control>(impl->options_, *impl);
+    impl->control_ = std::make_unique<Control>(impl->options_, named, *impl);
     return impl;
 }
 
@@ -328,6 +329,14 @@ Status Engine::Impl::bring_back(std::unique_ptr<Device> device, bool& begun) {
     return drive ? Status{} : fail(drive.error());
 }
 
+Status Engine::Impl::use_spare(const std::string& lost, std::unique_ptr<Device> spare) {
+    const Call call = enter();
+    QS_TRY(admit(call, "use_spare"));
+    QS_TRY(core_->begin_replace(lost, std::move(spare), false));
+    const auto drive = end_replacing();
+    return drive ? Status{} : fail(drive.error());
+}
+
 Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {
     const Call call = enter();
     QS_TRY(admit(call, "start_scrub"));
@@ -408,18 +417,10 @@ Status Engine::create(const Options& options, bool force) {
         QS_TRY(check_plan(options));
         QS_TRY(check_engine_options(options));
         MadeFiles made;
-        Options all = options;
-        all.devices.insert(all.devices.end(), options.spares.begin(), options.spares.end());
-        auto devices = make_devices(all, made);
-        if (!devices) return fail(devices.error());
-        const auto first_spare =
-            devices->begin() + static_cast<std::ptrdiff_t>(options.devices.size());
-        std::vector<std::unique_ptr<Device>> spares(std::make_move_iterator(first_spare),
-                                                    std::make_move_iterator(devices->end()));
-        devices->erase(first_spare, devices->end());
         Random random(entropy());
         OfflineQueue offline(options);
-        QS_TRY(check_spares(spares, *devices, options, offline.queue()));
+        auto devices = make_devices_and_spares(options, made, offline.queue());
+        if (!devices) return fail(devices.error());
         QS_TRY(format_array(options, *devices, force, random, offline.queue()));
         made.keep();
         log_shortages(options);
@@ -436,8 +437,7 @@ Result<Engine::Replaced> Engine::replace_device(const Options& options, const st
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(const Options& options) {
-    auto impl = within_limits("array " + options.name,
-                              [&] { return Impl::open(with_spares_in_use(options)); });
+    auto impl = within_limits("array " + options.name, [&] { return Impl::open(options); });
     if (!impl) return fail(impl.error());
     return std::unique_ptr<Engine>(new Engine(std::move(*impl)));
 }

@@ -7,6 +7,7 @@
 //   qs-returns          brings drives back that were out (returns.h), or has a spare take the
 //                       place of one (spares.h)
 //   qs-monitor          log and metrics, once a second (monitor.h)
+//   qs-events           the command for events, where there is one (events.h)
 //   qs-reclaim          space of deleted volumes (reclaimer.h)
 //   qs-control          other processes (control.h)
 //
@@ -58,6 +59,7 @@ class Engine::Impl {
     // As Core's. What comes of it, and whether it got so far that something was written.
     std::vector<std::string> paths_to_return();
     Status bring_back(std::unique_ptr<Device> device, bool& begun);
+    Status use_spare(const std::string& lost, std::unique_ptr<Device> spare);
     Status start_scrub(std::uint64_t bytes_per_second);
     Status stop_scrub();
     Stats stats();

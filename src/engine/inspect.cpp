@@ -190,7 +190,7 @@ Result<Stats> inspect_drives(const Options& options) {
     fill_devices(s, superblock, members, options.devices, sight->unusable);
     show_out(s, members);
     for (const DeviceOptions& spare : options.spares)
-        s.devices.push_back(look_at_spare(spare.path, superblock.parameters, queue));
+        s.devices.push_back(look_at_spare(spare.path, superblock, queue));
     fill_bands(s, array, superblock, snapshot.snapshot, queue);
     assess_health(s);
     if (held || s.health == "failed") return s;
@@ -208,10 +208,10 @@ Result<Stats> ask_holder(const Options& options) {
 
 // From the process that has it open, whose figures are live; otherwise from the drives.
 Result<Stats> Engine::inspect(const Options& named) {
-    const Options options = with_spares_in_use(named);
-    Result<Stats> stats = ask_holder(options);
-    if (!stats && stats.error().code != Errc::foreign_device) stats = inspect_drives(options);
-    if (stats) stats->file_systems = file_systems_of(options);
+    Result<Stats> stats = ask_holder(named);
+    if (!stats && stats.error().code != Errc::foreign_device)
+        stats = inspect_drives(with_spares_in_use(named));
+    if (stats) stats->file_systems = file_systems_of(named);
     return stats;
 }
 

@@ -139,18 +139,23 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
     }
 }
 
-bool Monitor::has_work(const Options& options) {
-    return options.log || !options.metrics_path.empty();
+std::uint32_t Monitor::threads(const Options& options) {
+    const bool tells = !options.on_event.empty();
+    return (options.log || !options.metrics_path.empty() || tells ? 1 : 0) + (tells ? 1 : 0);
 }
 
-Monitor::Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& threads)
+Monitor::Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& waiting)
     : options_(options), core_(core), last_(std::move(opened)) {
-    if (!has_work(options_)) return;
+    if (threads(options_) == 0) return;
     limited_.log = [this](LogLevel level, const std::string& message) {
         print(repeats_.see(level, message, steady_seconds()));
     };
     write_metrics();
-    thread_ = threads.run([this] { run(); });
+    if (!options_.on_event.empty()) {
+        events_ = std::make_unique<EventCommand>(options_, waiting);
+        events_->add(last_.array_name, events_between({}, last_));
+    }
+    thread_ = waiting.run([this] { run(); });
     pthread_setname_np(thread_.native_handle(), "qs-monitor");
 }
 
@@ -185,6 +190,7 @@ void Monitor::look() {
     Stats now = core_.stats();
     if (options_.log) log_changes(limited_, last_, now);
     print(repeats_.look(steady_seconds()));
+    if (events_) events_->add(now.array_name, events_between(last_, now));
     last_ = std::move(now);
     write_metrics();
 }

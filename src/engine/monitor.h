@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Looks at an open array once a second, on a thread of its own: logs what has changed (drives that
-// failed, blocks that were damaged) and writes the metrics file. So nothing on the path of a
-// request does either: a log function that is slow delays no request, and a drive that fails a
-// million times gives one line a second.
+// failed, blocks that were damaged), has the command for events run, and writes the metrics file.
+// So nothing on the path of a request does either: a log function that is slow delays no request,
+// and a drive that fails a million times gives one line a second.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,6 +14,7 @@
 #include "base/callback.h"
 #include "base/printable.h"
 #include "base/repeats.h"
+#include "engine/events.h"
 #include "engine/limits.h"
 #include "qlcshape/options.h"
 #include "qlcshape/stats.h"
@@ -40,11 +41,11 @@ void log_changes(const Options& options, const Stats& before, const Stats& now);
 
 class Monitor {
   public:
-    // Whether it needs a thread.
-    static bool has_work(const Options& options);
+    // How many it needs.
+    static std::uint32_t threads(const Options& options);
 
     // Both must outlive it. `opened`: what is in the log already.
-    Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& threads);
+    Monitor(const Options& options, const Core& core, Stats opened, WaitingThreads& waiting);
     ~Monitor();  // after a last look
 
   private:
@@ -59,6 +60,7 @@ class Monitor {
     Options limited_;  // with a log that leaves out what `repeats_` does
     const Core& core_;
     Stats last_;
+    std::unique_ptr<EventCommand> events_;
     bool metrics_failed_ = false;
     std::mutex mutex_;
     std::condition_variable stopping_;

@@ -46,17 +46,23 @@ Uuid array_of(std::span<const Result<SeenSuperblock>> drives) {
     return most == times.end() ? Uuid{} : most->first;
 }
 
-// Where a spare goes in the list: to the place of its number, as the array was created, unless the
-// drive there is a member; else behind the others.
+// Where a spare goes in the list: to the place of its number, if the array file has the drives in
+// that order, and nothing of this array is at that place; else behind the others. In no other case
+// is it known that the drive there is not another one, which is missing.
 void put_in_place(std::vector<DeviceOptions>& devices, std::vector<const MemberRecord*>& members,
                   DeviceOptions spare, const MemberRecord& record) {
     spare.role = record.role == DeviceRole::scm ? Role::scm : Role::qlc;
+    std::optional<std::size_t> place;
+    bool in_order = true;
     std::uint32_t number = 0;
     for (std::size_t i = 0; i < devices.size(); ++i) {
-        if (devices[i].role != spare.role || number++ != record.index) continue;
-        if (members[i] != nullptr) break;
-        devices[i] = std::move(spare);
-        members[i] = &record;
+        if (devices[i].role != spare.role) continue;
+        if (members[i] != nullptr) in_order &= members[i]->index == number;
+        if (number++ == record.index && members[i] == nullptr) place = i;
+    }
+    if (place && in_order) {
+        devices[*place] = std::move(spare);
+        members[*place] = &record;
         return;
     }
     devices.push_back(std::move(spare));
@@ -65,6 +71,8 @@ void put_in_place(std::vector<DeviceOptions>& devices, std::vector<const MemberR
 
 }  // namespace
 
+// As an opening judges: the newest superblock says who is a member. A spare that can't be read may
+// have had a place, so then, too, a drive that is no member is passed over and not refused.
 Options with_spares_in_use(const Options& options) {
     Options now = options;
     if (options.spares.empty()) return now;
@@ -76,7 +84,7 @@ Options with_spares_in_use(const Options& options) {
     const Uuid array = array_of(std::span(seen).first(devices));
     std::vector<const SeenSuperblock*> of_array;
     for (const auto& s : seen) {
-        if (s && s->superblock.array == array) of_array.push_back(&*s);
+        if (s && s->superblock.array == array && !is_claimed(*s)) of_array.push_back(&*s);
     }
     if (of_array.empty()) return now;
     const Superblock newest = newest_superblock(of_array);
@@ -87,13 +95,16 @@ Options with_spares_in_use(const Options& options) {
     std::vector<const MemberRecord*> members;
     for (std::size_t i = 0; i < devices; ++i) members.push_back(member_at(i));
     now.spares.clear();
+    bool taken = false;  // a place, perhaps
     for (std::size_t i = devices; i < named.size(); ++i) {
-        if (const MemberRecord* record = member_at(i))
+        const MemberRecord* const record = member_at(i);
+        taken |= record != nullptr || (!seen[i] && seen[i].error().code != Errc::foreign_device);
+        if (record != nullptr)
             put_in_place(now.devices, members, named[i], *record);
         else
             now.spares.push_back(named[i]);
     }
-    if (now.spares.size() == options.spares.size()) return now;
+    if (!taken) return now;
     // Those whose places were taken say so themselves.
     const auto former = [&](const DeviceOptions& d) {
         const auto at = std::ranges::find(named, d.path, &DeviceOptions::path) - named.begin();
@@ -104,8 +115,6 @@ Options with_spares_in_use(const Options& options) {
     return now;
 }
 
-Result<Holder> holder_of(const Options& options) { return Holder::of(with_spares_in_use(options)); }
-
 namespace {
 
 // Of a spare of this size: in whose place it can come. QLC drives are the larger ones.
@@ -114,17 +123,17 @@ std::optional<DeviceRole> role_for(std::uint64_t bytes, const ArrayParameters& p
     return bytes >= p.scm_bytes ? std::optional(DeviceRole::scm) : std::nullopt;
 }
 
-Status check_spare(Device& spare, const ArrayParameters& p, IoQueue& queue) {
+Status check_size(const Device& spare, const ArrayParameters& p) {
     const std::uint64_t bytes = spare.geometry().capacity_bytes;
-    const auto role = role_for(bytes, p);
-    if (!role) {
-        return fail(Errc::invalid_argument,
-                    "{}: its size is {}: in the place of a qlc drive it must have {}, of an scm "
-                    "drive {}",
-                    spare.path(), size_text(bytes), at_least_text(p.qlc_bytes),
-                    at_least_text(p.scm_bytes));
-    }
-    QS_TRY(check_fresh(spare, *role, p));
+    if (const auto role = role_for(bytes, p)) return check_fresh(spare, *role, p);
+    return fail(Errc::invalid_argument,
+                "{}: its size is {}: in the place of a qlc drive it must have {}, of an scm drive "
+                "{}",
+                spare.path(), size_text(bytes), at_least_text(p.qlc_bytes),
+                at_least_text(p.scm_bytes));
+}
+
+Status check_no_data(Device& spare, IoQueue& queue) {
     const Status empty = check_empty(spare, queue);
     if (empty || empty.error().code != Errc::exists) return empty;
     return fail(
@@ -134,8 +143,17 @@ Status check_spare(Device& spare, const ArrayParameters& p, IoQueue& queue) {
         empty.error().message.substr(0, empty.error().message.find("; ")));
 }
 
-}  // namespace
+// One that is a member, or was one, is no spare.
+Status refuse_drive_of_array(const SeenSuperblock& seen, const std::string& path) {
+    const MemberRecord* const record = find_member(seen.superblock, seen.device);
+    return fail(Errc::exists,
+                "{}: it is {} drive {} of this array, or was: if it is, it is taken back while the "
+                "array is open; if another has its place, erase it to make it a spare",
+                path, record == nullptr ? "a" : to_string(record->role),
+                record == nullptr ? 0 : record->index);
+}
 
+// By the smallest drive of each role, as the array will be.
 Status check_spares(const std::vector<std::unique_ptr<Device>>& spares,
                     const std::vector<std::unique_ptr<Device>>& devices, const Options& options,
                     IoQueue& queue) {
@@ -146,21 +164,52 @@ Status check_spares(const std::vector<std::unique_ptr<Device>>& spares,
         std::uint64_t& least = options.devices[i].role == Role::scm ? p.scm_bytes : p.qlc_bytes;
         least = std::min(least, devices[i]->geometry().capacity_bytes);
     }
-    for (const auto& spare : spares) QS_TRY(check_spare(*spare, p, queue));
+    for (const auto& spare : spares) {
+        QS_TRY(check_size(*spare, p));
+        QS_TRY(check_no_data(*spare, queue));
+    }
     return {};
 }
 
-DeviceStatus look_at_spare(const std::string& path, const ArrayParameters& parameters,
-                           IoQueue& queue) {
+}  // namespace
+
+Result<std::vector<std::unique_ptr<Device>>> make_devices_and_spares(const Options& options,
+                                                                     MadeFiles& made,
+                                                                     IoQueue& queue) {
+    Options all = options;  // together, so that none is named twice
+    all.devices.insert(all.devices.end(), options.spares.begin(), options.spares.end());
+    auto devices = make_devices(all, made);
+    if (!devices) return fail(devices.error());
+    const auto first = devices->begin() + static_cast<std::ptrdiff_t>(options.devices.size());
+    std::vector<std::unique_ptr<Device>> spares(std::make_move_iterator(first),
+                                                std::make_move_iterator(devices->end()));
+    devices->erase(first, devices->end());
+    QS_TRY(check_spares(spares, *devices, options, queue));
+    return devices;
+}
+
+DeviceStatus look_at_spare(const std::string& path, const Superblock& array, IoQueue& queue) {
     DeviceStatus status;
     status.path = path;
     status.role = to_string(DeviceRole::spare);
     status.state = "spare";
+    std::vector<std::unique_ptr<Device>> one;
     auto device = open_device(path, 0, Access::inspect, false);
     Status good = device ? Status{} : fail(device.error());
     if (device) {
         status.capacity_bytes = (*device)->geometry().capacity_bytes;
-        good = check_spare(**device, parameters, queue);
+        one.push_back(std::move(*device));
+        good = check_size(*one[0], array.parameters);
+    }
+    if (good) {
+        const auto seen = see_superblocks(one, queue, *make_layout(array.parameters));
+        const bool ours = seen[0] && seen[0]->superblock.array == array.array;
+        if (!ours) {
+            good = check_no_data(*one[0], queue);
+        } else if (!is_claimed(*seen[0])) {
+            status.uuid = seen[0]->device.to_string();
+            good = refuse_drive_of_array(*seen[0], path);
+        }
     }
     if (good) return status;
     status.state = good.error().code == Errc::missing_device ? "missing" : "failed";
@@ -173,58 +222,66 @@ void Spares::look() {
     if (now == now_s_) return;
     now_s_ = now;
     const auto spares = engine_.core().spares();
-    if (spares.empty() || engine_.read_only()) return;
-    for (const DeviceStatus& spare : spares) look_at(spare, known_[spare.path]);
+    if (spares.empty()) return;
     const std::vector<Core::Lost> all = engine_.core().lost_drives();
+    const std::uint64_t pause = all.empty() ? kLookSeconds : kPauseSeconds;
+    for (const DeviceStatus& spare : spares) look_at(spare, known_[spare.path], pause);
+    if (engine_.read_only()) return;
     std::erase_if(lost_since_, [&](const auto& known) {
         return std::ranges::none_of(
             all, [&](const Core::Lost& l) { return l.uuid.to_string() == known.first; });
     });
     for (const Core::Lost& lost : all) {
-        const std::uint64_t since =
-            lost_since_.try_emplace(lost.uuid.to_string(), now).first->second;
+        const auto since = lost_since_.try_emplace(lost.uuid.to_string(), now).first->second;
         if (!lost.failed && now - since <= options_.spare_after_ms / 1000) continue;
         if (take_place(lost)) return;  // which took its time
     }
 }
 
-void Spares::look_at(const DeviceStatus& spare, Known& known) {
-    if (known.looked_s != 0 && now_s_ - known.looked_s < kLookSeconds) return;
+void Spares::look_at(const DeviceStatus& spare, Known& known, std::uint64_t pause) {
+    if (known.looked_s != 0 && now_s_ - known.looked_s < pause) return;
     known.looked_s = now_s_;
     OfflineQueue offline(options_);
-    const DeviceStatus now = look_at_spare(spare.path, engine_.core().layout().p, offline.queue());
-    engine_.core().note_spare(now);
+    const DeviceStatus now = engine_.core().look_at(spare.path, offline.queue());
     if (now.state == "spare")
         known.bad.clear();
     else
         tell(known.bad, "a spare can't be used: " + now.last_error);
 }
 
-// True if it was tried.
+// True if a spare was tried. What the array refuses for reasons of its own (another replacement is
+// under way, it is being closed) is not held against the spare.
 bool Spares::take_place(const Core::Lost& lost) {
     for (const DeviceStatus& spare : engine_.core().spares()) {
         Known& known = known_[spare.path];
         if (now_s_ < known.next_s || spare.state != "spare") continue;
         if (role_for(spare.capacity_bytes, engine_.core().layout().p) != lost.role) continue;
-        DeviceOptions fresh;
-        fresh.path = spare.path;
-        const auto taken = engine_.replace(lost.uuid.to_string(), fresh, false);
+        auto device = open_device(spare.path, 0, Access::read_write, false);
+        if (!device) {
+            pause(known, spare.path, lost, device.error());
+            continue;
+        }
+        const Status taken = engine_.use_spare(lost.uuid.to_string(), std::move(*device));
         if (taken) {
             log(options_, LogLevel::warning,
-                "{}: it was a spare, and is {} drive {} now, since that was lost; name another "
-                "spare, and remove the lost drive from the array file",
+                "{}: it was a spare, and is {} drive {} now, since that was lost; put its path in "
+                "place of the lost one's in the array file, and name another spare",
                 spare.path, to_string(lost.role), lost.index);
-            return true;
+        } else if (taken.error().code != Errc::busy && taken.error().code != Errc::closed &&
+                   taken.error().code != Errc::not_found) {
+            pause(known, spare.path, lost, taken.error());
         }
-        if (taken.error().code == Errc::busy || taken.error().code == Errc::closed) return true;
-        known.next_s = steady_seconds() + kPauseSeconds;
-        known.looked_s = 0;
-        tell(known.refused,
-             fmt::format("{}: the spare can't take the place of {} drive {}: {}", spare.path,
-                         to_string(lost.role), lost.index, taken.error().message));
         return true;
     }
     return false;
+}
+
+void Spares::pause(Known& known, const std::string& path, const Core::Lost& lost,
+                   const Error& why) {
+    known.next_s = steady_seconds() + kPauseSeconds;
+    known.looked_s = 0;
+    tell(known.refused, fmt::format("{}: the spare can't take the place of {} drive {}: {}", path,
+                                    to_string(lost.role), lost.index, why.message));
 }
 
 // Once.

@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "admin/holder.h"
 #include "engine/core.h"
 #include "engine/engine_impl.h"
+#include "engine/made_files.h"
 
 namespace qlcshape {
 
@@ -25,22 +25,20 @@ namespace qlcshape {
 // they took, and `spares` the others.
 Options with_spares_in_use(const Options& options);
 
-// The process that has the array open.
-Result<Holder> holder_of(const Options& options);
+// For format_array(): the devices, where the spares, which are made likewise, are empty and large
+// enough.
+Result<std::vector<std::unique_ptr<Device>>> make_devices_and_spares(const Options& options,
+                                                                     MadeFiles& made,
+                                                                     IoQueue& queue);
 
-// Before an array is made: they are empty, and large enough.
-Status check_spares(const std::vector<std::unique_ptr<Device>>& spares,
-                    const std::vector<std::unique_ptr<Device>>& devices, const Options& options,
-                    IoQueue& queue);
-
-// Of an array with such parameters: whether it is there, empty, and large enough.
-DeviceStatus look_at_spare(const std::string& path, const ArrayParameters& parameters,
-                           IoQueue& queue);
+// Whether it is there, empty, and large enough. It has a UUID where it is, or was, a drive of this
+// array.
+DeviceStatus look_at_spare(const std::string& path, const Superblock& array, IoQueue& queue);
 
 class Spares {
   public:
     static constexpr std::uint64_t kLookSeconds = 3600;  // between looks at one
-    static constexpr std::uint64_t kPauseSeconds = 60;   // after one that failed
+    static constexpr std::uint64_t kPauseSeconds = 60;   // the same while a drive is lost
 
     // Both must outlive it.
     Spares(const Options& options, Engine::Impl& engine) : options_(options), engine_(engine) {}
@@ -53,8 +51,9 @@ class Spares {
         std::uint64_t looked_s = 0, next_s = 0;
         std::string bad, refused;  // told in the log
     };
-    void look_at(const DeviceStatus& spare, Known& known);
+    void look_at(const DeviceStatus& spare, Known& known, std::uint64_t pause);
     bool take_place(const Core::Lost& lost);
+    void pause(Known& known, const std::string& path, const Core::Lost& lost, const Error& why);
     void tell(std::string& told, const std::string& what);
 
     const Options& options_;

@@ -113,6 +113,28 @@ MemberSet SuperblockAppend::refused_by() const {
     return members;
 }
 
+Status claim_drive(const Superblock& superblock, const MemberDevice& drive, IoQueue& queue) {
+    const ArrayLayout layout = *make_layout(superblock.parameters);
+    Superblock claim = superblock;
+    std::ranges::find(claim.members, drive.record.uuid, &MemberRecord::uuid)->uuid = claim.array;
+    Buffer record(layout.superblock_record_bytes);
+    encode_superblock(claim, claim.array, record.span());
+    Io io;
+    io.kind = IoKind::write;
+    io.point = PersistencePoint::create;
+    io.device = drive.device.get();
+    io.bytes = layout.p.strip_bytes;
+    for (; io.offset < record.size(); io.offset += io.bytes) {
+        io.data = record.data() + io.offset;
+        QS_TRY(run(queue, io));
+    }
+    io = Io{};
+    io.kind = IoKind::flush;
+    io.point = PersistencePoint::create;
+    io.device = drive.device.get();
+    return run(queue, io);
+}
+
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
                          IoQueue& queue) {
     return SuperblockAppend(superblock, members).write(superblock, members, queue);

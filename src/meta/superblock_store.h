@@ -160,6 +160,12 @@ class SuperblockAppend {
 };
 
 // Both at once.
+// Marks a drive that is to take the place of the member whose record it has, so that one that was
+// cut off in that is known as such: where its first superblock goes there is this one, by which it
+// is a drive with the array's UUID, which no member has. What it holds otherwise is void. Blocks.
+Status claim_drive(const Superblock& superblock, const MemberDevice& drive, IoQueue& queue);
+inline bool is_claimed(const SeenSuperblock& seen) { return seen.device == seen.superblock.array; }
+
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,
                          IoQueue& queue);
 

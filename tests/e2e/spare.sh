@@ -10,7 +10,12 @@ for spare in a b c; do
     printf '\n[[device]]\nrole = "spare"\npath = "spare_%s.img"\nsize = "24MiB"\n' $spare
 done >>array.toml
 printf '\n[[device]]\nrole = "spare"\npath = "small.img"\nsize = "16MiB"\n' >>array.toml
-sed -i 's/^\[array\]/[engine]\nspare_after = "1s"\n\n[array]/' array.toml
+cat >on_event <<'END'
+#!/bin/sh
+echo "$QLCSHAPE_EVENT ${QLCSHAPE_DEVICE##*/} $QLCSHAPE_ARRAY: $QLCSHAPE_MESSAGE" >>"$(dirname "$0")/events"
+END
+chmod +x on_event
+sed -i "s|^\[array\]|[engine]\nspare_after = \"1s\"\non_event = \"$PWD/on_event\"\n\n[array]|" array.toml
 create_v0
 
 # ROLE INDEX PATH: that the drive is this one, and serves.
@@ -23,6 +28,14 @@ spares_are() {
         d['state'] == 'spare') == sorted('$*'.split())" "the spares are not $*"
 }
 
+comes() { # EVENT...: that the command for events got it
+    for _ in {1..100}; do
+        ! grep -q "^$1" events 2>/dev/null || return 0
+        sleep 0.1
+    done
+    fail "no event $1: $(cat events)"
+}
+
 # Taken out: at once, and the log names both.
 spares_are spare_a.img spare_b.img spare_c.img small.img
 start_server
@@ -33,6 +46,7 @@ wait_for_parity "what qlc1.img had"
 holds 'j["array"]["health"] == "ok"'
 spares_are spare_b.img spare_c.img small.img
 grep -q "spare_a.img: it was a spare, and is qlc drive 1 now" serve.err || fail "no word of it"
+comes "drive_replaced spare_a.img e2e: qlc drive 1"
 expect 0 "$QLCSHAPE" status array.toml
 grep -Eq "^ *spare +spare +24 MiB" out || fail "status shows no spare"
 expect 2 "$QLCSHAPE" replace array.toml qlc3.img spare_a.img
@@ -43,17 +57,22 @@ stop_server
 serves_as qlc 1 spare_a.img
 expect 0 "$QLCSHAPE" check array.toml
 
-# Missing, and the server is killed now and then.
+# Missing, and the server is killed as soon as anything is written to a spare.
 rm qlc2.img scm0.img
-start_server
-for _ in 1 2 3 4; do
-    sleep 0.5
-    expect 0 nbdcopy --flush image "$URI"
-    kill_server
+for spare in spare_b.img small.img; do
     start_server
+    for ((i = 0; i < 500; ++i)); do
+        [[ -z $(head -c 64 $spare | tr -d '\0') ]] || break
+        sleep 0.02
+    done
+    ((i < 500)) || fail "nothing is written to $spare"
+    kill_server
 done
+start_server
+expect 0 nbdcopy --flush image "$URI"
 serves_as qlc 2 spare_b.img
 serves_as scm 0 small.img
+comes "drive_lost qlc2.img e2e: qlc drive 2"
 wait_for_parity "what qlc2.img had"
 spares_are spare_c.img
 expect 0 nbdcopy "$URI" copy

@@ -248,3 +248,34 @@ TEST_CASE("replace scm while open: pages that are on media are written to the ne
     a.power.cut_before = nullptr;
     check_alone(a, 9);
 }
+
+TEST_CASE("replace scm while open: a new drive that was cut off is taken again") {
+    OpenArray a(Old::fails, GENERATE(std::size_t{1}, kFirst));
+    const int polls = GENERATE(0, 3, 30);
+    REQUIRE(a.begin());
+    bool over = false;
+    for (int i = 0; i < polls && !over; ++i) {
+        a.poll();
+        over = a.core->advance_replace();
+    }
+    if (GENERATE(false, true)) {
+        static_cast<void>(a.core->advance_close());
+        for (; !over; over = a.core->advance_replace()) a.poll();
+        static_cast<void>(a.core->finish_replace());
+        REQUIRE(a.close());
+    } else {
+        a.cut();
+    }
+    a.swap();
+    if (a.open()) {  // it came through
+        CHECK(over);
+        return;
+    }
+    a.swap();
+    a.away = {a.path()};
+    REQUIRE(a.open());
+    REQUIRE(a.begin());
+    REQUIRE(a.finish());
+    CHECK(a.state() == "online");
+    CHECK(a.reads(0, kBlocks, 9));
+}

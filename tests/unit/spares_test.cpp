@@ -6,6 +6,8 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/offline_queue.h"
+#include "meta/superblock_find.h"
 #include "test_array.h"
 
 using namespace qlcshape;
@@ -205,8 +207,69 @@ TEST_CASE("spares: what is on one since it was named is not destroyed") {
     const auto closed = Engine::inspect(a.options);
     REQUIRE(closed);
     CHECK(status_of(*closed, a.spare(0)).state == "failed");
-    if (array) CHECK(Engine::probe(other));
+    if (array) {
+        CHECK(Engine::probe(other));
+    } else {
+        const auto spare = open_device(a.spare(0), 0, Access::read_write, false);
+        REQUIRE(spare);
+        Buffer block(kBlockBytes);
+        IoQueue queue;
+        REQUIRE(run(queue, {.kind = IoKind::read,
+                            .device = spare->get(),
+                            .bytes = kBlockBytes,
+                            .data = block.data()}));
+        CHECK(std::ranges::all_of(block.span(), [](std::byte b) { return b == std::byte{1}; }));
+    }
     SparedArray::forget(other);
+}
+
+TEST_CASE("spares: one in use that is gone is a missing drive, and comes back") {
+    SparedArray a({40 * MiB});
+    {
+        auto engine = a.open();
+        a.write(*engine);
+        REQUIRE(engine->fail_device(a.drive(1)));
+        REQUIRE(becomes([&] { return is_member(*engine, a.spare(0)) && whole(*engine); }));
+        REQUIRE(engine->close());
+    }
+    // The drive whose place it took is still there, and is passed over.
+    Options without = a.options;
+    without.spares[0].path = "memory:spares_nowhere";
+    auto engine = Engine::open(without);
+    REQUIRE(engine);
+    CHECK((*engine)->stats().health == "degraded");
+    CHECK(status_of((*engine)->stats(), a.drive(1)).path.empty());
+    a.check(**engine);
+    REQUIRE((*engine)->close());
+    const auto closed = Engine::inspect(without);
+    REQUIRE(closed);
+    CHECK(closed->health == "degraded");
+    // As an idle spare that turns out to be a drive of the array.
+    OfflineQueue offline(a.options);
+    Superblock array;
+    const auto device = open_device(a.spare(0), 0, Access::inspect, false);
+    REQUIRE(device);
+    std::vector<std::unique_ptr<Device>> one;
+    one.push_back(std::move(*open_device(a.spare(0), 0, Access::inspect, false)));
+    const auto seen = see_superblocks(one, offline.queue());
+    REQUIRE(seen[0]);
+    const DeviceStatus status = look_at_spare(a.spare(0), seen[0]->superblock, offline.queue());
+    CHECK(status.state == "failed");
+    CHECK(status.uuid == seen[0]->device.to_string());
+    CHECK(status.last_error.find("qlc drive 1 of this array") != std::string::npos);
+}
+
+TEST_CASE("spares: one that is locked is passed over for the next") {
+    SparedArray a({40 * MiB, 40 * MiB});
+    auto engine = a.open();
+    a.write(*engine);
+    REQUIRE(becomes([&] { return status_of(engine->stats(), a.spare(0)).capacity_bytes != 0; }));
+    const auto locked = open_device(a.spare(0), 0, Access::read_write, false);
+    REQUIRE(locked);
+    REQUIRE(engine->fail_device(a.drive(2)));
+    REQUIRE(becomes([&] { return is_member(*engine, a.spare(1)); }));
+    CHECK(a.said(a.spare(0) + ": the spare can't take the place of qlc drive 2"));
+    REQUIRE(engine->close());
 }
 
 TEST_CASE("spares: create refuses those that could not serve") {

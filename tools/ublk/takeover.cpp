@@ -11,7 +11,6 @@
 
 #include "admin/holder.h"
 #include "base/process.h"
-#include "engine/spares.h"
 #include "qlcshape/engine.h"
 #include "tools/ublk/shape.h"
 
@@ -68,7 +67,7 @@ Status end_process(std::int32_t pid) {
 
 Status take_over(const Control& control, const Options& options,
                  const std::vector<std::string>& volumes) {
-    const auto holder = holder_of(options);
+    const auto holder = Holder::of(options);
     if (!holder && holder.error().code == Errc::not_found) return {};
     if (!holder) return fail(holder.error());
     const auto stats = holder->stats();
