@@ -120,9 +120,14 @@ Status claim_drive(const Superblock& superblock, const MemberDevice& drive, IoQu
     Buffer record(layout.superblock_record_bytes);
     encode_superblock(claim, claim.array, record.span());
     Io io;
-    io.kind = IoKind::write;
     io.point = PersistencePoint::create;
     io.device = drive.device.get();
+    if (drive.record.role == DeviceRole::qlc) {  // it was erased by writing, and takes no others
+        io.kind = IoKind::discard;
+        io.bytes = drive.unit_bytes;
+        QS_TRY(run(queue, io));
+    }
+    io.kind = IoKind::write;
     io.bytes = layout.p.strip_bytes;
     for (; io.offset < record.size(); io.offset += io.bytes) {
         io.data = record.data() + io.offset;
