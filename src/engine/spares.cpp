@@ -6,6 +6,7 @@
 
 #include "base/repeats.h"
 #include "base/size_text.h"
+#include "engine/file_room.h"
 #include "engine/format_array.h"
 #include "engine/monitor.h"
 #include "engine/offline_queue.h"
@@ -71,8 +72,9 @@ void put_in_place(std::vector<DeviceOptions>& devices, std::vector<const MemberR
 
 }  // namespace
 
-// As an opening judges: the newest superblock says who is a member. A spare that can't be read may
-// have had a place, so then, too, a drive that is no member is passed over and not refused.
+// The newest superblock of the drives that are no spares says who is a member: what a spare says of
+// itself does not count. A spare that can't be read may have had a place: then, too, a drive that is
+// no member is passed over and not refused.
 Options with_spares_in_use(const Options& options) {
     Options now = options;
     if (options.spares.empty()) return now;
@@ -83,8 +85,9 @@ Options with_spares_in_use(const Options& options) {
     const std::size_t devices = options.devices.size();
     const Uuid array = array_of(std::span(seen).first(devices));
     std::vector<const SeenSuperblock*> of_array;
-    for (const auto& s : seen) {
-        if (s && s->superblock.array == array && !is_claimed(*s)) of_array.push_back(&*s);
+    for (std::size_t i = 0; i < devices; ++i) {
+        if (seen[i] && seen[i]->superblock.array == array && !is_claimed(*seen[i]))
+            of_array.push_back(&*seen[i]);
     }
     if (of_array.empty()) return now;
     const Superblock newest = newest_superblock(of_array);
@@ -92,12 +95,22 @@ Options with_spares_in_use(const Options& options) {
         const bool known = seen[i] && seen[i]->superblock.array == array;
         return known ? find_member(newest, seen[i]->device) : nullptr;
     };
+    // An image of a member, old or not, has nobody's place.
+    const auto has_place = [&](std::size_t i) {
+        const MemberRecord* const record = member_at(i);
+        if (record == nullptr) return false;
+        const Standing standing = standing_of(newest, *record, *seen[i], 0);
+        const bool older = standing == Standing::older || standing == Standing::diverged;
+        return !older && std::ranges::none_of(of_array, [&](const SeenSuperblock* s) {
+            return s->device == record->uuid;
+        });
+    };
     std::vector<const MemberRecord*> members;
     for (std::size_t i = 0; i < devices; ++i) members.push_back(member_at(i));
     now.spares.clear();
     bool taken = false;  // a place, perhaps
     for (std::size_t i = devices; i < named.size(); ++i) {
-        const MemberRecord* const record = member_at(i);
+        const MemberRecord* const record = has_place(i) ? member_at(i) : nullptr;
         taken |= record != nullptr || (!seen[i] && seen[i].error().code != Errc::foreign_device);
         if (record != nullptr)
             put_in_place(now.devices, members, named[i], *record);
@@ -136,11 +149,10 @@ Status check_size(const Device& spare, const ArrayParameters& p) {
 Status check_no_data(Device& spare, IoQueue& queue) {
     const Status empty = check_empty(spare, queue);
     if (empty || empty.error().code != Errc::exists) return empty;
-    return fail(
-        Errc::exists,
-        "{}; a spare must be empty: if nobody needs that, erase it (wipefs -a, blkdiscard), "
-        "else remove the spare from the array file",
-        empty.error().message.substr(0, empty.error().message.find("; ")));
+    return fail(Errc::exists,
+                "{}; a spare must be empty: if nobody needs that, erase it (blkdiscard, or dd "
+                "if=/dev/zero), else remove the spare from the array file",
+                empty.error().message.substr(0, empty.error().message.find("; ")));
 }
 
 // One that is a member, or was one, is no spare.
@@ -148,7 +160,8 @@ Status refuse_drive_of_array(const SeenSuperblock& seen, const std::string& path
     const MemberRecord* const record = find_member(seen.superblock, seen.device);
     return fail(Errc::exists,
                 "{}: it is {} drive {} of this array, or was: if it is, it is taken back while the "
-                "array is open; if another has its place, erase it to make it a spare",
+                "array is open; if another drive has its place, erase it (blkdiscard, or dd "
+                "if=/dev/zero) to make it a spare",
                 path, record == nullptr ? "a" : to_string(record->role),
                 record == nullptr ? 0 : record->index);
 }
@@ -193,6 +206,14 @@ DeviceStatus look_at_spare(const std::string& path, const Superblock& array, IoQ
     status.path = path;
     status.role = to_string(DeviceRole::spare);
     status.state = "spare";
+    Options alone;
+    alone.devices.push_back({.path = path});
+    for (const Stats::FileSystem& system : file_systems_of(alone)) {
+        if (!is_short(system)) continue;
+        status.state = "failed";
+        status.last_error = shortage(system);
+        return status;
+    }
     std::vector<std::unique_ptr<Device>> one;
     auto device = open_device(path, 0, Access::inspect, false);
     Status good = device ? Status{} : fail(device.error());

@@ -95,6 +95,7 @@ bool whole(const Engine& engine) {
 
 TEST_CASE("spares: one takes the place of a drive that was taken out, and stays") {
     SparedArray a({40 * MiB});
+    a.options.spare_after_ms = 3'600'000;  // not this one
     {
         auto engine = a.open();
         a.write(*engine);
@@ -257,6 +258,39 @@ TEST_CASE("spares: one in use that is gone is a missing drive, and comes back") 
     CHECK(status.state == "failed");
     CHECK(status.uuid == seen[0]->device.to_string());
     CHECK(status.last_error.find("qlc drive 1 of this array") != std::string::npos);
+}
+
+TEST_CASE("spares: an image of a member has nobody's place") {
+    SparedArray a({40 * MiB});
+    const auto copy = [&] {
+        const auto from = open_device(a.drive(1), 0, Access::inspect, false);
+        const auto to = open_device(a.spare(0), 0, Access::read_write, false);
+        REQUIRE(from);
+        REQUIRE(to);
+        Buffer bytes(40 * MiB);
+        IoQueue queue;
+        Io io{.kind = IoKind::read,
+              .device = from->get(),
+              .bytes = bytes.size(),
+              .data = bytes.data()};
+        REQUIRE(run(queue, io));
+        io.kind = IoKind::write;
+        io.device = to->get();
+        REQUIRE(run(queue, io));
+    };
+    copy();
+    const bool gone = GENERATE(false, true);
+    for (int i = 0; i < 2; ++i) {
+        auto engine = a.open();
+        if (i == 0) a.write(*engine);
+        REQUIRE(becomes([&] { return status_of(engine->stats(), a.spare(0)).state == "failed"; }));
+        a.check(*engine);
+        REQUIRE(engine->close());
+        if (gone && i == 0) forget_memory_device(a.drive(1));
+    }
+    const auto closed = Engine::inspect(a.options);
+    REQUIRE(closed);
+    CHECK(status_of(*closed, a.spare(0)).role == "spare");
 }
 
 TEST_CASE("spares: one that is locked is passed over for the next") {
