@@ -73,8 +73,8 @@ void put_in_place(std::vector<DeviceOptions>& devices, std::vector<const MemberR
 }  // namespace
 
 // The newest superblock of the drives that are no spares says who is a member: what a spare says of
-// itself does not count. A spare that can't be read may have had a place: then, too, a drive that is
-// no member is passed over and not refused.
+// itself does not count. A spare that can't be read may have had a place. Then, too, a drive that
+// is no member is passed over and not refused.
 Options with_spares_in_use(const Options& options) {
     Options now = options;
     if (options.spares.empty()) return now;
