@@ -136,7 +136,7 @@ TEST_CASE("canary: one_copy_written") {
     must_notice(Canary::one_copy_written, "one_copy_written", 80, sim::Profile::away);
 }
 TEST_CASE("canary: unlike_copies_stay") {
-    must_notice(Canary::unlike_copies_stay, "unlike_copies_stay", 200, sim::Profile::away);
+    must_notice(Canary::unlike_copies_stay, "unlike_copies_stay", 150, sim::Profile::all);
 }
 TEST_CASE("canary: returned_not_erased") {
     must_notice(Canary::returned_not_erased, "returned_not_erased", 60, sim::Profile::away);
