@@ -159,9 +159,7 @@ int config_complete() {
         nbdkit_error("memory= creates a new array, which can't be served read-only; leave out -r");
         return -1;
     }
-    std::vector<DeviceOptions> all = options.devices;
-    all.insert(all.end(), options.spares.begin(), options.spares.end());
-    for (const DeviceOptions& device : all) {
+    for (const DeviceOptions& device : options.all_named()) {
         if (memory_bytes == 0 || device.path.starts_with("memory:")) continue;
         return complain(
             "memory= creates a new array, so all devices must be memory:NAME; {} is not",

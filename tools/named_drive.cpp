@@ -10,10 +10,9 @@ std::string named_drive(const Options& options, const std::string& array_file,
                         const std::string& word) {
     const auto folder = std::filesystem::path(array_file).parent_path();
     const std::string named = (folder / word).lexically_normal().string();
-    const auto has = [&](const std::vector<DeviceOptions>& devices) {
-        return std::ranges::find(devices, named, &DeviceOptions::path) != devices.end();
-    };
-    return has(options.devices) || has(options.spares) ? named : word;
+    const std::vector<DeviceOptions> all = options.all_named();
+    const bool in_file = std::ranges::find(all, named, &DeviceOptions::path) != all.end();
+    return in_file ? named : word;
 }
 
 Result<std::string> named_there(const Holder& holder, const std::string& drive) {

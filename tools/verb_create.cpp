@@ -32,9 +32,7 @@ struct CreateArguments : CommonArguments {
 Result<Stats> create(const CreateArguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
-    for (const auto* named : {&options->devices, &options->spares}) {
-        for (const DeviceOptions& device : *named) QS_TRY(refuse_memory(device.path));
-    }
+    for (const DeviceOptions& device : options->all_named()) QS_TRY(refuse_memory(device.path));
     ProgressLine progress;
     options->progress = progress.callback();
     options->log = print_log;

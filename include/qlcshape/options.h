@@ -73,6 +73,12 @@ struct Options {
     // Drives that hold nothing; `role` is not used. One that has taken a drive's place is a member
     // of the array, also where it is still named here; the drive that it replaced is passed over.
     std::vector<DeviceOptions> spares;
+    // The devices, then the spares.
+    std::vector<DeviceOptions> all_named() const {
+        std::vector<DeviceOptions> all = devices;
+        all.insert(all.end(), spares.begin(), spares.end());
+        return all;
+    }
 
     // Read-only: nothing is written to any drive, also after a crash, and no write permission is
     // needed. Several processes may have the array open like this, while none has it open for

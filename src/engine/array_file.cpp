@@ -254,12 +254,11 @@ Status read_device(const Section& section, const std::filesystem::path& folder, 
         device.path = (folder / device.path).lexically_normal().string();
     }
     QS_TRY(section.read_size("size", device.size_bytes));
-    for (const auto* named : {&options.devices, &options.spares}) {
-        const auto other = std::ranges::find(*named, device.path, &DeviceOptions::path);
-        if (other == named->end()) continue;
+    for (const DeviceOptions& other : options.all_named()) {
+        if (other.path != device.path) continue;
         return fail(Errc::invalid_argument,
                     "{}: {} is already the device at {}: give each device its own path",
-                    section.at(*section.find("path")), device.path, other->where);
+                    section.at(*section.find("path")), device.path, other.where);
     }
     (role == "spare" ? options.spares : options.devices).push_back(std::move(device));
     return {};

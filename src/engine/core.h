@@ -146,8 +146,7 @@ class Core {
     std::vector<Lost> lost_drives() const;
     // Those that hold nothing yet, as stats() shows them.
     std::vector<DeviceStatus> spares() const;
-    // Looks at one, and keeps what it finds. Blocks.
-    DeviceStatus look_at(const std::string& spare, IoQueue& queue);
+    void note_spare(const DeviceStatus& spare);
 
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---

@@ -28,7 +28,7 @@
 #include <algorithm>
 
 #include "engine/core.h"
-#include "engine/spares.h"
+#include "engine/report.h"
 #include "recovery/older_members.h"
 #include "recovery/segment_scan.h"
 
@@ -112,11 +112,7 @@ std::vector<Core::Lost> Core::lost_drives() const {
 
 void Core::name_spares() {
     const Locked lock(shown_mutex_);
-    for (const DeviceOptions& spare : options_.spares) {
-        DeviceStatus& status = spares_.emplace_back();
-        status.path = spare.path;
-        status.role = status.state = to_string(DeviceRole::spare);
-    }
+    for (const DeviceOptions& spare : options_.spares) spares_.push_back(spare_at(spare.path));
 }
 
 std::vector<DeviceStatus> Core::spares() const {
@@ -124,15 +120,10 @@ std::vector<DeviceStatus> Core::spares() const {
     return spares_;
 }
 
-DeviceStatus Core::look_at(const std::string& spare, IoQueue& queue) {
-    Superblock array;
-    array.array = array_.array;
-    array.parameters = array_.layout.p;
-    DeviceStatus now = look_at_spare(spare, array, queue);
+void Core::note_spare(const DeviceStatus& spare) {
     const Locked lock(shown_mutex_);
-    const auto known = std::ranges::find(spares_, spare, &DeviceStatus::path);
-    if (known != spares_.end()) *known = now;
-    return now;
+    const auto known = std::ranges::find(spares_, spare.path, &DeviceStatus::path);
+    if (known != spares_.end()) *known = spare;
 }
 
 // A drive that is back may be an image of the time before it left: then the newest segments that it

@@ -171,6 +171,13 @@ std::string path_of(const MemberDevice& member, const std::vector<MemberDevice>&
     return member.device == nullptr ? missing_path(member, members, named) : member.device->path();
 }
 
+DeviceStatus spare_at(const std::string& path) {
+    DeviceStatus spare;
+    spare.path = path;
+    spare.role = spare.state = to_string(DeviceRole::spare);
+    return spare;
+}
+
 void fill_devices(Stats& s, const Superblock& superblock, const std::vector<MemberDevice>& members,
                   const std::vector<DeviceOptions>& named, const std::vector<Unusable>& unusable) {
     for (const MemberDevice& m : members) {

@@ -53,9 +53,8 @@ Seen look_at(const std::vector<DeviceOptions>& devices) {
 }
 
 Seen look_at_systems(const Options& options) {
-    std::vector<DeviceOptions> all = options.devices;
-    all.insert(all.end(), options.spares.begin(), options.spares.end());
-    const auto seen = with_patience([all] { return look_at(all); }, kPatience);
+    const auto seen =
+        with_patience([devices = options.all_named()] { return look_at(devices); }, kPatience);
     return seen ? *seen : Seen{};
 }
 

@@ -152,11 +152,8 @@ Status erase_drive(const MemberDevice& m, const ArrayLayout& l, IoQueue& queue) 
             QS_TRY(run(queue, io));
         }
     }
-    io = Io{};
-    io.kind = IoKind::flush;
-    io.point = PersistencePoint::create;
-    io.device = m.device.get();
-    return run(queue, io);
+    Device* const device = m.device.get();
+    return flush_drives({&device, 1}, queue, PersistencePoint::create);
 }
 
 namespace {

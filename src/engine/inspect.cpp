@@ -2,7 +2,6 @@
 #include "engine/inspect.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include "admin/holder.h"
@@ -20,17 +19,6 @@
 namespace qlcshape {
 
 namespace {
-
-// Which array is meant, if a path leads to a drive of another one: most drives decide.
-std::string most_frequent_array(const std::vector<Result<SeenSuperblock>>& seen) {
-    std::map<std::string, int> times;
-    for (const auto& s : seen) {
-        if (s) ++times[s->superblock.array.to_string()];
-    }
-    if (times.empty()) return "";
-    return std::ranges::max_element(times, {}, [](const auto& entry) { return entry.second; })
-        ->first;
-}
 
 Superblock newest(const Sight& sight) {
     std::vector<const SeenSuperblock*> seen;
@@ -141,14 +129,14 @@ Result<Sight> see_array(const Options& options, IoQueue& queue) {
             sight.unusable.push_back({d.path, device.error()});
     }
     auto seen = see_superblocks(devices, queue);
-    sight.array_uuid = most_frequent_array(seen);
+    const auto array = most_frequent_array(seen);
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const std::string path = devices[i]->path();
         if (!seen[i]) {
             Error why = seen[i].error();
             why.message = with_path(path, why.message);
             sight.unusable.push_back({path, std::move(why)});
-        } else if (seen[i]->superblock.array.to_string() != sight.array_uuid) {
+        } else if (seen[i]->superblock.array != array) {
             sight.unusable.push_back(
                 {path,
                  {Errc::foreign_device, fmt::format("{}: it belongs to another array", path)}});
@@ -190,7 +178,8 @@ Result<Stats> inspect_drives(const Options& options) {
     fill_devices(s, superblock, members, options.devices, sight->unusable);
     show_out(s, members);
     for (const DeviceOptions& spare : options.spares)
-        s.devices.push_back(look_at_spare(spare.path, superblock, queue));
+        s.devices.push_back(
+            look_at_spare(spare.path, superblock.array, superblock.parameters, queue));
     fill_bands(s, array, superblock, snapshot.snapshot, queue);
     assess_health(s);
     if (held || s.health == "failed") return s;

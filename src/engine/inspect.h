@@ -22,7 +22,6 @@ struct Sight {
     };
     std::vector<Drive> drives;       // with a superblock of the array that most of them have
     std::vector<Unusable> unusable;  // the others: missing, unreadable, of another array, a copy
-    std::string array_uuid;
 };
 
 // An error where no drive has a superblock of an array.

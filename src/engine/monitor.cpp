@@ -65,6 +65,12 @@ void log_slow_io(const Options& options, const Stats& before, const Stats& now) 
 
 }  // namespace
 
+void log_once(const Options& options, std::string& told, const std::string& what) {
+    if (told == what) return;
+    told = what;
+    log(options, LogLevel::warning, "{}", what);
+}
+
 void log_opened(const Options& options, const Stats& s) {
     if (s.recovery.kind == "clean") {
         log(options, LogLevel::info, "array {}: opened, epoch {}", s.array_name, s.epoch);

@@ -33,6 +33,9 @@ void log(const Options& options, LogLevel level, fmt::format_string<Arguments...
     options.log(level, text);
 }
 
+// Unless it is what was told last.
+void log_once(const Options& options, std::string& told, const std::string& what);
+
 // How an array was opened.
 void log_opened(const Options& options, const Stats& stats);
 

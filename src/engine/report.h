@@ -26,4 +26,7 @@ void fill_devices(Stats& stats, const Superblock& superblock,
                   const std::vector<MemberDevice>& members, const std::vector<DeviceOptions>& named,
                   const std::vector<Unusable>& unusable);
 
+// A spare of which nothing else is known yet.
+DeviceStatus spare_at(const std::string& path);
+
 }  // namespace qlcshape

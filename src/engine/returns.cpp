@@ -22,17 +22,17 @@ void Returns::try_at(const std::string& path, Known& known) {
     constexpr std::uint64_t kHour = 3600;
     std::erase_if(known.returns, [&](std::uint64_t at) { return looked_s_ - at >= kHour; });
     if (known.returns.size() >= kMostAnHour) {
-        return tell(known,
-                    fmt::format("{}: it has come back {} times within an hour, and stays out; "
-                                "look at the drive and its path, or replace it",
-                                path, kMostAnHour));
+        return log_once(options_, known.told,
+                        fmt::format("{}: it has come back {} times within an hour, and stays out; "
+                                    "look at the drive and its path, or replace it",
+                                    path, kMostAnHour));
     }
     if (looked_s_ < known.next_s) return;
     if (is_unanswered(medium_of(path), path)) {
-        return tell(known,
-                    fmt::format("{}: does not answer; it comes back when it has ended what it "
-                                "was told, or at the next opening",
-                                path));
+        return log_once(options_, known.told,
+                        fmt::format("{}: does not answer; it comes back when it has ended what it "
+                                    "was told, or at the next opening",
+                                    path));
     }
     auto device = open_device(path, 0, Access::read_write, false);
     if (!device) return;  // status says that it is out, or missing
@@ -45,15 +45,8 @@ void Returns::try_at(const std::string& path, Known& known) {
     } else if (back.error().code != Errc::busy && back.error().code != Errc::closed) {
         known.pause_s = std::clamp(2 * known.pause_s, kLookSeconds, kMostSeconds);
         known.next_s = looked_s_ + known.pause_s;
-        tell(known, back.error().message);
+        log_once(options_, known.told, back.error().message);
     }
-}
-
-// Once.
-void Returns::tell(Known& known, const std::string& what) {
-    if (known.told == what) return;
-    known.told = what;
-    log(options_, LogLevel::warning, "{}", what);
 }
 
 }  // namespace qlcshape

@@ -32,7 +32,6 @@ class Returns {
         std::uint64_t pause_s = 0, next_s = 0;
     };
     void try_at(const std::string& path, Known& known);
-    void tell(Known& known, const std::string& what);
 
     const Options& options_;
     Engine::Impl& engine_;

@@ -11,6 +11,7 @@
 #include "engine/monitor.h"
 #include "engine/offline_queue.h"
 #include "engine/replace.h"
+#include "engine/report.h"
 #include "meta/membership.h"
 #include "meta/superblock_find.h"
 
@@ -36,38 +37,43 @@ std::vector<Result<SeenSuperblock>> see_all(const std::vector<DeviceOptions>& na
     return all;
 }
 
-// By most of the drives that are no spares: a spare may belong to another array.
-Uuid array_of(std::span<const Result<SeenSuperblock>> drives) {
-    std::map<Uuid, int> times;
-    for (const auto& s : drives) {
-        if (s) ++times[s->superblock.array];
-    }
-    const auto most =
-        std::ranges::max_element(times, {}, [](const auto& entry) { return entry.second; });
-    return most == times.end() ? Uuid{} : most->first;
-}
+// One that the array file names, and what it says where it says that it is of this array.
+struct Named {
+    DeviceOptions device;
+    const SeenSuperblock* seen = nullptr;
+    const MemberRecord* member = nullptr;
+};
 
 // Where a spare goes in the list: to the place of its number, if the array file has the drives in
 // that order, and nothing of this array is at that place; else behind the others. In no other case
 // is it known that the drive there is not another one, which is missing.
-void put_in_place(std::vector<DeviceOptions>& devices, std::vector<const MemberRecord*>& members,
-                  DeviceOptions spare, const MemberRecord& record) {
-    spare.role = record.role == DeviceRole::scm ? Role::scm : Role::qlc;
+void put_in_place(std::vector<Named>& drives, Named spare) {
+    const Role role = spare.member->role == DeviceRole::scm ? Role::scm : Role::qlc;
+    spare.device.role = role;
     std::optional<std::size_t> place;
     bool in_order = true;
     std::uint32_t number = 0;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        if (devices[i].role != spare.role) continue;
-        if (members[i] != nullptr) in_order &= members[i]->index == number;
-        if (number++ == record.index && members[i] == nullptr) place = i;
+    for (std::size_t i = 0; i < drives.size(); ++i) {
+        if (drives[i].device.role != role) continue;
+        const MemberRecord* const member = drives[i].member;
+        if (member != nullptr) in_order &= member->index == number;
+        if (number++ == spare.member->index && member == nullptr) place = i;
     }
-    if (place && in_order) {
-        devices[*place] = std::move(spare);
-        members[*place] = &record;
-        return;
-    }
-    devices.push_back(std::move(spare));
-    members.push_back(&record);
+    if (place && in_order)
+        drives[*place] = std::move(spare);
+    else
+        drives.push_back(std::move(spare));
+}
+
+// An image of a member, old or not, has nobody's place.
+bool has_place(const Named& spare, const std::vector<const SeenSuperblock*>& others,
+               const Superblock& newest) {
+    if (spare.member == nullptr) return false;
+    const Standing standing = standing_of(newest, *spare.member, *spare.seen, 0);
+    const bool older = standing == Standing::older || standing == Standing::diverged;
+    return !older && std::ranges::none_of(others, [&](const SeenSuperblock* s) {
+        return s->device == spare.seen->device;
+    });
 }
 
 }  // namespace
@@ -76,55 +82,45 @@ void put_in_place(std::vector<DeviceOptions>& devices, std::vector<const MemberR
 // itself does not count. A spare that can't be read may have had a place. Then, too, a drive that
 // is no member is passed over and not refused.
 Options with_spares_in_use(const Options& options) {
-    Options now = options;
-    if (options.spares.empty()) return now;
+    if (options.spares.empty()) return options;
     OfflineQueue offline(options);
-    std::vector<DeviceOptions> named = options.devices;
-    named.insert(named.end(), options.spares.begin(), options.spares.end());
-    const auto seen = see_all(named, offline.queue());
+    const std::vector<DeviceOptions> all = options.all_named();
+    const auto seen = see_all(all, offline.queue());
     const std::size_t devices = options.devices.size();
-    const Uuid array = array_of(std::span(seen).first(devices));
+    const auto array = most_frequent_array(std::span(seen).first(devices));
+    std::vector<Named> named;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const bool ours = seen[i] && seen[i]->superblock.array == array;
+        named.push_back({all[i], ours ? &*seen[i] : nullptr});
+    }
     std::vector<const SeenSuperblock*> of_array;
     for (std::size_t i = 0; i < devices; ++i) {
-        if (seen[i] && seen[i]->superblock.array == array && !is_claimed(*seen[i]))
-            of_array.push_back(&*seen[i]);
+        if (named[i].seen != nullptr && !is_claimed(*named[i].seen))
+            of_array.push_back(named[i].seen);
     }
-    if (of_array.empty()) return now;
+    if (of_array.empty()) return options;
     const Superblock newest = newest_superblock(of_array);
-    const auto member_at = [&](std::size_t i) {
-        const bool known = seen[i] && seen[i]->superblock.array == array;
-        return known ? find_member(newest, seen[i]->device) : nullptr;
-    };
-    // An image of a member, old or not, has nobody's place.
-    const auto has_place = [&](std::size_t i) {
-        const MemberRecord* const record = member_at(i);
-        if (record == nullptr) return false;
-        const Standing standing = standing_of(newest, *record, *seen[i], 0);
-        const bool older = standing == Standing::older || standing == Standing::diverged;
-        return !older && std::ranges::none_of(of_array, [&](const SeenSuperblock* s) {
-            return s->device == record->uuid;
-        });
-    };
-    std::vector<const MemberRecord*> members;
-    for (std::size_t i = 0; i < devices; ++i) members.push_back(member_at(i));
+    for (Named& n : named) {
+        if (n.seen != nullptr) n.member = find_member(newest, n.seen->device);
+    }
+    Options now = options;
     now.spares.clear();
+    std::vector<Named> drives(named.begin(), named.begin() + static_cast<std::ptrdiff_t>(devices));
     bool taken = false;  // a place, perhaps
     for (std::size_t i = devices; i < named.size(); ++i) {
-        const MemberRecord* const record = has_place(i) ? member_at(i) : nullptr;
-        taken |= record != nullptr || (!seen[i] && seen[i].error().code != Errc::foreign_device);
-        if (record != nullptr)
-            put_in_place(now.devices, members, named[i], *record);
+        const bool in_use = has_place(named[i], of_array, newest);
+        taken |= in_use || (!seen[i] && seen[i].error().code != Errc::foreign_device);
+        if (in_use)
+            put_in_place(drives, named[i]);
         else
-            now.spares.push_back(named[i]);
+            now.spares.push_back(all[i]);
     }
     if (!taken) return now;
     // Those whose places were taken say so themselves.
-    const auto former = [&](const DeviceOptions& d) {
-        const auto at = std::ranges::find(named, d.path, &DeviceOptions::path) - named.begin();
-        const auto& s = seen[static_cast<std::size_t>(at)];
-        return s && s->superblock.array == array && find_member(newest, s->device) == nullptr;
-    };
-    std::erase_if(now.devices, former);
+    now.devices.clear();
+    for (const Named& n : drives) {
+        if (n.seen == nullptr || n.member != nullptr) now.devices.push_back(n.device);
+    }
     return now;
 }
 
@@ -190,7 +186,7 @@ Result<std::vector<std::unique_ptr<Device>>> make_devices_and_spares(const Optio
                                                                      MadeFiles& made,
                                                                      IoQueue& queue) {
     Options all = options;  // together, so that none is named twice
-    all.devices.insert(all.devices.end(), options.spares.begin(), options.spares.end());
+    all.devices = options.all_named();
     auto devices = make_devices(all, made);
     if (!devices) return fail(devices.error());
     const auto first = devices->begin() + static_cast<std::ptrdiff_t>(options.devices.size());
@@ -201,11 +197,9 @@ Result<std::vector<std::unique_ptr<Device>>> make_devices_and_spares(const Optio
     return devices;
 }
 
-DeviceStatus look_at_spare(const std::string& path, const Superblock& array, IoQueue& queue) {
-    DeviceStatus status;
-    status.path = path;
-    status.role = to_string(DeviceRole::spare);
-    status.state = "spare";
+DeviceStatus look_at_spare(const std::string& path, const Uuid& array, const ArrayParameters& p,
+                           IoQueue& queue) {
+    DeviceStatus status = spare_at(path);
     Options alone;
     alone.devices.push_back({.path = path});
     for (const Stats::FileSystem& system : file_systems_of(alone)) {
@@ -220,11 +214,11 @@ DeviceStatus look_at_spare(const std::string& path, const Superblock& array, IoQ
     if (device) {
         status.capacity_bytes = (*device)->geometry().capacity_bytes;
         one.push_back(std::move(*device));
-        good = check_size(*one[0], array.parameters);
+        good = check_size(*one[0], p);
     }
     if (good) {
-        const auto seen = see_superblocks(one, queue, *make_layout(array.parameters));
-        const bool ours = seen[0] && seen[0]->superblock.array == array.array;
+        const auto seen = see_superblocks(one, queue, *make_layout(p));
+        const bool ours = seen[0] && seen[0]->superblock.array == array;
         if (!ours) {
             good = check_no_data(*one[0], queue);
         } else if (!is_claimed(*seen[0])) {
@@ -245,8 +239,8 @@ void Spares::look() {
     const auto spares = engine_.core().spares();
     if (spares.empty()) return;
     const std::vector<Core::Lost> all = engine_.core().lost_drives();
-    const std::uint64_t pause = all.empty() ? kLookSeconds : kPauseSeconds;
-    for (const DeviceStatus& spare : spares) look_at(spare, known_[spare.path], pause);
+    const std::uint64_t every_s = all.empty() ? kLookSeconds : kPauseSeconds;
+    for (const DeviceStatus& spare : spares) look_at(spare, known_[spare.path], every_s);
     if (engine_.read_only()) return;
     std::erase_if(lost_since_, [&](const auto& known) {
         return std::ranges::none_of(
@@ -259,15 +253,18 @@ void Spares::look() {
     }
 }
 
-void Spares::look_at(const DeviceStatus& spare, Known& known, std::uint64_t pause) {
-    if (known.looked_s != 0 && now_s_ - known.looked_s < pause) return;
+void Spares::look_at(const DeviceStatus& spare, Known& known, std::uint64_t every_s) {
+    if (known.looked_s != 0 && now_s_ - known.looked_s < every_s) return;
     known.looked_s = now_s_;
     OfflineQueue offline(options_);
-    const DeviceStatus now = engine_.core().look_at(spare.path, offline.queue());
+    Core& core = engine_.core();
+    const DeviceStatus now =
+        look_at_spare(spare.path, core.array().array, core.layout().p, offline.queue());
+    core.note_spare(now);
     if (now.state == "spare")
         known.bad.clear();
     else
-        tell(known.bad, "a spare can't be used: " + now.last_error);
+        log_once(options_, known.bad, "a spare can't be used: " + now.last_error);
 }
 
 // True if a spare was tried. What the array refuses for reasons of its own (another replacement is
@@ -301,15 +298,9 @@ void Spares::pause(Known& known, const std::string& path, const Core::Lost& lost
                    const Error& why) {
     known.next_s = steady_seconds() + kPauseSeconds;
     known.looked_s = 0;
-    tell(known.refused, fmt::format("{}: the spare can't take the place of {} drive {}: {}", path,
-                                    to_string(lost.role), lost.index, why.message));
-}
-
-// Once.
-void Spares::tell(std::string& told, const std::string& what) {
-    if (told == what) return;
-    told = what;
-    log(options_, LogLevel::warning, "{}", what);
+    log_once(options_, known.refused,
+             fmt::format("{}: the spare can't take the place of {} drive {}: {}", path,
+                         to_string(lost.role), lost.index, why.message));
 }
 
 }  // namespace qlcshape

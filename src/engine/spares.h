@@ -33,7 +33,8 @@ Result<std::vector<std::unique_ptr<Device>>> make_devices_and_spares(const Optio
 
 // Whether it is there, empty, and large enough. It has a UUID where it is, or was, a drive of this
 // array.
-DeviceStatus look_at_spare(const std::string& path, const Superblock& array, IoQueue& queue);
+DeviceStatus look_at_spare(const std::string& path, const Uuid& array, const ArrayParameters& p,
+                           IoQueue& queue);
 
 class Spares {
   public:
@@ -51,10 +52,9 @@ class Spares {
         std::uint64_t looked_s = 0, next_s = 0;
         std::string bad, refused;  // told in the log
     };
-    void look_at(const DeviceStatus& spare, Known& known, std::uint64_t pause);
+    void look_at(const DeviceStatus& spare, Known& known, std::uint64_t every_s);
     bool take_place(const Core::Lost& lost);
     void pause(Known& known, const std::string& path, const Core::Lost& lost, const Error& why);
-    void tell(std::string& told, const std::string& what);
 
     const Options& options_;
     Engine::Impl& engine_;

@@ -133,11 +133,8 @@ Status claim_drive(const Superblock& superblock, const MemberDevice& drive, IoQu
         io.data = record.data() + io.offset;
         QS_TRY(run(queue, io));
     }
-    io = Io{};
-    io.kind = IoKind::flush;
-    io.point = PersistencePoint::create;
-    io.device = drive.device.get();
-    return run(queue, io);
+    Device* const device = drive.device.get();
+    return flush_drives({&device, 1}, queue, PersistencePoint::create);
 }
 
 Status append_superblock(Superblock& superblock, std::vector<MemberDevice>& members,

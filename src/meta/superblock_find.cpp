@@ -2,6 +2,7 @@
 #include "meta/superblock_find.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "base/buffer.h"
@@ -206,6 +207,16 @@ FoundEach find_all(const std::vector<std::unique_ptr<Device>>& devices, IoQueue&
         }
     }
     return found;
+}
+
+std::optional<Uuid> most_frequent_array(std::span<const Result<SeenSuperblock>> seen) {
+    std::map<Uuid, int> times;
+    for (const auto& s : seen) {
+        if (s) ++times[s->superblock.array];
+    }
+    const auto most =
+        std::ranges::max_element(times, {}, [](const auto& entry) { return entry.second; });
+    return most == times.end() ? std::nullopt : std::optional(most->first);
 }
 
 std::vector<Result<SeenSuperblock>> see_superblocks(

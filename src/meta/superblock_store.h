@@ -21,6 +21,7 @@
 #include <bitset>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -160,6 +161,10 @@ class SuperblockAppend {
 };
 
 // Both at once.
+// Which array is meant, if a path leads to a drive of another one: most drives decide. None where
+// no drive says anything.
+std::optional<Uuid> most_frequent_array(std::span<const Result<SeenSuperblock>> seen);
+
 // Marks a drive that is to take the place of the member whose record it has, so that one that was
 // cut off in that is known as such: where its first superblock goes there is this one, by which it
 // is a drive with the array's UUID, which no member has. What it holds otherwise is void. Blocks.

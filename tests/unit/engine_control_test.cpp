@@ -16,13 +16,6 @@ using namespace qlcshape;
 
 namespace {
 
-void check_answer(const Status& refused, Errc code, const std::string& words) {
-    REQUIRE_FALSE(refused);
-    INFO(refused.error().message);
-    CHECK(refused.error().code == code);
-    CHECK(refused.error().message.find(words) != std::string::npos);
-}
-
 std::string ask_raw(const TestArray& array, const std::string& request) {
     const std::string medium = medium_of(array.options.devices.back().path);
     const auto socket = connect_to(medium);
@@ -45,11 +38,11 @@ TEST_CASE("engine control: volumes are made, resized and deleted from outside") 
         REQUIRE(holder->delete_volume("v1"));
         CHECK(e.volumes().size() == 1);
         CHECK(e.open_volume("v0")->size_bytes() == 2 * MiB);
-        check_answer(holder->create_volume("v0", MiB), Errc::exists, "v0");
-        check_answer(holder->create_volume("v2", 1), Errc::invalid_argument, "multiple of 4 KiB");
-        check_answer(holder->create_volume("v2", 1024 * GiB), Errc::no_space, "unallocated");
-        check_answer(holder->delete_volume("v2"), Errc::not_found, "v2");
-        check_answer(holder->resize_volume("v2", MiB), Errc::not_found, "v2");
+        check_refused(holder->create_volume("v0", MiB), Errc::exists, "v0");
+        check_refused(holder->create_volume("v2", 1), Errc::invalid_argument, "multiple of 4 KiB");
+        check_refused(holder->create_volume("v2", 1024 * GiB), Errc::no_space, "unallocated");
+        check_refused(holder->delete_volume("v2"), Errc::not_found, "v2");
+        check_refused(holder->resize_volume("v2", MiB), Errc::not_found, "v2");
     });
     array.use([](Engine& e) { CHECK(e.open_volume("v0")->size_bytes() == 2 * MiB); });
 }
@@ -62,8 +55,8 @@ TEST_CASE("engine control: what is in use is not taken away from outside") {
         REQUIRE(holder);
         {
             const Volume used = *e.open_volume("v0");
-            check_answer(holder->delete_volume("v0"), Errc::busy, "in use");
-            check_answer(holder->resize_volume("v0", 4 * MiB - 4096), Errc::busy, "its end");
+            check_refused(holder->delete_volume("v0"), Errc::busy, "in use");
+            check_refused(holder->resize_volume("v0", 4 * MiB - 4096), Errc::busy, "its end");
             REQUIRE(holder->resize_volume("v0", 6 * MiB));
             CHECK(used.size_bytes() == 6 * MiB);
         }

@@ -19,13 +19,6 @@ bool reads_as(const Volume& v, std::uint64_t lba, std::uint64_t bytes, int value
     return read == bytes_of(bytes, value);
 }
 
-void check_refused(const Status& refused, Errc code, const std::string& names = "") {
-    REQUIRE_FALSE(refused);
-    INFO(refused.error().message);
-    CHECK(refused.error().code == code);
-    CHECK(refused.error().message.find(names) != std::string::npos);
-}
-
 }  // namespace
 
 TEST_CASE("engine volumes: the block device that one is offered as is shown while it is open") {

@@ -40,11 +40,7 @@ std::string text_of(const std::string& path) {
 }
 
 bool comes(const std::string& path, const std::string& words) {
-    for (int i = 0; i < 1000; ++i) {
-        if (text_of(path).find(words) != std::string::npos) return true;
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return false;
+    return becomes([&] { return text_of(path).find(words) != std::string::npos; });
 }
 
 }  // namespace

@@ -2,9 +2,7 @@
 // Spares: what takes the place of a drive that is lost, and when.
 #include "engine/spares.h"
 
-#include <chrono>
 #include <mutex>
-#include <thread>
 
 #include "engine/offline_queue.h"
 #include "meta/superblock_find.h"
@@ -73,17 +71,20 @@ DeviceStatus status_of(const Stats& stats, const std::string& path) {
     return found == stats.devices.end() ? DeviceStatus{} : *found;
 }
 
-bool becomes(const std::function<bool()>& so, int looks = 1000) {
-    for (int i = 0; i < looks; ++i) {
-        if (so()) return true;
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return false;
-}
-
 bool is_member(const Engine& engine, const std::string& path) {
     const DeviceStatus d = status_of(engine.stats(), path);
     return d.state == "online" && d.role != "spare";
+}
+
+// From or to the beginning of a drive that nobody has open.
+void transfer(const std::string& path, IoKind kind, Buffer& bytes) {
+    const auto device =
+        open_device(path, 0, kind == IoKind::read ? Access::inspect : Access::read_write, false);
+    REQUIRE(device);
+    IoQueue queue;
+    REQUIRE(
+        run(queue,
+            {.kind = kind, .device = device->get(), .bytes = bytes.size(), .data = bytes.data()}));
 }
 
 bool whole(const Engine& engine) {
@@ -182,20 +183,9 @@ TEST_CASE("spares: what is on one since it was named is not destroyed") {
         other.devices[0].path = a.spare(0);
         SparedArray::make(other);
     } else {
-        const auto spare = open_device(a.spare(0), 0, Access::read_write, false);
-        REQUIRE(spare);
         Buffer block(kBlockBytes);
         std::ranges::fill(block.span(), std::byte{1});
-        IoQueue queue;
-        REQUIRE(run(queue, {.kind = IoKind::write,
-                            .device = spare->get(),
-                            .offset = 2 * MiB - kBlockBytes,
-                            .bytes = kBlockBytes,
-                            .data = block.data()}));
-        REQUIRE(run(queue, {.kind = IoKind::write,
-                            .device = spare->get(),
-                            .bytes = kBlockBytes,
-                            .data = block.data()}));
+        transfer(a.spare(0), IoKind::write, block);
     }
     auto engine = a.open();
     REQUIRE(becomes([&] { return status_of(engine->stats(), a.spare(0)).state == "failed"; }));
@@ -211,14 +201,8 @@ TEST_CASE("spares: what is on one since it was named is not destroyed") {
     if (array) {
         CHECK(Engine::probe(other));
     } else {
-        const auto spare = open_device(a.spare(0), 0, Access::read_write, false);
-        REQUIRE(spare);
         Buffer block(kBlockBytes);
-        IoQueue queue;
-        REQUIRE(run(queue, {.kind = IoKind::read,
-                            .device = spare->get(),
-                            .bytes = kBlockBytes,
-                            .data = block.data()}));
+        transfer(a.spare(0), IoKind::read, block);
         CHECK(std::ranges::all_of(block.span(), [](std::byte b) { return b == std::byte{1}; }));
     }
     SparedArray::forget(other);
@@ -247,14 +231,12 @@ TEST_CASE("spares: one in use that is gone is a missing drive, and comes back") 
     CHECK(closed->health == "degraded");
     // As an idle spare that turns out to be a drive of the array.
     OfflineQueue offline(a.options);
-    Superblock array;
-    const auto device = open_device(a.spare(0), 0, Access::inspect, false);
-    REQUIRE(device);
     std::vector<std::unique_ptr<Device>> one;
     one.push_back(std::move(*open_device(a.spare(0), 0, Access::inspect, false)));
     const auto seen = see_superblocks(one, offline.queue());
     REQUIRE(seen[0]);
-    const DeviceStatus status = look_at_spare(a.spare(0), seen[0]->superblock, offline.queue());
+    const DeviceStatus status = look_at_spare(a.spare(0), seen[0]->superblock.array,
+                                              seen[0]->superblock.parameters, offline.queue());
     CHECK(status.state == "failed");
     CHECK(status.uuid == seen[0]->device.to_string());
     CHECK(status.last_error.find("qlc drive 1 of this array") != std::string::npos);
@@ -262,23 +244,9 @@ TEST_CASE("spares: one in use that is gone is a missing drive, and comes back") 
 
 TEST_CASE("spares: an image of a member has nobody's place") {
     SparedArray a({40 * MiB});
-    const auto copy = [&] {
-        const auto from = open_device(a.drive(1), 0, Access::inspect, false);
-        const auto to = open_device(a.spare(0), 0, Access::read_write, false);
-        REQUIRE(from);
-        REQUIRE(to);
-        Buffer bytes(40 * MiB);
-        IoQueue queue;
-        Io io{.kind = IoKind::read,
-              .device = from->get(),
-              .bytes = bytes.size(),
-              .data = bytes.data()};
-        REQUIRE(run(queue, io));
-        io.kind = IoKind::write;
-        io.device = to->get();
-        REQUIRE(run(queue, io));
-    };
-    copy();
+    Buffer bytes(40 * MiB);
+    transfer(a.drive(1), IoKind::read, bytes);
+    transfer(a.spare(0), IoKind::write, bytes);
     const bool gone = GENERATE(false, true);
     for (int i = 0; i < 2; ++i) {
         auto engine = a.open();

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/types.h"
@@ -49,6 +51,23 @@ struct TestArray {
         if (!closed) FAIL(closed.error().message);
     }
 };
+
+// It names what its message is about.
+inline void check_refused(const Status& refused, Errc code, const std::string& names = "") {
+    REQUIRE_FALSE(refused);
+    INFO(refused.error().message);
+    CHECK(refused.error().code == code);
+    CHECK(refused.error().message.find(names) != std::string::npos);
+}
+
+// Whether it is so some time; each look is 20 ms after the one before.
+inline bool becomes(const std::function<bool()>& so, int looks = 1000) {
+    for (int i = 0; i < looks; ++i) {
+        if (so()) return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return false;
+}
 
 inline std::vector<std::byte> bytes_of(std::uint64_t size, int value) {
     return std::vector<std::byte>(size, static_cast<std::byte>(value));
