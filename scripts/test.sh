@@ -63,7 +63,7 @@ if [ $long = yes ]; then
     cmake --preset dev
     cmake --build --preset dev
     seeds=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-    for profile in cuts away media drives older beyond all; do
+    for profile in cuts away wide media drives older beyond all; do
         echo "== campaign: $profile"
         build/release/qlcshape sim --profile $profile --seeds "$seeds..$((seeds + 1999))" |
             tee build/campaign.log

@@ -42,7 +42,7 @@ std::vector<Media*> History::current() const {
 
 // One that is out, or was about to go out.
 void History::note_behind() {
-    const std::size_t first = options_.data_strips + 2;
+    const std::size_t first = qlc_drives();
     for (std::size_t i = 0; i < 2; ++i) {
         const Device* const drive = core_->array().scm[i];
         const bool about_to =
@@ -64,8 +64,8 @@ void History::look_who_is_behind() {
 // One at a time, until it has been filled again; and not the one that keeps what it is told.
 Media* History::scm_to_lose() {
     if (behind_ != nullptr || away_scm_ != nullptr) return behind_ != nullptr ? behind_ : away_scm_;
-    Media* const first = media_[options_.data_strips + 2];
-    Media* const second = media_[options_.data_strips + 3];
+    Media* const first = media_[qlc_drives()];
+    Media* const second = media_[qlc_drives() + 1];
     if (first->weak != second->weak) return first->weak ? first : second;
     return away_random_.chance(1, 2) ? first : second;
 }
@@ -80,7 +80,7 @@ void History::away_episode() {
     look_who_is_behind();
     away_.clear();
     for (std::uint64_t n = away_random_.below(3); n != 0; --n)
-        away_.insert(away_random_.below(options_.data_strips + 2));
+        away_.insert(away_random_.below(qlc_drives()));
     away_scm_ = away_random_.chance(1, 4) && !fresh_unheard_ ? scm_to_lose() : nullptr;
     if (crashed_ || !away_random_.chance(1, 4)) return;
     away_random_.chance(1, 3) ? replace_scm() : replace_episode();
@@ -89,7 +89,7 @@ void History::away_episode() {
 // An empty drive takes the place of one that is away, or of any other, after a clean close.
 void History::replace_episode() {
     const std::size_t drive = away_.empty() || away_random_.chance(1, 2)
-                                  ? away_random_.below(options_.data_strips + 2)
+                                  ? away_random_.below(qlc_drives())
                                   : *away_.begin();
     std::set<std::size_t> lost = away_;
     lost.insert(drive);
@@ -166,7 +166,7 @@ std::set<std::size_t> History::not_written() const {
     for (const std::size_t drive : mended_) {
         if (media_[drive]->qlc) lost.insert(drive);
     }
-    for (std::size_t d = 0; d < options_.data_strips + 2; ++d) {
+    for (std::size_t d = 0; d < qlc_drives(); ++d) {
         if (!media_[d]->writes()) lost.insert(d);
     }
     return lost;
@@ -183,7 +183,7 @@ void History::make_leave(Media& media) {
 // While the array is open, or is being opened: nothing but redundancy is lost by it.
 void History::drive_leaves() {
     std::set<std::size_t> lost = not_written();
-    const std::size_t drive = away_random_.below(options_.data_strips + 2);
+    const std::size_t drive = away_random_.below(qlc_drives());
     if (!lost.insert(drive).second || lost.size() > 2 || !readable_without(lost)) return;
     make_leave(*media_[drive]);
     ++result_.drives_left;
@@ -205,8 +205,7 @@ bool History::must_come_back(const Error& error) {
     const auto says = [&](const char* what) {
         return error.message.find(what) != std::string::npos;
     };
-    const bool unreadable =
-        says("was written while other drives were missing") && !readable_without(lost);
+    const bool unreadable = says("strips that its data takes") && !readable_without(lost);
     const bool split = says("may have gone on by itself") && behind_ != nullptr &&
                        lost.size() >= options_.data_strips;
     const bool tried = says("newest writes is needed") && tried_ != nullptr && tried_ != away_scm_;

@@ -187,7 +187,7 @@ void History::lose_record(Closed& closed) {
 
 // More at once than redundancy covers. What was acknowledged is there when they are back.
 void History::take_drives_away() {
-    const std::size_t qlc = options_.data_strips + 2;
+    const std::size_t qlc = qlc_drives();
     std::set<std::size_t> away;
     if (rng_.chance(1, 3)) away = {qlc, qlc + 1};
     for (const std::uint64_t n = 3 + rng_.below(qlc - 2); away.size() < n && !away.contains(qlc);)
@@ -204,7 +204,7 @@ void History::take_drives_away() {
 void History::ruin_drives() {
     if (!open_through_cuts()) return;
     choose_load();
-    const std::size_t qlc = options_.data_strips + 2;
+    const std::size_t qlc = qlc_drives();
     const std::size_t many = 3 + rng_.below(qlc - 2);
     const std::uint64_t steps = 200 + rng_.below(4000), at = rng_.below(steps);
     for (std::uint64_t i = 0; i < steps && result_.violation.empty(); ++i) {

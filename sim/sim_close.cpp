@@ -54,6 +54,7 @@ void History::forget_opening() {
     forget_images_of_out();
     core_.reset();
     returning_.reset();
+    spreading_ = false;
     mended_.clear();
     changes_.clear();
     gone_.clear();

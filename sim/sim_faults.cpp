@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/sim_faults.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 namespace qlcshape::sim {
 
 namespace {
 
-constexpr const char* kProfiles[] = {"cuts",   "away", "media", "drives",   "older",
-                                     "beyond", "all",  "loop",  "sequences"};
+constexpr const char* kProfiles[] = {"cuts",  "away",   "wide", "media", "drives",
+                                     "older", "beyond", "all",  "loop",  "sequences"};
 
 constexpr Fault kOfMedia[] = {Fault::bit_rot,           Fault::unreadable,       Fault::lost_write,
                               Fault::misdirected_write, Fault::misdirected_read, Fault::read_error};
@@ -17,6 +20,8 @@ constexpr Fault kOfDrives[] = {Fault::read_error,     Fault::write_error, Fault:
 }  // namespace
 
 const char* to_string(Profile profile) { return kProfiles[static_cast<std::size_t>(profile)]; }
+
+std::string profile_names() { return fmt::format("{}", fmt::join(kProfiles, ",")); }
 
 bool profile_of(const std::string& name, Profile& profile) {
     for (std::size_t i = 0; i < std::size(kProfiles); ++i) {

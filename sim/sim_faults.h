@@ -19,6 +19,7 @@ namespace qlcshape::sim {
 enum class Profile : std::uint8_t {
     cuts,
     away,
+    wide,
     media,
     drives,
     older,
@@ -29,6 +30,7 @@ enum class Profile : std::uint8_t {
 };
 
 const char* to_string(Profile profile);
+std::string profile_names();  // of all, with commas
 bool profile_of(const std::string& name, Profile& profile);
 
 enum class Region : std::uint8_t { superblock, band_table, tps, pmt, bands };

@@ -112,7 +112,9 @@ class History {
     void cut_while_filled();
 
     // sim_away.cpp
-    bool goes_away() const { return world_.faults().profile() == Profile::away; }
+    bool wide() const { return world_.faults().profile() == Profile::wide; }
+    bool goes_away() const { return wide() || world_.faults().profile() == Profile::away; }
+    std::size_t qlc_drives() const { return options_.data_strips + 2 + more_drives_; }
     bool readable_without(const std::set<std::size_t>& lost) const;
     bool readable_by(const std::vector<Media*>& drives, const std::set<std::size_t>& lost) const;
     std::vector<Media*> current() const;
@@ -134,6 +136,7 @@ class History {
     // sim_replace.cpp
     void begin_replacing();
     void begin_replacing(std::size_t drive);
+    void begin_spreading();
     void begin_returning();
     void end_returning();
     void advance_replacing();
@@ -272,6 +275,7 @@ class History {
     std::uint64_t version_gap_ = 0;
     std::vector<Media*> media_;
     std::set<std::size_t> weak_qlc_;
+    std::uint32_t more_drives_ = 0;  // than a band has columns
     std::set<std::size_t> lost_;
     std::set<std::size_t> away_;  // QLC drives that the array is written without
     Media* away_scm_ = nullptr;   // likewise an SCM drive
@@ -280,6 +284,7 @@ class History {
     std::size_t fresh_for_ = 0;
     std::uint32_t fresh_made_ = 0;
     std::optional<std::size_t> returning_;  // a drive that comes back while it is open
+    bool spreading_ = false;                // what a lost drive had goes to the others
     std::set<std::size_t> mended_;          // those that take writes again, and are not in yet
     // A new drive is a member perhaps by the word of one SCM drive alone: without that one the old
     // drive is, and the new one is rightly refused.
@@ -299,6 +304,7 @@ class History {
     LifetimeCounters counted_{};      // by all openings
     LifetimeCounters durable_{};      // what no opening may be below
     LifetimeCounters required_{};     // likewise of this one, by the snapshots that are there, too
+    std::array<LifetimeCounters, 2> on_scm_{};  // those, by SCM drive
     std::uint64_t stamp_ = 0;
     std::uint64_t opened_ = 0;   // for writing
     bool crashed_ = false;       // the opening before, for writing, ended in a cut

@@ -67,27 +67,34 @@ int Media::read(std::uint64_t offset, std::byte* to, std::uint64_t n, FaultCount
     return 0;
 }
 
-void Media::repair(std::uint64_t offset, std::uint64_t n, FaultCounts& counts) {
-    if (damage.empty()) return;
+std::vector<std::pair<std::uint64_t, Media::Damage>> Media::repair(std::uint64_t offset,
+                                                                   std::uint64_t n,
+                                                                   FaultCounts& counts) {
+    std::vector<std::pair<std::uint64_t, Damage>> repaired;
+    if (damage.empty()) return repaired;
     auto it = damage.lower_bound(div_up(offset, kBlockBytes));
     while (it != damage.end() && (it->first + 1) * kBlockBytes <= offset + n) {
         ++counts[it->second.fault].repaired;
+        repaired.push_back(*it);
         it = damage.erase(it);
     }
+    return repaired;
 }
 
 void Media::write(std::uint64_t offset, const std::byte* from, std::uint64_t n, std::uint64_t order,
                   FaultCounts& counts) {
-    repair(offset, n, counts);
-    if (geometry.volatile_cache)
+    auto repairs = repair(offset, n, counts);
+    if (geometry.volatile_cache) {
         write_unfinished(offset, from, n, order);
-    else
+        cache.back().repairs = std::move(repairs);
+    } else {
         std::memcpy(bytes.get() + offset, from, n);
+    }
 }
 
 void Media::write_unfinished(std::uint64_t offset, const std::byte* from, std::uint64_t n,
                              std::uint64_t order) {
-    Cached c{order, offset, n, take_memory()};
+    Cached c{order, offset, n, take_memory(), {}};
     c.data.assign(from, from + n);
     cache.push_back(std::move(c));
 }
@@ -100,9 +107,9 @@ void Media::discard(std::uint64_t offset, std::uint64_t n, std::uint64_t order,
         return;
     }
     if (!discard_clears) return;
-    repair(offset, n, counts);
+    auto repairs = repair(offset, n, counts);
     if (geometry.volatile_cache)
-        cache.push_back(Cached{order, offset, n, {}});
+        cache.push_back(Cached{order, offset, n, {}, std::move(repairs)});
     else
         std::memset(bytes.get() + offset, 0, n);
 }
@@ -178,6 +185,7 @@ void Media::lose_cache(Random& random) {
             const std::uint64_t fate = random.below(3);
             if (fate == 1) apply(c);
             if (fate == 2) apply_torn(c, random);
+            if (fate != 1) damage.insert(c.repairs.begin(), c.repairs.end());
         }
     }
     for (Cached& c : cache) {

@@ -25,11 +25,18 @@ namespace qlcshape::sim {
 struct Media {
     static constexpr std::uint32_t kZonesWritten = 8;  // at once
 
+    struct Damage {
+        Fault fault = Fault::bit_rot;
+        std::uint64_t number = 0;  // in the order in which blocks were damaged, of all drives
+        bool met = false;
+    };
     struct Cached {
         std::uint64_t order = 0;
         std::uint64_t offset = 0;
         std::uint64_t bytes = 0;
         std::vector<std::byte> data;  // empty: a discard
+        // What it repairs, by block: damaged again if the power goes first.
+        std::vector<std::pair<std::uint64_t, Damage>> repairs;
     };
     struct Zone {
         std::uint64_t pointer = 0;  // writes submitted up to here
@@ -37,11 +44,6 @@ struct Media {
         bool failing = false;    // a write in it failed
         bool read_only = false;  // for good
         bool offline = false;    // for good
-    };
-    struct Damage {
-        Fault fault = Fault::bit_rot;
-        std::uint64_t number = 0;  // in the order in which blocks were damaged, of all drives
-        bool met = false;
     };
 
     Media(std::string name_, std::uint64_t bytes, bool volatile_cache, bool discard_clears_);
@@ -106,7 +108,8 @@ struct Media {
     void apply_where(const std::function<bool(const Cached&)>& choose);
     void apply_torn(const Cached& cached, Random& random);
     void lose_zoned(Random& random);
-    void repair(std::uint64_t offset, std::uint64_t bytes, FaultCounts& counts);
+    std::vector<std::pair<std::uint64_t, Damage>> repair(std::uint64_t offset, std::uint64_t bytes,
+                                                         FaultCounts& counts);
 
     std::uint64_t zone_bytes_ = 0;
     std::vector<std::vector<std::byte>> spare_;

@@ -19,7 +19,7 @@ namespace qlcshape::sim {
 // those alone: redundancy covers no others.
 void History::choose_older() {
     if (copied_) return;
-    const std::size_t qlc = options_.data_strips + 2;
+    const std::size_t qlc = qlc_drives();
     const bool faults = world_.faults().media_faults() || world_.faults().drive_faults();
     std::set<std::size_t> chosen;
     if (faults) {
@@ -107,6 +107,7 @@ void History::copy_episode() {
     durable_ = durable;
     counted_ = counted;
     Media& kept = *media_[images_random_.below(media_.size())];
+    std::erase_if(images_, [&](const Older& o) { return o.media == &kept; });
     images_.push_back({&kept, {kept.bytes.get(), kept.bytes.get() + kept.capacity()}});
     for (std::size_t i = 0; i < media_.size(); ++i) {
         std::ranges::copy(own[i], media_[i]->bytes.get());

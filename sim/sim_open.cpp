@@ -130,12 +130,15 @@ void History::spoil_table() {
 }
 
 // One mirror of the TPS is lost while the power is off: the other one has all that was
-// acknowledged.
+// acknowledged, unless it is out.
 void History::lose_mirror() {
     const ArrayLayout& l = world_.faults().layout();
-    for (Media* m : media_) {
-        if (!m->qlc && m->weak && (behind_ == nullptr || behind_ == m))
-            std::memset(m->bytes.get() + l.tps_offset, 0, l.tps_bytes);
+    const std::set<std::uint32_t> out = StripeTruth(l, current()).scm_out();
+    for (std::uint32_t i = 0; i < l.p.scm_count; ++i) {
+        Media& m = *media_[qlc_drives() + i];
+        const bool other_is_out = !out.empty() && !out.contains(i);
+        if (m.weak && !other_is_out && (behind_ == nullptr || behind_ == &m))
+            std::memset(m.bytes.get() + l.tps_offset, 0, l.tps_bytes);
     }
 }
 
@@ -349,7 +352,7 @@ void History::degraded_episode() {
     // Twice, for what can be proved without one drive can't be without another.
     for (int look = 0; look < 2 && result_.violation.empty(); ++look) {
         std::set<std::size_t> lost = weak_qlc_;
-        while (lost.size() < 2) lost.insert(rng_.below(options_.data_strips + 2));
+        while (lost.size() < 2) lost.insert(rng_.below(qlc_drives()));
         if (rng_.chance(1, 3)) lost.erase(lost.begin());
         if (rng_.chance(1, 4) || blocks_lost_ || !unmended_.empty()) lost.clear();
         look_read_only(std::move(lost));
@@ -372,6 +375,7 @@ void History::stale_episode() {
         Media& m = *media_[image_of_];
         image_ = std::make_unique<Media>(m.name, m.capacity(), m.geometry.volatile_cache,
                                          m.discard_clears);
+        image_->qlc = m.qlc;
         m.flushed(UINT64_MAX);
         std::memcpy(image_->bytes.get(), m.bytes.get(), m.capacity());
         image_opened_ = opened_;
@@ -380,6 +384,9 @@ void History::stale_episode() {
     if (opened_ == image_opened_ || scm_is_out(image_of_)) return;
     Media& m = *media_[image_of_];
     m.flushed(UINT64_MAX);
+    // One that went while it was opened, before it was told of that opening, is as it was.
+    const ArrayLayout& l = world_.faults().layout();
+    if (StripeTruth(l, {&m}).generation() == StripeTruth(l, {image_.get()}).generation()) return;
     std::swap(m.bytes, image_->bytes);
     world_.power_on();
     world_.cut_after(0);
@@ -403,7 +410,7 @@ void History::stale_episode() {
 // or the drive is refused by name and the array opens without it.
 void History::superblock_episode() {
     std::set<std::size_t> lost = weak_qlc_;
-    if (lost.empty()) lost.insert(rng_.below(options_.data_strips + 2));
+    if (lost.empty()) lost.insert(rng_.below(qlc_drives()));
     lost = {*lost.begin()};
     Media& m = *media_[*lost.begin()];
     m.flushed(UINT64_MAX);

@@ -14,7 +14,7 @@ namespace qlcshape::sim {
 void History::begin_replacing() {
     constexpr std::uint32_t kMost = 3;
     std::set<std::size_t> lost = not_written();
-    if (fresh_ != nullptr || returning_ || fresh_made_ == kMost) return;
+    if (fresh_ != nullptr || returning_ || spreading_ || fresh_made_ == kMost) return;
     if (!cuts_replacing_ && replace_random_.chance(1, 3)) {
         // With two QLC drives away as well the others might go on by themselves.
         if (lost.size() >= options_.data_strips || !readable_without(lost)) return;
@@ -22,7 +22,7 @@ void History::begin_replacing() {
     }
     const std::size_t drive = !lost.empty() && replace_random_.chance(1, 2)
                                   ? *lost.begin()
-                                  : replace_random_.below(options_.data_strips + 2);
+                                  : replace_random_.below(qlc_drives());
     lost.insert(drive);
     if (lost.size() <= 2 && readable_without(lost)) begin_replacing(drive);
 }
@@ -53,9 +53,24 @@ void History::begin_replacing(std::size_t drive) {
     }
 }
 
+// What a drive had that is lost goes to the others, where they have room.
+void History::begin_spreading() {
+    if (fresh_ != nullptr || returning_ || spreading_) return;
+    for (const Core::Lost& lost : core_->lost_drives()) {
+        if (lost.role != DeviceRole::qlc) continue;
+        const Status begun = core_->begin_spreading(lost.uuid);
+        spreading_ = begun.has_value();
+        if (spreading_) ++result_.drives_spread;
+        if (begun || may_stop() || world_.dead()) return;
+        const Errc why = begun.error().code;
+        if (why != Errc::no_space && why != Errc::not_found && why != Errc::closed)
+            violate("begin_spreading: " + begun.error().message);
+    }
+}
+
 // A drive that is out, or away, takes again what it is told, and comes back as soon as it may.
 void History::begin_returning() {
-    if (fresh_ != nullptr || returning_) return;
+    if (fresh_ != nullptr || returning_ || spreading_) return;
     const Stats now = core_->stats();
     std::vector<std::size_t> out;
     for (std::size_t i = 0; i < media_.size(); ++i) {
@@ -102,6 +117,7 @@ void History::end_returning() {
 }
 
 void History::advance_replacing() {
+    if (spreading_ && core_->advance_spreading()) spreading_ = false;
     if ((fresh_ == nullptr && !returning_) || !core_->advance_replace()) return;
     if (returning_) return end_returning();
     const auto replaced = core_->finish_replace();
@@ -121,8 +137,7 @@ void History::take_fresh() {
         ++result_.scm_replaced_open;
         behind_ = away_scm_ = nullptr;
         // Then it may as well be the other one that is lost.
-        Media& other =
-            *media_[fresh_for_ == options_.data_strips + 2 ? fresh_for_ + 1 : fresh_for_ - 1];
+        Media& other = *media_[fresh_for_ == qlc_drives() ? fresh_for_ + 1 : fresh_for_ - 1];
         if (replace_random_.chance(1, 2)) std::swap(fresh_->weak, other.weak);
     } else {
         ++result_.drives_replaced_open;
@@ -131,7 +146,8 @@ void History::take_fresh() {
 }
 
 void History::finish_replacing() {
-    for (std::uint64_t i = 0; (fresh_ != nullptr || returning_) && !world_.dead(); ++i) {
+    for (std::uint64_t i = 0; (fresh_ != nullptr || returning_ || spreading_) && !world_.dead();
+         ++i) {
         advance_replacing();
         poll_something();
         if (i > 20000000) return void(violate("a replacement never ends"));
@@ -143,6 +159,7 @@ void History::rebuild_episode() {
     if (!goes_away() || world_.dead() || core_->failed() || world_.silenced()) return;
     world_.faults().rest();
     for (std::uint64_t i = 0; i % 64 != 0 || core_->stats().rebuild.bands_left != 0; ++i) {
+        if (spreading_) advance_replacing();
         poll_something();
         if (world_.dead() || core_->failed() || !result_.violation.empty()) return;
         if (i > 2'000'000) return void(violate("bands lack strips on drives that are there"));

@@ -26,7 +26,17 @@ History::History(std::uint64_t seed, Profile profile)
     // What the other profiles do with an SCM drive needs the drive.
     const bool fails = profile == Profile::drives && seed % 4 == 3;
     const bool spoils = world_.faults().media_faults() && seed % 4 == 1;
-    options_.pmt_copies = profile == Profile::away || fails || spoils ? 2 : 1;
+    options_.pmt_copies = goes_away() || fails || spoils ? 2 : 1;
+    options_.spare_drives = 0;
+    constexpr Profile kSometimesWide[] = {Profile::media, Profile::drives, Profile::older,
+                                          Profile::all};
+    const bool sometimes =
+        seed % 8 == 5 && std::ranges::find(kSometimesWide, profile) != std::end(kSometimesWide);
+    if (wide() || sometimes) {
+        more_drives_ = 1 + static_cast<std::uint32_t>(away_random_.below(4));
+        options_.spare_drives =
+            static_cast<std::uint32_t>(away_random_.below(std::min(more_drives_, 2u) + 1));
+    }
     // In every eighth history recovery may keep few findings at once.
     kept_findings_ = seed % 8 == 0 ? 60 + seed % 541 : 1'000'000;
     version_gap_ = seed % 3;  // so small that versions which come again are seen
@@ -74,8 +84,11 @@ void History::shape() {
 }
 
 void History::add_media(std::uint64_t bands, Kinds kinds) {
-    for (std::uint32_t i = 0; i < options_.data_strips + 2; ++i) {
-        media_.push_back(&world_.add(fmt::format("qlc{}", i), (bands + 2) * options_.band_bytes,
+    // The same number of bands, and somewhat more.
+    const std::uint64_t slots =
+        div_up(bands * (options_.data_strips + 2), qlc_drives() - *options_.spare_drives);
+    for (std::uint32_t i = 0; i < qlc_drives(); ++i) {
+        media_.push_back(&world_.add(fmt::format("qlc{}", i), (slots + 2) * options_.band_bytes,
                                      kinds.qlc_cache, kinds.discard_clears));
         media_.back()->qlc = true;
         if (kinds.zoned) media_.back()->make_zoned(options_.band_bytes);
@@ -96,7 +109,7 @@ void History::add_media(std::uint64_t bands, Kinds kinds) {
 
 // What redundancy promises: any two QLC drives and one mirror of the TPS.
 void History::choose_weak() {
-    const std::uint64_t qlc = options_.data_strips + 2;
+    const std::uint64_t qlc = qlc_drives();
     const std::uint64_t many = rng_.below(4);
     if (many >= 1) weak_qlc_.insert(rng_.below(qlc));
     if (many >= 2) weak_qlc_.insert(rng_.below(qlc));
@@ -223,6 +236,7 @@ void RunCounts::add(const RunCounts& o) {
     drives_left += o.drives_left;
     drives_replaced += o.drives_replaced;
     drives_replaced_open += o.drives_replaced_open;
+    drives_spread += o.drives_spread;
     scm_replaced_open += o.scm_replaced_open;
     drives_returned_open += o.drives_returned_open;
     scm_returned_open += o.scm_returned_open;

@@ -211,6 +211,10 @@ void StripeTruth::find_superblock() {
         array_.epoch_key = s->epoch_key;
         array_.shards = s->shards;
         epoch_ = array_.epoch = s->epoch;
+        generation_ = generation;
+        for (const MemberRecord& m : s->members) {
+            if (m.role == DeviceRole::scm && m.state == MemberState::out) scm_out_.insert(m.index);
+        }
         return;
     }
 }

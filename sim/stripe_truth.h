@@ -10,6 +10,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "placement/array_context.h"
@@ -41,6 +42,9 @@ class StripeTruth {
 
     // By the newest superblock on any drive; none: there is no whole one.
     std::optional<std::uint64_t> epoch() const { return epoch_; }
+    std::optional<std::uint64_t> generation() const { return generation_; }  // of that superblock
+    // Likewise: which SCM drives are out, by number.
+    const std::set<std::uint32_t>& scm_out() const { return scm_out_; }
     // Those of epochs above epoch() are void: their recovery did not come through.
     std::vector<BandTruth> bands() const;
     // Of one of them; where no drive has the column, nowhere.
@@ -58,7 +62,8 @@ class StripeTruth {
     const ArrayLayout& l_;
     std::vector<Media*> qlc_, scm_;
     ArrayContext array_;
-    std::optional<std::uint64_t> epoch_;
+    std::optional<std::uint64_t> epoch_, generation_;
+    std::set<std::uint32_t> scm_out_;
 };
 
 }  // namespace qlcshape::sim

@@ -198,7 +198,9 @@ void Load::acknowledged(Slot& slot) {
 
 void Load::finished(Slot& slot) {
     if (!slot.status) {
-        if (table_ != nullptr) each_unit(slot, [&](auto unit, auto) { table_->cancel(unit); });
+        // A write that failed may be there or not, as one that a kill ended.
+        if (table_ != nullptr && slot.op == Op::read)
+            each_unit(slot, [&](auto unit, auto) { table_->cancel(unit); });
         return;
     }
     last_completed_ = std::max(last_completed_, slot.completed);

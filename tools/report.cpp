@@ -31,6 +31,7 @@ Json device_json(const DeviceStatus& device) {
             {"errors", device.errors},
             {"last_error", device.last_error},
             {"failing", device.failing},
+            {"bands", device.bands},
             {"checksum_errors", device.checksum_errors},
             {"last_checksum_error_offset", device.last_checksum_error_offset},
             {"capacity_bytes", device.capacity_bytes},
@@ -231,7 +232,8 @@ void add_stats(Json& object, const Stats& stats) {
     object["bands"] = bands_json(stats.bands);
     object["protection"] = {{"two", stats.protection.two},
                             {"one", stats.protection.one},
-                            {"none", stats.protection.none}};
+                            {"none", stats.protection.none},
+                            {"lost", stats.protection.lost}};
     object["endurance"] = endurance_json(stats.endurance);
     object["recovery"] = {{"kind", stats.recovery.kind},
                           {"seconds", stats.recovery.seconds},

@@ -205,9 +205,12 @@ std::string SurveyedArray::problem() const {
                                   : "the table is not whole without the scm drives that are lost") +
                restore;
     }
-    if (qlc > 2)
-        return lost + ": it can't be opened because at most two qlc drives may be missing" +
-               restore;
+    if (const std::uint32_t most = p.qlc_count - p.data_strips; qlc > most) {
+        return lost + fmt::format(
+                          ": it can't be opened because at most {} qlc drives may be "
+                          "missing{}",
+                          most, restore);
+    }
     if (wrong.empty()) return lost + ": degraded";
     return lost + ": degraded, it opens without " + wrong + " in the array file" + restore;
 }

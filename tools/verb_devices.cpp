@@ -78,8 +78,10 @@ void print_survey_json(const Survey& found) {
 void print_array(const SurveyedArray& array) {
     const Superblock& s = array.superblock;
     const std::string state = array.state();
-    say("array {} ({}): {}+2 qlc, {} scm\n", s.name, s.array.to_string(), s.parameters.data_strips,
-        s.parameters.scm_count);
+    const ArrayParameters& p = s.parameters;
+    const bool more = p.qlc_count > p.data_strips + 2;
+    say("array {} ({}): {}+2{} qlc, {} scm\n", s.name, s.array.to_string(), p.data_strips,
+        more ? fmt::format(" on {}", p.qlc_count) : "", p.scm_count);
     say("  {}\n", state == "open" ? "open: a process has it"
                   : state == "crashed"
                       ? "crashed: no process has it open, and the next opening recovers it"

@@ -45,11 +45,8 @@ Result<Campaign> plan(const SimArguments& arguments) {
     Campaign campaign;
     campaign.cycles = arguments.cycles;
     if (!profile_of(arguments.profile, campaign.profile)) {
-        return fail(
-            Errc::invalid_argument,
-            "--profile {}: it is one of cuts, away, media, drives, older, beyond, all, loop, "
-            "sequences",
-            arguments.profile);
+        return fail(Errc::invalid_argument, "--profile {}: it is one of {}", arguments.profile,
+                    profile_names());
     }
     unsigned long long first = 0, last = 0;
     int end = 0;
@@ -187,6 +184,7 @@ class Run {
         line("drives that did not answer, and were given up", s.given_up);
         line("drives replaced while it was closed", s.drives_replaced);
         line("drives replaced while it was open", s.drives_replaced_open);
+        line("drives whose bands went to the others", s.drives_spread);
         line("scm drives replaced while it was open", s.scm_replaced_open);
         line("qlc drives that came back while it was open", s.drives_returned_open);
         line("scm drives that came back while it was open", s.scm_returned_open);
@@ -336,7 +334,7 @@ void add_sim(CLI::App& app, int& exit_code) {
     verb->add_option("--profile", arguments->profile,
                      "which faults; loop: cuts in a row; sequences: of "
                      "one to three operations, cut after every event")
-        ->type_name("{cuts,away,media,drives,older,beyond,all,loop,sequences}")
+        ->type_name(fmt::format("{{{}}}", profile_names()))
         ->capture_default_str();
     verb->add_option("--cycles", arguments->cycles,
                      "openings per seed (default 20); with loop the cuts in a row (default 1000)");

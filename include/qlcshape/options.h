@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,13 +36,16 @@ using Log = std::function<void(LogLevel level, const std::string& message)>;
 struct Options {
     // [array]: used by create(); open() ignores these and reads them from the superblocks.
     std::string name = "array";
-    std::uint32_t data_strips = 8;          // k, 2 to 32; there are k + 2 qlc devices
+    std::uint32_t data_strips = 8;          // k, 2 to 32; there are at least k + 2 qlc devices
     std::uint64_t strip_bytes = 128 << 10;  // a power of two, 16 KiB to 4 MiB
     std::uint64_t band_bytes = 0;  // of one band on one drive; 0: 128 MiB, or less on small drives
     double overprovision = 0.20;   // 0.02 to 0.9
     // Of each page of the mapping table, on as many scm drives. With 2 the array goes on without an
     // scm drive that is lost. 0: 2 where there are two scm drives or more and they have room.
     std::uint32_t pmt_copies = 0;  // 0, 1 or 2
+    // Room of as many qlc devices is kept free, spread over all of them: what a lost one had is
+    // rebuilt there. At most as many as there are more than k + 2; by default one of those, if any.
+    std::optional<std::uint32_t> spare_drives;
 
     // [engine]
     std::uint32_t shards = 1;          // data-plane threads, 1 to what create() was given

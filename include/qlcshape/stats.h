@@ -34,6 +34,7 @@ struct DeviceStatus {
     std::uint64_t capacity_bytes = 0;
     std::uint64_t written_bytes = 0;  // over the array's life; superblocks not counted
     std::uint64_t unused_bytes = 0;   // how much larger it is than the smallest drive of its role
+    std::uint32_t bands = 0;  // of a qlc drive: those that have a strip of each stripe on it
 };
 
 struct VolumeInfo {
@@ -46,6 +47,7 @@ struct VolumeInfo {
 };
 
 struct Stats {
+    std::uint32_t data_strips = 0;  // of a stripe, which has P and Q, too
     struct Space {
         std::uint64_t raw_bytes = 0;       // of all QLC drives, parity included
         std::uint64_t writable_bytes = 0;  // what volumes may be promised in all
@@ -85,9 +87,10 @@ struct Stats {
         std::array<std::uint32_t, 10> by_validity{};
     } bands;
     // Bands in use by how many QLC drives may be lost now without loss of what is in them. Fewer
-    // than two: drives are missing, or were when the band was written.
+    // than two: drives are missing, or were when the band was written. `lost`: some of it can't be
+    // read before drives are back.
     struct Protection {
-        std::uint32_t two = 0, one = 0, none = 0;
+        std::uint32_t two = 0, one = 0, none = 0, lost = 0;
     } protection;
     // How far the QLC drives are worn. Full strips appended in order leave a drive nothing to move,
     // so a byte written counts as a byte programmed, and a capacity written as one cycle.
@@ -106,9 +109,8 @@ struct Stats {
         double seconds = 0;
         std::uint64_t segments_scanned = 0, tps_records = 0, blocks_replayed = 0,
                       segments_discarded = 0;
-        // Of an array that is open read-only: so many bands were cut short since more than
-        // two drives did not answer. Acknowledged writes may be missing: blocks read as before
-        // them.
+        // Of an array that is open read-only: so many bands were cut short since fewer than k of
+        // their drives answered. Acknowledged writes may be missing: blocks read as before them.
         std::uint64_t segments_unread = 0;
     } recovery;
     struct Errors {

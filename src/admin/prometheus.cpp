@@ -120,6 +120,8 @@ void write_space(Writer& out, const Stats& s) {
         .sample(s.protection.two, label("losses", "2"))
         .sample(s.protection.one, label("losses", "1"))
         .sample(s.protection.none, label("losses", "0"));
+    out.gauge("bands_lost", "Bands in use of which too few strips are on drives that are there.")
+        .sample(s.protection.lost);
     out.gauge("bands_out_of_use", "Closed bands that GC can't move or erase.")
         .sample(s.bands.out_of_use);
     out.gauge("bands_by_validity",

@@ -11,7 +11,7 @@ namespace qlcshape {
 // that a newer command can ask an older server, and take over from it.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(LatencySummary, p50, p99, p999, max, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(DeviceStatus, uuid, path, role, index, state,
-                                                errors, last_error, failing, checksum_errors,
+                                                errors, last_error, failing, bands, checksum_errors,
                                                 last_checksum_error_offset, capacity_bytes,
                                                 written_bytes, unused_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(VolumeInfo, name, uuid, bytes, device)
@@ -26,7 +26,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Pmt, hits, misses, write_
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Gc, bands_moved, blocks_moved, races_lost)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Bands, total, free, open, closed, reserve,
                                                 out_of_use, by_validity)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Protection, two, one, none)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Protection, two, one, none, lost)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Endurance, open_seconds, cycles_used,
                                                 drive_writes_per_day, days_left)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Stats::Recovery, kind, seconds, segments_scanned,

@@ -336,6 +336,28 @@ void BandTable::opened(BandId id) {
     ring();
 }
 
+void BandTable::end_opening(BandId id, BandState state) {
+    Band& band = at(id);
+    QS_ASSERT(band.opening);
+    stream(band.stream).opening = band.opening = false;
+    band.state = state;
+}
+
+void BandTable::not_opened(BandId id) {
+    const Locked lock(mutex_);
+    end_opening(id, BandState::free);
+    free_list_.push_back(id);
+    free_.fetch_add(1, std::memory_order_release);
+}
+
+void BandTable::not_emptied(BandId id) {
+    {
+        const Locked lock(mutex_);
+        end_opening(id, BandState::erasing);
+    }
+    not_erased(id);
+}
+
 std::optional<BandId> BandTable::next_moved() {
     const Locked lock(mutex_);
     if (moved_list_.empty()) return std::nullopt;
@@ -409,7 +431,8 @@ void BandTable::in_use(const std::function<void(BandId, bool stays)>& see) const
     for (std::uint32_t i = 0; i < bands_.size(); ++i) {
         const Band& band = bands_[i];
         const bool used = band.state == BandState::open || band.state == BandState::closed;
-        if (used && !band.opening) see(BandId(i), band.out_of_use || band.unmended);
+        const bool grows = band.state == BandState::open && !full(band);
+        if (used && !band.opening) see(BandId(i), grows || band.out_of_use || band.unmended);
     }
 }
 

@@ -164,6 +164,8 @@ class BandTable {
     // Takes a free band for the stream; usable after opened().
     std::optional<BandId> begin_open(Stream stream, std::uint64_t epoch);
     void opened(BandId band);
+    void not_opened(BandId band);   // it is free again
+    void not_emptied(BandId band);  // likewise, but out of use as one that is not_erased()
     std::optional<BandId> next_moved();
     void erased(BandId band);
     BandRecord record_of(BandId band) const;
@@ -184,8 +186,8 @@ class BandTable {
     std::uint64_t placed() const { return placed_.load(std::memory_order_relaxed); }
     std::uint32_t free_bands() const { return free_.load(std::memory_order_acquire); }
     BandCounts counts() const;
-    // Calls `see` for each open or closed band, once its record is durable. `stays`: GC can't move
-    // it.
+    // Calls `see` for each open or closed band, once its record is durable. `stays`: it is not
+    // rebuilt, since segments are still added to it, or GC could not move it.
     void in_use(const std::function<void(BandId, bool stays)>& see) const;
     // The user stream's band and its frontier, for TPS records.
     Placement user_frontier() const;
@@ -270,6 +272,7 @@ class BandTable {
         if (waits(band) == before) return;
         to_mend_.fetch_add(before ? UINT32_MAX : 1, std::memory_order_relaxed);
     }
+    void end_opening(BandId band, BandState state) QS_REQUIRES(mutex_);  // it comes to nothing
     void end_damage(Band& band) QS_REQUIRES(mutex_);
     bool wants_band(const StreamState& stream) const QS_REQUIRES(mutex_);
     void ring() const {

@@ -57,7 +57,7 @@ enum class Canary : std::uint8_t {
     scrub_sees_nothing,         // the scrub takes what is wrong for right
     rebuilt_unflushed,          // a band's record names a column before that is flushed
     rebuilt_over_remains,       // a column is written where an earlier attempt left something
-    freed_with_remains,         // a band is freed, and what an attempt left stays on a drive
+    freed_with_remains,         // a band gets a slot with what an attempt left in it
     drop_poison,                // GC does not carry blocks that are lost
     gap_ends_tps,               // an acknowledged record that no mirror has ends the TPS
     count,

@@ -300,8 +300,8 @@ void IoQueue::settle(Io& io, int error_number) {
     // What a drive that is out drops from its cache is no part of the array.
     const bool counts = !io.device->out();
     if (io.empties_cache()) io.device->flushes().end(io.flush_number, error_number != 0 && counts);
-    // A drive may not support discards; nothing depends on them.
-    if (io.kind != IoKind::discard && counts) note_outcome(io);
+    // One that takes a discard may take nothing else: that is no good sign.
+    if (counts && (io.kind != IoKind::discard || error_number != 0)) note_outcome(io);
     if (error_number != 0 && io.kind != IoKind::read && io.device->coming()) {
         io.device->note_missed();
         io.error_number = 0;

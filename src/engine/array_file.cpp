@@ -155,6 +155,11 @@ class Section {
         return {};
     }
 
+    Status read(std::string_view key, std::optional<std::uint32_t>& into) const {
+        if (!table_.contains(key)) return {};
+        return read(key, into.emplace());
+    }
+
     Status read(std::string_view key, double& into) const {
         const toml::node* node = find(key);
         if (node == nullptr) return {};
@@ -197,12 +202,14 @@ class Section {
 };
 
 Status read_array(const Section& section, Options& options) {
-    QS_TRY(section.only({"name", "data_strips", "strip", "band", "overprovision", "pmt_copies"}));
+    QS_TRY(section.only(
+        {"name", "data_strips", "strip", "band", "overprovision", "pmt_copies", "spare_drives"}));
     QS_TRY(section.read("name", options.name));
     QS_TRY(section.read("data_strips", options.data_strips));
     QS_TRY(section.read_size("strip", options.strip_bytes));
     QS_TRY(section.read_size("band", options.band_bytes));
     QS_TRY(section.read("pmt_copies", options.pmt_copies));
+    QS_TRY(section.read("spare_drives", options.spare_drives));
     return section.read("overprovision", options.overprovision);
 }
 

@@ -148,6 +148,12 @@ class Core {
     std::vector<DeviceStatus> spares() const;
     void note_spare(const DeviceStatus& spare);
 
+    // --- what a lost QLC drive had is rebuilt on the other drives; core_spread.cpp ---
+    // Where they have room, else `no_space`. Then advance_spreading() until it is true, with the
+    // workers running: from there on the rebuild is under way. Not while a drive is replaced.
+    Status begin_spreading(const Uuid& lost);
+    bool advance_spreading();
+
     // --- closing: advance_close() until it is true, then finish_close() when no thread runs a
     // worker any more ---
     // Takes no more requests, waits for those in flight, and begins each phase when all workers
@@ -220,6 +226,7 @@ class Core {
     // core_open.cpp
     Status start(std::vector<std::unique_ptr<Device>>& devices);
     void name_spares();
+    Result<std::uint32_t> check_spreading(const Uuid& lost) const;
     bool needs_unwilling() const;
     Status check_options(const ArrayParameters& parameters) const;
     void set_array(Discovery discovery);
@@ -310,7 +317,10 @@ class Core {
         std::uint32_t bands = 0;
         std::uint64_t at_ns = 0;
     };
-    bool to_rebuild(BandId band, bool stays) const { return !stays && array_.is_narrow(band); }
+    bool to_rebuild(BandId band, bool stays) const {
+        const bool under_way = healer_ != nullptr && healer_->rebuilds(band);
+        return !stays && (under_way || array_.is_narrow(band));
+    }
     std::uint32_t narrow_bands() const;
     void fill_io(Stats::Io& io) const;
     void fill_bands(Stats::Bands& bands) const;

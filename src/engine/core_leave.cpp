@@ -60,7 +60,9 @@ bool Core::can_go_on_without(const MemberSet& leaving) const {
         else
             scm[m.index] = (array_.scm_in(m.index) || joins(i)) && !leaving[i];
     }
-    bool enough = (array_.drives_in() & ~qlc).count() >= k && array_.layout.pmt_whole_on(scm);
+    const DriveSet stay = array_.drives_in() & ~qlc;
+    bool enough = stay.count() >= k && array_.columns->free_bands_fit(stay) &&
+                  array_.layout.pmt_whole_on(scm);
     const auto see = [&](BandId band, bool) { enough &= array_.columns_there(band, qlc) >= k; };
     bands_->in_use(std::ref(see));  // which needs no memory
     return enough;
@@ -88,10 +90,8 @@ void Core::note_rebuilt() {
     if (stopped_ || failed()) return;
     rounds_noted_ = rounds;
     if (!write_superblock() || narrow_bands() != 0) return;
-    with_memory([&] {
-        log(options_, LogLevel::info, "array {}: what bands lacked on drives that came is rebuilt",
-            name());
-    });
+    with_memory(
+        [&] { log(options_, LogLevel::info, "array {}: what bands lacked is rebuilt", name()); });
 }
 
 // Bitmap and band table, while closing: nothing else is under way. An scm drive that does not take

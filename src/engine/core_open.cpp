@@ -67,7 +67,9 @@ bool Core::needs_unwilling() const {
         else
             qlc += good ? 0 : 1;
     }
-    return qlc > 2 || (!members_.empty() && !array_.layout.pmt_whole_on(scm));
+    const ArrayParameters& p = array_.layout.p;
+    return qlc + p.data_strips > p.qlc_count ||
+           (!members_.empty() && !array_.layout.pmt_whole_on(scm));
 }
 
 Status Core::start(std::vector<std::unique_ptr<Device>>& devices) {

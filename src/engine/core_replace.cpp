@@ -114,9 +114,9 @@ std::unexpected<Error> Core::cant_go(const MemberRecord& m) const {
                 : ", since another one is missing");
     }
     return fail(Errc::missing_device,
-                "array {}: there are bands that can't be read without qlc drive {}, or too few "
-                "other drives: wait until `qlcshape status` says that protection.none and .one are "
-                "0",
+                "array {}: there are bands that can't be read without qlc drive {}, or the other "
+                "drives are too few: reconnect those that are missing, and wait until `qlcshape "
+                "status` says that protection.none and .one are 0",
                 name(), m.index);
 }
 
@@ -135,7 +135,8 @@ Status Core::begin_replacing(const std::string& path, const std::function<Status
     if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
     if (replaces_.exchange(true)) {
         return fail(Errc::busy,
-                    "array {}: another drive is being replaced, or comes back; wait for its end",
+                    "array {}: another drive is being replaced, comes back, or is given up for "
+                    "good; wait for its end",
                     name());
     }
     const Status begun = within_limits(path, begin);

@@ -61,7 +61,8 @@ void fill_counters(Stats& s, const std::function<std::uint64_t(Counter)>& get) {
 
 void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
     s.pmt.copies = l.p.pmt_copies;
-    s.space.raw_bytes = std::uint64_t{l.bands} * l.p.band_bytes * l.p.qlc_count;
+    s.data_strips = l.p.data_strips;
+    s.space.raw_bytes = std::uint64_t{l.band_slots} * l.p.band_bytes * l.p.qlc_count;
     s.space.writable_bytes = l.writable_blocks * kBlockBytes;
     s.space.promised_bytes = promised_bytes(superblock);
     // What GC has to work with: slots outside the reserve that no volume can be promised.
@@ -81,8 +82,9 @@ void fill_space(Stats& s, const Superblock& superblock, const ArrayLayout& l) {
 
 namespace {
 
-// Every stripe has a strip on each QLC drive, and what was rebuilt may all be on one of them; every
-// TPS record is on each SCM drive, and the pages of the PMT go round the SCM drives.
+// The stripes go round the QLC drives, and what was rebuilt may all be on one of them: so that is
+// the most that one of them got. Every TPS record is on each SCM drive, and the pages of the PMT go
+// round the SCM drives.
 std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_t drives) {
     if (role == DeviceRole::qlc) {
         return (b.qlc_total() - b.qlc_rebuild) / drives + b.qlc_rebuild;
@@ -160,9 +162,18 @@ void fill_speed(Job& job, double bytes, std::uint64_t ns) {
 
 }  // namespace
 
+void count_bands(Stats& s, const ArrayContext& array) {
+    for (DeviceStatus& d : s.devices) {
+        if (d.role == to_string(DeviceRole::qlc)) d.bands = array.columns->taken_on(d.index);
+    }
+}
+
 bool count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band) {
     const std::uint32_t there = array.columns_there(band), k = array.layout.p.data_strips;
-    ++(there >= k + 2 ? protection.two : there == k + 1 ? protection.one : protection.none);
+    ++(there >= k + 2   ? protection.two
+       : there == k + 1 ? protection.one
+       : there == k     ? protection.none
+                        : protection.lost);
     return there >= k + 2;
 }
 
@@ -336,6 +347,7 @@ Stats Core::stats() const {
         const bool whole = count_protection(s.protection, array_, band);
         s.rebuild.bands_left += !whole && to_rebuild(band, stays) ? 1 : 0;
     });
+    count_bands(s, array_);
     fill_rebuild(s.rebuild, rebuild_begun);
     if (snapshotter_) s.pmt.snapshots = snapshotter_->taken();
     s.recovery.kind = recovered_.report.kind;

@@ -80,6 +80,8 @@ Result<ArrayParameters> parameters_of(const Options& o, const std::vector<Geomet
                     "an array needs qlc and scm devices, and the array file names {} and {}",
                     p.qlc_count, p.scm_count);
     }
+    const std::uint32_t width = p.data_strips + 2;
+    p.spare_drives = o.spare_drives.value_or(p.qlc_count > width ? 1 : 0);
     p.band_bytes = o.band_bytes != 0 ? o.band_bytes : default_band_bytes(p, erase_unit);
     return p;
 }

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::array kWorse = {"ok", "degraded", "unprotected", "failed"};
 enum Health : std::size_t { ok, degraded, unprotected, failed };
+constexpr std::uint32_t kParity = 2;
 
 class Assessment {
   public:
@@ -66,9 +67,25 @@ std::string fault_of(const DeviceStatus& d, const std::string& cause) {
 
 bool usable(const DeviceStatus& d) { return d.state == "online" && !d.failing; }
 
+std::size_t qlc_drives(const Stats& s) {
+    return static_cast<std::size_t>(
+        std::ranges::count(s.devices, std::string("qlc"), &DeviceStatus::role));
+}
+
+bool shares_slots(const Stats& s) { return qlc_drives(s) > s.data_strips + kParity; }
+
+bool is_whole(const Stats::Protection& p) { return p.one + p.none + p.lost == 0; }
+
+// Where there are more drives than a band has columns, the columns of a lost one are rebuilt on the
+// others: then it is not missed.
+bool is_missed(const Stats& s, const DeviceStatus& d) {
+    return d.bands != 0 || !shares_slots(s) || !is_whole(s.protection);
+}
+
+// Of more drives than a band has columns three may be away that no band has in common.
 bool beyond_parity(const Stats& s) {
-    constexpr auto kParity = 2;
-    return std::ranges::count_if(s.devices, [](const DeviceStatus& d) {
+    if (shares_slots(s)) return s.protection.lost != 0;
+    return std::ranges::count_if(s.devices, [&](const DeviceStatus& d) {
                return d.role == "qlc" && !usable(d);
            }) > kParity;
 }
@@ -94,16 +111,26 @@ void assess_drives(const Stats& s, Assessment& out) {
             continue;
         }
         if (d.role == "qlc") {
-            ++qlc_faulty;
+            qlc_faulty += is_missed(s, d) ? 1 : 0;
             qlc_gone += gone ? 1 : 0;
+            if (gone && shares_slots(s) && d.bands == 0) {
+                fault += is_missed(s, d) ? "; no band names it any more"
+                                         : "; the other drives have what it had";
+            }
         }
         out.add(degraded, fault);
     }
     if (qlc_faulty >= 2) out.raise(unprotected);
-    if (qlc_gone > 2) {
-        out.add(failed, "the array opens with at most two qlc drives missing");
+    if (const std::size_t most =
+            qlc_drives(s) - std::min<std::size_t>(qlc_drives(s), s.data_strips);
+        qlc_gone > most) {
+        out.add(failed, fmt::format("the array opens with at most {} qlc drives missing", most));
     } else if (beyond_parity(s)) {
-        out.add(failed, "parity covers two qlc drives: " + remedy_of_loss(s));
+        out.add(failed, shares_slots(s)
+                            ? fmt::format("of {} bands in use more than two strips are on drives "
+                                          "that are not there: {}",
+                                          s.protection.lost, remedy_of_loss(s))
+                            : "parity covers two qlc drives: " + remedy_of_loss(s));
     }
     if (scm == 1) {
         out.add(unprotected,
@@ -120,17 +147,17 @@ void assess_drives(const Stats& s, Assessment& out) {
 // What is written while a drive is missing lacks parity, and does so until GC has moved it.
 void assess_protection(const Stats& s, Assessment& out) {
     const Stats::Protection& p = s.protection;
-    if (p.none == 0 && p.one == 0) return;
+    if (is_whole(p)) return;
     const bool all_there = std::ranges::all_of(
         s.devices, [](const DeviceStatus& d) { return d.role != "qlc" || d.state == "online"; });
     std::string reason =
         fmt::format("of {} bands in use, {} can lose one more qlc drive and {} can't lose any",
-                    p.none + p.one + p.two, p.one, p.none);
+                    p.lost + p.none + p.one + p.two, p.one, p.none);
     if (all_there) {
         reason +=
             ": they lack strips on drives that were missing, and get them while the array is open";
     }
-    out.add(p.none != 0 ? unprotected : degraded, reason);
+    out.add(p.none + p.lost != 0 ? unprotected : degraded, reason);
 }
 
 }  // namespace
@@ -145,8 +172,8 @@ void assess_health(Stats& s) {
     if (s.state == "failed")
         out.add(failed, "writing has ended " + s.cause + (s.remedy.empty() ? "" : "; " + s.remedy));
     if (s.recovery.segments_unread != 0) {
-        out.add(failed, fmt::format("{} bands were cut short because more than two drives did not "
-                                    "answer: acknowledged writes may be missing",
+        out.add(failed, fmt::format("{} bands were cut short because too many of their drives did "
+                                    "not answer: acknowledged writes may be missing",
                                     s.recovery.segments_unread));
     }
     assess_drives(s, out);

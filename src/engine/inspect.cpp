@@ -78,6 +78,7 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
     }
     const auto loaded = load_band_table(array, queue);
     if (!loaded) return add_failure(s, loaded.error().message);
+    count_bands(s, array);
     for (std::uint32_t i = 0; i < array.layout.bands; ++i) {
         const BandRecord& r = loaded->records[i];
         if (r.counts()) count_protection(s.protection, array, BandId(i));

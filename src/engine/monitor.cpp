@@ -83,7 +83,7 @@ void log_opened(const Options& options, const Stats& s) {
     }
     if (s.recovery.segments_unread != 0) {
         log(options, LogLevel::error,
-            "array {}: {} bands were cut short because more than two drives did not answer: "
+            "array {}: {} bands were cut short because too many of their drives did not answer: "
             "acknowledged writes may be missing, and blocks read as before them; reconnect the "
             "drives",
             s.array_name, s.recovery.segments_unread);

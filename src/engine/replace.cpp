@@ -60,11 +60,13 @@ Status check_out(const Discovery& d) {
         const bool qlc = m.record.role == DeviceRole::qlc;
         out += qlc && (m.device == nullptr || m.record.state == MemberState::out) ? 1 : 0;
     }
-    if (out <= 2) return {};
+    const ArrayParameters& p = d.superblock.parameters;
+    const std::size_t most = p.qlc_count - p.data_strips;
+    if (out <= most) return {};
     return fail(Errc::busy,
-                "{} qlc drives would be out, and at most two may be: open the array, which takes "
+                "{} qlc drives would be out, and at most {} may be: open the array, which takes "
                 "back those that are present, close it, and replace the drive then",
-                out);
+                out, most);
 }
 
 // Its copy of what is on all of them, and its pages of the table.

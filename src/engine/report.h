@@ -15,6 +15,8 @@ namespace qlcshape {
 
 void fill_counters(Stats& stats, const std::function<std::uint64_t(Counter)>& get);
 void fill_space(Stats& stats, const Superblock& superblock, const ArrayLayout& layout);
+// How many bands have a column on each QLC drive.
+void count_bands(Stats& stats, const ArrayContext& array);
 // Of a band that is in use. Whether all its columns are there.
 bool count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band);
 // Of a missing one as far as it is known; otherwise it is empty.

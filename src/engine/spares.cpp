@@ -236,21 +236,46 @@ void Spares::look() {
     const std::uint64_t now = steady_seconds();
     if (now == now_s_) return;
     now_s_ = now;
+    if (spreading_ && engine_.core().advance_spreading()) spreading_ = false;
     const auto spares = engine_.core().spares();
-    if (spares.empty()) return;
+    const ArrayLayout& l = engine_.core().layout();
+    if (spares.empty() && l.p.qlc_count == l.width()) return;
     const std::vector<Core::Lost> all = engine_.core().lost_drives();
     const std::uint64_t every_s = all.empty() ? kLookSeconds : kPauseSeconds;
     for (const DeviceStatus& spare : spares) look_at(spare, known_[spare.path], every_s);
     if (engine_.read_only()) return;
     std::erase_if(lost_since_, [&](const auto& known) {
         return std::ranges::none_of(
-            all, [&](const Core::Lost& l) { return l.uuid.to_string() == known.first; });
+            all, [&](const Core::Lost& one) { return one.uuid.to_string() == known.first; });
     });
+    std::erase_if(spread_, [&](const auto& known) { return !lost_since_.contains(known.first); });
     for (const Core::Lost& lost : all) {
         const auto since = lost_since_.try_emplace(lost.uuid.to_string(), now).first->second;
         if (!lost.failed && now - since <= options_.spare_after_ms / 1000) continue;
-        if (take_place(lost)) return;  // which took its time
+        if (take_place(lost) || spread(lost)) return;  // which took its time
     }
+}
+
+// Once: what it had then is what it had when it was lost, or less.
+bool Spares::spread(const Core::Lost& lost) {
+    const ArrayLayout& l = engine_.core().layout();
+    if (lost.role != DeviceRole::qlc || l.p.qlc_count == l.width()) return false;
+    if (engine_.core().array().columns->taken_on(lost.index) == 0) return false;  // was done before
+    Known& known = spread_[lost.uuid.to_string()];
+    if (now_s_ < known.next_s) return false;
+    const Status begun = engine_.core().begin_spreading(lost.uuid);
+    if (begun) {
+        spreading_ = true;
+        known.next_s = UINT64_MAX;
+        log(options_, LogLevel::warning,
+            "array {}: qlc drive {} is lost: what it had is rebuilt on the other drives",
+            engine_.core().name(), lost.index);
+        return true;
+    }
+    known.next_s = now_s_ + kPauseSeconds;
+    if (begun.error().code == Errc::no_space)
+        log_once(options_, known.refused, begun.error().message);
+    return false;
 }
 
 void Spares::look_at(const DeviceStatus& spare, Known& known, std::uint64_t every_s) {

@@ -8,6 +8,9 @@
 //   c is lost                                 a b   d                  e f
 //   e has its place                           a b e d                  f      c is passed over
 //
+// Where there is no spare, an array with more drives than a band has columns rebuilds on the others
+// what a lost one had (core_spread.cpp).
+//
 // A spare is not kept open, so several arrays may share it: the first one that needs it has it.
 #pragma once
 
@@ -54,13 +57,16 @@ class Spares {
     };
     void look_at(const DeviceStatus& spare, Known& known, std::uint64_t every_s);
     bool take_place(const Core::Lost& lost);
+    bool spread(const Core::Lost& lost);
     void pause(Known& known, const std::string& path, const Core::Lost& lost, const Error& why);
 
     const Options& options_;
     Engine::Impl& engine_;
     std::uint64_t now_s_ = 0;
+    bool spreading_ = false;
     std::map<std::string, std::uint64_t> lost_since_;  // by the member's UUID, in seconds
     std::map<std::string, Known> known_;               // by the spare's path
+    std::map<std::string, Known> spread_;              // by the lost member's UUID
 };
 
 }  // namespace qlcshape

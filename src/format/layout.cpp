@@ -47,18 +47,30 @@ Status check_band(const ArrayParameters& p) {
     return {};
 }
 
+Status check_drives(const ArrayParameters& p) {
+    const std::uint32_t width = p.data_strips + 2;
+    if (p.qlc_count < width || p.qlc_count > kMaxQlc) {
+        return fail(
+            Errc::invalid_argument,
+            "{} qlc devices for data_strips = {}: a stripe is k data strips + P + Q, so give "
+            "{} to {}",
+            p.qlc_count, p.data_strips, width, kMaxQlc);
+    }
+    if (p.spare_drives > p.qlc_count - width) {
+        return fail(Errc::invalid_argument,
+                    "spare_drives is {}: with {} qlc devices and stripes of {} it can be at most "
+                    "{}",
+                    p.spare_drives, p.qlc_count, width, p.qlc_count - width);
+    }
+    return {};
+}
+
 Status check_shape(const ArrayParameters& p) {
     if (p.data_strips < 2 || p.data_strips > 32) {
         return fail(Errc::invalid_argument, "data_strips is {}: it must be from 2 to 32",
                     p.data_strips);
     }
-    if (p.qlc_count != p.data_strips + 2) {
-        return fail(
-            Errc::invalid_argument,
-            "{} qlc devices for data_strips = {}: a stripe is k data strips + P + Q, so give "
-            "exactly {}",
-            p.qlc_count, p.data_strips, p.data_strips + 2);
-    }
+    QS_TRY(check_drives(p));
     if (p.scm_count < 1 || p.scm_count > kMaxScm) {
         return fail(Errc::invalid_argument, "{} scm devices: give 1 to 8 (2 for a mirrored TPS)",
                     p.scm_count);
@@ -109,6 +121,18 @@ void set_reserve(ArrayLayout& l) {
     l.reserve_bands = 4 + l.gc_bands() + l.recovery_bands;
 }
 
+// As many as all drives but the spare ones have slots for. Eight drives with 100 slots each, one of
+// them spare, and stripes of 6: 116 bands.
+Status set_bands(ArrayLayout& l) {
+    const std::uint64_t slots =
+        std::uint64_t{l.p.qlc_count - l.p.spare_drives} * l.band_slots / l.width();
+    if (slots > kMaxBands)
+        return fail(Errc::unsupported, "an array of {} bands is too large: make them larger",
+                    slots);
+    l.bands = static_cast<std::uint32_t>(slots);
+    return {};
+}
+
 Status set_space(ArrayLayout& l) {
     // Each open band may contain a band's worth of garbage, so the spare share must be larger than
     // that.
@@ -116,7 +140,9 @@ Status set_space(ArrayLayout& l) {
     const auto spare_needed = static_cast<std::uint64_t>(kMinSpareBands / share) + 1;
     const std::uint64_t bands_needed = l.reserve_bands + std::max<std::uint64_t>(spare_needed, 8);
     if (l.bands < bands_needed) {
-        const std::uint64_t drive = (bands_needed + kSuperblockUnits) * l.p.band_bytes;
+        const std::uint64_t slots =
+            div_up(bands_needed * l.width(), l.p.qlc_count - l.p.spare_drives);
+        const std::uint64_t drive = (slots + kSuperblockUnits) * l.p.band_bytes;
         return fail(
             Errc::invalid_argument,
             "qlc devices of {} hold {} bands of {}, and {} are needed with overprovision {:.2f}: "
@@ -258,7 +284,9 @@ Result<ArrayLayout> make_layout(const ArrayParameters& parameters) {
     l.superblock_record_bytes = round_up(kSuperblockRecordMin, l.p.strip_bytes);
     l.qlc_superblock_unit_bytes = l.p.band_bytes;
     const std::uint64_t units = l.p.qlc_bytes / l.p.band_bytes;
-    l.bands = static_cast<std::uint32_t>(units > kSuperblockUnits ? units - kSuperblockUnits : 0);
+    l.band_slots =
+        static_cast<std::uint32_t>(units > kSuperblockUnits ? units - kSuperblockUnits : 0);
+    QS_TRY(set_bands(l));
     set_reserve(l);
     QS_TRY(set_space(l));
     QS_TRY(set_max_bands(l));

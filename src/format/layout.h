@@ -49,6 +49,7 @@ inline constexpr std::uint32_t kRamSegments = 8;
 inline constexpr std::uint32_t kGcTargets = 4;
 
 inline constexpr std::uint32_t kMaxScm = 8;
+inline constexpr std::uint32_t kMaxQlc = 120;
 using ScmSet = std::bitset<kMaxScm>;  // scm drives by index
 // Of a page of the PMT, on as many scm drives.
 inline constexpr std::uint32_t kMaxPmtCopies = 2;
@@ -88,6 +89,8 @@ struct ArrayParameters {
     std::uint32_t max_bands = 0;  // 0, and no regions: make_layout() plans them
     ScmRegions regions;
     std::uint32_t pmt_copies = 1;  // of each page of the PMT, 1 or 2. 0: make_layout() chooses
+    // Room of as many QLC drives is kept free, spread over all of them, for columns of lost ones.
+    std::uint32_t spare_drives = 0;
 };
 
 // Whether these scm drives, of `count`, have one of the `copies` of every page of the PMT.
@@ -107,6 +110,7 @@ struct ArrayLayout {
     std::uint32_t slots_per_segment = 0;  // blocks_per_segment - header_blocks
     std::uint32_t segments_per_band = 0;
     std::uint32_t bands = 0;
+    std::uint32_t band_slots = 0;     // of a QLC drive: how many columns of bands it can have
     std::uint64_t segment_bytes = 0;  // k strips
 
     // Space.
@@ -139,7 +143,7 @@ struct ArrayLayout {
     std::uint64_t slot_offset(std::uint32_t drive_slot) const { return drive_slot * p.band_bytes; }
     // Of reserve_bands: kept free for GC.
     std::uint32_t gc_bands() const { return p.max_gc_threads + 2; }
-    std::uint32_t drive_slots() const { return kSuperblockUnits + bands; }
+    std::uint32_t drive_slots() const { return kSuperblockUnits + band_slots; }
     std::uint32_t band_record_bytes() const {  // a multiple of 8, as its fields are aligned
         return static_cast<std::uint32_t>(round_up(kBandRecordBytes + kColumnBytes * width(), 8));
     }

@@ -65,7 +65,7 @@ struct Fixed {
     std::uint32_t max_members;
     std::uint32_t max_streams;
     std::uint32_t max_bands;
-    std::uint32_t reserved_1;
+    std::uint32_t spare_drives;
     ScmRegions regions;
     std::uint8_t state;
     std::uint8_t lba_bits;
@@ -139,6 +139,7 @@ void store_layout(Fixed& f, const ArrayLayout& l) {
     f.max_members = kMaxMembers;
     f.max_streams = kMaxStreams;
     f.max_bands = l.p.max_bands;
+    f.spare_drives = l.p.spare_drives;
     f.regions = l.p.regions;
     f.lba_bits = kLbaBits;
     f.version_bits = kVersionBits;
@@ -219,7 +220,8 @@ Status check_out(const Superblock& s, const ArrayLayout& layout) {
         else
             scm_in[m.index] = !out;
     }
-    if (qlc_out <= 2 && layout.pmt_whole_on(scm_in)) return {};
+    const bool enough = s.parameters.qlc_count - qlc_out >= s.parameters.data_strips;
+    if (enough && layout.pmt_whole_on(scm_in)) return {};
     return fail(Errc::damaged, "more of its members are out than redundancy covers");
 }
 
@@ -363,7 +365,7 @@ Result<Superblock> decode_superblock(std::span<const std::byte> record, Uuid* de
     s.parameters = {f.data_strips, f.qlc_count,      f.scm_count, f.strip_bytes,
                     f.band_bytes,  f.qlc_bytes,      f.scm_bytes, f.overprovision_ppm,
                     f.max_shards,  f.max_gc_threads, f.max_bands, f.regions,
-                    f.pmt_copies};
+                    f.pmt_copies,  f.spare_drives};
     auto layout = make_layout(s.parameters);
     if (!layout)
         return fail(Errc::damaged, "its parameters are inconsistent: {}", layout.error().message);

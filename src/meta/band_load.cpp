@@ -86,6 +86,10 @@ Result<LoadedBands> load_band_table(const ArrayContext& array, IoQueue& queue) {
         }
     }
     QS_TRY(refuse_shared_slots(array, loaded.records));
+    array.columns->free_all();
+    for (std::uint32_t band = 0; band < l.bands; ++band) {
+        if (loaded.records[band].has_columns()) array.columns->take(BandId(band));
+    }
     return loaded;
 }
 

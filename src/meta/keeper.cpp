@@ -11,7 +11,7 @@ namespace qlcshape {
 
 bool NewColumns::drives_stay(const ArrayContext& array) const {
     return std::ranges::all_of(columns(), [&array](const One& one) {
-        return array.qlc[one.number] == one.drive && one.drive->takes_columns();
+        return array.qlc[one.at.member] == one.drive && one.drive->takes_columns();
     });
 }
 
@@ -30,6 +30,9 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
     erasing_.reserve(kErasesPerRound);
     pages_.reserve(kMostPages);
     refused_by_.reserve(kErasesPerRound);
+    erased_on_.reserve(kErasesPerRound);
+    freed_.reserve(kErasesPerRound);
+    cleared_.reserve(kStreams * array.layout.width());
     erasing_of_.reserve(ios_.size());
     back_named_.reserve(array.layout.drive_slots());
 }
@@ -39,8 +42,11 @@ bool BandKeeper::poll() {
     switch (step_) {
         case Step::idle:
             if (!gather()) return false;
-            write_pages();
-            if (pages_.empty() && opening_.empty()) discard();
+            clear_slots();
+            if (pending_ == 0) begin_round();
+            return true;
+        case Step::clearing:
+            begin_round();
             return true;
         case Step::writing:
             flush();
@@ -48,6 +54,7 @@ bool BandKeeper::poll() {
         case Step::flushing:
             for (BandId band : opening_) bands_.opened(band);
             opening_.clear();
+            free_bands();
             if (recording_) end_recording(true);
             discard();
             return true;
@@ -77,10 +84,13 @@ bool BandKeeper::gather() {
     for (Stream s : {Stream::gc, Stream::user}) {
         if (closing_ || !bands_.wants_band(s)) continue;
         if (!(s == Stream::user ? gate_.user_may_open() : gate_.gc_may_open())) continue;
+        if (!can_open()) continue;
         if (auto band = bands_.begin_open(s, array_.epoch)) {
             // Now: the page that says it is open says where, and nobody uses it before.
-            array_.columns->choose(*band, array_.drives_in());
-            opening_.push_back(*band);
+            if (array_.columns->choose(*band, array_.drives_in()))
+                opening_.push_back(*band);
+            else
+                bands_.not_opened(*band);
         }
     }
     while (erasing_.size() < kErasesPerRound) {
@@ -92,11 +102,16 @@ bool BandKeeper::gather() {
         recording_ = can_record();
         if (!recording_) end_recording(false);
     }
-    if (!opening_.empty() || !erasing_.empty() || refreshing() || comes_back() || recording_)
+    if (!opening_.empty() || !erasing_.empty() || !freed_.empty() || refreshing() || comes_back() ||
+        recording_)
         return true;
     // Who waits for a drive to leave rests, too.
     if (!gate_.failed() && gate_.standstill() && !array_.drive_leaves()) gate_.fail_for_space();
     return false;
+}
+
+bool BandKeeper::can_open() const {
+    return bands_.free_bands() != 0 && array_.columns->have_room(array_.drives_in());
 }
 
 // A band that is moved meanwhile is erased later than this round, with these columns.
@@ -108,7 +123,7 @@ bool BandKeeper::can_record() const {
 
 void BandKeeper::end_recording(bool recorded) {
     for (const NewColumns::One& one : to_record_->columns()) {
-        if (recorded) array_.columns->set(to_record_->band, one.column, to_record_->place(one));
+        if (recorded) array_.columns->set(to_record_->band, one.column, one.at);
     }
     to_record_.reset();
     recording_ = false;
@@ -123,6 +138,7 @@ void BandKeeper::begin_forgetting() {
         const bool counts = bands_.record_of(BandId(i)).counts();
         if (counts && !canary(Canary::replaced_is_named)) array_.columns->drop(BandId(i), drive);
     }
+    array_.columns->forgive(drive);
     forgetting_ = true;
     refresh_ = 0;
 }
@@ -132,6 +148,7 @@ void BandKeeper::begin_forgetting() {
 void BandKeeper::begin_bringing_back() {
     const std::uint32_t drive = back_.load(std::memory_order_acquire);
     back_drive_ = array_.qlc[drive];
+    array_.columns->forgive(drive);
     back_named_.assign(array_.layout.drive_slots(), false);
     const auto has_columns = [&](BandId band) { return bands_.record_of(band).has_columns(); };
     find_named_slots(array_, drive, has_columns, back_named_);
@@ -154,6 +171,70 @@ void BandKeeper::end_bringing_back() {
     back_.store(kNoDrive, std::memory_order_release);
 }
 
+// What is not known to be empty, of bands that are to be opened.
+void BandKeeper::clear_slots() {
+    used_ios_ = 0;
+    cleared_.clear();
+    for (const BandId band : opening_) {
+        for (std::uint32_t c = 0; c < array_.layout.width(); ++c) {
+            const Column at = array_.columns->of(band, c);
+            Device* const drive = array_.drive_at(array_.locate_column(band, c));
+            if (drive == nullptr || array_.columns->is_erased(at)) continue;
+            if (canary(Canary::freed_with_remains)) continue;
+            cleared_.push_back({band, at, true});
+            next_io(IoKind::discard, drive, array_.layout.slot_offset(at.slot),
+                    array_.layout.p.band_bytes, nullptr);
+        }
+    }
+    step_ = Step::clearing;
+    submit_round();
+}
+
+void BandKeeper::begin_round() {
+    slots_cleared();
+    if (failed_) return;
+    write_pages();
+    if (pages_.empty() && opening_.empty()) discard();
+}
+
+// A slot that can't be erased is not used before the next opening of the array. Where that leaves
+// too few, drives fail: it is tried again, until it is decided who leaves. A band that has no other
+// slots is not used as a whole.
+void BandKeeper::slots_cleared() {
+    Columns& columns = *array_.columns;
+    bool again = false, out = false;
+    std::erase_if(opening_, [&](BandId band) {
+        DriveSet refused;
+        for (const Cleared& c : cleared_) {
+            if (c.band != band) continue;
+            if (c.erased)
+                columns.set_erased(c.at);
+            else
+                refused.set(c.at.member);
+        }
+        if (refused.none()) return false;
+        if (columns.own_slots()) {
+            bands_.not_emptied(band);
+            out |= (refused & ~array_.drives_in()).any();
+            return true;
+        }
+        if (columns.do_without(band, refused)) return false;
+        columns.release(band, {});
+        bands_.not_opened(band);
+        again = true;
+        return true;
+    });
+    cleared_.clear();
+    if (out) bands_.erase_again();  // just now, so nobody else asks for it
+    tries_ = again ? tries_ + 1 : 0;
+    if (tries_ == kTries) fail();
+}
+
+void BandKeeper::fail() {
+    failed_ = true;
+    gate_.fail(queue_);
+}
+
 void BandKeeper::write_pages() {
     pages_.clear();
     for (const auto* list : {&opening_, &erasing_}) {
@@ -162,6 +243,7 @@ void BandKeeper::write_pages() {
         for (BandId band : *list) pages_.push_back(band.value / array_.layout.bands_per_page());
     }
     if (recording_) pages_.push_back(to_record_->band.value / array_.layout.bands_per_page());
+    for (const Freed& f : freed_) pages_.push_back(f.band.value / array_.layout.bands_per_page());
     while (refreshing() && pages_.size() < kErasesPerRound) pages_.push_back(refresh_++);
     std::sort(pages_.begin(), pages_.end());
     pages_.erase(std::unique(pages_.begin(), pages_.end()), pages_.end());
@@ -171,8 +253,9 @@ void BandKeeper::write_pages() {
         const std::uint64_t page = pages_[i];
         const std::uint64_t generation = ++generations_[page];
         std::byte* block = blocks_.data() + i * kBlockBytes;
-        encode_band_page(array_, bands_, page, generation, block,
-                         recording_ ? &*to_record_ : nullptr);
+        encode_band_page(
+            array_, bands_, page, generation, block, recording_ ? &*to_record_ : nullptr,
+            [this](BandId band) { return std::ranges::count(freed_, band, &Freed::band) != 0; });
         const std::uint64_t offset = array_.layout.band_page_offset(page, generation & 1);
         for (Device* scm : array_.scm_written())
             next_io(IoKind::write, scm, offset, kBlockBytes, block);
@@ -194,6 +277,7 @@ void BandKeeper::flush() {
 void BandKeeper::discard() {
     used_ios_ = 0;
     refused_by_.assign(erasing_.size(), nullptr);
+    erased_on_.assign(erasing_.size(), {});
     erasing_of_.clear();
     for (std::size_t i = 0; i < erasing_.size(); ++i) discard_of(i);
     if (erases_slots() && !back_refused()) discard_slots();
@@ -201,8 +285,8 @@ void BandKeeper::discard() {
     submit_round();
 }
 
-// The columns of one of those that are erased, and what a rebuild of others may have left on drives
-// where it has none. A drive that is missing discards what no band has any more when it is back.
+// The columns of one of those that are erased. A drive that is missing discards what no band has
+// any more when it is back.
 void BandKeeper::discard_of(std::size_t erasing) {
     const ArrayLayout& l = array_.layout;
     const BandId band = erasing_[erasing];
@@ -212,15 +296,19 @@ void BandKeeper::discard_of(std::size_t erasing) {
     };
     for (std::uint32_t column = 0; column < l.width(); ++column) {
         const Location place = array_.locate_column(band, column);
-        if (Device* const drive = array_.drive_at(place)) discard(drive, place.offset);
+        if (Device* const drive = array_.drive_at(place)) {
+            erased_on_[erasing].set(place.drive);
+            discard(drive, place.offset);
+        }
     }
-    if (canary(Canary::freed_with_remains)) return;
-    const DriveSet named = array_.columns->drives(band);
-    for (std::size_t d = 0; d < array_.qlc.size(); ++d) {
-        Device* const drive = array_.qlc[d];
-        if (drive != nullptr && drive->takes_columns() && !named[d])
-            discard(drive, l.slot_offset(kSuperblockUnits + band.value));
+}
+
+void BandKeeper::free_bands() {
+    for (const Freed& f : freed_) {
+        array_.columns->release(f.band, f.erased);
+        bands_.erased(f.band);
     }
+    freed_.clear();
 }
 
 // A band whose discard failed stays out of use until the drive has gone out, or the next opening
@@ -229,13 +317,14 @@ void BandKeeper::finish() {
     for (std::size_t i = 0; i < erasing_.size(); ++i) {
         const Device* const by = refused_by_[i];
         if (by == nullptr) {
-            bands_.erased(erasing_[i]);
+            freed_.push_back({erasing_[i], erased_on_[i]});
             continue;
         }
         bands_.not_erased(erasing_[i]);
         if (by->out()) bands_.erase_again();  // just now, so nobody else asks for it
     }
     erasing_.clear();
+    if (array_.columns->own_slots()) free_bands();
     if (erases_slots() && back_slot() == array_.layout.drive_slots()) end_bringing_back();
     step_ = Step::idle;
     if (refresh_ < generations_.size()) return;
@@ -275,20 +364,22 @@ void BandKeeper::io_done(const Io& io) {
     --pending_;
     if (io.error_number == 0) return;
     counters_.add(Counter::io_errors, 1);
-    if (io.kind == IoKind::discard) {
+    if (step_ == Step::clearing) {
+        cleared_[static_cast<std::size_t>(&io - ios_.data())].erased = false;
+    } else if (io.kind == IoKind::discard) {
         const std::size_t of = erasing_of_[static_cast<std::size_t>(&io - ios_.data())];
         if (of == kOfSlot)
             give_up_bringing_back();
         else
             refused_by_[of] = io.device;
     } else {
-        failed_ = true;
-        gate_.fail(queue_);
+        fail();
     }
 }
 
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
-                      std::uint64_t generation, std::byte* block, const NewColumns* with) {
+                      std::uint64_t generation, std::byte* block, const NewColumns* with,
+                      const std::function<bool(BandId)>& freed) {
     std::fill(block, block + kBlockBytes, std::byte{0});
     const ArrayLayout& l = array.layout;
     BandPage view(l, block);
@@ -297,6 +388,7 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
         if (number >= l.bands) break;
         const BandId band(static_cast<std::uint32_t>(number));
         BandRecord& r = view.record(i) = bands.media_record_of(band);
+        if (freed && freed(band)) r.state = BandState::free;
         if (!r.has_columns()) continue;
         r.data_columns = static_cast<std::uint8_t>(l.p.data_strips);
         r.rotation = static_cast<std::uint8_t>(array.columns->rotation(band));
@@ -304,8 +396,7 @@ void encode_band_page(const ArrayContext& array, const BandTable& bands, std::ui
             view.set_column(i, c, array.columns->of(band, c));
         }
         if (with == nullptr || with->band != band) continue;
-        for (const NewColumns::One& one : with->columns())
-            view.set_column(i, one.column, with->place(one));
+        for (const NewColumns::One& one : with->columns()) view.set_column(i, one.column, one.at);
     }
     view.seal(array.array, page, generation);
 }

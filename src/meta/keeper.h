@@ -5,13 +5,18 @@
 //
 // A round in which bands 7 and 9 are opened and band 3 is erased, and what a cut in it leaves:
 //
+//   discard           what the slots of bands 7 and 9   nothing: nobody names them
+//                     may hold, if anything
 //   write the pages   to place A or B by their          a page is as before (its other place), or
 //                     generation, on every scm drive    says open: a band without a segment
 //   flush             scm drives with a cache           from here on streams may use 7 and 9
 //   discard           band 3, on every QLC drive        its record says erasing: the next opening
 //                                                       discards it again
 //   free              in DRAM; the record follows       likewise
-//                     when its page is next written
+//                     when its page is next written.
+//                     Where others may get its slots,
+//                     that is in the next round, before
+//                     they do
 //
 // A closed band gets columns that it lacked (record_columns()) in such a round, too: they are in
 // the page, and after the flush in DRAM. So nobody counts on one that a cut could take away.
@@ -23,6 +28,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <utility>
@@ -41,7 +47,7 @@ namespace qlcshape {
 struct NewColumns {
     struct One {
         std::uint32_t column = 0;
-        std::uint32_t number = 0;  // of the drive
+        Column at;  // slot and number of the drive
         Device* drive = nullptr;
     };
     BandId band;
@@ -51,9 +57,6 @@ struct NewColumns {
     std::span<const One> columns() const { return {all.data(), count}; }
     // Each drive is still the one in its place, and takes columns.
     bool drives_stay(const ArrayContext& array) const;
-    Column place(const One& one) const {
-        return {static_cast<std::uint8_t>(one.number), kSuperblockUnits + band.value};
-    }
 };
 
 class BandKeeper final : public Actor {
@@ -67,7 +70,12 @@ class BandKeeper final : public Actor {
     void begin(Phase phase) override;
     bool done_with(Phase phase) override;
     bool failed() const override { return failed_; }
-    bool idle() const { return pending_ == 0 && step_ == Step::idle; }
+    // There is a free band, and room for its columns.
+    bool can_open() const;
+    // Those that are freed are recorded in the next round; in an array that failed there is none.
+    bool idle() const {
+        return pending_ == 0 && step_ == Step::idle && (freed_.empty() || gate_.failed());
+    }
     // Rewrites every page gradually, so that the counts on media are not far behind.
     void refresh() {
         if (!rewriting_) refresh_ = 0;  // else it would never come to an end
@@ -107,15 +115,22 @@ class BandKeeper final : public Actor {
     }
 
   private:
-    enum class Step : std::uint8_t { idle, writing, flushing, discarding };
+    enum class Step : std::uint8_t { idle, clearing, writing, flushing, discarding };
     static constexpr std::uint32_t kErasesPerRound = 8;
-    static constexpr std::uint32_t kMostPages = kErasesPerRound + kStreams + 1;  // one is recorded
+    // Those that are erased, those that were before, those that are opened, one that is recorded.
+    static constexpr std::uint32_t kMostPages = 2 * kErasesPerRound + kStreams + 1;
+    static constexpr std::uint32_t kTries = 8;
     static constexpr std::uint32_t kNoDrive = UINT32_MAX;
     static constexpr std::size_t kOfSlot = SIZE_MAX;
 
     bool gather();
     bool can_record() const;
     void end_recording(bool recorded);
+    void clear_slots();
+    void slots_cleared();
+    void begin_round();
+    void free_bands();
+    void fail();
     void discard_of(std::size_t erasing);
     void begin_forgetting();
     void begin_bringing_back();
@@ -138,9 +153,22 @@ class BandKeeper final : public Actor {
     IoQueue& queue_;
     Counters& counters_;
     std::vector<std::uint64_t> generations_;
+    struct Cleared {
+        BandId band;
+        Column at;
+        bool erased = false;
+    };
     std::vector<BandId> opening_;
+    std::vector<Cleared> cleared_;  // by discard: slots of those
+    std::uint32_t tries_ = 0;       // to open a band, in a row, that ended for drives that fail
     std::vector<BandId> erasing_;
+    struct Freed {
+        BandId band;
+        DriveSet erased;  // the drives on which it is
+    };
+    std::vector<Freed> freed_;               // discarded; that they are free is not on media yet
     std::vector<const Device*> refused_by_;  // of each: a drive that did not discard its part
+    std::vector<DriveSet> erased_on_;        // of each: the drives that discard their part
     std::vector<std::size_t> erasing_of_;    // by discard: which of them, or kOfSlot
     std::optional<NewColumns> to_record_;
     std::optional<bool> recorded_;
@@ -165,9 +193,11 @@ class BandKeeper final : public Actor {
     bool failed_ = false;
 };
 
-// Encodes page `page` of the band table in its current state, and with these columns of a band.
+// Encodes page `page` of the band table in its current state, with these columns of a band, and as
+// if those that are `freed` were free.
 void encode_band_page(const ArrayContext& array, const BandTable& bands, std::uint64_t page,
-                      std::uint64_t generation, std::byte* block, const NewColumns* with = nullptr);
+                      std::uint64_t generation, std::byte* block, const NewColumns* with = nullptr,
+                      const std::function<bool(BandId)>& freed = {});
 
 // Writes every page of it, with the next generation, to all scm drives. Not flushed. Blocks.
 Status write_band_table(const ArrayContext& array, const BandTable& bands,

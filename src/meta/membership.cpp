@@ -141,16 +141,17 @@ Status refuse_if_unreadable(const ArrayContext& array, const std::vector<BandRec
         if (!records[i].counts() || records[i].epoch > epoch) continue;
         const std::uint32_t there = array.columns_there(BandId(i));
         if (there >= l.p.data_strips) continue;
+        const DriveSet named = array.columns->drives(BandId(i));
         std::string missing;
         for (std::uint32_t d = 0; d < array.qlc.size(); ++d) {
-            if (array.qlc[d] == nullptr)
+            if (named[d] && array.qlc[d] == nullptr)
                 missing += fmt::format("{}{}", missing.empty() ? "" : ", ", d);
         }
         return fail(Errc::missing_device,
-                    "band {} was written while other drives were missing, and {} of its {} data "
-                    "strips can be read without qlc drives {}; reconnect one of them (if it was "
-                    "closed cleanly, the array can be opened read-only until then)",
-                    i, there, l.p.data_strips, missing);
+                    "of band {} there are {} of the {} strips that its data takes, without qlc "
+                    "drives {}: reconnect {} of them (if it was closed cleanly, the array can be "
+                    "opened read-only until then)",
+                    i, there, l.p.data_strips, missing, l.p.data_strips - there);
     }
     return {};
 }

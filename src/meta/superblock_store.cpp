@@ -34,12 +34,13 @@ const char* remedy_for_damaged(const FoundEach& found, const Uuid& array) {
         }
     }
     if (!scm) {
-        return "restore its contents, or remove it from the array file: with no more than two qlc "
-               "drives missing the array opens without them";
+        return "restore its contents, or remove it from the array file: the array opens without "
+               "it as long as the data of each band is on the drives that are left";
     }
     if (mirrored) {
-        return "restore its contents, or remove it from the array file: with no more than two qlc "
-               "drives and one scm drive missing the array opens without them";
+        return "restore its contents, or remove it from the array file: the array opens without "
+               "it as long as one scm drive and the data of each band are on the drives that are "
+               "left";
     }
     return qlc ? "restore its contents; if it is a qlc drive, you can remove it from the array "
                  "file, and the array opens without it, but every scm drive is needed"
@@ -250,6 +251,10 @@ const char* why_scm_is_needed(const ArrayParameters& p) {
                             : "of two scm drives that follow each other one is needed to open";
 }
 
+std::string most_missing(const ArrayParameters& p) {
+    return fmt::format("no more than {} qlc drives may be missing", p.qlc_count - p.data_strips);
+}
+
 // Where an SCM drive is missing, and k QLC drives that were in, they could have gone on without
 // these. So could k that are missing, some of which were out, if fewer than k that were in are
 // here: each half of the drives would take back those that were out.
@@ -271,8 +276,8 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
             in_present += is_in ? 1 : 0;
         } else {
             others += is_in ? 1 : 0;
-            if (++qlc > 2)
-                return missing(m.record, absent, "no more than two qlc drives may be missing");
+            if (p.qlc_count - ++qlc < p.data_strips)
+                return missing(m.record, absent, most_missing(p).c_str());
         }
     }
     const bool whole = make_layout(p)->pmt_whole_on(scm);

@@ -53,10 +53,7 @@ std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) 
     return there;
 }
 
-bool ArrayContext::is_narrow(BandId band) const {
-    const DriveSet named = columns->drives(band);
-    return named.count() < layout.width() && (drives_in() & ~named).any();
-}
+bool ArrayContext::is_narrow(BandId band) const { return columns->can_get_one(band, drives_in()); }
 
 Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,
                             std::uint64_t bytes, std::byte* data) const {

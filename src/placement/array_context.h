@@ -89,7 +89,7 @@ struct ArrayContext {
     // How many drives that are there have a column of the band; not counting those `without`.
     std::uint32_t columns_there(BandId band, const DriveSet& without = {}) const;
 
-    // It has no column on a drive that would get one if it were opened now.
+    // It lacks a column that a drive has room for.
     bool is_narrow(BandId band) const;
 
     // A transfer of a part of a segment that lies in one strip. `at` is a byte of the segment:

@@ -22,9 +22,11 @@ std::string failed_opening(const Io& by, const ArrayContext& array);
 // How many QLC drives are missing, out, or don't answer. Any thread.
 std::size_t drives_away(const ArrayContext& array);
 
-// More QLC drives are missing, or don't answer, than parity covers: what lies on them can't be read
-// before they are back. A block that can't be read elsewhere does not make a drive one of them. Any
-// thread.
+// More QLC drives that have columns are missing, or don't answer, than parity covers: of some bands
+// what lies on them can't be read before they are back. A block that can't be read elsewhere does
+// not make a drive one of them. Any thread.
 bool beyond_parity(const ArrayContext& array);
+// Of this band fewer than k columns are on drives that answer. Any thread.
+bool beyond_parity(const ArrayContext& array, BandId band);
 
 }  // namespace qlcshape

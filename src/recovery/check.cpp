@@ -83,8 +83,8 @@ class Check {
         if (proof == Proof::unread) {
             lost_segments_ = true;
             problem(
-                "band {} segment {}: {} don't answer, which is more than two; reconnect the "
-                "drives",
+                "band {} segment {}: {} don't answer, and too few others have a part of it; "
+                "reconnect the drives",
                 band.value, segment, scan_.silent_drives());
             return;
         }

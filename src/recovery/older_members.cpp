@@ -117,6 +117,51 @@ Error older_scm(const ArrayContext& array, const std::string& evidence) {
                         evidence, array.scm_in_count() == 1 ? "that drive" : "one of them")};
 }
 
+Error opened_again(const ArrayContext& array, std::uint32_t band, std::uint64_t sequence,
+                   std::uint64_t known) {
+    return older_scm(array, fmt::format("band {} was opened again (sequence {}) since their band "
+                                        "table was written (sequence {})",
+                                        band, sequence, known));
+}
+
+// Where bands share slots, one that was opened again may lie in any of them, also in those that an
+// older band table gives to a band that was freed since.
+Status refuse_newer_in_slots(const ArrayContext& array, const std::vector<BandRecord>& records,
+                             IoQueue& queue) {
+    const ArrayLayout& l = array.layout;
+    const std::uint32_t per_slot = std::min(kHeaders, l.segments_per_band);
+    const std::uint64_t bytes = l.header_bytes();
+    const std::uint64_t slots = std::uint64_t{l.band_slots} * l.p.qlc_count;
+    Buffer memory(std::size_t{kBandsAtOnce} * per_slot * bytes);
+    for (std::uint64_t first = 0; first < slots; first += kBandsAtOnce) {
+        const std::uint64_t n = std::min<std::uint64_t>(kBandsAtOnce, slots - first);
+        std::vector<Io> ios;
+        for (std::uint64_t i = 0; i < n * per_slot; ++i) {
+            const std::uint64_t slot = first + i / per_slot;  // in turn on each drive
+            Io io = array.probe_io(static_cast<std::uint32_t>(slot % l.p.qlc_count),
+                                   memory.data() + i * bytes);
+            io.offset =
+                l.slot_offset(static_cast<std::uint32_t>(kSuperblockUnits + slot / l.p.qlc_count)) +
+                i % per_slot * l.p.strip_bytes;
+            io.bytes = bytes;
+            if (io.device != nullptr) ios.push_back(io);
+        }
+        static_cast<void>(run(queue, ios));
+        for (const Io& io : ios) {
+            const SegmentHeader header(l, io.data);
+            const std::uint32_t band = header.fixed().band;
+            const auto segment =
+                static_cast<std::uint32_t>(io.offset % l.p.band_bytes / l.p.strip_bytes);
+            const bool intact = io.error_number == 0 && band < l.bands &&
+                                header.intact(array.array, BandId(band), segment);
+            const std::uint64_t sequence = header.fixed().band_sequence;
+            if (intact && sequence > records[band].sequence)
+                return fail(opened_again(array, band, sequence, records[band].sequence));
+        }
+    }
+    return {};
+}
+
 }  // namespace
 
 Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>& records,
@@ -129,12 +174,8 @@ Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>
         const std::vector<Lives> lives = reader.read(first, n, records);
         for (std::uint32_t i = 0; i < n; ++i) {
             const BandRecord& r = records[first + i];
-            if (lives[i].newest > r.sequence) {
-                return fail(older_scm(
-                    array, fmt::format("band {} was opened again (sequence {}) since their band "
-                                       "table was written (sequence {})",
-                                       first + i, lives[i].newest, r.sequence)));
-            }
+            if (lives[i].newest > r.sequence)
+                return fail(opened_again(array, first + i, lives[i].newest, r.sequence));
             if (!r.counts() || r.epoch > epoch || r.segments < kHeaders) continue;
             // All three were read, and none is of this life: no two drives explain that. Nor does
             // it help that one of them went back together with the SCM drives.
@@ -146,6 +187,7 @@ Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>
             }
         }
     }
+    if (!array.columns->own_slots()) return refuse_newer_in_slots(array, records, queue);
     return {};
 }
 
@@ -167,6 +209,62 @@ std::vector<BandId> bands_of(std::uint8_t stream, const std::vector<BandRecord>&
     return bands;
 }
 
+// What the newest segments of a stream say of each QLC drive, from the newest backwards over band
+// boundaries. Only bands that have a column on it say anything of a drive:
+//
+//   newest  9  8  7  6  5 ...      in_a_row
+//   drive A w  w  w  w  .          4: older, refused
+//   drive B w  .  w  w  w          1: it has newer ones, so this is damage
+//   drive C    w     w  w  w       4: bands 9 and 7 are on other drives
+//
+// A drive that can't read its strip is no older for that, so such a segment says nothing: the next
+// one is asked in its place. Nor does a strip of zeroes: it is right on a drive that never got it.
+class NewestSegments {
+  public:
+    NewestSegments(const ArrayContext& array, std::uint32_t most)
+        : array_(array), most_(most), drives_(array.layout.p.qlc_count) {}
+
+    // Whether a drive of this band has been asked too little.
+    bool asks(BandId band) const {
+        for (std::uint32_t role = 0; role < array_.layout.width(); ++role) {
+            const Location place = array_.locate(band, 0, role);
+            if (!place.there() || array_.drive_at(place) == nullptr) continue;
+            const Drive& drive = drives_[place.drive];
+            if (drive.told < most_ && drive.asked < 2 * most_) return true;
+        }
+        return false;
+    }
+
+    void note(BandId band, std::uint32_t segment, bool proved, const SegmentScan& scan) {
+        for (std::uint32_t role = 0; role < array_.layout.width(); ++role) {
+            const Location place = array_.locate(band, segment, role);
+            if (!place.there()) continue;
+            Drive& drive = drives_[place.drive];
+            ++drive.asked;
+            if (!scan.all_read()) continue;
+            const bool in_row = drive.in_a_row + drive.says_nothing == drive.told++;
+            if (!in_row) continue;
+            const bool wrong = std::ranges::any_of(scan.wrong_strips(), [&](const Location& strip) {
+                return strip.drive == place.drive;
+            });
+            if (wrong)
+                ++drive.in_a_row;
+            else if (proved && scan.holds_zeroes(role))
+                ++drive.says_nothing;
+        }
+    }
+
+    bool is_older(std::uint32_t drive) const { return drives_[drive].in_a_row >= kOlderSegments; }
+
+  private:
+    struct Drive {
+        std::uint32_t asked = 0, told = 0, in_a_row = 0, says_nothing = 0;
+    };
+    const ArrayContext& array_;
+    const std::uint32_t most_;
+    std::vector<Drive> drives_;
+};
+
 }  // namespace
 
 Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
@@ -177,51 +275,30 @@ Result<std::map<std::uint32_t, std::uint32_t>> look_at_newest_segments(
     const ArrayParameters& p = array.layout.p;
     const std::uint32_t most =
         kOlderSegments + std::max(kRamSegments * p.max_shards, kGcTargets * p.max_gc_threads);
-    // From the newest segment backwards, over band boundaries, for each stream:
-    //
-    //   newest  9  8  7  6  5 ...      in_a_row[drive]
-    //   drive A w  w  w  w  .          4: older, refused
-    //   drive B w  .  w  w  w          1: it has newer ones, so this is damage
-    //
     // What the crash tore does not count any more, so what is wrong here was whole once. A drive
     // that lacks fewer than four went back by less than four segments; but what was in flight at
     // that moment it may lack, too, and `most` looks that much further.
     for (const std::uint8_t stream : {std::uint8_t{0}, std::uint8_t{1}}) {
-        std::vector<std::uint32_t> in_a_row(p.qlc_count), says_nothing(p.qlc_count);
-        // A drive that can't read its strip is no older for that, so such a segment says nothing:
-        // the next one is asked in its place. Nor does a strip of zeroes: it is right on a drive
-        // that never got it.
-        std::uint32_t asked = 0, told = 0;
-        const auto in_row = [&](std::uint32_t drive) {
-            return in_a_row[drive] + says_nothing[drive] == told;
-        };
+        NewestSegments newest(array, most);
         for (const BandId band : bands_of(stream, records, epoch)) {
             const BandRecord& r = records[band.value];
             bool mendable = true;
             std::uint32_t segment = r.segments;
-            for (; segment != 0 && told < most && asked < 2 * most; ++asked) {
+            while (segment != 0 && newest.asks(band)) {
                 const Proof proof = scan.prove(band, r.sequence, --segment);
                 const bool proved = proof == Proof::whole || proof == Proof::mendable;
                 mendable &= proved;
-                if (!scan.all_read()) continue;
-                for (const auto& [drive, offset] : scan.wrong_strips())
-                    in_a_row[drive] += in_row(drive) ? 1 : 0;
-                for (std::uint32_t role = 0; proved && role < array.layout.width(); ++role) {
-                    if (!scan.holds_zeroes(role)) continue;
-                    const Location place = array.locate(band, segment, role);
-                    if (!place.there()) continue;
-                    says_nothing[place.drive] += in_row(place.drive) ? 1 : 0;
-                }
-                ++told;
+                newest.note(band, segment, proved, scan);
                 const bool here = std::ranges::any_of(scan.wrong_strips(), [&](const Location& l) {
                     return array.drive_at(l) != nullptr;
                 });
-                if (mendable && here && proof == Proof::mendable) anew[band.value] = segment;
+                if (scan.all_read() && mendable && here && proof == Proof::mendable)
+                    anew[band.value] = segment;
             }
         }
         for (std::uint32_t drive = 0; drive < p.qlc_count; ++drive) {
             const bool asked_for = array.qlc[drive] != nullptr && only.value_or(drive) == drive;
-            if (in_a_row[drive] < kOlderSegments || !asked_for) continue;
+            if (!newest.is_older(drive) || !asked_for) continue;
             return fail(Errc::stale_device,
                         "{}: it is older than the other drives and lacks the newest segments; {}",
                         array.qlc[drive]->path(), kWithoutIt);

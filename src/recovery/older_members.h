@@ -29,7 +29,9 @@ namespace qlcshape {
 // A band's opening is durable on every scm drive before the band's first strip, and its erasing
 // before it is discarded. So where the QLC drives have a later life of a band than the band table
 // knows, or none of a band that counts, every scm drive is older than they are: stale_device, which
-// names them. `records`: by band, as loaded; those of epochs above `epoch` never began.
+// names them. A later life lies where the band table says only if the band's slots are its own;
+// otherwise the headers in all slots are read. `records`: by band, as loaded; those of epochs above
+// `epoch` never began.
 Status refuse_older_scm(const ArrayContext& array, const std::vector<BandRecord>& records,
                         std::uint64_t epoch, IoQueue& queue);
 

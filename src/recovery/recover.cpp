@@ -152,7 +152,8 @@ class Recovery {
         for (std::uint32_t i = 0; i < l_.bands; ++i) {
             BandRecord& r = records()[i];
             if (r.state != BandState::open) continue;
-            if (in_.array.columns->drives(BandId(i)) != in)
+            const DriveSet named = in_.array.columns->drives(BandId(i));
+            if ((named & ~in).any() || in_.array.is_narrow(BandId(i)))
                 r.state = r.segments == 0 ? BandState::erasing : BandState::closed;
         }
     }
@@ -237,9 +238,9 @@ class Recovery {
         ++out_.report.segments_unread;
         if (in_.read_only) return {};
         return fail(Errc::media_error,
-                    "band {} segment {}: {} don't answer, which is more than two: acknowledged "
-                    "writes may be there, so the array is not opened for writing; reconnect the "
-                    "drives (until then it can be opened read-only)",
+                    "band {} segment {}: {} don't answer, and too few others have a part of it: "
+                    "acknowledged writes may be there, so the array is not opened for writing; "
+                    "reconnect the drives (until then it can be opened read-only)",
                     band.value, segment, scan_.silent_drives());
     }
 

@@ -63,7 +63,7 @@ Status Replay::commit() {
         const bool any =
             static_cast<int>(committer_.poll()) + static_cast<int>(keeper_.poll()) != 0;
         if (any || queue_.poll() != 0) continue;
-        if (queue_.in_flight() == 0 && bands_.free_bands() == 0 && keeper_.idle() && !settled_ &&
+        if (queue_.in_flight() == 0 && !keeper_.can_open() && keeper_.idle() && !settled_ &&
             segment_.step == SegmentBuffer::Step::placing) {
             return fail(Errc::io_error,
                         "recovery found no free band for what the TPS holds: {}; until then it "

@@ -142,12 +142,15 @@ std::vector<bool> SegmentScan::read_stripe(BandId band, std::uint32_t segment) {
 
 // One that can't read a strip alone does answer: strips that the power cut off may be unreadable
 // for ever.
-void SegmentScan::find_silent_drives() {
+bool SegmentScan::enough_answer(BandId band) {
+    const DriveSet named = array_.columns->drives(band);
     silent_drives_.clear();
     for (std::uint32_t drive = 0; drive < array_.qlc.size(); ++drive) {
+        if (!named[drive]) continue;
         const Io io = array_.probe_io(drive, block_.data());
         if (io.device == nullptr || !run(queue_, io)) silent_drives_.push_back(drive);
     }
+    return named.count() - silent_drives_.size() >= array_.layout.p.data_strips;
 }
 
 std::string SegmentScan::silent_drives() const {
@@ -164,8 +167,7 @@ std::string SegmentScan::silent_drives() const {
 Proof SegmentScan::prove(BandId band, std::uint64_t sequence, std::uint32_t segment) {
     Proof outcome = attempt(band, sequence, segment);
     for (int tries = 0; tries < 2 && outcome == Proof::unproved; ++tries) {
-        find_silent_drives();
-        if (silent_drives_.size() > 2) return Proof::unread;
+        if (!enough_answer(band)) return Proof::unread;
         if (tries == 0) outcome = attempt(band, sequence, segment);
     }
     return outcome;

@@ -87,7 +87,7 @@ class SegmentScan {
     static constexpr std::uint32_t kBatch = 64;
     Proof attempt(BandId band, std::uint64_t sequence, std::uint32_t segment);
     std::vector<bool> read_stripe(BandId band, std::uint32_t segment);
-    void find_silent_drives();
+    bool enough_answer(BandId band);
     bool mend(BandId band, std::uint64_t sequence, std::uint32_t segment);
     void name_wrong_strips(BandId band, std::uint32_t segment, const std::vector<bool>& wrong);
     bool rebuild_block(const BlockIdentity& id);

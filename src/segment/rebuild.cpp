@@ -183,7 +183,7 @@ void Rebuild::probe() {
 
 void Rebuild::probed() {
     leave_kept_rows();
-    if (again_ || beyond_parity(array_)) return end(false);
+    if (again_ || beyond_parity(array_, id_.band)) return end(false);
     again_ = true;
     start();
 }

@@ -82,7 +82,7 @@ bool Healer::look() {
         begin_band(columns_.band, true);
         return true;
     }
-    const std::uint32_t left = left_;
+    const std::uint32_t left = left_, quiet_polls = quiet_polls_;
     const Look look = look_;
     if (const auto closed = narrow_that_closed()) {
         begin_band(*closed, true);
@@ -91,7 +91,7 @@ bool Healer::look() {
     if (const auto band = next_narrow()) begin_band(*band, look_ != Look::hardly_valid);
     if (look_ == Look::done && narrow_open_.empty() && std::exchange(any_rebuilt_, false))
         rounds_.fetch_add(1, std::memory_order_release);
-    return left != left_ || look != look_;
+    return left != left_ || look != look_ || quiet_polls != quiet_polls_;
 }
 
 std::optional<BandId> Healer::narrow_that_closed() {
@@ -108,14 +108,33 @@ std::optional<BandId> Healer::narrow_that_closed() {
     return array_.is_narrow(band) ? std::optional(band) : std::nullopt;
 }
 
+bool Healer::looks_again() {
+    if (drives_seen_ != bands_.drives_came()) return true;
+    if (look_ != Look::done) return false;
+    return (skipped_ && ends_seen_ != bands_.ends()) || room_changed();
+}
+
+bool Healer::room_changed() {
+    const Columns& columns = *array_.columns;
+    const bool any_lacks = lacks_ || losses_seen_ != columns.losses();
+    if (columns.own_slots() || !any_lacks) return false;
+    const std::uint64_t changes = columns.changes(), bands = array_.layout.bands;
+    if (changes - changes_seen_ > bands / kLooksPerChange) return true;
+    if (gave_back_ && std::exchange(gave_back_seen_, changes) != changes) return true;
+    if (changes == changes_seen_) return false;
+    if (std::exchange(last_change_, changes) != changes) quiet_polls_ = 0;
+    return ++quiet_polls_ > bands / kLooksPerPoll;
+}
+
 std::optional<BandId> Healer::next_narrow() {
     constexpr std::uint32_t kAtOnce = 4096;
-    const std::uint64_t came = bands_.drives_came(), ends = bands_.ends();
-    const bool again = look_ == Look::done && skipped_ && ends_seen_ != ends;
-    if (drives_seen_ != came || again) {
-        drives_seen_ = came;
-        ends_seen_ = ends;
-        skipped_ = false;
+    if (looks_again()) {
+        drives_seen_ = bands_.drives_came();
+        ends_seen_ = bands_.ends();
+        losses_seen_ = array_.columns->losses();
+        changes_seen_ = last_change_ = array_.columns->changes();
+        quiet_polls_ = 0;
+        skipped_ = lacks_ = gave_back_ = false;
         look_ = Look::hardly_valid;
         left_ = array_.layout.bands;
         narrow_open_.clear();
@@ -127,6 +146,8 @@ std::optional<BandId> Healer::next_narrow() {
             continue;
         }
         const BandId band(--left_);
+        if (!array_.columns->lacks_one(band)) continue;
+        lacks_ = true;
         if (!array_.is_narrow(band)) continue;
         if (look_ == Look::no_parity && array_.columns_there(band) > array_.layout.p.data_strips)
             continue;
@@ -151,25 +172,32 @@ void Healer::begin_band(BandId band, bool rebuild) {
     choose_places();
     const bool move = columns_.count != 0 && !life.stays && hardly_valid(life);
     if (move) leave_to_collectors();
-    if (columns_.count == 0 || move || life.damaged || !rebuild) return end_band();
+    const bool begins = columns_.count != 0 && !move && !life.damaged && rebuild;
+    if (!begins || !choose_sources()) return end_band();
     ++attempts_;
+    rebuilds_.store(band.value, std::memory_order_relaxed);
     erase();
 }
 
-// The slot of the band's number is nobody else's, on any drive.
 void Healer::choose_places() {
     const BandId band = columns_.band;
-    DriveSet unused = array_.drives_in() & ~array_.columns->drives(band);
-    columns_.count = 0;
+    give_places_back();
+    DriveSet others;
     for (std::uint32_t c = 0; c < width_ && columns_.count < columns_.all.size(); ++c) {
-        if (array_.columns->of(band, c).there() || unused.none()) continue;
-        std::uint32_t number = 0;
-        while (!unused[number]) ++number;
-        unused.reset(number);
-        Device* const drive = array_.qlc[number];
+        if (array_.columns->of(band, c).there()) continue;
+        const auto at = array_.columns->reserve(band, array_.drives_in(), others);
+        if (!at) return;
+        others.set(at->member);
+        Device* const drive = array_.qlc[at->member];
         failed_flushes_[columns_.count] = drive->flushes().failed();
-        columns_.all[columns_.count++] = {c, number, drive};
+        columns_.all[columns_.count++] = {c, *at, drive};
     }
+}
+
+// What is in them counts nowhere.
+void Healer::give_places_back() {
+    for (const NewColumns::One& one : columns_.columns()) array_.columns->give_back(one.at);
+    columns_.count = 0;
 }
 
 // Moving it writes its valid blocks, with P and Q; the columns are as long as the band.
@@ -184,7 +212,7 @@ void Healer::erase() {
     if (!canary(Canary::rebuilt_over_remains)) {
         for (const NewColumns::One& one : columns_.columns()) {
             Io& io = next_io(IoKind::discard, PersistencePoint::rebuild_discard, one);
-            io.offset = array_.layout.slot_offset(columns_.place(one).slot);
+            io.offset = array_.layout.slot_offset(one.at.slot);
             io.bytes = array_.layout.p.band_bytes;
         }
     }
@@ -339,7 +367,7 @@ void Healer::write_strips() {
     for (std::uint32_t i = 0; i < columns_.count; ++i) {
         const NewColumns::One& one = columns_.all[i];
         Io& io = next_io(IoKind::write, PersistencePoint::rebuild_write, one);
-        io.offset = array_.layout.slot_offset(columns_.place(one).slot) + segment_ * strip_bytes;
+        io.offset = array_.layout.slot_offset(one.at.slot) + segment_ * strip_bytes;
         io.bytes = strip_bytes;
         io.data = strips_.data() + i * strip_bytes;
     }
@@ -386,6 +414,7 @@ void Healer::recorded(bool counts) {
     if (!counts) return try_again();
     counters_.add(Counter::rebuild_bands, 1);
     any_rebuilt_ = true;
+    columns_.count = 0;  // they are the band's now
     end_band();
 }
 
@@ -418,6 +447,9 @@ void Healer::leave_to_collectors() {
 
 void Healer::end_band() {
     end_hold();
+    gave_back_ |= attempts_ != 0 && columns_.count != 0;
+    give_places_back();
+    rebuilds_.store(kNone, std::memory_order_relaxed);
     step_ = Step::idle;
     attempts_ = refusals_ = 0;
 }

@@ -7,9 +7,9 @@
 //   step       what                                          a cut here, or the end of the attempt
 //   --------   -------------------------------------------   ----------------------------------
 //   erasing    the slots that the columns get                 the band is as it was. What is in the
-//   reading    a piece of k strips of a segment; the others   slots counts nowhere: it is erased by
-//              are computed, and all data is proved by its    the next attempt, or with the band
-//              checksums                                      (BandKeeper)
+//   reading    a piece of k strips of a segment; the others   slots counts nowhere: it is erased
+//              are computed, and all data is proved by its    before anybody uses them
+//              checksums
 //   writing    the strips of the columns, each whole
 //   flushing   the drives that have them; other threads'      likewise
 //   others     flushes that overlap
@@ -64,6 +64,10 @@ class Healer final : public Actor {
     std::uint64_t transfers_ended() const { return ended_.load(std::memory_order_relaxed); }
     // Any thread: how often, after some were rebuilt, none was left for it.
     std::uint64_t rounds() const { return rounds_.load(std::memory_order_acquire); }
+    // Any thread. Until it has its columns, or the rebuild is given up.
+    bool rebuilds(BandId band) const {
+        return rebuilds_.load(std::memory_order_relaxed) == band.value;
+    }
     std::uint64_t memory_bytes() const;
 
   private:
@@ -72,13 +76,18 @@ class Healer final : public Actor {
     // would make it go out.
     static constexpr std::uint32_t kAttempts = 4, kRefusals = 2;
     static constexpr std::uint64_t kChangesBeforeAgain = 64;  // of the bands
+    static constexpr std::uint32_t kLooksPerChange = 64;      // at bands, for one that changes
+    static constexpr std::uint32_t kLooksPerPoll = 4;         // likewise, for one without a change
 
     // Which band.
     bool look();
     std::optional<BandId> next_narrow();
+    bool looks_again();
+    bool room_changed();
     std::optional<BandId> narrow_that_closed();
     void begin_band(BandId band, bool rebuild);
     void choose_places();
+    void give_places_back();
     bool hardly_valid(const BandTable::Life& life) const;
 
     // Its columns.
@@ -141,12 +150,24 @@ class Healer final : public Actor {
     // Some are left to GC: after an end of any of them (BandTable::ends()) all are looked at again.
     bool skipped_ = false;
     std::uint64_t ends_seen_ = 0;
+    // So they are, where bands share slots and any lacks a column, when bands have got columns or
+    // lost them since: there may be room now. Looking takes a while: only after many changes, or
+    // when there was none for as long.
+    bool lacks_ = false;
+    std::uint64_t losses_seen_ = 0, changes_seen_ = 0, last_change_ = 0;
+    std::uint32_t quiet_polls_ = 0;
+    // Places that a rebuild had, and others may have lacked in this round. Once for each change,
+    // for it may fail again.
+    bool gave_back_ = false;
+    std::uint64_t gave_back_seen_ = UINT64_MAX;
     bool any_rebuilt_ = false;                 // in this round
     std::optional<std::uint64_t> refused_at_;  // BandTable::changes() when the system refused it
     std::atomic<std::uint64_t> rounds_{0};
 
     // The band that is being rebuilt.
+    static constexpr std::uint32_t kNone = UINT32_MAX;
     Step step_ = Step::idle;
+    std::atomic<std::uint32_t> rebuilds_{kNone};
     NewColumns columns_;
     std::uint32_t refusals_ = 0;
     std::uint32_t attempts_ = 0;            // 0: none

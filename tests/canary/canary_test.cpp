@@ -142,7 +142,7 @@ TEST_CASE("canary: returned_not_erased") {
     must_notice(Canary::returned_not_erased, "returned_not_erased", 60, sim::Profile::away);
 }
 TEST_CASE("canary: left_before_record") {
-    must_notice(Canary::left_before_record, "left_before_record", 80, sim::Profile::away);
+    must_notice(Canary::left_before_record, "left_before_record", 200, sim::Profile::away);
 }
 TEST_CASE("canary: left_band_goes_on") {
     must_notice(Canary::left_band_goes_on, "left_band_goes_on", 400, sim::Profile::away);
@@ -213,7 +213,7 @@ TEST_CASE("canary: rebuilt_over_remains") {
     must_notice(Canary::rebuilt_over_remains, "rebuilt_over_remains", 60, sim::Profile::away);
 }
 TEST_CASE("canary: freed_with_remains") {
-    must_notice(Canary::freed_with_remains, "freed_with_remains", 60, sim::Profile::away);
+    must_notice(Canary::freed_with_remains, "freed_with_remains", 60, sim::Profile::wide);
 }
 TEST_CASE("canary: drop_poison") {
     must_notice(Canary::drop_poison, "drop_poison", 60, sim::Profile::beyond);

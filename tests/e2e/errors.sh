@@ -37,9 +37,12 @@ says "bad.toml:4" "strip" '"32KB"'
 echo "[array" >bad.toml
 expect 2 "$QLCSHAPE" create bad.toml
 says "bad.toml:1"
-sed 's/data_strips = 4/data_strips = 3/' array.toml >bad.toml
+sed 's/data_strips = 4/data_strips = 5/' array.toml >bad.toml
 expect 2 "$QLCSHAPE" create bad.toml
-says "6 qlc devices" "exactly 5"
+says "6 qlc devices" "give 7 to 120"
+sed 's/data_strips = 4/data_strips = 4\nspare_drives = 1/' array.toml >bad.toml
+expect 2 "$QLCSHAPE" create bad.toml
+says "spare_drives is 1" "6 qlc devices" "at most 0"
 sed 's/"24MiB"/"4MiB"/' array.toml >bad.toml
 expect 2 "$QLCSHAPE" create bad.toml
 says "at least"

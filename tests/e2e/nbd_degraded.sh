@@ -56,7 +56,7 @@ mv qlc2.img qlc3.img away/
 mv away/qlc0.img away/qlc1.img .
 sha256sum ./*.img >before
 expect 2 "$QLCSHAPE" bench array.toml --volume v0 --rw randwrite --size 1m
-says "was written while other drives were missing" "qlc drives 2, 3" "reconnect"
+says "strips that its data takes" "qlc drives 2, 3" "reconnect"
 sha256sum --quiet -c before || fail "an opening that was refused wrote"
 mv away/* .
 start_server

@@ -38,7 +38,7 @@ expect 0 "$QLCSHAPE" status array.toml
 grep -q "^room .*may grow by" out || fail "status says nothing of the room"
 
 # The command: while it writes, when it opens the array again, and when there is room.
-expect 2 "${bench[@]}" --rw write
+expect 2 "${bench[@]}" --rw write --verify --verify-state stamps
 advises "No space left" "free space on the file system that holds" ", then close the array and open it again"
 expect 0 "$QLCSHAPE" status array.toml
 head -1 out | grep -q "CRASHED: .*recovers it, if there is room: .*free space on" || fail "status promises"
@@ -50,6 +50,8 @@ expect 0 "${bench[@]}" --rw read --read-only
 room 400m
 expect 0 "${bench[@]}" --rw read
 says_not "may grow by"
+# Of the writes that failed each is there or not.
+expect 0 "${bench[@]}" --rw read --verify --verify-state stamps
 expect 0 "$QLCSHAPE" status array.toml
 ! grep -q "may grow by" out || fail "status finds too little room"
 

@@ -5,25 +5,30 @@
 # all its redundancy. Never older data, and no redundancy that is gone without a word.
 source "$(dirname "$0")/lib.bash"
 source "$(dirname "$0")/nbd.bash"
-{
-    printf '[array]\nname = "older"\ndata_strips = 3\nstrip = "64KiB"\nband = "256KiB"\noverprovision = 0.2\n'
-    printf '\n[engine]\npmt_cache = "1MiB"\n'
-    for i in 0 1 2 3 4; do
-        printf '\n[[device]]\nrole = "qlc"\npath = "qlc%d.img"\nsize = "20MiB"\n' $i
-    done
-    for i in 0 1; do
-        printf '\n[[device]]\nrole = "scm"\npath = "scm%d.img"\nsize = "24MiB"\n' $i
-    done
-} >array.toml
-expect 0 "$QLCSHAPE" create array.toml
-expect 0 "$QLCSHAPE" volume create array.toml v0 --size 16MiB
 head -c 16M /dev/zero | tr '\0' 1 >one
 head -c 16M /dev/zero | tr '\0' 2 >two
-start_server
-expect 0 nbdcopy --flush one "$URI"
-stop_server
 mkdir fresh now
-cp ./*.img fresh
+
+# fresh QLC_DRIVES: an array with `one` in it.
+fresh() {
+    rm -f ./*.img fresh/*.img
+    {
+        printf '[array]\nname = "older"\ndata_strips = 3\nstrip = "64KiB"\nband = "256KiB"\noverprovision = 0.2\n'
+        printf '\n[engine]\npmt_cache = "1MiB"\n'
+        for ((i = 0; i < $1; i++)); do
+            printf '\n[[device]]\nrole = "qlc"\npath = "qlc%d.img"\nsize = "20MiB"\n' "$i"
+        done
+        for i in 0 1; do
+            printf '\n[[device]]\nrole = "scm"\npath = "scm%d.img"\nsize = "24MiB"\n' $i
+        done
+    } >array.toml
+    expect 0 "$QLCSHAPE" create array.toml
+    expect 0 "$QLCSHAPE" volume create array.toml v0 --size 16MiB
+    start_server
+    expect 0 nbdcopy --flush one "$URI"
+    stop_server
+    cp ./*.img fresh
+}
 
 # older clean|kill PART DRIVE...: of `two` the first PART bytes are written after the images were made.
 older() {
@@ -61,6 +66,7 @@ older() {
 }
 
 refused=0 taken=0
+fresh 5
 for how in clean kill; do
     for part in $((16 << 20)) 4096; do
         older $how $part scm1
@@ -74,3 +80,16 @@ for how in clean kill; do
 done
 echo "$refused refused by name, $taken taken with everything right"
 [[ $refused -ge 8 && $taken -ge 4 ]] || fail "refused $refused, taken $taken"
+
+# Bands on five of nine drives, and in any slots.
+refused=0 taken=0
+fresh 9
+for part in $((16 << 20)) $((2 << 20)); do
+    older kill $part qlc3
+    older kill $part qlc0 qlc2 scm0
+    older kill $part scm0 scm1
+    older kill $part scm0 scm1 qlc4
+done
+older clean $((16 << 20)) scm0 qlc1
+echo "of nine drives: $refused refused by name, $taken taken with everything right"
+[[ $refused -ge 6 ]] || fail "of nine drives: refused $refused, taken $taken"

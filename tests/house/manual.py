@@ -48,7 +48,7 @@ def volumes_complete():
     offered[("bench", "a.toml", "--rw", "rand")] = (
         {"randread", "randwrite", "randtrim", "randrw"}, completed("bench", "a.toml", "--rw", "rand"))
     offered[("sim", "--profile", "")] = (
-        {"cuts", "away", "media", "drives", "older", "beyond", "all", "loop", "sequences"}, completed("sim", "--profile", ""))
+        {"cuts", "away", "wide", "media", "drives", "older", "beyond", "all", "loop", "sequences"}, completed("sim", "--profile", ""))
     return [f"completion: {' '.join(map(str, words))}: {got}, not {sorted(wanted)}"
             for words, (wanted, got) in offered.items() if set(got) != wanted]
 

@@ -34,7 +34,7 @@ ROOT = HERE.parent.parent
 WANTED = 0.95
 # Tests of the whole that take long, need more than a build, or measure something.
 LEFT_OUT = re.compile(r"^(house|fuzz|canary)/|^sim/sim: new seeds|^e2e/(vm_|demo|kill_loop|kv_|nbd_kill|memory_bench|nbd_fio)")
-PROFILES = ("cuts", "media", "drives", "older", "beyond", "all")
+PROFILES = ("cuts", "away", "wide", "media", "drives", "older", "beyond", "all")
 TARGETS = ("unit_tests", "sim_tests", "stress_tests", "qlcshape", "nbdkit_qlcshape")
 LEAST_LIMIT_S = 30
 ROUNDS_S = ((0, 5), (5, 60), (60, math.inf))  # tests by how long they take

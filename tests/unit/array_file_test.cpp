@@ -142,7 +142,7 @@ TEST_CASE("array file: what is left out has its default") {
 TEST_CASE("array file: an unknown key is named with its line") {
     CHECK(error_of("[array]\nname = \"a\"\nbnad = \"1MiB\"\n" + kDevice) ==
           ":3: unknown key \"bnad\" in [array]; known are name, data_strips, strip, band, "
-          "overprovision, pmt_copies");
+          "overprovision, pmt_copies, spare_drives");
     CHECK(error_of("[engine]\nthreads = 1\n" + kDevice).starts_with(":2: unknown key \"threads\""));
     CHECK(error_of(kDevice + "sizes = 1\n").starts_with(":4: unknown key \"sizes\" in [[device]]"));
     CHECK(error_of("name = \"a\"\n" + kDevice).starts_with(":1: unknown key \"name\""));

@@ -60,9 +60,17 @@ struct Kept {
             scm.push_back(std::make_unique<HeldDrive>("scm" + std::to_string(i)));
             array.scm.push_back(scm.back().get());
         }
+        // What bands get is known to be empty.
+        for (std::uint8_t drive = 0; drive < l.p.qlc_count; ++drive) {
+            for (std::uint32_t slot = kSuperblockUnits; slot < l.drive_slots(); ++slot)
+                array.columns->set_erased({drive, slot});
+        }
         bands = std::make_unique<BandTable>(array.layout);
-        for (std::uint32_t i = 0; i < l.bands; ++i)
-            bands->restore(BandId(i), record_of ? record_of(i) : BandRecord{});
+        for (std::uint32_t i = 0; i < l.bands; ++i) {
+            const BandRecord record = record_of ? record_of(i) : BandRecord{};
+            bands->restore(BandId(i), record);
+            if (record.has_columns()) array.columns->take(BandId(i));
+        }
         gate = std::make_unique<SpaceGate>(array.layout, *bands);
         gate->start();
         keeper = std::make_unique<BandKeeper>(array, *bands, *gate,
@@ -103,6 +111,7 @@ struct Kept {
         std::vector<BandId> list;
         for (; count != 0; --count) {
             list.push_back(*bands->begin_open(Stream::user, array.epoch));
+            REQUIRE(array.columns->choose(list.back(), array.drives_in()));
             bands->opened(list.back());
             for (std::uint32_t i = 0; i < array.layout.segments_per_band; ++i) {
                 const auto p = bands->place(Stream::user);
@@ -114,6 +123,17 @@ struct Kept {
         }
         open_bands();
         return list;
+    }
+    // It was opened while drive 3 was missing.
+    void make_narrow(BandId band) {
+        array.columns->release(band, {});
+        REQUIRE(array.columns->choose(band, DriveSet(0b111)));
+    }
+    Column place_on_3(BandId band) {
+        const auto at = array.columns->reserve(band, DriveSet(0b1111));
+        REQUIRE(at);
+        REQUIRE(at->member == 3);
+        return *at;
     }
     // As GC does.
     void move(BandId band) {
@@ -275,11 +295,11 @@ TEST_CASE("band keeper: a round holds all that it may have to write") {
     Kept k(shape, closed);
     for (std::uint32_t page = 0; page < 8; ++page) k.move(BandId(page * per_page));
     const BandId narrow(8 * per_page);
-    k.array.columns->choose(narrow, DriveSet(0b111));
+    k.make_narrow(narrow);
     NewColumns columns;
     columns.band = narrow;
     columns.sequence = 1 + narrow.value;
-    columns.all[0] = {3, 3, k.qlc[3].get()};
+    columns.all[0] = {3, k.place_on_3(columns.band), k.qlc[3].get()};
     columns.count = 1;
     k.keeper->record_columns(columns);
     k.poll();
@@ -302,11 +322,11 @@ TEST_CASE("band keeper: a round holds all that it may have to write") {
 TEST_CASE("band keeper: columns of a band or a drive that is not what it was are refused") {
     Kept k;
     const BandId band = k.closed_bands(1)[0];
-    k.array.columns->choose(band, DriveSet(0b111));
+    k.make_narrow(band);
     NewColumns columns;
     columns.band = band;
     columns.sequence = k.bands->sequence_of(band);
-    columns.all[0] = {3, 3, k.qlc[3].get()};
+    columns.all[0] = {3, k.place_on_3(columns.band), k.qlc[3].get()};
     columns.count = 1;
     const int what = GENERATE(0, 1, 2, 3);
     if (what == 0) ++columns.sequence;

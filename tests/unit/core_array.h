@@ -126,6 +126,7 @@ struct Shape {
     std::uint64_t strip_bytes = 64 * KiB, band_bytes = 512 * KiB;
     std::uint32_t pmt_copies = 0;  // 0: two
     std::uint64_t drive_bytes = 20 * MiB;
+    std::uint32_t more_drives = 0;  // QLC drives than a band has columns
 };
 
 struct CoreArray {
@@ -151,8 +152,9 @@ struct CoreArray {
         options.shards = shards;
         options.gc_threads = 1;
         options.pmt_cache_bytes = MiB;
-        for (std::uint32_t i = 0; i < shape.data_strips + 4; ++i) {
-            const bool qlc = i < shape.data_strips + 2;
+        const std::uint32_t qlc_drives = shape.data_strips + 2 + shape.more_drives;
+        for (std::uint32_t i = 0; i < qlc_drives + 2; ++i) {
+            const bool qlc = i < qlc_drives;
             media.emplace_back(shape.drive_bytes);
             options.devices.push_back(
                 {qlc ? Role::qlc : Role::scm, (qlc ? "qlc" : "scm") + std::to_string(i), 0});

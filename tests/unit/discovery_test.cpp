@@ -386,7 +386,7 @@ TEST_CASE("create: refuses what can't work and names why") {
     check(refusal([](Options& o) { o.devices.pop_back(), o.devices.pop_back(); }),
           Errc::invalid_argument, "scm");
     check(refusal([](Options& o) { o.devices.erase(o.devices.begin()); }), Errc::invalid_argument,
-          "exactly 4");
+          "4 to 120");
     check(refusal([](Options& o) { o.data_strips = 1; }), Errc::invalid_argument, "data_strips");
     check(refusal([](Options& o) { o.strip_bytes = 8192; }), Errc::invalid_argument, "strip");
     check(refusal([](Options& o) { o.band_bytes = 8 * MiB; }), Errc::invalid_argument, "bands");

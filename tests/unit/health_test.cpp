@@ -17,6 +17,7 @@ namespace {
 Stats of_drives(int qlc, int scm) {
     Stats s;
     s.state = "open";
+    s.data_strips = static_cast<std::uint32_t>(qlc - 2);
     for (int i = 0; i < qlc + scm; ++i) {
         DeviceStatus d;
         d.role = i < qlc ? "qlc" : "scm";
@@ -41,6 +42,30 @@ Stats inspected(const TestArray& a) {
 }
 
 }  // namespace
+
+TEST_CASE("health: a drive is not missed whose bands are on the others") {
+    Stats s = of_drives(9, 2);
+    s.data_strips = 4;
+    for (int i : {1, 3, 4}) s.devices[static_cast<std::size_t>(i)].state = "missing";
+    for (DeviceStatus& d : s.devices) d.bands = d.state == "online" ? 20 : 0;
+    CHECK(
+        judged(s).starts_with("degraded|DEGRADED: qlc drive 1 is missing (qlc1.img); the other "
+                              "drives have what it had; qlc drive 3 is missing"));
+    s.protection.one = 7;
+    CHECK(
+        judged(s).starts_with("unprotected|UNPROTECTED: qlc drive 1 is missing (qlc1.img); no "
+                              "band names it any more; qlc drive 3"));
+    s.devices[1].bands = s.devices[3].bands = s.devices[4].bands = 20;
+    CHECK(judged(s).starts_with("unprotected|"));  // no band has a column on all three
+    s.protection.lost = 2;
+    CHECK(judged(s).find("of 2 bands in use more than two strips are on drives that are not there: "
+                         "reconnect") != std::string::npos);
+    CHECK(judged(s).starts_with("failed|"));
+    s.protection = {};
+    s.devices[1].bands = s.devices[3].bands = s.devices[4].bands = 0;
+    for (int i : {5, 6, 7}) s.devices[static_cast<std::size_t>(i)].state = "missing";
+    CHECK(judged(s).starts_with("failed|"));
+}
 
 TEST_CASE("health: what is wrong and what it means") {
     CHECK(judged(of_drives(6, 2)) == "ok|");

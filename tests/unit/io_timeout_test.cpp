@@ -33,6 +33,8 @@ struct Waiting {
         while (!array.power.held.empty()) array.power.finish_one(array.random);
         if (array.core == nullptr) return;
         for (int i = 0; i < 100; ++i) array.poll();
+        const auto quiet = [](const auto& worker) { return worker->queue().in_flight() == 0; };
+        while (!std::ranges::all_of(array.core->workers(), quiet)) array.poll();
         array.core.reset();
     }
     void submit(Op op, std::uint64_t offset, std::uint64_t bytes = kBlockBytes) {
@@ -363,7 +365,7 @@ TEST_CASE("io timeout: requests that no drive is needed for are no standstill") 
 
 TEST_CASE("io timeout: a worker that doesn't poll has not seen the drive's answer") {
     Waiting w(1);
-    w.array.power.holds = [](const Io& io) { return io.device->path() == "qlc0"; };
+    w.hold("qlc0", IoKind::write);
     w.submit(Op::write, 0, 512 * KiB);
     w.pass(kLook);
     Worker& shard = *w.array.core->workers().front();

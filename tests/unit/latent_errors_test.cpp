@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core_array.h"
+#include "placement/failures.h"
 #include "recovery/check.h"
 #include "small_layout.h"
 
@@ -24,7 +25,8 @@ struct Sevens : CoreArray {
     BandId band;
     std::uint64_t blocks = 0;
 
-    Sevens() {
+    explicit Sevens(std::uint32_t more_drives = 0)
+        : CoreArray(1, Shape{.more_drives = more_drives}) {
         REQUIRE(open());
         REQUIRE(core->create_volume("v", 4 * MiB));
         l = core->layout();
@@ -128,6 +130,22 @@ TEST_CASE("drives gone: a read is tried again when they are back in a moment") {
     CHECK(back);
 }
 
+TEST_CASE("drives gone: so it is where three are away on which its band has nothing") {
+    Sevens a(3);
+    const ArrayContext& array = a.core->array();
+    for (std::uint32_t d = 0; d < a.l.p.qlc_count; ++d) {
+        if (!array.columns->drives(a.band)[d]) array.qlc[d]->note_silent(EIO);
+    }
+    REQUIRE(drives_away(array) == 3);
+    bool back = false;
+    a.power.fails = [&](const Io& io) {
+        back = back || io.offset == 0;
+        return !back && io.kind == IoKind::read && io.device->path() < "scm";
+    };
+    CHECK(a.read());
+    CHECK(back);
+}
+
 TEST_CASE("drives gone: recovery tells them from a header that is damaged") {
     Sevens a;
     a.cut_without_snapshots();
@@ -200,7 +218,7 @@ TEST_CASE("drives gone: recovery tells them from a block of trims that is damage
         REQUIRE_FALSE(opened);
         INFO(opened.error().message);
         CHECK(opened.error().code == Errc::missing_device);
-        CHECK(contains(opened.error().message, "no more than two qlc drives may be missing"));
+        CHECK(contains(opened.error().message, "no more than 2 qlc drives may be missing"));
         for (const char* failed : {"qlc0: read of", "qlc1: read of", "qlc2: read of"})
             CHECK(contains(opened.error().message, failed));
     }

@@ -134,9 +134,14 @@ TEST_CASE("replace while open: bands that can't be erased on another drive stay 
     a.write_blocks(0, kBlocks, 13);
     REQUIRE(a.close());
     a.away.clear();
+    // Twice: one that refuses more in a row goes out.
     bool refuses = false;
+    int refused = 0;
     a.power.fails = [&](const Io& io) {
-        return refuses && io.kind == IoKind::discard && io.device->path() == "qlc3";
+        if (!refuses || io.kind != IoKind::discard || io.device->path() != "qlc3") return false;
+        const auto slot = static_cast<std::uint32_t>(io.offset / a.core->layout().p.band_bytes);
+        const BandRecord record = a.core->bands().record_of(BandId(slot - kSuperblockUnits));
+        return record.state == BandState::erasing && ++refused <= 2;
     };
     REQUIRE(a.open());
     refuses = true;
