@@ -27,12 +27,12 @@ std::uint64_t Coverage::writes() const {
 
 std::size_t Coverage::covered() const { return all() - uncovered().size(); }
 
-std::vector<std::string> Coverage::uncovered() const {
-    std::vector<std::string> names;
+std::vector<PersistencePoint> Coverage::uncovered() const {
+    std::vector<PersistencePoint> some;
     for (std::size_t i = kFirstPoint; i < kPoints; ++i) {
-        if (!points[i].covered()) names.emplace_back(name(i));
+        if (!points[i].covered()) some.push_back(static_cast<PersistencePoint>(i));
     }
-    return names;
+    return some;
 }
 
 std::string Coverage::table() const {

@@ -35,7 +35,7 @@ struct Coverage {
     std::uint64_t writes() const;
     std::size_t covered() const;
     static constexpr std::size_t all() { return kPoints - kFirstPoint; }
-    std::vector<std::string> uncovered() const;
+    std::vector<PersistencePoint> uncovered() const;
     std::string table() const;  // a line a point
 };
 

@@ -40,6 +40,7 @@ inline constexpr std::uint64_t kSectorsPerBlock = kBlockBytes / kSectorBytes;
 class History {
   public:
     History(std::uint64_t seed, Profile profile);
+    void aim_at(PersistencePoint point) { world_.aim_at(point); }
     RunResult run(std::uint32_t cycles);
     // See run_sequence().
     void prepare_sequences();

@@ -275,9 +275,12 @@ void RunCounts::add(const RunCounts& o) {
     }
 }
 
-RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile) {
+RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile,
+                      PersistencePoint aim) {
     if (profile == Profile::sequences) return run_sequence(seed);
-    return History(seed, profile).run(cycles);
+    History history(seed, profile);
+    history.aim_at(aim);
+    return history.run(cycles);
 }
 
 std::uint32_t usual_cycles(Profile profile) { return profile == Profile::loop ? 1000 : 20; }

@@ -72,8 +72,9 @@ struct DamageResult : RunResult {
 DamageResult run_damaged(std::uint64_t seed);
 
 // `cycles`: openings of the array; under `loop` the cuts in a row. Under `sequences` a seed is the
-// number of a sequence (sim_sequence.h).
-RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile = Profile::cuts);
+// number of a sequence (sim_sequence.h). `aim`: where the power is cut rather than elsewhere.
+RunResult run_history(std::uint64_t seed, std::uint32_t cycles, Profile profile = Profile::cuts,
+                      PersistencePoint aim = PersistencePoint::none);
 std::uint32_t usual_cycles(Profile profile);
 
 }  // namespace qlcshape::sim

@@ -114,6 +114,10 @@ World::Pending World::take_next() {
 bool World::step() {
     wake_delayed();
     if (pending_.empty()) return false;
+    if (aim_in_flight() && hits(aim_)) {
+        cut();
+        return true;
+    }
     const Pending p = take_next();
     const int error = perform(p);
     last_point_ = p.io->point;
@@ -132,7 +136,18 @@ void World::cut_at(PersistencePoint point, std::uint64_t nth, std::uint64_t more
     cut_more_ = more;
 }
 
+bool World::hits(PersistencePoint point) {
+    const bool planned = cut_after_ != 0 || cut_point_ != PersistencePoint::none;
+    return planned && aim_ != PersistencePoint::none && point == aim_ && aim_random_.chance(1, 2);
+}
+
+bool World::aim_in_flight() const {
+    return std::ranges::find(pending_, aim_, [](const Pending& p) { return p.io->point; }) !=
+           pending_.end();
+}
+
 void World::cut_if_planned(PersistencePoint completed) {
+    if (hits(completed)) return cut();
     if (cut_after_ != 0 && --cut_after_ == 0) return cut();
     if (cut_point_ == PersistencePoint::none || cut_point_ != completed || --cut_point_left_ != 0)
         return;

@@ -21,7 +21,7 @@ namespace qlcshape::sim {
 class World : public Clock {
   public:
     explicit World(std::uint64_t seed, Profile profile = Profile::cuts)
-        : random_(seed), faults_(profile, random_) {}
+        : random_(seed), faults_(profile, random_), aim_random_(seed) {}
 
     Media& add(const std::string& name, std::uint64_t bytes, bool volatile_cache,
                bool discard_clears);
@@ -43,6 +43,9 @@ class World : public Clock {
     }
     // Power goes `more` completions after the nth one, from now, of a transfer of that point.
     void cut_at(PersistencePoint point, std::uint64_t nth, std::uint64_t more);
+    // Wherever a cut is planned, the power rather goes at this point, as soon as there is one:
+    // while a transfer of it is in flight, or directly after it.
+    void aim_at(PersistencePoint point) { aim_ = point; }
     // Power goes now. Everything in flight ends in an error, and so does all that is submitted
     // until power_on().
     void cut();
@@ -101,6 +104,8 @@ class World : public Clock {
     std::vector<Pending> take_in_flight(const Media* media);
     void cut_off(Media* media);
     void cut_if_planned(PersistencePoint completed);
+    bool hits(PersistencePoint point);
+    bool aim_in_flight() const;
     void trace_event(const Pending& p, int error);
 
     Random random_;
@@ -116,6 +121,8 @@ class World : public Clock {
     PersistencePoint cut_point_ = PersistencePoint::none;
     std::uint64_t cut_point_left_ = 0;
     std::uint64_t cut_more_ = 0;
+    PersistencePoint aim_ = PersistencePoint::none;
+    Random aim_random_;
     Coverage coverage_;
     PersistencePoint last_point_ = PersistencePoint::none;  // of the last completion
     std::uint64_t trace_ = 0;

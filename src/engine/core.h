@@ -326,6 +326,8 @@ class Core {
     void fill_bands(Stats::Bands& bands) const;
     void fill_scrub(Stats::Scrub& scrub) const;
     void fill_replacement(Stats::Replacement& replacement) const QS_REQUIRES(shown_mutex_);
+    // As operators are told: one that joins is shown when it has joined.
+    std::vector<const MemberDevice*> shown_members() const QS_REQUIRES(shown_mutex_);
     void fill_rebuild(Stats::Rebuild& rebuild, const RebuildBegun& begun) const;
     std::unexpected<Error> fail_read_only(const std::string& volume) const;
     Result<std::shared_ptr<VolumeState>> to_change(const std::string& name, std::uint64_t bytes,
@@ -370,6 +372,7 @@ class Core {
         std::uint64_t snapshots = 0;  // taken, when it is in the newest two
         std::uint64_t given_up = 0;   // likewise, when no more are tried
         bool parts = false;           // the old one is to go out; under control_mutex_
+        bool joins = false;           // it is among the members, and no superblock says so yet
         bool returns = false;         // it is the old one: core_return.cpp
         Stats::Replacement shown;     // but for how far it is
         std::uint64_t began_ns = 0;

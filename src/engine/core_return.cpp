@@ -102,10 +102,10 @@ std::vector<std::string> Core::paths_to_return() {
 std::vector<Core::Lost> Core::lost_drives() const {
     const Locked lock(shown_mutex_);
     std::vector<Lost> lost;
-    for (const MemberDevice& m : members_) {
-        const bool failed = m.record.kept_out != 0;
-        if (failed || m.device == nullptr || m.device->out())
-            lost.push_back({m.record.uuid, m.record.role, m.record.index, failed});
+    for (const MemberDevice* m : shown_members()) {
+        const bool failed = m->record.kept_out != 0;
+        if (failed || m->device == nullptr || m->device->out())
+            lost.push_back({m->record.uuid, m->record.role, m->record.index, failed});
     }
     return lost;
 }

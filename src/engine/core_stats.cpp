@@ -101,7 +101,7 @@ std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_
 //   file: a b c d; there: drive 0 is a, 2 is c, 3 is d     drive 1 is b: the only one left
 //   file: a b c d; there: drive 0 is a, 3 is d             drives 1 and 2: b and c, by the order
 //   file: d b c a; there: drive 0 is a, 3 is d             not known: never named wrong
-std::string missing_path(const MemberDevice& missing, const std::vector<MemberDevice>& members,
+std::string missing_path(const MemberDevice& missing, const Members& members,
                          const std::vector<DeviceOptions>& named) {
     const Role role = missing.record.role == DeviceRole::qlc ? Role::qlc : Role::scm;
     std::vector<std::string> paths;
@@ -111,14 +111,14 @@ std::string missing_path(const MemberDevice& missing, const std::vector<MemberDe
     std::vector<std::string> left = paths;
     bool in_order = missing.record.index < paths.size();
     int absent = 0;
-    for (const MemberDevice& m : members) {
-        if (m.record.role != missing.record.role) continue;
-        if (m.device == nullptr) {
+    for (const MemberDevice* m : members) {
+        if (m->record.role != missing.record.role) continue;
+        if (m->device == nullptr) {
             ++absent;
             continue;
         }
-        std::erase(left, m.device->path());
-        in_order &= m.record.index < paths.size() && paths[m.record.index] == m.device->path();
+        std::erase(left, m->device->path());
+        in_order &= m->record.index < paths.size() && paths[m->record.index] == m->device->path();
     }
     if (absent == 1 && left.size() == 1) return left.front();
     return in_order ? paths[missing.record.index] : "";
@@ -168,8 +168,9 @@ void count_bands(Stats& s, const ArrayContext& array) {
     }
 }
 
-bool count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band) {
-    const std::uint32_t there = array.columns_there(band), k = array.layout.p.data_strips;
+bool count_protection(Stats::Protection& protection, const ArrayContext& array,
+                      const DriveSet& gone, BandId band) {
+    const std::uint32_t there = array.columns_there(band, gone), k = array.layout.p.data_strips;
     ++(there >= k + 2   ? protection.two
        : there == k + 1 ? protection.one
        : there == k     ? protection.none
@@ -177,7 +178,13 @@ bool count_protection(Stats::Protection& protection, const ArrayContext& array, 
     return there >= k + 2;
 }
 
-std::string path_of(const MemberDevice& member, const std::vector<MemberDevice>& members,
+Members all_of(const std::vector<MemberDevice>& members) {
+    Members all;
+    for (const MemberDevice& m : members) all.push_back(&m);
+    return all;
+}
+
+std::string path_of(const MemberDevice& member, const Members& members,
                     const std::vector<DeviceOptions>& named) {
     return member.device == nullptr ? missing_path(member, members, named) : member.device->path();
 }
@@ -189,9 +196,10 @@ DeviceStatus spare_at(const std::string& path) {
     return spare;
 }
 
-void fill_devices(Stats& s, const Superblock& superblock, const std::vector<MemberDevice>& members,
+void fill_devices(Stats& s, const Superblock& superblock, const Members& members,
                   const std::vector<DeviceOptions>& named, const std::vector<Unusable>& unusable) {
-    for (const MemberDevice& m : members) {
+    for (const MemberDevice* member : members) {
+        const MemberDevice& m = *member;
         DeviceStatus d;
         d.uuid = m.record.uuid.to_string();
         d.path = path_of(m, members, named);
@@ -214,13 +222,19 @@ void fill_devices(Stats& s, const Superblock& superblock, const std::vector<Memb
             d.last_error = kept_out(d.path).why.message;
         }
         const auto of_role = std::ranges::count(
-            members, m.record.role, [](const MemberDevice& o) { return o.record.role; });
+            members, m.record.role, [](const MemberDevice* o) { return o->record.role; });
         d.written_bytes =
             written_bytes(s.bytes, m.record.role, static_cast<std::uint64_t>(of_role));
         s.devices.push_back(std::move(d));
     }
     name_unusable(s, unusable);
     fill_endurance(s);
+}
+
+Members Core::shown_members() const {
+    Members shown = all_of(members_);
+    if (replacing_ && replacing_->joins) shown[replacing_->member] = &replacing_->fresh;
+    return shown;
 }
 
 std::vector<const Device*> Core::drives() const {
@@ -338,13 +352,14 @@ Stats Core::stats() const {
             if (const auto it = volumes_.find(v.name); it != volumes_.end())
                 v.device = it->second->device;
         }
-        fill_devices(s, shown_, members_, options_.devices, absent_);
+        fill_devices(s, shown_, shown_members(), options_.devices, absent_);
         std::ranges::copy(spares_, std::back_inserter(s.devices));
         fill_replacement(s.replacement);
     }
     fill_bands(s.bands);
+    const DriveSet gone = ~array_.drives_in();
     bands_->in_use([&](BandId band, bool stays) {
-        const bool whole = count_protection(s.protection, array_, band);
+        const bool whole = count_protection(s.protection, array_, gone, band);
         s.rebuild.bands_left += !whole && to_rebuild(band, stays) ? 1 : 0;
     });
     count_bands(s, array_);

@@ -79,9 +79,10 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
     const auto loaded = load_band_table(array, queue);
     if (!loaded) return add_failure(s, loaded.error().message);
     count_bands(s, array);
+    const DriveSet gone = ~array.drives_in();
     for (std::uint32_t i = 0; i < array.layout.bands; ++i) {
         const BandRecord& r = loaded->records[i];
-        if (r.counts()) count_protection(s.protection, array, BandId(i));
+        if (r.counts()) count_protection(s.protection, array, gone, BandId(i));
         if (r.state == BandState::free)
             ++s.bands.free;
         else if (r.state == BandState::open)
@@ -176,7 +177,7 @@ Result<Stats> inspect_drives(const Options& options) {
     s.counters_incomplete = !clean;
     fill_counters(s, [&](Counter c) { return counters[static_cast<std::size_t>(c)]; });
     fill_space(s, superblock, *layout);
-    fill_devices(s, superblock, members, options.devices, sight->unusable);
+    fill_devices(s, superblock, all_of(members), options.devices, sight->unusable);
     show_out(s, members);
     for (const DeviceOptions& spare : options.spares)
         s.devices.push_back(

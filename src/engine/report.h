@@ -17,16 +17,20 @@ void fill_counters(Stats& stats, const std::function<std::uint64_t(Counter)>& ge
 void fill_space(Stats& stats, const Superblock& superblock, const ArrayLayout& layout);
 // How many bands have a column on each QLC drive.
 void count_bands(Stats& stats, const ArrayContext& array);
-// Of a band that is in use. Whether all its columns are there.
-bool count_protection(Stats::Protection& protection, const ArrayContext& array, BandId band);
+// Of a band that is in use; `gone` are the drives that are not in, also one that is to come in and
+// can be read. Whether all its columns are there.
+bool count_protection(Stats::Protection& protection, const ArrayContext& array,
+                      const DriveSet& gone, BandId band);
+// In the superblock's order.
+using Members = std::vector<const MemberDevice*>;
+Members all_of(const std::vector<MemberDevice>& members);
 // Of a missing one as far as it is known; otherwise it is empty.
-std::string path_of(const MemberDevice& member, const std::vector<MemberDevice>& members,
+std::string path_of(const MemberDevice& member, const Members& members,
                     const std::vector<DeviceOptions>& named);
 // After fill_counters(). `named`: the array file's, for the paths of those that are missing;
 // `unusable`: some of them, with the reason.
-void fill_devices(Stats& stats, const Superblock& superblock,
-                  const std::vector<MemberDevice>& members, const std::vector<DeviceOptions>& named,
-                  const std::vector<Unusable>& unusable);
+void fill_devices(Stats& stats, const Superblock& superblock, const Members& members,
+                  const std::vector<DeviceOptions>& named, const std::vector<Unusable>& unusable);
 
 // A spare of which nothing else is known yet.
 DeviceStatus spare_at(const std::string& path);

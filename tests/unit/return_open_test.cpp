@@ -208,12 +208,19 @@ TEST_CASE("return while open: a drive that takes no writes stays out, and may be
     ReturnArray a(GENERATE(Old::fails, Old::missing), number);
     REQUIRE(a.may_return());
     // From any of its transfers on.
+    const Stats::Protection without = a.core->stats().protection;
     std::uint64_t refused = 0;
     for (std::uint64_t from = first_transfer();; from += kNextTransfer) {
         INFO("from transfer " << from);
         std::uint64_t n = 0;
         a.power.fails = [&](const Io& io) {
-            return io.device->path() == a.path() && io.kind != IoKind::read && ++n >= from;
+            if (io.device->path() != a.path() || io.kind == IoKind::read || ++n < from)
+                return false;
+            const Stats s = a.core->stats();
+            CHECK(s.devices[number].state != "online");
+            CHECK((refused != 0 || s.protection.two == without.two));
+            CHECK(a.core->lost_drives().size() == 1);
+            return true;
         };
         const Status begun = a.begin();
         const bool came = begun && a.finish().has_value();
