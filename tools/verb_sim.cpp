@@ -218,8 +218,8 @@ class Run {
         line("commits retried", s.commit_retries);
         line("persistence points", Coverage::all());
         line("  power cut at, in flight and right after", s.coverage.covered());
-        for (const std::string& name : s.coverage.uncovered())
-            fmt::print("    never at: {}\n", name);
+        for (const PersistencePoint point : s.coverage.uncovered())
+            fmt::print("    never at: {}\n", to_string(point));
         print_faults();
         fmt::print("\n{} in {}: {:.1f} cycles/s; {} violations\n",
                    campaign_.profile == Profile::loop ? fmt::format("{} cuts", s.crashes)
