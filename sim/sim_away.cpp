@@ -93,12 +93,13 @@ void History::replace_episode() {
                                   : *away_.begin();
     std::set<std::size_t> lost = away_;
     lost.insert(drive);
-    const bool possible = lost.size() <= 2 && readable_without(lost) && !may_be_split(lost);
+    const bool readable = readable_without(lost);
+    const bool possible = lost.size() <= 2 && readable && !may_be_split(lost);
     const auto replaced = replace(drive, lost);
     if (replaced) {
-        if (lost.size() > 2 || replaced->index != drive)
-            violate("a drive was replaced that was needed");
+        if (!readable || replaced->index != drive) violate("a drive was replaced that was needed");
         away_.erase(drive);
+        removed_.erase(drive);
         ++result_.drives_replaced;
         return;
     }
@@ -137,7 +138,8 @@ Result<MemberRecord> History::replace(std::size_t drive, const std::set<std::siz
     lost_ = {drive};
     replacement.devices = devices();
     lost_.clear();
-    if (lost.size() != 1) {  // more than one is missing: it has to be named
+    // More than one is missing, or this one was removed: it has to be named.
+    if (lost.size() != 1 || removed_.contains(drive)) {
         IoQueue q;
         std::vector<std::unique_ptr<Device>> one;
         one.push_back(std::make_unique<StillDevice>(media));
@@ -169,6 +171,7 @@ std::set<std::size_t> History::not_written() const {
     for (std::size_t d = 0; d < qlc_drives(); ++d) {
         if (!media_[d]->writes()) lost.insert(d);
     }
+    for (const std::size_t drive : removed_) lost.erase(drive);
     return lost;
 }
 

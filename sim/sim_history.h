@@ -138,6 +138,8 @@ class History {
     void begin_replacing();
     void begin_replacing(std::size_t drive);
     void begin_spreading();
+    void drain_or_remove();
+    void note_removed();
     void begin_returning();
     void end_returning();
     void advance_replacing();
@@ -286,6 +288,7 @@ class History {
     std::uint32_t fresh_made_ = 0;
     std::optional<std::size_t> returning_;  // a drive that comes back while it is open
     bool spreading_ = false;                // what a lost drive had goes to the others
+    std::set<std::size_t> removed_;         // drives that are never there again
     std::set<std::size_t> mended_;          // those that take writes again, and are not in yet
     // A new drive is a member perhaps by the word of one SCM drive alone: without that one the old
     // drive is, and the new one is rightly refused.
@@ -326,6 +329,7 @@ class History {
     std::uint64_t given_up_before_ = 0;  // how many drives, when that one began not to
     Random tail_random_;                 // what a power cut does to strips, likewise
     Random away_random_;                 // which drives are away, likewise
+    Random drain_random_;                // which are drained and removed, likewise
     Random replace_random_;              // which are replaced while the array is open, likewise
     Random return_random_;               // which come back then, likewise
     const bool cuts_replacing_;          // the power goes soon after a replacement has begun

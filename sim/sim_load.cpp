@@ -161,6 +161,7 @@ void History::load(bool to_be_cut) {
         if (goes_away() && away_random_.chance(1, 4000)) scm_leaves();
         if (goes_away() && replace_random_.chance(1, 3000)) begin_replacing();
         if (wide() && replace_random_.chance(1, 1000)) begin_spreading();
+        if (wide() && drain_random_.chance(1, 500)) drain_or_remove();
         if (goes_away() && return_random_.chance(1, 500)) begin_returning();
         advance_replacing();
         if (rng_.chance(1, 8)) submit_one();

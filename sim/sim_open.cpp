@@ -33,7 +33,9 @@ std::optional<std::uint64_t> stamp_of(const std::byte* data, std::uint64_t secto
 std::vector<std::unique_ptr<Device>> History::devices() {
     std::vector<std::unique_ptr<Device>> list;
     for (std::size_t i = 0; i < media_.size(); ++i) {
-        if (lost_.contains(i) || away_.contains(i) || media_[i] == away_scm_) continue;
+        if (lost_.contains(i) || away_.contains(i) || removed_.contains(i) ||
+            media_[i] == away_scm_)
+            continue;
         list.push_back(world_.device(*media_[i]));
         if (options_.read_only) list.back()->set_read_only();
     }
@@ -198,6 +200,7 @@ bool History::open_through_cuts() {
         }
     }
     ++opened_;
+    note_removed();
     const States cut_in = std::exchange(cut_in_, {});
     if (before_.recovery.kind == "clean") return true;
     ++result_.recoveries;

@@ -72,8 +72,14 @@ void History::judge_redundancy(Moment moment, const CheckReport* report) {
     // What was right before is not looked at each time: that would take most of the time.
     const bool all = report != nullptr || ++judgements_ % 4 == 0;
     const StripeTruth truth(world_.faults().layout(), current());
+    const std::uint32_t width = world_.faults().layout().width();
     std::set<std::string> wrong;
     for (const BandTruth& band : truth.bands()) {
+        for (std::uint32_t role = 0; band.epoch <= truth.epoch() && role < width; ++role) {
+            const Location place = truth.locate(band.band, 0, role);
+            if (place.there() && removed_.contains(place.drive))
+                violate(fmt::format("band {} names a drive that was removed", band.band.value));
+        }
         for (std::uint32_t segment = 0; segment < band.segments; ++segment) {
             const std::pair id{band.sequence, segment};
             if (!all && seen_right_.contains(id)) continue;

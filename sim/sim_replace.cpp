@@ -68,13 +68,56 @@ void History::begin_spreading() {
     }
 }
 
+// Also where the power went before it was said.
+void History::note_removed() {
+    const Stats now = core_->stats();
+    for (std::size_t i = 0; i < qlc_drives(); ++i) {
+        if (now.devices[i].state == "removed") removed_.insert(i);
+    }
+}
+
+// One drive after the other. What is drained is removed, or used again, sooner or later.
+void History::drain_or_remove() {
+    if (fresh_ != nullptr || returning_ || spreading_ || world_.dead()) return;
+    const Stats now = core_->stats();
+    const auto drains =
+        std::ranges::find(now.devices, std::string("draining"), &DeviceStatus::state);
+    const auto judge = [this](const char* what, const Result<MemberRecord>& done) {
+        if (done || may_stop() || world_.dead()) return;
+        const Errc why = done.error().code;
+        const bool left = why == Errc::io_error && !not_written().empty();  // when it was told
+        if (!left && why != Errc::no_space && why != Errc::missing_device && why != Errc::closed)
+            violate(fmt::format("{}: {}", what, done.error().message));
+    };
+    if (drains == now.devices.end()) {
+        const DeviceStatus& one = now.devices[drain_random_.below(qlc_drives())];
+        if (one.state != "online") return;
+        const auto drained = core_->drain_drive(one.uuid, false);
+        if (drained) ++result_.drives_drained;
+        return judge("drain", drained);
+    }
+    const bool early = drains->bands != 0 && drain_random_.chance(1, 4);
+    if (drains->bands != 0 && !early) {
+        if (drain_random_.chance(1, 8))
+            judge("drain --stop", core_->drain_drive(drains->uuid, true));
+        return;
+    }
+    const auto removed = core_->remove_drive(drains->uuid);
+    if (removed) {
+        ++result_.drives_removed;
+        removed_.insert(drains->index);
+    }
+    const bool refused = !removed && removed.error().code == Errc::busy;
+    if (!early || !refused) judge("remove", removed);
+}
+
 // A drive that is out, or away, takes again what it is told, and comes back as soon as it may.
 void History::begin_returning() {
     if (fresh_ != nullptr || returning_ || spreading_) return;
     const Stats now = core_->stats();
     std::vector<std::size_t> out;
     for (std::size_t i = 0; i < media_.size(); ++i) {
-        if (now.devices[i].state != "online") out.push_back(i);
+        if (now.devices[i].state != "online" && !removed_.contains(i)) out.push_back(i);
     }
     if (out.empty()) return;
     const std::size_t drive = out[return_random_.below(out.size())];
@@ -131,6 +174,7 @@ void History::advance_replacing() {
 
 void History::take_fresh() {
     media_[fresh_for_] = fresh_;
+    removed_.erase(fresh_for_);
     options_.devices[fresh_for_].path = fresh_->name;
     away_.erase(fresh_for_);
     if (!fresh_->qlc) {

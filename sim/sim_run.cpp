@@ -17,6 +17,7 @@ History::History(std::uint64_t seed, Profile profile)
       silence_random_(seed ^ 0x5113),
       tail_random_(seed ^ 0x7a11),
       away_random_(seed ^ 0xaaa7),
+      drain_random_(seed ^ 0xd4a1),
       replace_random_(seed ^ 0x4e91),
       return_random_(seed ^ 0xbac4),
       cuts_replacing_(seed % 8 == 2),
@@ -237,6 +238,8 @@ void RunCounts::add(const RunCounts& o) {
     drives_replaced += o.drives_replaced;
     drives_replaced_open += o.drives_replaced_open;
     drives_spread += o.drives_spread;
+    drives_drained += o.drives_drained;
+    drives_removed += o.drives_removed;
     scm_replaced_open += o.scm_replaced_open;
     drives_returned_open += o.drives_returned_open;
     scm_returned_open += o.scm_returned_open;

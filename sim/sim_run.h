@@ -30,6 +30,7 @@ struct RunCounts {
     std::uint64_t away_opens = 0;   // for writing, with drives missing
     std::uint64_t drives_left = 0;  // while the array was open
     std::uint64_t drives_replaced = 0, drives_replaced_open = 0, drives_spread = 0;
+    std::uint64_t drives_drained = 0, drives_removed = 0;
     std::uint64_t scm_away = 0, scm_left = 0, scm_returned = 0;
     std::uint64_t scm_replaced = 0, scm_replaced_open = 0;
     std::uint64_t drives_returned_open = 0, scm_returned_open = 0;

@@ -56,6 +56,7 @@ std::string path_from(const fs::path& folder, const std::string& device) {
 
 std::string member_text(const SurveyedMember& member, const fs::path& folder) {
     const MemberRecord& r = member.record;
+    if (member.removed()) return "";
     if (!member.usable()) {
         std::string text = fmt::format("\n# {} drive {} (device UUID {}) is ", to_string(r.role),
                                        r.index, r.uuid.to_string());

@@ -62,7 +62,7 @@ int main(int argc, char** argv) {
     add_devices(app, exit_code);
     add_check(app, exit_code);
     add_scrub(app, exit_code);
-    add_fail(app, exit_code);
+    add_leave(app, exit_code);
     add_replace(app, exit_code);
     add_bench(app, exit_code);
     add_serve(app, exit_code);

@@ -168,6 +168,7 @@ std::string SurveyedArray::state() const {
 }
 
 const char* SurveyedMember::fault() const {
+    if (removed()) return "removed";
     if (failed()) return "taken out by `qlcshape fail`";
     if (devices.empty()) return "missing";
     if (cut_short) return "truncated";
@@ -190,6 +191,7 @@ std::string SurveyedArray::problem() const {
                 to_string(m.record.role), m.record.index);
         }
         qlc += is_scm ? 0 : 1;
+        if (m.removed()) continue;
         lost += fmt::format("{}{} drive {} is {}", lost.empty() ? "" : ", ",
                             to_string(m.record.role), m.record.index, m.fault());
         if (!m.devices.empty() && !m.failed())

@@ -26,6 +26,7 @@ struct SurveyedMember {
     bool cut_short = false;
 
     bool failed() const { return record.kept_out != 0; }  // by an operator
+    bool removed() const { return record.kept_out == MemberRecord::kRemoved; }
     bool usable() const {
         return devices.size() == 1 && !older && !diverged && !cut_short && !failed();
     }

@@ -24,6 +24,7 @@ struct DevicesArguments {
 };
 
 const char* state_of(const SurveyedMember& member) {
+    if (member.removed()) return "removed";
     if (member.failed()) return "failed";
     if (member.devices.empty()) return "missing";
     if (member.devices.size() > 1) return "twice";

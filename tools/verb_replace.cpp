@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// replace: an empty drive takes the place of a lost one.
+// replace: an empty drive takes the place of a lost one. add: of one that was removed.
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "admin/holder.h"
 #include "base/error.h"
@@ -17,7 +19,8 @@ namespace qlcshape::tools {
 namespace {
 
 struct ReplaceArguments : CommonArguments {
-    std::string old, fresh, size;
+    std::optional<std::string> old;  // of replace
+    std::string fresh, size;
     bool force = false;
 };
 
@@ -37,14 +40,30 @@ Result<ReplaceOutcome> replace_there(const Holder& holder, const std::string& ol
     return ReplaceOutcome{*drive, true};
 }
 
+// The UUID of one that was removed.
+Result<std::string> vacant_place(const Options& options, const std::optional<Holder>& holder) {
+    const Result<Stats> stats = holder ? holder->stats() : Engine::inspect(options);
+    if (!stats) return fail(stats.error());
+    const auto place =
+        std::ranges::find(stats->devices, std::string("removed"), &DeviceStatus::state);
+    if (place != stats->devices.end()) return place->uuid;
+    return fail(Errc::no_space,
+                "array {}: no place is vacant: it has as many qlc drives as it was created with; "
+                "`qlcshape replace` puts another drive in the place of one",
+                stats->array_name);
+}
+
+// Without an old one: in the place of one that was removed.
 Result<ReplaceOutcome> replace(const ReplaceArguments& arguments) {
     Result<Options> options = Options::from_file(arguments.array_file);
     if (!options) return std::unexpected(options.error());
     options->log = print_log;
     ProgressLine progress;
     options->progress = progress.callback();
-    if (arguments.old.empty() || arguments.fresh.empty())
-        return fail(Errc::invalid_argument, "OLD and NEW: an empty word names no drive");
+    const bool adds = !arguments.old;
+    if ((!adds && arguments.old->empty()) || arguments.fresh.empty())
+        return fail(Errc::invalid_argument, "{}: an empty word names no drive",
+                    adds ? "NEW" : "OLD and NEW");
     QS_TRY(refuse_memory(arguments.fresh));
     DeviceOptions fresh;
     fresh.path = arguments.fresh;
@@ -53,10 +72,14 @@ Result<ReplaceOutcome> replace(const ReplaceArguments& arguments) {
         if (!bytes) return fail(bytes.error().code, "--size: {}", bytes.error().message);
         fresh.size_bytes = *bytes;
     }
-    const std::string old = named_drive(*options, arguments.array_file, arguments.old);
-    if (const auto holder = Holder::of(*options))
-        return replace_there(*holder, old, std::move(fresh), arguments.force);
-    auto replaced = Engine::replace_device(*options, old, fresh, arguments.force);
+    const auto asked = Holder::of(*options);
+    const std::optional<Holder> holder = asked ? std::optional(*asked) : std::nullopt;
+    const Result<std::string> old =
+        adds ? vacant_place(*options, holder)
+             : Result<std::string>(named_drive(*options, arguments.array_file, *arguments.old));
+    if (!old) return fail(old.error());
+    if (holder) return replace_there(*holder, *old, std::move(fresh), arguments.force);
+    auto replaced = Engine::replace_device(*options, *old, fresh, arguments.force);
     if (!replaced) return fail(replaced.error());
     return ReplaceOutcome{.drive = *replaced};
 }
@@ -71,11 +94,13 @@ const char* what_next(const ReplaceOutcome& outcome) {
 
 int run_replace(const ReplaceArguments& arguments) {
     const Result<ReplaceOutcome> outcome = replace(arguments);
-    if (!outcome) return report_error("replace", arguments.json, outcome.error());
+    const bool adds = !arguments.old;
+    const char* const verb = adds ? "add" : "replace";
+    if (!outcome) return report_error(verb, arguments.json, outcome.error());
     const Engine::Replaced& drive = outcome->drive;
     const bool qlc = drive.role == Role::qlc;
     if (arguments.json) {
-        Json object = new_object("replace");
+        Json object = new_object(verb);
         object["role"] = qlc ? "qlc" : "scm";
         object["index"] = drive.index;
         object["path"] = arguments.fresh;
@@ -84,25 +109,35 @@ int run_replace(const ReplaceArguments& arguments) {
     }
     say("{} is {} drive {} now, {}.\n", arguments.fresh, qlc ? "qlc" : "scm", drive.index,
         qlc ? "and empty" : "with all that the others have");
-    if (arguments.fresh != arguments.old)
-        say("In {} write its path in place of {}.\n", arguments.array_file, arguments.old);
-    say("{}", what_next(*outcome));
+    if (adds)
+        say("In {} name it as another [[device]].\n", arguments.array_file);
+    else if (arguments.fresh != *arguments.old)
+        say("In {} write its path in place of {}.\n", arguments.array_file, *arguments.old);
+    if (adds)
+        say("It gets its share as bands are written.\n");
+    else
+        say("{}", what_next(*outcome));
     return kDone;
 }
 
 }  // namespace
 
 void add_replace(CLI::App& app, int& exit_code) {
-    auto arguments = std::make_shared<ReplaceArguments>();
-    CLI::App* verb =
-        app.add_subcommand("replace", "put an empty drive in the place of one that is lost");
-    arguments->add_to(*verb);
-    verb->add_option("OLD", arguments->old, "its path in the array file, or its device UUID")
-        ->required();
-    verb->add_option("NEW", arguments->fresh, "a block device, or a file")->required();
-    verb->add_option("--size", arguments->size, "of a file that is not there yet: it is made");
-    verb->add_flag("--force", arguments->force, "use it though it holds data, which is lost");
-    verb->callback([arguments, &exit_code] { exit_code = run_replace(*arguments); });
+    const auto add_verb = [&](const char* name, const char* help, bool replaces) {
+        auto arguments = std::make_shared<ReplaceArguments>();
+        CLI::App* verb = app.add_subcommand(name, help);
+        arguments->add_to(*verb);
+        if (replaces)
+            verb->add_option("OLD", arguments->old,
+                             "its path in the array file, or its device UUID")
+                ->required();
+        verb->add_option("NEW", arguments->fresh, "a block device, or a file")->required();
+        verb->add_option("--size", arguments->size, "of a file that is not there yet: it is made");
+        verb->add_flag("--force", arguments->force, "use it though it holds data, which is lost");
+        verb->callback([arguments, &exit_code] { exit_code = run_replace(*arguments); });
+    };
+    add_verb("replace", "put an empty drive in the place of one that is lost", true);
+    add_verb("add", "put an empty QLC drive in the place of one that was removed", false);
 }
 
 }  // namespace qlcshape::tools

@@ -185,6 +185,8 @@ class Run {
         line("drives replaced while it was closed", s.drives_replaced);
         line("drives replaced while it was open", s.drives_replaced_open);
         line("drives whose bands went to the others", s.drives_spread);
+        line("drives that were drained, for a while or to the end", s.drives_drained);
+        line("  and removed", s.drives_removed);
         line("scm drives replaced while it was open", s.scm_replaced_open);
         line("qlc drives that came back while it was open", s.drives_returned_open);
         line("scm drives that came back while it was open", s.scm_returned_open);

@@ -10,8 +10,8 @@ namespace qlcshape::tools {
 Status refuse_memory(const std::string& path);
 
 void add_create(CLI::App& app, int& exit_code);
-void add_fail(CLI::App& app, int& exit_code);
-void add_replace(CLI::App& app, int& exit_code);
+void add_leave(CLI::App& app, int& exit_code);    // fail, drain, remove
+void add_replace(CLI::App& app, int& exit_code);  // and add
 void add_volume(CLI::App& app, int& exit_code);
 void add_status(CLI::App& app, int& exit_code);
 void add_top(CLI::App& app, int& exit_code);

@@ -67,6 +67,20 @@ class QLCSHAPE_API Engine {
     // read any more without it; busy: it is being replaced; read_only; closed; io_error.
     Result<Replaced> fail_device(const std::string& device);
 
+    // Moves what a QLC device has to the others, in the background and also over several openings;
+    // meanwhile it is read, and nothing lacks protection. When DeviceStatus::bands is 0 it can be
+    // removed. With `stop` what it still has stays there. Where other devices go, and what is
+    // written would lack protection without it, it stops by itself. `device` is named as for
+    // replace(). Returns which device it is. Any thread. Errors: not_found; invalid_argument: an
+    // SCM device; no_space: the others have no room for it, as in an array of k + 2 devices;
+    // missing_device: it is out; read_only; closed; io_error.
+    Result<Replaced> drain_device(const std::string& device, bool stop = false);
+
+    // A QLC device on which no band has data any more, since it was drained, or was lost and what
+    // it had was rebuilt on others, is no member from now on. replace() puts another one in its
+    // place, which is vacant. Errors as above; busy: it is in use, or bands still have data there.
+    Result<Replaced> remove_device(const std::string& device);
+
     // Opens an array, and recovers it if it was not closed cleanly. One or two QLC devices may be
     // missing: the array is then written without them. Allocates all its memory here, except for
     // 128 KiB for each of up to 64 threads that wait for reads at once.

@@ -23,9 +23,12 @@ struct DeviceStatus {
     std::string path;         // of a missing one: the array file's, if that is unambiguous
     std::string role;         // "qlc", "scm"; "spare": it has no number
     std::uint32_t index = 0;  // drive number: 0, 1, ... of its role
-    // "online", "missing", "failed" (there, but it can't be read), "out" (it took no writes any
-    // more, or did not answer, and the array, which was open, went on without it); "spare"
+    // "online", "draining" (what it has moves to other drives), "missing", "failed" (there, but it
+    // can't be read), "out" (it took no writes any more, or did not answer, and the array, which
+    // was open, went on without it), "removed" (its place is vacant); "spare"
     std::string state;
+    // It is a member that is there and can be read.
+    bool serves() const { return state == "online" || state == "draining"; }
     std::uint64_t errors = 0;  // transfers that failed since the array was opened
     std::string last_error;    // the last of them: offset, cause, remedy
     bool failing = false;      // the last few transfers all failed

@@ -120,6 +120,14 @@ Result<Engine::Replaced> Holder::fail_device(const std::string& device) const {
     return drive_in(ask_at_length("fail\n" + device));
 }
 
+Result<Engine::Replaced> Holder::drain_device(const std::string& device, bool stop) const {
+    return drive_in(ask_at_length((stop ? "drain stop\n" : "drain\n") + device));
+}
+
+Result<Engine::Replaced> Holder::remove_device(const std::string& device) const {
+    return drive_in(ask_at_length("remove\n" + device));
+}
+
 Result<Engine::Replaced> Holder::drive_in(const Result<std::string>& answer) const {
     if (!answer) return fail(answer.error());
     constexpr std::size_t kRole = 4;  // "qlc " or "scm "

@@ -41,6 +41,8 @@ class Holder {
     Result<Engine::Replaced> replace(const std::string& old, const DeviceOptions& fresh,
                                      bool force) const;
     Result<Engine::Replaced> fail_device(const std::string& device) const;
+    Result<Engine::Replaced> drain_device(const std::string& device, bool stop) const;
+    Result<Engine::Replaced> remove_device(const std::string& device) const;
     Status start_scrub(std::uint64_t bytes_per_second) const;
     Status stop_scrub() const;
 

@@ -178,18 +178,20 @@ std::string labels_of(const DeviceStatus& d) {
 }
 
 void write_devices(Writer& out, const Stats& s) {
+    std::vector<DeviceStatus> devices = s.devices;
+    std::erase_if(devices, [](const DeviceStatus& d) { return d.state == "removed"; });
     out.gauge("device_online", "1 if the drive is there and can be read.");
-    for (const DeviceStatus& d : s.devices)
-        out.sample(d.state == "online" || d.state == "spare" ? 1 : 0, labels_of(d));
+    for (const DeviceStatus& d : devices)
+        out.sample(d.serves() || d.state == "spare" ? 1 : 0, labels_of(d));
     out.gauge("device_capacity_bytes", "The drive's size.");
-    for (const DeviceStatus& d : s.devices) out.sample(d.capacity_bytes, labels_of(d));
+    for (const DeviceStatus& d : devices) out.sample(d.capacity_bytes, labels_of(d));
     out.counter("device_written_bytes_total", "Bytes written to the drive.");
-    for (const DeviceStatus& d : s.devices) out.sample(d.written_bytes, labels_of(d));
+    for (const DeviceStatus& d : devices) out.sample(d.written_bytes, labels_of(d));
     out.counter("device_errors_total", "Transfers that failed since the array was opened.");
-    for (const DeviceStatus& d : s.devices) out.sample(d.errors, labels_of(d));
+    for (const DeviceStatus& d : devices) out.sample(d.errors, labels_of(d));
     out.counter("device_checksum_errors_total",
                 "Blocks of the drive that failed their checksum since the array was opened.");
-    for (const DeviceStatus& d : s.devices) out.sample(d.checksum_errors, labels_of(d));
+    for (const DeviceStatus& d : devices) out.sample(d.checksum_errors, labels_of(d));
     out.gauge("endurance_used_ratio", "Share of the rated program and erase cycles used.")
         .sample(s.endurance.cycles_used / Stats::Endurance::kRatedCycles);
     out.counter("open_seconds_total", "How long the array has been open for writing.")

@@ -54,6 +54,7 @@ enum class Canary : std::uint8_t {
     left_band_goes_on,          // segments count in bands that name a drive which has left
     replaced_is_named,          // bands still name what a drive had whose place is taken
     replaced_before_forgotten,  // it is taken before the bands' records are durable
+    removed_with_bands,         // a drive on which bands have columns is removed
     scrub_sees_nothing,         // the scrub takes what is wrong for right
     rebuilt_unflushed,          // a band's record names a column before that is flushed
     rebuilt_over_remains,       // a column is written where an earlier attempt left something

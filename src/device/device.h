@@ -128,7 +128,8 @@ class Device {
     // It refuses writes, or is leaving, and it is not durable yet that it is out.
     bool leaves() const {
         const Part part = part_.load(std::memory_order_acquire);
-        return part == Part::leaving || (part == Part::in && watched_ && refuses());
+        const bool stays = part == Part::in || part == Part::draining;
+        return part == Part::leaving || (stays && watched_ && refuses());
     }
     // There is no room to try more often.
     void refuse_writes() { refusals_.enough(); }
@@ -138,7 +139,12 @@ class Device {
     // columns until it is in. One that refuses what it is told does not leave, since it is no
     // member yet.
     void set_returning() { part_.store(Part::returning, std::memory_order_release); }
+    bool returning() const { return part_.load(std::memory_order_acquire) == Part::returning; }
     void set_in() { part_.store(Part::in, std::memory_order_release); }
+    // A QLC drive that is to become empty (engine/core_drain.cpp): it takes no columns, and those
+    // that it has move to other drives.
+    void set_draining() { part_.store(Part::draining, std::memory_order_release); }
+    bool drains() const { return part_.load(std::memory_order_acquire) == Part::draining; }
     void set_leaving() { part_.store(Part::leaving, std::memory_order_release); }
     // It gets no more transfers: they end in ENODEV, and count nowhere.
     void set_out() { part_.store(Part::out, std::memory_order_release); }
@@ -170,7 +176,7 @@ class Device {
   private:
     virtual void release() {}
 
-    enum class Part : std::uint8_t { in, leaving, out, returning };
+    enum class Part : std::uint8_t { in, draining, leaving, out, returning };
 
     std::string path_;
     Geometry geometry_;

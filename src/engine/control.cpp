@@ -181,6 +181,13 @@ Result<std::string> role_and_index(const Result<Engine::Replaced>& drive) {
     return fmt::format("{} {}", drive->role == Role::scm ? "scm" : "qlc", drive->index);
 }
 
+std::unexpected<Error> not_understood(const std::string& request) {
+    return fail(Errc::invalid_argument,
+                "the process that has the array open does not understand \"{}\": a volume's name "
+                "has no spaces; or is that process of another version?",
+                request);
+}
+
 }  // namespace
 
 // A path may have blanks.
@@ -198,11 +205,19 @@ Result<std::string> Control::replace(const std::string& request) {
     return role_and_index(engine_.replace(lines[1], fresh, lines[4] == "1"));
 }
 
+Result<std::string> Control::of_drive(const std::string& verb, const std::string& drive) {
+    if (verb == "fail") return role_and_index(engine_.fail_device(drive));
+    if (verb == "drain") return role_and_index(engine_.drain_device(drive, false));
+    if (verb == "drain stop") return role_and_index(engine_.drain_device(drive, true));
+    if (verb == "remove") return role_and_index(engine_.remove_device(drive));
+    return not_understood(verb);
+}
+
 // Split at each blank, so a name with one gives too many words and is refused: no volume has such.
 Result<std::string> Control::carry_out(const std::string& request) {
     if (request.starts_with("replace\n")) return replace(request);
-    if (constexpr std::string_view kFail = "fail\n"; request.starts_with(kFail))
-        return role_and_index(engine_.fail_device(request.substr(kFail.size())));
+    if (const auto end = request.find('\n'); end != std::string::npos)
+        return of_drive(request.substr(0, end), request.substr(end + 1));
     std::vector<std::string> words(1);
     for (const char c : request) {
         if (c == ' ')
@@ -227,10 +242,7 @@ Result<std::string> Control::carry_out(const std::string& request) {
         if (!holds) return fail(holds.error());
         return *holds ? "yes" : "";
     }
-    return fail(Errc::invalid_argument,
-                "the process that has the array open does not understand \"{}\": a volume's name "
-                "has no spaces; or is that process of another version?",
-                request);
+    return not_understood(request);
 }
 
 }  // namespace qlcshape

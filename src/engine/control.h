@@ -13,7 +13,8 @@
 //   replace                done\n and which drive it is, as "qlc 3"; each on a line of its own: the
 //                          old drive, the new one's path, its size, and 1 to use it though it
 //                          holds data
-//   fail                   likewise; on a line of its own: the drive that is to go out
+//   fail                   likewise; on a line of its own: the drive that is to go out; also
+//   drain, drain stop, remove
 //   holds NAME BYTES       done\n, and yes where the volume holds data from there on
 //
 // Where a drive is not the array's nothing is done, and the answer is "other " and its medium.
@@ -69,6 +70,7 @@ class Control {
     std::optional<std::string> other_drive(const std::string& named) const;
     Result<std::string> carry_out(const std::string& request);
     Result<std::string> replace(const std::string& request);
+    Result<std::string> of_drive(const std::string& verb, const std::string& drive);
     std::vector<std::string> media() const;
 
     const Options& options_;

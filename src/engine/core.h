@@ -119,6 +119,12 @@ class Core {
     // takes its place. Refused where something could not be read without it. core_leave.cpp
     Result<MemberRecord> fail_drive(const std::string& which);
 
+    // Of a QLC drive: what it has moves to the others, without losing protection, where they have
+    // room, else `no_space`; or that ends. When nothing is left on it, or of one that is out and
+    // that no band names, its place becomes vacant. core_drain.cpp
+    Result<MemberRecord> drain_drive(const std::string& which, bool stop);
+    Result<MemberRecord> remove_drive(const std::string& which);
+
     // --- a drive is replaced while the array is open; core_replace.cpp, core_fill.cpp ---
     // `old`: the path of a drive, or its UUID. Takes `fresh`, and erases it: may take long. What is
     // refused has changed nothing in the array. Afterwards advance_replace() until it is true, with
@@ -264,6 +270,12 @@ class Core {
     Status write_last_tables();
     void keep(const MemberSet& who);
     void note_rebuilt();
+
+    // core_drain.cpp
+    static std::unexpected<Error> vacant(const MemberRecord& member);
+    Status check_room_without(const MemberRecord& member) const;
+    bool can_write_on(const DriveSet& drives) const;
+    void end_draining_if_needed();
 
     // core_replace.cpp
     struct Replacing;

@@ -60,9 +60,8 @@ bool Core::can_go_on_without(const MemberSet& leaving) const {
         else
             scm[m.index] = (array_.scm_in(m.index) || joins(i)) && !leaving[i];
     }
-    const DriveSet stay = array_.drives_in() & ~qlc;
-    bool enough = stay.count() >= k && array_.columns->free_bands_fit(stay) &&
-                  array_.layout.pmt_whole_on(scm);
+    const DriveSet stay = (array_.drives_in() | array_.drives_draining()) & ~qlc;
+    bool enough = can_write_on(stay) && array_.layout.pmt_whole_on(scm);
     const auto see = [&](BandId band, bool) { enough &= array_.columns_there(band, qlc) >= k; };
     bands_->in_use(std::ref(see));  // which needs no memory
     return enough;
@@ -139,14 +138,15 @@ Result<MemberRecord> Core::fail_drive(const std::string& which) {
                     name(), which);
     }
     MemberRecord& m = superblock_.members[*member];
+    if (m.kept_out == MemberRecord::kRemoved) return vacant(m);
     MemberSet who = leaving();
     who.set(*member);
     if (!can_go_on_without(who)) return cant_go(m);
     begin_leaving(who);
-    m.kept_out = 1;
+    m.kept_out = MemberRecord::kFailed;
     QS_TRY(write_superblock());
     const Locked shown(shown_mutex_);
-    members_[*member].record.kept_out = 1;
+    members_[*member].record.kept_out = m.kept_out;
     return m;
 }
 
@@ -162,6 +162,7 @@ void Core::begin_leaving(const MemberSet& who) {
         }
         goes_out(m, on_qlc_, superblock_.generation);
     }
+    end_draining_if_needed();
 }
 
 // Afterwards the newest superblock is on every other drive.
@@ -195,10 +196,11 @@ void Core::finish_leaving() {
             log(options_, asked ? LogLevel::info : LogLevel::warning,
                 "{}: {} drive {} is out: {}, and the array goes on without it{}{}", drive.path(),
                 to_string(m.role), m.index,
-                replaced           ? "another is to take its place"
-                : asked            ? "it was taken out by `qlcshape fail`"
-                : drive.given_up() ? "it does not answer"
-                                   : "it takes no writes",
+                replaced                               ? "another is to take its place"
+                : m.kept_out == MemberRecord::kRemoved ? "it was removed"
+                : asked                                ? "it was taken out by `qlcshape fail`"
+                : drive.given_up()                     ? "it does not answer"
+                                                       : "it takes no writes",
                 last.empty() ? "" : "; ", last);
         });
     }

@@ -122,6 +122,9 @@ void Core::set_array(Discovery d) {
         members_changed_ = take_stock(superblock_, members_, d.on_scm);
         on_qlc_ = d.on_scm;
     }
+    for (const MemberDevice& m : members_) {
+        if (m.device != nullptr && m.record.drains != 0) m.device->set_draining();
+    }
     array_.epoch = superblock_.epoch + 1;
     array_.epoch_key = environment_.random.next();
     array_.shards = options_.shards;
@@ -241,6 +244,7 @@ Status Core::prepare_drives(const LoadedBands& loaded) {
     for (const MemberRecord& m : returned_)
         QS_TRY(refuse_if_older(array_, loaded.records, m.index, *control_));
     place_guards(loaded);
+    end_draining_if_needed();
     return {};
 }
 
@@ -256,6 +260,7 @@ Status Core::take_back(const LoadedBands& loaded) {
         const Status erased = erase_unnamed(array_, loaded.records, was.index, *control_, progress);
         if (erased) continue;
         device.set_out();
+        end_draining_if_needed();
         for (MemberRecord& m : superblock_.members) {
             if (m.uuid == was.uuid) m = was;
         }

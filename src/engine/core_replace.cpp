@@ -347,7 +347,7 @@ Status Core::join(MemberDevice& other) {
 // read.
 void Core::use(Device& fresh, const MemberRecord& record) {
     if (record.role == DeviceRole::scm) return array_.scm.set(record.index, &fresh);
-    fresh.set_in();
+    record.drains != 0 ? fresh.set_draining() : fresh.set_in();
     array_.qlc.set(record.index, &fresh);
     bands_->end_open([this](BandId band) { return array_.is_narrow(band); });
     gate_->start();  // GC makes up first for the bands that ended early

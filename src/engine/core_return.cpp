@@ -103,6 +103,7 @@ std::vector<Core::Lost> Core::lost_drives() const {
     const Locked lock(shown_mutex_);
     std::vector<Lost> lost;
     for (const MemberDevice* m : shown_members()) {
+        if (m->record.kept_out == MemberRecord::kRemoved) continue;
         const bool failed = m->record.kept_out != 0;
         if (failed || m->device == nullptr || m->device->out())
             lost.push_back({m->record.uuid, m->record.role, m->record.index, failed});
@@ -213,7 +214,7 @@ Status Core::begin_return(std::unique_ptr<Device> again) {
         r->returns = true;
         const Locked lock(control_mutex_);
         if (superblock_.members[r->member].kept_out != 0)  // since a moment ago
-            return fail(kept_out(r->fresh.device->path()).why);
+            return fail(kept_out(r->fresh.device->path(), superblock_.members[r->member]).why);
         show_replacing(std::move(r));
         if (replacing_->scm())
             begin_coming();

@@ -21,7 +21,7 @@ Result<std::uint32_t> Core::check_spreading(const Uuid& lost) const {
     const MemberRecord* const m = find_member(superblock_, lost);
     if (m == nullptr || m->role != DeviceRole::qlc || m->state != MemberState::out)
         return fail(Errc::not_found, "array {}: no such qlc drive is out", name());
-    if (!array_.columns->have_room_for_all_of(m->index, array_.drives_in())) {
+    if (!array_.columns->have_room_for_all_of(DriveSet{}.set(m->index), array_.drives_in())) {
         return fail(Errc::no_space,
                     "array {}: there is no room on the other drives for what qlc drive {} had: it "
                     "has to come back, or be replaced",

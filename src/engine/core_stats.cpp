@@ -168,14 +168,13 @@ void count_bands(Stats& s, const ArrayContext& array) {
     }
 }
 
-bool count_protection(Stats::Protection& protection, const ArrayContext& array,
+void count_protection(Stats::Protection& protection, const ArrayContext& array,
                       const DriveSet& gone, BandId band) {
     const std::uint32_t there = array.columns_there(band, gone), k = array.layout.p.data_strips;
     ++(there >= k + 2   ? protection.two
        : there == k + 1 ? protection.one
        : there == k     ? protection.none
                         : protection.lost);
-    return there >= k + 2;
 }
 
 Members all_of(const std::vector<MemberDevice>& members) {
@@ -205,7 +204,10 @@ void fill_devices(Stats& s, const Superblock& superblock, const Members& members
         d.path = path_of(m, members, named);
         d.role = to_string(m.record.role);
         d.index = m.record.index;
-        d.state = m.device == nullptr ? "missing" : m.device->out() ? "out" : "online";
+        d.state = m.device == nullptr    ? "missing"
+                  : m.device->out()      ? "out"
+                  : m.record.drains != 0 ? "draining"
+                                         : "online";
         d.capacity_bytes = m.record.capacity_bytes;
         const ArrayParameters& p = superblock.parameters;
         const std::uint64_t used = m.record.role == DeviceRole::qlc ? p.qlc_bytes : p.scm_bytes;
@@ -217,9 +219,13 @@ void fill_devices(Stats& s, const Superblock& superblock, const Members& members
             d.checksum_errors = m.device->mismatches();
             d.last_checksum_error_offset = m.device->last_mismatch();
         }
-        if (m.record.kept_out != 0) {
+        if (m.record.kept_out == MemberRecord::kFailed) {
             d.state = "failed";
-            d.last_error = kept_out(d.path).why.message;
+            d.last_error = kept_out(d.path, m.record).why.message;
+        }
+        if (m.record.kept_out == MemberRecord::kRemoved) {
+            d.state = "removed";
+            d.last_error.clear();
         }
         const auto of_role = std::ranges::count(
             members, m.record.role, [](const MemberDevice* o) { return o->record.role; });
@@ -357,10 +363,10 @@ Stats Core::stats() const {
         fill_replacement(s.replacement);
     }
     fill_bands(s.bands);
-    const DriveSet gone = ~array_.drives_in();
+    const DriveSet gone = array_.drives_gone();
     bands_->in_use([&](BandId band, bool stays) {
-        const bool whole = count_protection(s.protection, array_, gone, band);
-        s.rebuild.bands_left += !whole && to_rebuild(band, stays) ? 1 : 0;
+        count_protection(s.protection, array_, gone, band);
+        s.rebuild.bands_left += to_rebuild(band, stays) ? 1 : 0;
     });
     count_bands(s, array_);
     fill_rebuild(s.rebuild, rebuild_begun);

@@ -44,8 +44,6 @@ constexpr std::uint64_t kSleepIdleUs = 100'000;
 // How much of a volume one look at the table is for.
 constexpr std::uint64_t kLookBlocks = 65536;
 
-void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
-
 }  // namespace
 
 Engine::Impl::Impl(const Options& options)
@@ -288,55 +286,6 @@ Result<Volume> Engine::Impl::open_volume(const std::string& name) {
     return Volume(std::shared_ptr<VolumeState>(kept, kept->state.get()));
 }
 
-Result<Engine::Replaced> Engine::Impl::replace(const std::string& old, const DeviceOptions& fresh,
-                                               bool force) {
-    const Call call = enter();
-    QS_TRY(admit(call, "replace"));
-    MadeFiles made;
-    auto device = made.open(fresh);
-    if (!device) return fail(device.error());
-    QS_TRY(core_->begin_replace(old, std::move(*device), force));
-    made.keep();  // it may become a member, whatever is said then
-    const auto drive = end_replacing();
-    if (!drive) return fail(drive.error());
-    return replaced_of(*drive);
-}
-
-Result<Engine::Replaced> Engine::Impl::fail_device(const std::string& device) {
-    const Call call = enter();
-    QS_TRY(admit(call, "fail_device"));
-    const auto drive = core_->fail_drive(device);
-    if (!drive) return fail(drive.error());
-    return replaced_of(*drive);
-}
-
-Result<MemberRecord> Engine::Impl::end_replacing() {
-    while (!core_->advance_replace()) nap();
-    return core_->finish_replace();
-}
-
-std::vector<std::string> Engine::Impl::paths_to_return() {
-    const Call call = enter();
-    return call != nullptr ? core_->paths_to_return() : std::vector<std::string>();
-}
-
-Status Engine::Impl::bring_back(std::unique_ptr<Device> device, bool& begun) {
-    const Call call = enter();
-    QS_TRY(admit(call, "bring_back"));
-    QS_TRY(core_->begin_return(std::move(device)));
-    begun = true;
-    const auto drive = end_replacing();
-    return drive ? Status{} : fail(drive.error());
-}
-
-Status Engine::Impl::use_spare(const std::string& lost, std::unique_ptr<Device> spare) {
-    const Call call = enter();
-    QS_TRY(admit(call, "use_spare"));
-    QS_TRY(core_->begin_replace(lost, std::move(spare), false));
-    const auto drive = end_replacing();
-    return drive ? Status{} : fail(drive.error());
-}
-
 Status Engine::Impl::start_scrub(std::uint64_t bytes_per_second) {
     const Call call = enter();
     QS_TRY(admit(call, "start_scrub"));
@@ -469,15 +418,6 @@ std::vector<VolumeInfo> Engine::volumes() const {
 
 Result<Volume> Engine::open_volume(const std::string& name) {
     return within_limits(name, [&] { return impl_->open_volume(name); });
-}
-
-Result<Engine::Replaced> Engine::replace(const std::string& old, const DeviceOptions& fresh,
-                                         bool force) {
-    return within_limits(fresh.path, [&] { return impl_->replace(old, fresh, force); });
-}
-
-Result<Engine::Replaced> Engine::fail_device(const std::string& device) {
-    return within_limits(device, [&] { return impl_->fail_device(device); });
 }
 
 Status Engine::start_scrub(std::uint64_t bytes_per_second) {

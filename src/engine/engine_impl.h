@@ -56,6 +56,8 @@ class Engine::Impl {
     Result<Volume> open_volume(const std::string& name);
     Result<Replaced> replace(const std::string& old, const DeviceOptions& fresh, bool force);
     Result<Replaced> fail_device(const std::string& device);
+    Result<Replaced> drain_device(const std::string& device, bool stop);
+    Result<Replaced> remove_device(const std::string& device);
     // As Core's. What comes of it, and whether it got so far that something was written.
     std::vector<std::string> paths_to_return();
     Status bring_back(std::unique_ptr<Device> device, bool& begun);
@@ -68,6 +70,7 @@ class Engine::Impl {
     static void end(std::unique_ptr<Impl> impl);
 
   private:
+    static void nap() { std::this_thread::sleep_for(std::chrono::microseconds(100)); }
     // A call under way, which close() waits for; null when it has begun to close.
     struct Leave {
         void operator()(Impl* impl) const { impl->calls_.fetch_sub(1); }

@@ -28,7 +28,7 @@ std::string drive_text(const DeviceStatus& d) {
     return d.role == "spare" ? "spare" + path : fmt::format("{} drive {}{}", d.role, d.index, path);
 }
 
-bool serves(const DeviceStatus& d) { return d.state == "online" || d.state == "spare"; }
+bool serves(const DeviceStatus& d) { return d.serves() || d.state == "spare"; }
 
 // Drives are known by UUID, spares by path. One that was not known before is new in the array; at
 // an opening nothing was.
@@ -38,6 +38,7 @@ void add_drive(const Stats& before, const DeviceStatus& d, std::vector<Event>& e
         return spare ? b.role == d.role && b.path == d.path : b.uuid == d.uuid;
     });
     const bool known = same != before.devices.end(), served = !known || serves(*same);
+    if (d.state == "removed") return;  // an operator did it
     if (served && !serves(d)) {
         const std::string why = d.last_error.empty() ? "" : ": " + d.last_error;
         events.push_back({spare ? "spare_lost" : "drive_lost", d.path,

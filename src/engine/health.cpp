@@ -65,7 +65,7 @@ std::string fault_of(const DeviceStatus& d, const std::string& cause) {
     return said ? fault : fault + ", the last: " + d.last_error;
 }
 
-bool usable(const DeviceStatus& d) { return d.state == "online" && !d.failing; }
+bool usable(const DeviceStatus& d) { return d.serves() && !d.failing; }
 
 std::size_t qlc_drives(const Stats& s) {
     return static_cast<std::size_t>(
@@ -99,7 +99,11 @@ void assess_drives(const Stats& s, Assessment& out) {
                 out.add(degraded, fmt::format("a spare can't be used: {}", d.last_error));
             continue;
         }
-        const bool gone = d.state != "online";
+        if (d.state == "removed") {
+            ++qlc_gone;
+            continue;
+        }
+        const bool gone = !d.serves();
         const bool is_scm = d.role == "scm";
         scm += is_scm ? 1 : 0;
         if (is_scm && !gone) scm_there.set(d.index);
@@ -148,8 +152,9 @@ void assess_drives(const Stats& s, Assessment& out) {
 void assess_protection(const Stats& s, Assessment& out) {
     const Stats::Protection& p = s.protection;
     if (is_whole(p)) return;
-    const bool all_there = std::ranges::all_of(
-        s.devices, [](const DeviceStatus& d) { return d.role != "qlc" || d.state == "online"; });
+    const bool all_there = std::ranges::all_of(s.devices, [](const DeviceStatus& d) {
+        return d.role != "qlc" || d.serves() || d.state == "removed";
+    });
     std::string reason =
         fmt::format("of {} bands in use, {} can lose one more qlc drive and {} can't lose any",
                     p.lost + p.none + p.one + p.two, p.one, p.none);

@@ -37,7 +37,7 @@ std::vector<MemberDevice> members_of(Sight& sight, const Superblock& superblock)
         });
         if (drive == sight.drives.end()) continue;
         if (record.kept_out != 0)
-            sight.unusable.push_back(kept_out(drive->device->path()));
+            sight.unusable.push_back(kept_out(drive->device->path(), record));
         else
             member.device = std::move(drive->device);
     }
@@ -62,7 +62,7 @@ ArrayContext context_of_readable(const Superblock& superblock, const ArrayLayout
 // They are there, and lack what was written since they went out: until the next opening.
 void show_out(Stats& s, const std::vector<MemberDevice>& members) {
     for (std::size_t i = 0; i < members.size(); ++i) {
-        if (s.devices[i].state == "online" && members[i].record.state == MemberState::out)
+        if (s.devices[i].serves() && members[i].record.state == MemberState::out)
             s.devices[i].state = "out";
     }
 }
@@ -79,7 +79,7 @@ void fill_bands(Stats& s, const ArrayContext& array, const Superblock& superbloc
     const auto loaded = load_band_table(array, queue);
     if (!loaded) return add_failure(s, loaded.error().message);
     count_bands(s, array);
-    const DriveSet gone = ~array.drives_in();
+    const DriveSet gone = array.drives_gone();
     for (std::uint32_t i = 0; i < array.layout.bands; ++i) {
         const BandRecord& r = loaded->records[i];
         if (r.counts()) count_protection(s.protection, array, gone, BandId(i));

@@ -17,9 +17,8 @@ void fill_counters(Stats& stats, const std::function<std::uint64_t(Counter)>& ge
 void fill_space(Stats& stats, const Superblock& superblock, const ArrayLayout& layout);
 // How many bands have a column on each QLC drive.
 void count_bands(Stats& stats, const ArrayContext& array);
-// Of a band that is in use; `gone` are the drives that are not in, also one that is to come in and
-// can be read. Whether all its columns are there.
-bool count_protection(Stats::Protection& protection, const ArrayContext& array,
+// Of a band that is in use; `gone`: ArrayContext::drives_gone(), which is the same for all.
+void count_protection(Stats::Protection& protection, const ArrayContext& array,
                       const DriveSet& gone, BandId band);
 // In the superblock's order.
 using Members = std::vector<const MemberDevice*>;

@@ -180,8 +180,10 @@ Status check_features(const MemberRecord& m, const ArrayParameters& p) {
     const bool may_be = m.state == MemberState::in
                             ? m.in_sync == plain.in_sync && m.left_at == plain.left_at &&
                                   m.left_key == plain.left_key && m.kept_out == 0
-                            : m.state == MemberState::out && m.kept_out <= 1;
-    if (may_be && m.slot_stride == plain.slot_stride &&
+                            : m.state == MemberState::out && m.kept_out <= MemberRecord::kRemoved;
+    const bool drained = m.drains != 0 || m.kept_out == MemberRecord::kRemoved;
+    const bool may_drain = m.drains <= 1 && (!drained || m.role == DeviceRole::qlc);
+    if (may_be && may_drain && m.slot_stride == plain.slot_stride &&
         m.slot_usable_bytes == plain.slot_usable_bytes && m.returns == plain.returns &&
         m.id == plain.id && m.host == plain.host && m.enclosure == plain.enclosure)
         return {};

@@ -48,6 +48,8 @@ struct MembershipNumber {
 // A field with a default value has no other value yet (make_member() sets id and slots): an array
 // with another one is refused.
 struct MemberRecord {
+    // An operator said so. Of one that was removed nothing is missed: its place is vacant.
+    static constexpr std::uint8_t kFailed = 1, kRemoved = 2;
     Uuid uuid;
     MembershipNumber in_sync;  // of one that is out: the newest that it had for sure
     std::uint64_t capacity_bytes = 0;
@@ -62,9 +64,10 @@ struct MemberRecord {
     MemberState state = MemberState::in;
     std::uint8_t host = 0;  // failure domains; 0: none is named
     std::uint8_t enclosure = 0;
-    std::uint8_t kept_out = 0;  // of one that is out: 1: it stays out, an operator said so
+    std::uint8_t kept_out = 0;  // of one that is out: it stays so, kFailed or kRemoved
     std::uint16_t index = 0;    // among those of its role; for qlc the drive number of the geometry
-    std::uint32_t reserved_2 = 0;
+    std::uint8_t drains = 0;    // 1: of a QLC drive: its columns are to move to other drives
+    std::uint8_t reserved_2[3] = {};
     std::uint64_t left_at = 0;   // of one that is out: the newest generation on any drive then
     std::uint64_t left_key = 0;  // of one that is out: of the epoch of `in_sync`
     std::uint8_t reserved[24] = {};

@@ -123,7 +123,7 @@ bool BandKeeper::can_record() const {
 
 void BandKeeper::end_recording(bool recorded) {
     for (const NewColumns::One& one : to_record_->columns()) {
-        if (recorded) array_.columns->set(to_record_->band, one.column, one.at);
+        if (recorded) array_.columns->move(to_record_->band, one.column, one.at);
     }
     to_record_.reset();
     recording_ = false;

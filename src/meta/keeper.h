@@ -18,8 +18,9 @@
 //                     that is in the next round, before
 //                     they do
 //
-// A closed band gets columns that it lacked (record_columns()) in such a round, too: they are in
-// the page, and after the flush in DRAM. So nobody counts on one that a cut could take away.
+// A closed band gets columns that it lacked, or has them elsewhere (record_columns()), in such a
+// round, too: they are in the page, and after the flush in DRAM. So nobody counts on one that a cut
+// could take away.
 //
 // So a strip lies only in bands whose opening every scm drive knows, and what was discarded counts
 // nowhere, whichever scm drive is read.
@@ -43,7 +44,8 @@
 
 namespace qlcshape {
 
-// Columns of a closed band that it lacked, each whole and durable where it is to be from now on.
+// Columns of a closed band that it lacked, or that move, each whole and durable where it is to be
+// from now on.
 struct NewColumns {
     struct One {
         std::uint32_t column = 0;

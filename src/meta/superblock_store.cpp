@@ -257,13 +257,13 @@ std::string most_missing(const ArrayParameters& p) {
 
 // Where an SCM drive is missing, and k QLC drives that were in, they could have gone on without
 // these. So could k that are missing, some of which were out, if fewer than k that were in are
-// here: each half of the drives would take back those that were out.
+// here: each half of the drives would take back those that were out, but for one that stays out.
 Status refuse_missing(const Discovery& d, const FoundEach& found,
                       const std::vector<Unusable>& absent) {
     const ArrayParameters& p = d.superblock.parameters;
     ScmSet scm;
     const MemberRecord* scm_missing = nullptr;
-    std::uint32_t qlc = 0, others = 0, in_present = 0;
+    std::uint32_t qlc = 0, stay_out = 0, others = 0, in_present = 0;
     for (const MemberDevice& m : d.members) {
         const bool is_in = m.record.state == MemberState::in;
         const bool there = m.record.kept_out == 0 && std::ranges::any_of(found, [&](const auto& f) {
@@ -276,6 +276,7 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
             in_present += is_in ? 1 : 0;
         } else {
             others += is_in ? 1 : 0;
+            stay_out += m.record.kept_out != 0 ? 1 : 0;
             if (p.qlc_count - ++qlc < p.data_strips)
                 return missing(m.record, absent, most_missing(p).c_str());
         }
@@ -289,7 +290,8 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
                     why_scm_is_needed(p));
     }
     const bool enough = in_present >= p.data_strips;
-    if (scm_missing != nullptr && (others >= p.data_strips || (qlc >= p.data_strips && !enough)))
+    if (scm_missing != nullptr &&
+        (others >= p.data_strips || (qlc - stay_out >= p.data_strips && !enough)))
         return missing(*scm_missing, absent,
                        "with the qlc drives that are missing it may have gone on by itself");
     return {};
@@ -297,10 +299,13 @@ Status refuse_missing(const Discovery& d, const FoundEach& found,
 
 }  // namespace
 
-Unusable kept_out(const std::string& path) {
+Unusable kept_out(const std::string& path, const MemberRecord& member) {
+    const bool removed = member.kept_out == MemberRecord::kRemoved;
     return {path,
             {Errc::stale_device,
-             fmt::format("{}: it was taken out by `qlcshape fail`; replace it", path)}};
+             fmt::format("{}: it was {}", path,
+                         removed ? "removed from the array; take its path out of the array file"
+                                 : "taken out by `qlcshape fail`; replace it")}};
 }
 
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
@@ -341,7 +346,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
     for (std::size_t i = 0; i < devices.size(); ++i) {
         MemberDevice& member = member_of(d, found[i]->device);
         if (member.record.kept_out != 0) {
-            d.kept_out.push_back(kept_out(devices[i]->path()));
+            d.kept_out.push_back(kept_out(devices[i]->path(), member.record));
             continue;
         }
         set_next_place(*found[i], d, member);
@@ -368,7 +373,7 @@ Result<Returned> see_returned(std::unique_ptr<Device> device, const Superblock& 
     const MemberRecord* const member = same ? find_member(newest, seen.device) : nullptr;
     if (member == nullptr || member->state != MemberState::out)
         return fail(Errc::foreign_device, "{}: it is no drive of the array that is out", path);
-    if (member->kept_out != 0) return fail(kept_out(path).why);
+    if (member->kept_out != 0) return fail(kept_out(path, *member).why);
     QS_TRY(refuse_truncated(*one[0], member->role, newest.parameters));
     QS_TRY(refuse_standing(path, newest, *member, seen, 0));
     Discovery known;

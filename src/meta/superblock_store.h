@@ -71,7 +71,7 @@ struct Discovery {
 };
 
 // Why a drive that an operator took out is not used.
-Unusable kept_out(const std::string& path);
+Unusable kept_out(const std::string& path, const MemberRecord& member);
 
 // Flushes all devices that may be written, so that what is read from now on is durable, and sorts
 // them into the members of one array. Refuses strangers, stale members, doubles, damaged

@@ -28,6 +28,19 @@ DriveSet ArrayContext::drives_in() const {
     return in;
 }
 
+DriveSet ArrayContext::drives_draining() const {
+    DriveSet draining;
+    for (std::size_t d = 0; d < qlc.size(); ++d)
+        draining[d] = qlc[d] != nullptr && qlc[d]->drains();
+    return draining;
+}
+
+DriveSet ArrayContext::drives_gone() const {
+    DriveSet gone;
+    for (std::size_t d = 0; d < qlc.size(); ++d) gone[d] = !is_in(qlc[d]) || qlc[d]->returning();
+    return gone;
+}
+
 bool ArrayContext::drive_leaves() const {
     const auto leaves = [](const Device* d) { return d != nullptr && d->leaves(); };
     return std::ranges::any_of(qlc.all(), leaves) || std::ranges::any_of(scm.all(), leaves);
@@ -53,7 +66,9 @@ std::uint32_t ArrayContext::columns_there(BandId band, const DriveSet& without) 
     return there;
 }
 
-bool ArrayContext::is_narrow(BandId band) const { return columns->can_get_one(band, drives_in()); }
+bool ArrayContext::is_narrow(BandId band) const {
+    return columns->can_get_one(band, drives_in(), drives_draining());
+}
 
 Io ArrayContext::segment_io(IoKind kind, BandId band, std::uint32_t segment, std::uint64_t at,
                             std::uint64_t bytes, std::byte* data) const {

@@ -82,6 +82,10 @@ struct ArrayContext {
 
     // The QLC drives that take new columns.
     DriveSet drives_in() const;
+    // Those of which columns are to move to others.
+    DriveSet drives_draining() const;
+    // Those that are missing or out, and one that is to come in.
+    DriveSet drives_gone() const;
     // One refuses writes, and is not out yet: until then nothing new is written to QLC drives, and
     // what an SCM drive does not take waits.
     bool drive_leaves() const;
@@ -89,7 +93,7 @@ struct ArrayContext {
     // How many drives that are there have a column of the band; not counting those `without`.
     std::uint32_t columns_there(BandId band, const DriveSet& without = {}) const;
 
-    // It lacks a column that a drive has room for.
+    // It lacks a column, or has one on a drive that drains, and another one has room for it.
     bool is_narrow(BandId band) const;
 
     // A transfer of a part of a segment that lies in one strip. `at` is a byte of the segment:

@@ -108,10 +108,13 @@ bool Columns::have_room(const DriveSet& drives) const {
     return with_room >= k_;
 }
 
-bool Columns::have_room_for_all_of(std::uint32_t drive, const DriveSet& drives) const {
-    std::uint64_t free = 0;
-    for (std::uint32_t d = 0; d < slots_.drives(); ++d) free += drives[d] ? free_on(d) : 0;
-    return free >= std::uint64_t{width_} * bands_free() + taken_on(drive);
+bool Columns::have_room_for_all_of(const DriveSet& those, const DriveSet& drives) const {
+    std::uint64_t free = 0, taken = 0;
+    for (std::uint32_t d = 0; d < slots_.drives(); ++d) {
+        free += drives[d] ? free_on(d) : 0;
+        taken += those[d] ? taken_on(d) : 0;
+    }
+    return !own_slots() && free >= std::uint64_t{width_} * bands_free() + taken;
 }
 
 bool Columns::choose(BandId band, const DriveSet& drives) {
@@ -191,9 +194,18 @@ void Columns::drop(BandId band, std::uint32_t drive) {
     }
 }
 
+void Columns::move(BandId band, std::uint32_t column, Column to) {
+    const Column from = of(band, column);
+    set(band, column, to);
+    if (!from.there()) return;
+    slots_.spoil(from.member, from.slot);
+    changes_.fetch_add(1, std::memory_order_relaxed);
+}
+
 std::optional<std::uint32_t> Columns::drive_for_one(BandId band, const DriveSet& drives,
-                                                    const DriveSet& others) const {
-    const DriveSet named = this->drives(band) | others;
+                                                    const DriveSet& others,
+                                                    const DriveSet& draining) const {
+    const DriveSet named = (this->drives(band) & ~draining) | others;
     if (named.count() >= width_) return std::nullopt;
     std::optional<std::uint32_t> most;
     for (std::uint32_t d = 0; d < slots_.drives(); ++d) {
@@ -205,9 +217,9 @@ std::optional<std::uint32_t> Columns::drive_for_one(BandId band, const DriveSet&
     return most;
 }
 
-std::optional<Column> Columns::reserve(BandId band, const DriveSet& drives,
-                                       const DriveSet& others) {
-    const auto drive = drive_for_one(band, drives, others);
+std::optional<Column> Columns::reserve(BandId band, const DriveSet& drives, const DriveSet& others,
+                                       const DriveSet& draining) {
+    const auto drive = drive_for_one(band, drives, others, draining);
     if (!drive || !has_slot(band, *drive)) return std::nullopt;
     return Column{static_cast<std::uint8_t>(*drive), slots_.take_from(*drive, first_slot(band))};
 }

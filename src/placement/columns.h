@@ -53,9 +53,9 @@ class Columns {
     }
     // Those that have one.
     DriveSet drives(BandId band) const;
-    // Whether these drives have room for one that it lacks.
-    bool can_get_one(BandId band, const DriveSet& drives) const {
-        return drive_for_one(band, drives, {}).has_value();
+    // Whether these drives have room for one that it lacks, or has on a drive that drains.
+    bool can_get_one(BandId band, const DriveSet& drives, const DriveSet& draining) const {
+        return drive_for_one(band, drives, {}, draining).has_value();
     }
     // Each drive has a slot for each band, which no other band ever gets: there are as many drives
     // as columns.
@@ -67,14 +67,20 @@ class Columns {
     bool free_bands_fit(const DriveSet& drives) const {
         return own_slots() || fit(drives, {}, bands_free(), k_);
     }
-    // Whether they have room for all that bands have on that drive, and all columns of those that
-    // are free.
-    bool have_room_for_all_of(std::uint32_t drive, const DriveSet& drives) const;
+    // Whether they have room for all that bands have on those, and all columns of those that are
+    // free.
+    bool have_room_for_all_of(const DriveSet& those, const DriveSet& drives) const;
+    // Whether so many drives have room for all columns of all bands.
+    bool are_enough(std::size_t drives) const {
+        return drives * band_slots_ >= columns_.size() && drives >= width_;
+    }
     // Slots that nobody has, and those that somebody has.
-    std::uint32_t taken_on(std::uint32_t drive) const { return band_slots_ - free_on(drive); }
+    std::uint32_t taken_on(std::uint32_t drive) const { return slots_.taken_on(drive); }
     std::uint32_t free_on(std::uint32_t drive) const { return slots_.free_on(drive); }
-    // Whether one of its columns is nowhere. Of a free band: of its last life.
-    bool lacks_one(BandId band) const { return drives(band).count() < width_; }
+    // Whether one of its columns is nowhere, or on such a drive. Of a free band: of its last life.
+    bool lacks_one(BandId band, const DriveSet& draining) const {
+        return (drives(band) & ~draining).count() < width_;
+    }
     // Goes up when a band gets its columns, or loses one or all: there may be room for another one
     // now, or another one lacks some.
     std::uint64_t changes() const { return changes_.load(std::memory_order_relaxed); }
@@ -111,9 +117,13 @@ class Columns {
     void forgive(std::uint32_t drive) { slots_.forgive(drive); }
     // The band has none on that drive any more.
     void drop(BandId band, std::uint32_t drive);
-    // A slot on one of these drives for a column that it lacks, in addition to those that it is to
-    // get on `others`; set() gives it to the band.
-    std::optional<Column> reserve(BandId band, const DriveSet& drives, const DriveSet& others = {});
+    // A slot on one of these drives for a column that it lacks, or has on a drive that drains, in
+    // addition to those that it is to get on `others`; move() gives it to the band.
+    std::optional<Column> reserve(BandId band, const DriveSet& drives, const DriveSet& others = {},
+                                  const DriveSet& draining = {});
+    // The column is there from now on. Who looked before may still read where it was: that slot is
+    // not used before the next opening.
+    void move(BandId band, std::uint32_t column, Column to);
     void give_back(Column at) { slots_.give_back(at.member, at.slot, false); }
 
   private:
@@ -126,7 +136,8 @@ class Columns {
     bool leaves_room(const DriveSet& drives, const DriveSet& taken, std::uint32_t bands,
                      std::uint32_t columns) const;
     std::optional<std::uint32_t> drive_for_one(BandId band, const DriveSet& drives,
-                                               const DriveSet& others) const;
+                                               const DriveSet& others,
+                                               const DriveSet& draining) const;
     std::uint32_t first_slot(BandId band) const;
     bool has_slot(BandId band, std::uint32_t drive) const;
     void give(BandId band, const DriveSet& drives);

@@ -12,7 +12,8 @@ Slots::Slots(std::uint32_t drives, std::uint32_t slots)
       taken_(std::size_t{drives} * slots),
       erased_(taken_.size()),
       spoiled_(taken_.size()),
-      free_(drives) {
+      free_(drives),
+      spoiled_on_(drives) {
     free_all();
 }
 
@@ -21,6 +22,7 @@ void Slots::free_all() {
     erased_.assign(erased_.size(), false);
     spoiled_.assign(spoiled_.size(), false);
     for (auto& free : free_) free = slots_ - kSuperblockUnits;
+    for (auto& spoiled : spoiled_on_) spoiled = 0;
 }
 
 void Slots::take(std::uint32_t drive, std::uint32_t slot) {
@@ -45,10 +47,17 @@ void Slots::give_back(std::uint32_t drive, std::uint32_t slot, bool erased) {
     free_[drive].fetch_add(1, std::memory_order_relaxed);
 }
 
+void Slots::spoil(std::uint32_t drive, std::uint32_t slot) {
+    QS_ASSERT(is_taken(drive, slot));
+    spoiled_[index(drive, slot)] = true;
+    spoiled_on_[drive].fetch_add(1, std::memory_order_relaxed);
+}
+
 void Slots::forgive(std::uint32_t drive) {
     for (std::uint32_t slot = kSuperblockUnits; slot < slots_; ++slot) {
         if (!spoiled_[index(drive, slot)]) continue;
         spoiled_[index(drive, slot)] = false;
+        spoiled_on_[drive].fetch_sub(1, std::memory_order_relaxed);
         give_back(drive, slot, false);
     }
 }

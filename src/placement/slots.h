@@ -25,6 +25,11 @@ class Slots {
     std::uint32_t free_on(std::uint32_t drive) const {
         return free_[drive].load(std::memory_order_relaxed);
     }
+    // By bands.
+    std::uint32_t taken_on(std::uint32_t drive) const {
+        return slots_ - kSuperblockUnits - free_on(drive) -
+               spoiled_on_[drive].load(std::memory_order_relaxed);
+    }
 
     // --- the thread that gives bands their columns ---
     void free_all();
@@ -39,8 +44,9 @@ class Slots {
     std::uint32_t take_from(std::uint32_t drive, std::uint32_t slot);
     void give_back(std::uint32_t drive, std::uint32_t slot, bool erased);
     void set_erased(std::uint32_t drive, std::uint32_t slot) { erased_[index(drive, slot)] = true; }
-    // One that is taken stays so, whoever has it: the drive does not erase it. Until forgive().
-    void spoil(std::uint32_t drive, std::uint32_t slot) { spoiled_[index(drive, slot)] = true; }
+    // One that is taken is nobody's, and stays so until forgive(): the drive does not erase it, or
+    // somebody may still read what was there.
+    void spoil(std::uint32_t drive, std::uint32_t slot);
     void forgive(std::uint32_t drive);
 
     std::uint64_t memory_bytes() const { return 3 * taken_.size() / 8; }
@@ -53,7 +59,7 @@ class Slots {
     std::vector<bool> taken_;  // by drive and slot
     std::vector<bool> erased_;
     std::vector<bool> spoiled_;
-    std::vector<std::atomic<std::uint32_t>> free_;  // by drive
+    std::vector<std::atomic<std::uint32_t>> free_, spoiled_on_;  // by drive
 };
 
 }  // namespace qlcshape

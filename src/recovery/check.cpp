@@ -36,11 +36,13 @@ class Check {
             return report_;
         }
         records_ = std::move(loaded->records);
-        for (std::uint32_t drive = 0; drive < array_.qlc.size(); ++drive) {
-            if (array_.qlc[drive] == nullptr) {
-                problem("qlc drive {} is missing: its contents can be rebuilt from the others",
-                        drive);
-            }
+        for (const MemberRecord& m : superblock_.members) {
+            const bool missing = m.role == DeviceRole::qlc && array_.qlc[m.index] == nullptr;
+            if (!missing || m.kept_out == MemberRecord::kRemoved) continue;
+            problem("qlc drive {} is missing: {}", m.index,
+                    array_.columns->taken_on(m.index) == 0
+                        ? "no band has anything on it"
+                        : "its contents can be rebuilt from the others");
         }
         for (std::uint32_t drive = 0; drive < array_.scm.size(); ++drive) {
             if (array_.scm_in(drive)) continue;

@@ -139,6 +139,7 @@ std::optional<BandId> Healer::next_narrow() {
         left_ = array_.layout.bands;
         narrow_open_.clear();
     }
+    const DriveSet draining = array_.drives_draining();
     for (std::uint32_t n = 0; n < kAtOnce && look_ != Look::done; ++n) {
         if (left_ == 0) {
             look_ = static_cast<Look>(static_cast<int>(look_) + 1);
@@ -146,7 +147,7 @@ std::optional<BandId> Healer::next_narrow() {
             continue;
         }
         const BandId band(--left_);
-        if (!array_.columns->lacks_one(band)) continue;
+        if (!array_.columns->lacks_one(band, draining)) continue;
         lacks_ = true;
         if (!array_.is_narrow(band)) continue;
         if (look_ == Look::no_parity && array_.columns_there(band) > array_.layout.p.data_strips)
@@ -179,18 +180,23 @@ void Healer::begin_band(BandId band, bool rebuild) {
     erase();
 }
 
+// What it lacks comes before what moves.
 void Healer::choose_places() {
     const BandId band = columns_.band;
+    const DriveSet draining = array_.drives_draining();
     give_places_back();
     DriveSet others;
-    for (std::uint32_t c = 0; c < width_ && columns_.count < columns_.all.size(); ++c) {
-        if (array_.columns->of(band, c).there()) continue;
-        const auto at = array_.columns->reserve(band, array_.drives_in(), others);
-        if (!at) return;
-        others.set(at->member);
-        Device* const drive = array_.qlc[at->member];
-        failed_flushes_[columns_.count] = drive->flushes().failed();
-        columns_.all[columns_.count++] = {c, *at, drive};
+    for (const bool moves : {false, true}) {
+        for (std::uint32_t c = 0; c < width_ && columns_.count < columns_.all.size(); ++c) {
+            const Column now = array_.columns->of(band, c);
+            if (now.there() != moves || (moves && !draining[now.member])) continue;
+            const auto at = array_.columns->reserve(band, array_.drives_in(), others, draining);
+            if (!at) return;
+            others.set(at->member);
+            Device* const drive = array_.qlc[at->member];
+            failed_flushes_[columns_.count] = drive->flushes().failed();
+            columns_.all[columns_.count++] = {c, *at, drive};
+        }
     }
 }
 
@@ -234,7 +240,7 @@ void Healer::begin_segment() {
 }
 
 // The first k roles that a drive has; the other two are computed, whether a column needs them or
-// not.
+// not. What moves is read, or computed as well.
 bool Healer::choose_sources() {
     const ArrayLayout& l = array_.layout;
     const BandId band = columns_.band;
@@ -242,6 +248,12 @@ bool Healer::choose_sources() {
     const std::uint32_t rotation = array_.columns->rotation(band);
     std::uint32_t sources = 0, lost = 0;
     for (std::uint32_t role = 0; role < width_; ++role) {
+        const std::uint32_t column = column_of(stripe, role, rotation);
+        strip_of_[role] = nullptr;
+        for (std::uint32_t i = 0; i < columns_.count; ++i) {
+            if (columns_.all[i].column == column)
+                strip_of_[role] = strips_.data() + i * std::uint64_t{l.p.strip_bytes};
+        }
         const Location place = array_.locate(band, segment_, role);
         const bool there = array_.drive_at(place) != nullptr && !avoided_[place.drive];
         if (there && sources < l.p.data_strips) {
@@ -249,23 +261,14 @@ bool Healer::choose_sources() {
             continue;
         }
         if (lost == 2) return false;
-        lost_[lost] = role;
-        lost_strip_[lost] = nullptr;
-        const std::uint32_t column = column_of(stripe, role, rotation);
-        for (std::uint32_t i = 0; i < columns_.count; ++i) {
-            if (columns_.all[i].column == column)
-                lost_strip_[lost] = strips_.data() + i * std::uint64_t{l.p.strip_bytes};
-        }
-        ++lost;
+        lost_[lost++] = role;
     }
     return true;
 }
 
 std::byte* Healer::piece_of(std::uint32_t role) const {
-    for (std::uint32_t i = 0; i < 2; ++i) {
-        if (role == lost_[i] && lost_strip_[i] != nullptr) return lost_strip_[i] + offset_;
-    }
-    return rows_.data() + role * piece_bytes_;
+    return strip_of_[role] != nullptr ? strip_of_[role] + offset_
+                                      : rows_.data() + role * piece_bytes_;
 }
 
 void Healer::read_piece() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rebuilds in place what closed bands lack on drives that are there: columns that could not be
 // written, since a drive was missing when the band was opened, or that were lost with a drive whose
-// place another has taken. Nothing is moved, and no entry of the table changes: a column gets the
-// strips that it would have had.
+// place another has taken. Columns on a drive that drains move to other drives likewise; until the
+// record says so they count where they were. No block is moved, and no entry of the table changes:
+// a column gets the strips that it would have had.
 //
 //   step       what                                          a cut here, or the end of the attempt
 //   --------   -------------------------------------------   ----------------------------------
@@ -30,6 +31,7 @@
 // wait for one transfer on each at most.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
@@ -177,12 +179,12 @@ class Healer final : public Actor {
     std::uint32_t segment_ = 0;
     bool holds_ = false;
     bool header_good_ = false;
-    std::uint64_t offset_ = 0;       // in each strip
-    std::uint64_t bytes_ = 0;        // of this piece
-    bool again_ = false;             // the segment is read for the second time
-    DriveSet avoided_;               // that could not be read in this band
-    std::uint32_t lost_[2] = {};     // the roles that are computed
-    std::byte* lost_strip_[2] = {};  // of each: the column's strip; null: no column's
+    std::uint64_t offset_ = 0;    // in each strip
+    std::uint64_t bytes_ = 0;     // of this piece
+    bool again_ = false;          // the segment is read for the second time
+    DriveSet avoided_;            // that could not be read in this band
+    std::uint32_t lost_[2] = {};  // the roles that are computed
+    std::array<std::byte*, kMaxDataStrips + 2> strip_of_{};  // by role: a new column's; or null
     bool closing_ = false;
 };
 

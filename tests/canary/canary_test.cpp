@@ -212,6 +212,10 @@ TEST_CASE("canary: rebuilt_unflushed") {
 TEST_CASE("canary: rebuilt_over_remains") {
     must_notice(Canary::rebuilt_over_remains, "rebuilt_over_remains", 60, sim::Profile::away);
 }
+TEST_CASE("canary: removed_with_bands") {
+    must_notice(Canary::removed_with_bands, "removed_with_bands", 60, sim::Profile::wide);
+}
+
 TEST_CASE("canary: freed_with_remains") {
     must_notice(Canary::freed_with_remains, "freed_with_remains", 60, sim::Profile::wide);
 }

@@ -37,7 +37,7 @@ import sys
 text = open("array.toml").read()
 text = text.replace('path = "qlc1.img"\nsize = "24MiB"', f'path = "{sys.argv[1]}"')
 text = text.replace('path = "scm0.img"\nsize = "16MiB"', f'path = "{sys.argv[2]}"')
-open("array.toml", "w").write(text.replace("[[device]]", '[engine]\nio_timeout = "2s"\n\n[[device]]', 1))
+open("array.toml", "w").write(text.replace("[[device]]", '[engine]\nio_timeout = "4s"\n\n[[device]]', 1))
 PYTHON
 expect 0 "$QLCSHAPE" create array.toml
 expect 0 "$QLCSHAPE" volume create array.toml v0 --size 32MiB

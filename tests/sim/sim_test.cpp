@@ -58,6 +58,7 @@ TEST_CASE("sim: drives that are away for some openings, and back for others, los
 TEST_CASE("sim: of more drives than a band has columns any two may be away, and lose nothing") {
     const RunCounts sum = run_seeds(Profile::wide, 1, 12);
     CHECK(sum.drives_spread > 0);
+    CHECK(sum.drives_removed > 0);
 }
 
 TEST_CASE("sim: drives that fail, hang or go lose nothing") { run_seeds(Profile::drives, 1, 12); }

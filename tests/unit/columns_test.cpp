@@ -171,3 +171,29 @@ TEST_CASE("columns: a band does without slots that can't be erased, and nobody g
     CHECK_FALSE(columns.do_without(band, first(3)));
     CHECK(columns.rotation(band) == 3);
 }
+
+TEST_CASE("columns: a slot that a column has left is nobody's, and is not used") {
+    const ArrayLayout l = layout_of(2, 6, 1);
+    Columns columns(l);
+    const BandId band(0);
+    REQUIRE(columns.choose(band, first(6)));
+    const Column from = columns.of(band, 0);
+    const DriveSet draining = DriveSet{}.set(from.member), others = first(6) & ~draining;
+    CHECK_FALSE(columns.lacks_one(band, {}));
+    CHECK(columns.lacks_one(band, draining));
+    const auto to = columns.reserve(band, others, {}, draining);
+    REQUIRE(to);
+    CHECK_FALSE(columns.drives(band)[to->member]);
+    const std::uint32_t free = columns.free_on(from.member);
+    columns.move(band, 0, *to);
+    CHECK(columns.of(band, 0) == *to);
+    CHECK(columns.taken_on(from.member) == 0);
+    CHECK(columns.taken_on(to->member) == 1);
+    CHECK(columns.free_on(from.member) == free);
+    for (std::uint32_t i = 1; i < l.bands; ++i) {
+        if (!columns.choose(BandId(i), first(6))) continue;
+        for (std::uint32_t c = 0; c < l.width(); ++c) CHECK_FALSE(columns.of(BandId(i), c) == from);
+    }
+    columns.forgive(from.member);
+    CHECK(columns.taken_on(from.member) + columns.free_on(from.member) == l.band_slots);
+}
