@@ -138,8 +138,7 @@ Result<MemberRecord> History::replace(std::size_t drive, const std::set<std::siz
     lost_ = {drive};
     replacement.devices = devices();
     lost_.clear();
-    // More than one is missing, or this one was removed: it has to be named.
-    if (lost.size() != 1 || removed_.contains(drive)) {
+    if (lost.size() != 1 || !removed_.empty()) {  // more than one is missing: it has to be named
         IoQueue q;
         std::vector<std::unique_ptr<Device>> one;
         one.push_back(std::make_unique<StillDevice>(media));

@@ -284,6 +284,19 @@ std::string jobs_text(const Stats& s) {
                                : "; the table is on it, what else is on SCM is not yet";
         }
     }
+    for (const DeviceStatus& d : s.devices) {
+        if (d.state != "draining") continue;
+        jobs.push_back(
+            fmt::format("drain {} drive {} ({}): ", d.role, d.index, d.path) +
+            (d.bands == 0 ? "no band has anything there any more: remove it (`qlcshape remove`)"
+             : s.live && s.rebuild.bands_left == 0
+                 ? fmt::format(
+                       "{} bands there can't be moved now: there is no room, they are out of "
+                       "use, or have damage that can't be rebuilt",
+                       d.bands)
+             : s.live ? fmt::format("{} bands have a part of their data there", d.bands)
+                      : "it goes on while the array is open"));
+    }
     if (s.rebuild.bands_left != 0) {
         jobs.push_back(fmt::format("rebuild: {}, {} bands are left{}",
                                    percent_text(s.rebuild.percent / 100), s.rebuild.bands_left,

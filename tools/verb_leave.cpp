@@ -47,7 +47,7 @@ const LeaveVerb kDrain = {
     },
     [](bool open, bool stop) {
         return stop   ? "is not drained any more: what it still has stays there"
-               : open ? "is being drained; when `qlcshape status` shows 0 bands there, remove it"
+               : open ? "is being drained; `qlcshape status` says when it can be removed (jobs)"
                       : "is to be drained; open the array: that goes on while it is open";
     }};
 

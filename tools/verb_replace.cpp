@@ -114,7 +114,7 @@ int run_replace(const ReplaceArguments& arguments) {
     else if (arguments.fresh != *arguments.old)
         say("In {} write its path in place of {}.\n", arguments.array_file, *arguments.old);
     if (adds)
-        say("It gets its share as bands are written.\n");
+        say("It gets its share of what the others have while the array is open.\n");
     else
         say("{}", what_next(*outcome));
     return kDone;

@@ -98,10 +98,11 @@ class BandTable {
         while (now != 0 && !valid.compare_exchange_weak(now, now - 1, std::memory_order_relaxed)) {
         }
     }
-    void begin_read(BandId band) { shared(band).readers.fetch_add(1, std::memory_order_relaxed); }
+    // Before it is asked where the band's columns are (Columns::of()).
+    void begin_read(BandId band) { shared(band).readers.fetch_add(1, std::memory_order_seq_cst); }
     void end_read(BandId band) { shared(band).readers.fetch_sub(1, std::memory_order_release); }
     bool has_readers(BandId band) const {
-        return shared(band).readers.load(std::memory_order_acquire) != 0;
+        return shared(band).readers.load(std::memory_order_seq_cst) != 0;
     }
 
     // --- GC ---

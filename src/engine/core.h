@@ -274,7 +274,9 @@ class Core {
     // core_drain.cpp
     static std::unexpected<Error> vacant(const MemberRecord& member);
     Status check_room_without(const MemberRecord& member) const;
+    Status check_draining(const MemberRecord& member, bool stop) const;
     bool can_write_on(const DriveSet& drives) const;
+    bool others_are_enough(const DriveSet& others) const;
     void end_draining_if_needed();
 
     // core_replace.cpp

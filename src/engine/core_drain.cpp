@@ -36,12 +36,9 @@ std::unexpected<Error> Core::vacant(const MemberRecord& m) {
 
 // Those that drain already have room elsewhere, too.
 Status Core::check_room_without(const MemberRecord& m) const {
-    DriveSet those = array_.drives_draining();
-    those.set(m.index);
-    const DriveSet others = array_.drives_in() & ~those;
-    const Columns& columns = *array_.columns;
-    if (columns.are_enough(others.count()) && columns.have_room_for_all_of(those, others))
-        return {};
+    DriveSet others = array_.drives_in();
+    others.reset(m.index);
+    if (others_are_enough(others)) return {};
     return fail(
         Errc::no_space,
         "array {}: without qlc drive {} there are {} others that are in, which have no room "
@@ -49,34 +46,46 @@ Status Core::check_room_without(const MemberRecord& m) const {
         name(), m.index, others.count(), array_.layout.p.qlc_count, array_.layout.p.spare_drives);
 }
 
+// Of a drive that is out, too: so that it does not drain when it is back.
+Status Core::check_draining(const MemberRecord& m, bool stop) const {
+    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
+    QS_TRY(refuse_if_stopped());
+    if (m.role != DeviceRole::qlc) return not_qlc(m);
+    if (m.kept_out == MemberRecord::kRemoved) return vacant(m);
+    if (stop || m.drains != 0) return {};
+    if (m.state == MemberState::in) return check_room_without(m);
+    return fail(Errc::missing_device,
+                "array {}: qlc drive {} is out: nothing can be moved from it; replace it", name(),
+                m.index);
+}
+
+// The device first: where another one refuses the superblock it is seen who drains.
 Result<MemberRecord> Core::drain_drive(const std::string& which, bool stop) {
     if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
     const auto member = member_named(which);
     if (!member) return fail(member.error());
     const Locked lock(control_mutex_);
-    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
-    QS_TRY(refuse_if_stopped());
     MemberRecord& m = superblock_.members[*member];
-    if (m.role != DeviceRole::qlc) return not_qlc(m);
-    if (m.kept_out == MemberRecord::kRemoved) return vacant(m);
-    if (m.state == MemberState::out) {
-        return fail(Errc::missing_device,
-                    "array {}: qlc drive {} is out: nothing can be moved from it; replace it",
-                    name(), m.index);
-    }
-    const std::uint8_t drains = stop ? 0 : 1;
-    if (m.drains == drains) return m;
-    if (!stop) QS_TRY(check_room_without(m));
-    m.drains = drains;
-    QS_TRY(write_superblock());
-    if (m.state == MemberState::out)  // it did not take that
-        return fail(Errc::io_error, "array {}: qlc drive {} is out", name(), m.index);
+    QS_TRY(check_draining(m, stop));
+    const std::uint8_t drains = stop ? 0 : 1, before = m.drains;
+    if (before == drains) return m;
+    const auto set = [&](std::uint8_t now) {
+        m.drains = now;
+        if (m.state == MemberState::out) return;
+        Device& drive = *members_[*member].device;
+        now != 0 ? drive.set_draining() : drive.set_in();
+    };
+    set(drains);
+    const Status written = write_superblock();
+    if (!written) set(before);
+    QS_TRY(written);
     {
         const Locked shown(shown_mutex_);
-        members_[*member].record.drains = drains;
+        members_[*member].record.drains = m.drains;
     }
-    Device& drive = *members_[*member].device;
-    stop ? drive.set_in() : drive.set_draining();
+    if (m.drains != drains)
+        return fail(Errc::no_space, "array {}: another drive has left just now; replace that first",
+                    name());
     if (!stop) {
         bands_->end_open([&](BandId band) { return array_.columns->drives(band).test(m.index); });
         gate_->start();  // GC makes up first for the bands that ended early
@@ -91,11 +100,15 @@ bool Core::can_write_on(const DriveSet& drives) const {
     return drives.count() >= array_.layout.p.data_strips && array_.columns->free_bands_fit(drives);
 }
 
+// Whether they have room for all columns of all bands, and for those that are opened next.
+bool Core::others_are_enough(const DriveSet& others) const {
+    return array_.columns->are_enough(others.count()) && can_write_on(others);
+}
+
 // Under control_mutex_, or while opening: before a superblock that tells it.
 void Core::end_draining_if_needed() {
-    const DriveSet draining = array_.drives_draining(), others = array_.drives_in();
-    const bool enough = array_.columns->are_enough(others.count()) && can_write_on(others);
-    if (draining.none() || enough) return;
+    const DriveSet draining = array_.drives_draining();
+    if (draining.none() || others_are_enough(array_.drives_in())) return;
     for (std::size_t i = 0; i < members_.size(); ++i) {
         MemberRecord& m = superblock_.members[i];
         if (m.role != DeviceRole::qlc || !draining[m.index]) continue;
@@ -140,9 +153,15 @@ Result<MemberRecord> Core::remove_drive(const std::string& which) {
     if (bands != 0 && !canary(Canary::removed_with_bands)) {
         return fail(Errc::busy, "array {}: {} bands have a part of their data on qlc drive {}: {}",
                     name(), bands, m.index,
-                    in ? "wait until `qlcshape status` shows 0 bands there"
+                    in ? "wait until `qlcshape status` says that it can be removed (jobs)"
                        : "it has to come back, or be replaced, or what it had be rebuilt on the "
                          "other drives");
+    }
+    if (!array_.columns->are_enough(array_.drives_in().count())) {
+        return fail(Errc::no_space,
+                    "array {}: {} qlc drives are in, which have no room for all columns of all "
+                    "bands: replace qlc drive {} instead",
+                    name(), array_.drives_in().count(), m.index);
     }
     MemberSet who = leaving();
     if (in) who.set(*member);

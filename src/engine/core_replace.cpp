@@ -154,6 +154,7 @@ void Core::show_replacing(std::unique_ptr<Replacing> r) {
     r->began_ns = environment_.clock.now_ns();
     const Locked shown(shown_mutex_);
     former_.reserve(former_.size() + 2);
+    options_.devices.reserve(options_.devices.size() + 1);
     replacing_ = std::move(r);
 }
 
@@ -265,6 +266,7 @@ Status Core::come_in() {
     if (replacing_->returns) {
         other.record = before;
         comes_in(other.record);
+        if (!others_are_enough(array_.drives_in())) other.record.drains = 0;
     } else {
         other.record = new_member(array_.layout.p, before.role, before.index, *other.device,
                                   environment_.random);
@@ -336,7 +338,13 @@ Status Core::join(MemberDevice& other) {
         if (other.device != nullptr) former_.push_back(std::move(other.device));
         std::erase_if(absent_, [&](const Unusable& u) { return u.path == old_path; });
         const auto named = std::ranges::find(options_.devices, old_path, &DeviceOptions::path);
-        if (named != options_.devices.end()) std::swap(named->path, new_path);
+        if (named != options_.devices.end()) {
+            std::swap(named->path, new_path);
+        } else {  // in a place that was vacant, and that the array file does not name any more
+            DeviceOptions& added = options_.devices.emplace_back();
+            added.role = record.role == DeviceRole::qlc ? Role::qlc : Role::scm;
+            added.path.swap(new_path);
+        }
         std::erase_if(spares_, [&](const DeviceStatus& s) { return s.path == fresh.path(); });
     }
     use(fresh, record);

@@ -164,9 +164,14 @@ Status Core::refuse_if_older(const Returned& returned, IoQueue& queue) const {
     QS_TRY(refuse_if_older(with, before, drive, queue));
     const std::vector<BandRecord> after = now();
     for (std::uint32_t i = 0; i < before.size(); ++i) {
-        const bool counted = before[i].counts() && with.columns->drives(BandId(i))[drive];
-        if (counted && (after[i].sequence != before[i].sequence || !after[i].counts())) {
-            return fail(Errc::busy, "{}: bands were freed while it was looked at",
+        const BandId band(i);
+        const bool counted = before[i].counts() && with.columns->drives(band)[drive];
+        bool moved = false;
+        for (std::uint32_t c = 0; c < array_.layout.width(); ++c)
+            moved |= !(with.columns->of(band, c) == array_.columns->of(band, c));
+        const bool same = after[i].sequence == before[i].sequence && after[i].counts() && !moved;
+        if (counted && !same) {
+            return fail(Errc::busy, "{}: bands were freed or moved while it was looked at",
                         returned.member.device->path());
         }
     }

@@ -113,6 +113,7 @@ std::string missing_path(const MemberDevice& missing, const Members& members,
     int absent = 0;
     for (const MemberDevice* m : members) {
         if (m->record.role != missing.record.role) continue;
+        if (m->record.kept_out == MemberRecord::kRemoved) continue;  // the file needs no path of it
         if (m->device == nullptr) {
             ++absent;
             continue;
@@ -120,7 +121,8 @@ std::string missing_path(const MemberDevice& missing, const Members& members,
         std::erase(left, m->device->path());
         in_order &= m->record.index < paths.size() && paths[m->record.index] == m->device->path();
     }
-    if (absent == 1 && left.size() == 1) return left.front();
+    const bool removed = missing.record.kept_out == MemberRecord::kRemoved;
+    if (absent == 1 && left.size() == 1 && !removed) return left.front();
     return in_order ? paths[missing.record.index] : "";
 }
 
@@ -227,10 +229,11 @@ void fill_devices(Stats& s, const Superblock& superblock, const Members& members
             d.state = "removed";
             d.last_error.clear();
         }
-        const auto of_role = std::ranges::count(
-            members, m.record.role, [](const MemberDevice* o) { return o->record.role; });
-        d.written_bytes =
-            written_bytes(s.bytes, m.record.role, static_cast<std::uint64_t>(of_role));
+        const auto of_role = std::ranges::count_if(members, [&m](const MemberDevice* o) {
+            return o->record.role == m.record.role && o->record.kept_out != MemberRecord::kRemoved;
+        });
+        d.written_bytes = written_bytes(s.bytes, m.record.role,
+                                        static_cast<std::uint64_t>(of_role == 0 ? 1 : of_role));
         s.devices.push_back(std::move(d));
     }
     name_unusable(s, unusable);

@@ -48,6 +48,8 @@ Result<Engine::Replaced> Engine::Impl::remove_device(const std::string& device) 
     QS_TRY(admit(call, "remove_device"));
     const auto drive = core_->remove_drive(device);
     if (!drive) return fail(drive.error());
+    log(options_, LogLevel::info, "array {}: the place of qlc drive {} is vacant", core_->name(),
+        drive->index);
     return replaced_of(*drive);
 }
 

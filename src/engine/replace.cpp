@@ -22,8 +22,8 @@ namespace {
 Result<MemberDevice*> find_old(Discovery& d, const std::optional<Uuid>& old, DeviceRole role) {
     MemberDevice* found = nullptr;
     for (MemberDevice& m : d.members) {
-        const bool missing = m.device == nullptr && m.record.kept_out != MemberRecord::kRemoved;
-        const bool meant = old ? m.record.uuid == *old : m.record.role == role && missing;
+        const bool meant =
+            old ? m.record.uuid == *old : m.record.role == role && m.device == nullptr;
         if (!meant) continue;
         if (found != nullptr) {
             return fail(Errc::invalid_argument,

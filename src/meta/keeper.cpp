@@ -35,6 +35,7 @@ BandKeeper::BandKeeper(const ArrayContext& array, BandTable& bands, SpaceGate& g
     cleared_.reserve(kStreams * array.layout.width());
     erasing_of_.reserve(ios_.size());
     back_named_.reserve(array.layout.drive_slots());
+    left_.reserve(kMostLeft);
 }
 
 bool BandKeeper::poll() {
@@ -77,6 +78,7 @@ bool BandKeeper::gather() {
     if (array_.drive_leaves()) return false;
     if (forgets() && !forgetting_ && !closing_) begin_forgetting();
     if (comes_back() && !erases_slots()) begin_bringing_back();
+    reuse_slots();
     if (rewrites() && !rewriting_ && !closing_) {
         rewriting_ = true;
         refresh_ = 0;
@@ -123,11 +125,29 @@ bool BandKeeper::can_record() const {
 
 void BandKeeper::end_recording(bool recorded) {
     for (const NewColumns::One& one : to_record_->columns()) {
-        if (recorded) array_.columns->move(to_record_->band, one.column, one.at);
+        if (!recorded) break;
+        const Column left = array_.columns->move(to_record_->band, one.column, one.at);
+        if (left.there() && left_.size() < kMostLeft) left_.push_back({to_record_->band, left});
     }
     to_record_.reset();
     recording_ = false;
     recorded_ = recorded;
+}
+
+// Whoever looked for the band's columns before they moved counts as its reader, or moves it.
+void BandKeeper::reuse_slots() {
+    std::erase_if(left_, [this](const Left& left) {
+        const BandTable::Life life = bands_.hold(left.band);
+        if (life.readable) bands_.end_read(left.band);
+        if (life.moving || bands_.has_readers(left.band)) return false;
+        array_.columns->reuse(left.at);
+        return true;
+    });
+}
+
+void BandKeeper::forgive(std::uint32_t drive) {
+    array_.columns->forgive(drive);
+    std::erase_if(left_, [drive](const Left& left) { return left.at.member == drive; });
 }
 
 // By the one thread that gives bands their columns. Bands that are being erased keep theirs: they
@@ -138,7 +158,7 @@ void BandKeeper::begin_forgetting() {
         const bool counts = bands_.record_of(BandId(i)).counts();
         if (counts && !canary(Canary::replaced_is_named)) array_.columns->drop(BandId(i), drive);
     }
-    array_.columns->forgive(drive);
+    forgive(drive);
     forgetting_ = true;
     refresh_ = 0;
 }
@@ -148,7 +168,7 @@ void BandKeeper::begin_forgetting() {
 void BandKeeper::begin_bringing_back() {
     const std::uint32_t drive = back_.load(std::memory_order_acquire);
     back_drive_ = array_.qlc[drive];
-    array_.columns->forgive(drive);
+    forgive(drive);
     back_named_.assign(array_.layout.drive_slots(), false);
     const auto has_columns = [&](BandId band) { return bands_.record_of(band).has_columns(); };
     find_named_slots(array_, drive, has_columns, back_named_);

@@ -127,6 +127,8 @@ class BandKeeper final : public Actor {
 
     bool gather();
     bool can_record() const;
+    void reuse_slots();
+    void forgive(std::uint32_t drive);
     void end_recording(bool recorded);
     void clear_slots();
     void slots_cleared();
@@ -172,6 +174,14 @@ class BandKeeper final : public Actor {
     std::vector<const Device*> refused_by_;  // of each: a drive that did not discard its part
     std::vector<DriveSet> erased_on_;        // of each: the drives that discard their part
     std::vector<std::size_t> erasing_of_;    // by discard: which of them, or kOfSlot
+    // Slots that columns have left, and that may still be read. More are used again after the next
+    // opening.
+    struct Left {
+        BandId band;
+        Column at;
+    };
+    static constexpr std::size_t kMostLeft = 64;
+    std::vector<Left> left_;
     std::optional<NewColumns> to_record_;
     std::optional<bool> recorded_;
     bool recording_ = false;  // in this round

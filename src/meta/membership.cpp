@@ -86,6 +86,17 @@ const SuperblockMark* find_record(const SeenSuperblock& seen, const SuperblockMa
     return at == seen.records.end() ? nullptr : &*at;
 }
 
+std::uint64_t newest_due(const Superblock& newest, const std::vector<const SeenSuperblock*>& seen,
+                         const MemberRecord& member) {
+    std::uint64_t due = 0;
+    for (const SeenSuperblock* s : seen) {
+        const MemberRecord* const then = find_member(s->superblock, member.uuid);
+        if (is_scm_in(newest, *s) && then != nullptr && then->state == MemberState::in)
+            due = std::max(due, s->superblock.generation);
+    }
+    return due;
+}
+
 Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm) {
     const Superblock& s = seen.superblock;

@@ -45,9 +45,13 @@ enum class Standing : std::uint8_t {
     diverged,  // it went on by itself, in a copy of the array
 };
 
-// Of a member, by its newest superblock. `on_scm`: the newest generation of an scm drive. Each
-// record is durable on the QLC drives before it is written to the scm drives: a QLC drive that is
-// behind one of those lacks what it had, unless the record that would show it is damaged.
+// The newest generation that an scm drive has which is in, and that this member was to have before
+// it: each record is durable on the QLC drives that are in by it before the scm drives get it.
+std::uint64_t newest_due(const Superblock& newest, const std::vector<const SeenSuperblock*>& seen,
+                         const MemberRecord& member);
+
+// Of a member, by its newest superblock. `on_scm`: newest_due(). A QLC drive that is behind lacks
+// what it had, unless the record that would show it is damaged.
 Standing standing_of(const Superblock& newest, const MemberRecord& member,
                      const SeenSuperblock& seen, std::uint64_t on_scm);
 

@@ -154,12 +154,13 @@ Status refuse_standing(const std::string& path, const Superblock& newest,
 
 // Members that missed superblocks.
 Status refuse_stale(const std::vector<std::unique_ptr<Device>>& devices, const FoundEach& found,
-                    const Superblock& newest, std::uint64_t on_scm) {
+                    const Superblock& newest, const std::vector<const SeenSuperblock*>& seen) {
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const MemberRecord& member = *find_member(newest, found[i]->device);
         // Another process writes to it: the drives were read at different moments.
         if (devices[i]->held_elsewhere() || member.kept_out != 0) continue;
-        QS_TRY(refuse_standing(devices[i]->path(), newest, member, *found[i], on_scm));
+        QS_TRY(refuse_standing(devices[i]->path(), newest, member, *found[i],
+                               newest_due(newest, seen, member)));
     }
     return {};
 }
@@ -334,7 +335,7 @@ Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,
     QS_TRY(check_histories(devices, found, d.superblock, queue));
     QS_TRY(refuse_former_members(devices, found, d.superblock));
     d.on_scm = newest_on_scm(found, d.superblock);
-    QS_TRY(refuse_stale(devices, found, d.superblock, d.on_scm.generation));
+    QS_TRY(refuse_stale(devices, found, d.superblock, seen));
     d.members = members_of(d.superblock);
     for (std::size_t i = 0; i < devices.size(); ++i) {
         const MemberRecord& member = member_of(d, found[i]->device).record;

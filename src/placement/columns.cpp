@@ -194,12 +194,33 @@ void Columns::drop(BandId band, std::uint32_t drive) {
     }
 }
 
-void Columns::move(BandId band, std::uint32_t column, Column to) {
+Column Columns::move(BandId band, std::uint32_t column, Column to) {
     const Column from = of(band, column);
     set(band, column, to);
-    if (!from.there()) return;
-    slots_.spoil(from.member, from.slot);
+    if (from.there()) slots_.spoil(from.member, from.slot);
+    return from;
+}
+
+void Columns::reuse(Column left) {
+    slots_.forgive(left.member, left.slot);
     changes_.fetch_add(1, std::memory_order_relaxed);
+}
+
+// By free slots, as drives are chosen.
+std::optional<std::uint32_t> Columns::too_full(BandId band, const DriveSet& drives) const {
+    if (own_slots()) return std::nullopt;
+    const std::uint32_t usual = std::max(2u, band_slots_ / 32);
+    const DriveSet named = this->drives(band);
+    std::optional<std::uint32_t> full, roomy;
+    for (std::uint32_t d = 0; d < slots_.drives(); ++d) {
+        if (!drives[d]) continue;
+        std::optional<std::uint32_t>& best = named[d] ? full : roomy;
+        const bool better =
+            !best || (named[d] ? free_on(d) < free_on(*best) : free_on(d) > free_on(*best));
+        if (better) best = d;
+    }
+    const bool uneven = full && roomy && free_on(*roomy) > free_on(*full) + usual;
+    return uneven ? full : std::nullopt;
 }
 
 std::optional<std::uint32_t> Columns::drive_for_one(BandId band, const DriveSet& drives,
@@ -209,7 +230,7 @@ std::optional<std::uint32_t> Columns::drive_for_one(BandId band, const DriveSet&
     if (named.count() >= width_) return std::nullopt;
     std::optional<std::uint32_t> most;
     for (std::uint32_t d = 0; d < slots_.drives(); ++d) {
-        if (!drives[d] || named[d] || slots_.free_on(d) == 0) continue;
+        if (!drives[d] || draining[d] || named[d] || slots_.free_on(d) == 0) continue;
         if (!most || slots_.free_on(d) > slots_.free_on(*most)) most = d;
     }
     const auto with_it = static_cast<std::uint32_t>((named & drives).count()) + 1;

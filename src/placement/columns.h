@@ -41,11 +41,13 @@ class Columns {
     Columns(const Columns& other);
 
     // --- any thread ---
-    // While the band is in use it may lose one that is on a drive that is out, or get one that it
-    // lacked, and nothing else changes; while it is being opened only statistics look, and what
+    // While the band is in use it may lose one that is on a drive that is out, get one that it
+    // lacked, or have one move, and nothing else changes. In one order with BandTable's readers:
+    // who counts as one before it looks is seen by whoever moves a column, then asks for readers.
+    // While it is being opened only statistics look, and what
     // they see of it may be half of each.
     Column of(BandId band, std::uint32_t column) const {
-        return Column::unpack(columns_[place(band, column)].load(std::memory_order_relaxed));
+        return Column::unpack(columns_[place(band, column)].load(std::memory_order_seq_cst));
     }
     // Columns when it was opened: roles rotate by this.
     std::uint32_t rotation(BandId band) const {
@@ -70,6 +72,9 @@ class Columns {
     // Whether they have room for all that bands have on those, and all columns of those that are
     // free.
     bool have_room_for_all_of(const DriveSet& those, const DriveSet& drives) const;
+    // That of its drives which is fullest, if another one of these has more room, by more than is
+    // usual.
+    std::optional<std::uint32_t> too_full(BandId band, const DriveSet& drives) const;
     // Whether so many drives have room for all columns of all bands.
     bool are_enough(std::size_t drives) const {
         return drives * band_slots_ >= columns_.size() && drives >= width_;
@@ -92,7 +97,7 @@ class Columns {
 
     // --- set-up, one thread ---
     void set(BandId band, std::uint32_t column, Column to) {
-        columns_[place(band, column)].store(to.packed(), std::memory_order_relaxed);
+        columns_[place(band, column)].store(to.packed(), std::memory_order_seq_cst);
     }
     void set_rotation(BandId band, std::uint32_t rotation) {
         rotations_[band.value].store(static_cast<std::uint8_t>(rotation),
@@ -121,9 +126,10 @@ class Columns {
     // addition to those that it is to get on `others`; move() gives it to the band.
     std::optional<Column> reserve(BandId band, const DriveSet& drives, const DriveSet& others = {},
                                   const DriveSet& draining = {});
-    // The column is there from now on. Who looked before may still read where it was: that slot is
-    // not used before the next opening.
-    void move(BandId band, std::uint32_t column, Column to);
+    // The column is there from now on, and where it was before, if anywhere, is returned. Who
+    // looked before may still read there: that slot is used again after reuse().
+    Column move(BandId band, std::uint32_t column, Column to);
+    void reuse(Column left);
     void give_back(Column at) { slots_.give_back(at.member, at.slot, false); }
 
   private:

@@ -54,12 +54,14 @@ void Slots::spoil(std::uint32_t drive, std::uint32_t slot) {
 }
 
 void Slots::forgive(std::uint32_t drive) {
-    for (std::uint32_t slot = kSuperblockUnits; slot < slots_; ++slot) {
-        if (!spoiled_[index(drive, slot)]) continue;
-        spoiled_[index(drive, slot)] = false;
-        spoiled_on_[drive].fetch_sub(1, std::memory_order_relaxed);
-        give_back(drive, slot, false);
-    }
+    for (std::uint32_t slot = kSuperblockUnits; slot < slots_; ++slot) forgive(drive, slot);
+}
+
+void Slots::forgive(std::uint32_t drive, std::uint32_t slot) {
+    if (!spoiled_[index(drive, slot)]) return;
+    spoiled_[index(drive, slot)] = false;
+    spoiled_on_[drive].fetch_sub(1, std::memory_order_relaxed);
+    give_back(drive, slot, false);
 }
 
 }  // namespace qlcshape

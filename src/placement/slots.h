@@ -48,6 +48,7 @@ class Slots {
     // somebody may still read what was there.
     void spoil(std::uint32_t drive, std::uint32_t slot);
     void forgive(std::uint32_t drive);
+    void forgive(std::uint32_t drive, std::uint32_t slot);  // if it is such a one
 
     std::uint64_t memory_bytes() const { return 3 * taken_.size() / 8; }
 

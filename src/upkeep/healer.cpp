@@ -73,92 +73,6 @@ bool Healer::poll() {
     return false;
 }
 
-// While a drive leaves nothing is begun: how many columns a band has is about to change.
-bool Healer::look() {
-    if (closing_ || gate_.failed() || array_.drive_leaves()) return false;
-    if (refused_at_ && bands_.changes() - *refused_at_ < kChangesBeforeAgain) return false;
-    refused_at_.reset();
-    if (attempts_ != 0) {
-        begin_band(columns_.band, true);
-        return true;
-    }
-    const std::uint32_t left = left_, quiet_polls = quiet_polls_;
-    const Look look = look_;
-    if (const auto closed = narrow_that_closed()) {
-        begin_band(*closed, true);
-        return true;
-    }
-    if (const auto band = next_narrow()) begin_band(*band, look_ != Look::hardly_valid);
-    if (look_ == Look::done && narrow_open_.empty() && std::exchange(any_rebuilt_, false))
-        rounds_.fetch_add(1, std::memory_order_release);
-    return left != left_ || look != look_ || quiet_polls != quiet_polls_;
-}
-
-std::optional<BandId> Healer::narrow_that_closed() {
-    const std::uint64_t changes = bands_.changes();
-    if (narrow_open_.empty() || open_seen_ == changes) return std::nullopt;
-    const auto closed =
-        std::ranges::find_if(narrow_open_, [this](BandId band) { return !bands_.is_open(band); });
-    if (closed == narrow_open_.end()) {
-        open_seen_ = changes;
-        return std::nullopt;
-    }
-    const BandId band = *closed;
-    narrow_open_.erase(closed);
-    return array_.is_narrow(band) ? std::optional(band) : std::nullopt;
-}
-
-bool Healer::looks_again() {
-    if (drives_seen_ != bands_.drives_came()) return true;
-    if (look_ != Look::done) return false;
-    return (skipped_ && ends_seen_ != bands_.ends()) || room_changed();
-}
-
-bool Healer::room_changed() {
-    const Columns& columns = *array_.columns;
-    const bool any_lacks = lacks_ || losses_seen_ != columns.losses();
-    if (columns.own_slots() || !any_lacks) return false;
-    const std::uint64_t changes = columns.changes(), bands = array_.layout.bands;
-    if (changes - changes_seen_ > bands / kLooksPerChange) return true;
-    if (gave_back_ && std::exchange(gave_back_seen_, changes) != changes) return true;
-    if (changes == changes_seen_) return false;
-    if (std::exchange(last_change_, changes) != changes) quiet_polls_ = 0;
-    return ++quiet_polls_ > bands / kLooksPerPoll;
-}
-
-std::optional<BandId> Healer::next_narrow() {
-    constexpr std::uint32_t kAtOnce = 4096;
-    if (looks_again()) {
-        drives_seen_ = bands_.drives_came();
-        ends_seen_ = bands_.ends();
-        losses_seen_ = array_.columns->losses();
-        changes_seen_ = last_change_ = array_.columns->changes();
-        quiet_polls_ = 0;
-        skipped_ = lacks_ = gave_back_ = false;
-        look_ = Look::hardly_valid;
-        left_ = array_.layout.bands;
-        narrow_open_.clear();
-    }
-    const DriveSet draining = array_.drives_draining();
-    for (std::uint32_t n = 0; n < kAtOnce && look_ != Look::done; ++n) {
-        if (left_ == 0) {
-            look_ = static_cast<Look>(static_cast<int>(look_) + 1);
-            left_ = array_.layout.bands;
-            continue;
-        }
-        const BandId band(--left_);
-        if (!array_.columns->lacks_one(band, draining)) continue;
-        lacks_ = true;
-        if (!array_.is_narrow(band)) continue;
-        if (look_ == Look::no_parity && array_.columns_there(band) > array_.layout.p.data_strips)
-            continue;
-        if (!bands_.is_open(band)) return band;
-        if (look_ == Look::hardly_valid && narrow_open_.size() < narrow_open_.capacity())
-            narrow_open_.push_back(band);
-    }
-    return std::nullopt;
-}
-
 // One that is not readable is free, or nothing of it will be left soon.
 void Healer::begin_band(BandId band, bool rebuild) {
     const BandTable::Life life = bands_.hold(band);
@@ -180,17 +94,25 @@ void Healer::begin_band(BandId band, bool rebuild) {
     erase();
 }
 
+// The drives of which a column of the band is to move.
+DriveSet Healer::to_leave(BandId band) const {
+    DriveSet leave = array_.drives_draining();
+    if (look_ != Look::even) return leave;
+    if (const auto full = array_.columns->too_full(band, array_.drives_in())) leave.set(*full);
+    return leave;
+}
+
 // What it lacks comes before what moves.
 void Healer::choose_places() {
     const BandId band = columns_.band;
-    const DriveSet draining = array_.drives_draining();
+    const DriveSet leave = to_leave(band);
     give_places_back();
     DriveSet others;
     for (const bool moves : {false, true}) {
         for (std::uint32_t c = 0; c < width_ && columns_.count < columns_.all.size(); ++c) {
             const Column now = array_.columns->of(band, c);
-            if (now.there() != moves || (moves && !draining[now.member])) continue;
-            const auto at = array_.columns->reserve(band, array_.drives_in(), others, draining);
+            if (now.there() != moves || (moves && !leave[now.member])) continue;
+            const auto at = array_.columns->reserve(band, array_.drives_in(), others, leave);
             if (!at) return;
             others.set(at->member);
             Device* const drive = array_.qlc[at->member];
@@ -417,6 +339,7 @@ void Healer::recorded(bool counts) {
     if (!counts) return try_again();
     counters_.add(Counter::rebuild_bands, 1);
     any_rebuilt_ = true;
+    any_evened_ |= look_ == Look::even;
     columns_.count = 0;  // they are the band's now
     end_band();
 }
@@ -427,7 +350,7 @@ void Healer::try_again() {
     end_hold();
     step_ = Step::idle;
     if (attempts_ < kAttempts && refusals_ < kRefusals) return;
-    leave_to_collectors();
+    if (look_ != Look::even) leave_to_collectors();
     end_band();
 }
 

@@ -26,6 +26,8 @@
 //   is not as written
 //   being moved         when that has an end, it is looked at again
 //   could not be moved  it is tried nevertheless, if it is not out of use
+//   on full drives      at last, where there are more drives than columns: a column moves to one
+//                       that has few, as one that was added
 //
 // An actor of the first GC thread. One strip of each drive at a time, so users' reads and writes
 // wait for one transfer on each at most.
@@ -84,6 +86,8 @@ class Healer final : public Actor {
     // Which band.
     bool look();
     std::optional<BandId> next_narrow();
+    void next_look();
+    DriveSet to_leave(BandId band) const;
     bool looks_again();
     bool room_changed();
     std::optional<BandId> narrow_that_closed();
@@ -143,7 +147,8 @@ class Healer final : public Actor {
 
     // All bands are looked at from the last to the first: for those that are hardly valid, for
     // those with k columns, for the others. Those that are open wait until they are closed.
-    enum class Look : std::uint8_t { hardly_valid, no_parity, all, done };
+    // Where nothing lacks anything columns move from drives that have many to those that have few.
+    enum class Look : std::uint8_t { hardly_valid, no_parity, all, even, done };
     Look look_ = Look::hardly_valid;
     std::uint32_t left_;
     std::uint64_t drives_seen_ = 0;  // BandTable::drives_came()
@@ -163,6 +168,7 @@ class Healer final : public Actor {
     bool gave_back_ = false;
     std::uint64_t gave_back_seen_ = UINT64_MAX;
     bool any_rebuilt_ = false;                 // in this round
+    bool any_evened_ = false;                  // since Look::even began
     std::optional<std::uint64_t> refused_at_;  // BandTable::changes() when the system refused it
     std::atomic<std::uint64_t> rounds_{0};
 

@@ -50,7 +50,7 @@ says "no place is vacant"
 [[ ! -e other.img ]] || fail "a refused add left a file"
 
 expect 0 "$QLCSHAPE" drain array.toml qlc1.img
-grep -q "qlc drive 1 is being drained; when .* shows 0 bands there, remove it" out || fail "no word"
+grep -q "qlc drive 1 is being drained; .* says when it can be removed" out || fail "no word"
 whole
 kill_server
 start_server
@@ -62,6 +62,9 @@ expect 0 "$QLCSHAPE" drain array.toml qlc1.img  # it is, or begins
 rewrite "while it is drained"
 wait_for "$(of qlc1.img "d['bands'] == 0")"
 whole
+expect 0 "$QLCSHAPE" status array.toml
+grep -q "drain qlc drive 1 (.*qlc1.img): no band has anything there any more: remove it" out ||
+    fail "status does not say that it can be removed"
 expect 2 "$QLCSHAPE" drain array.toml qlc2.img
 says "spare_drives = 1"
 

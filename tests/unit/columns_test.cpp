@@ -172,7 +172,7 @@ TEST_CASE("columns: a band does without slots that can't be erased, and nobody g
     CHECK(columns.rotation(band) == 3);
 }
 
-TEST_CASE("columns: a slot that a column has left is nobody's, and is not used") {
+TEST_CASE("columns: a slot that a column has left is nobody's, and not used before it may be") {
     const ArrayLayout l = layout_of(2, 6, 1);
     Columns columns(l);
     const BandId band(0);
@@ -185,7 +185,7 @@ TEST_CASE("columns: a slot that a column has left is nobody's, and is not used")
     REQUIRE(to);
     CHECK_FALSE(columns.drives(band)[to->member]);
     const std::uint32_t free = columns.free_on(from.member);
-    columns.move(band, 0, *to);
+    CHECK(columns.move(band, 0, *to) == from);
     CHECK(columns.of(band, 0) == *to);
     CHECK(columns.taken_on(from.member) == 0);
     CHECK(columns.taken_on(to->member) == 1);
@@ -194,6 +194,7 @@ TEST_CASE("columns: a slot that a column has left is nobody's, and is not used")
         if (!columns.choose(BandId(i), first(6))) continue;
         for (std::uint32_t c = 0; c < l.width(); ++c) CHECK_FALSE(columns.of(BandId(i), c) == from);
     }
-    columns.forgive(from.member);
+    columns.reuse(from);
+    columns.reuse(from);  // once more
     CHECK(columns.taken_on(from.member) + columns.free_on(from.member) == l.band_slots);
 }

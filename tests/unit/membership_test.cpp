@@ -62,7 +62,10 @@ struct Drives {
     }
     Standing standing(std::size_t member) const {
         const Superblock s = newest();
-        return standing_of(s, s.members[member], seen[member], seen[4].superblock.generation);
+        std::vector<const SeenSuperblock*> all;
+        for (const SeenSuperblock& one : seen) all.push_back(&one);
+        return standing_of(s, s.members[member], seen[member],
+                           newest_due(s, all, s.members[member]));
     }
 };
 
@@ -123,6 +126,24 @@ TEST_CASE("membership: a drive that comes back as it was before it left is older
     Drives d;
     d.write({0, 2, 3, 4, 5}, 11, 1, 4);
     CHECK(d.standing(1) == Standing::out);
+    d.seen[1].superblock.generation = 9;
+    CHECK(d.standing(1) == Standing::older);
+}
+
+TEST_CASE("membership: a drive is not older than a record that never came into force") {
+    Drives d;
+    // That drive 1 is out came to one scm drive only.
+    d.write({0, 2, 3, 4}, 11, 1, 4);
+    CHECK(d.standing(1) == Standing::out);
+    // An opening without that one was cut off before the other one had a record of it.
+    Superblock& s = d.seen[0].superblock;
+    s.generation = 12;
+    s.complete_generation = 9;
+    s.members[1] = d.seen[5].superblock.members[1];
+    s.members[4].state = MemberState::out;
+    CHECK(d.newest().generation == 12);
+    CHECK(d.newest().members[1].state == MemberState::in);
+    CHECK(d.standing(1) == Standing::current);
     d.seen[1].superblock.generation = 9;
     CHECK(d.standing(1) == Standing::older);
 }
