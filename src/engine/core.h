@@ -258,6 +258,7 @@ class Core {
     Status complete_epoch();
     Status write_first_snapshot();
     Status refuse_if_stopped() const;
+    Status refuse_if_ending() const;  // or while it is being closed
     Status write_superblock();
     Status write_band_table(BandKeeper& keeper);
 
@@ -282,6 +283,7 @@ class Core {
     // core_replace.cpp
     struct Replacing;
     Result<std::size_t> member_named(const std::string& word) const;
+    Result<std::size_t> member_to_change(const std::string& word) const;
     std::unexpected<Error> cant_go(const MemberRecord& member) const;
     bool was_claimed(const std::vector<std::unique_ptr<Device>>& fresh, IoQueue& queue) const;
     Status refuse_members(const std::vector<std::unique_ptr<Device>>& fresh, const Uuid& old,

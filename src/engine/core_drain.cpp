@@ -48,8 +48,7 @@ Status Core::check_room_without(const MemberRecord& m) const {
 
 // Of a drive that is out, too: so that it does not drain when it is back.
 Status Core::check_draining(const MemberRecord& m, bool stop) const {
-    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
-    QS_TRY(refuse_if_stopped());
+    QS_TRY(refuse_if_ending());
     if (m.role != DeviceRole::qlc) return not_qlc(m);
     if (m.kept_out == MemberRecord::kRemoved) return vacant(m);
     if (stop || m.drains != 0) return {};
@@ -61,8 +60,7 @@ Status Core::check_draining(const MemberRecord& m, bool stop) const {
 
 // The device first: where another one refuses the superblock it is seen who drains.
 Result<MemberRecord> Core::drain_drive(const std::string& which, bool stop) {
-    if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
-    const auto member = member_named(which);
+    const auto member = member_to_change(which);
     if (!member) return fail(member.error());
     const Locked lock(control_mutex_);
     MemberRecord& m = superblock_.members[*member];
@@ -83,6 +81,8 @@ Result<MemberRecord> Core::drain_drive(const std::string& which, bool stop) {
         const Locked shown(shown_mutex_);
         members_[*member].record.drains = m.drains;
     }
+    if (!stop && m.state == MemberState::out)
+        return fail(Errc::io_error, "array {}: qlc drive {} has left just now", name(), m.index);
     if (m.drains != drains)
         return fail(Errc::no_space, "array {}: another drive has left just now; replace that first",
                     name());
@@ -128,12 +128,10 @@ void Core::end_draining_if_needed() {
 }
 
 Result<MemberRecord> Core::remove_drive(const std::string& which) {
-    if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
-    const auto member = member_named(which);
+    const auto member = member_to_change(which);
     if (!member) return fail(member.error());
     const Locked lock(control_mutex_);
-    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
-    QS_TRY(refuse_if_stopped());
+    QS_TRY(refuse_if_ending());
     MemberRecord& m = superblock_.members[*member];
     if (m.role != DeviceRole::qlc) return not_qlc(m);
     if (m.kept_out == MemberRecord::kRemoved) return m;

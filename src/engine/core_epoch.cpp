@@ -96,6 +96,11 @@ Status Core::refuse_if_stopped() const {
     return fail(Errc::io_error, "array {}: it stopped {}; {}", superblock_.name, cause(), remedy());
 }
 
+Status Core::refuse_if_ending() const {
+    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", superblock_.name);
+    return refuse_if_stopped();
+}
+
 // Under control_mutex_, or while opening. Without memory for it nothing has changed, and the array
 // stays as it is. QLC drives that don't take it leave, if the array can do without. After any other
 // failure it is not known where on each drive the next one goes: the engine stops.

@@ -127,12 +127,10 @@ void Core::keep(const MemberSet& who) {
 
 // One that is out already is told to stay.
 Result<MemberRecord> Core::fail_drive(const std::string& which) {
-    if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
-    const auto member = member_named(which);
+    const auto member = member_to_change(which);
     if (!member) return fail(member.error());
     const Locked lock(control_mutex_);
-    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
-    QS_TRY(refuse_if_stopped());
+    QS_TRY(refuse_if_ending());
     if (replacing_ && replacing_->member == *member) {
         return fail(Errc::busy, "array {}: {} is being replaced, or comes back; wait for its end",
                     name(), which);

@@ -57,6 +57,11 @@ Result<std::size_t> Core::member_named(const std::string& word) const {
                 word, superblock_.name);
 }
 
+Result<std::size_t> Core::member_to_change(const std::string& word) const {
+    if (read_only_) return fail(Errc::read_only, "array {}: it is open read-only", name());
+    return member_named(word);
+}
+
 // Of the one that is to come in.
 Status Core::takes_no_writes() const {
     const MemberRecord& old = members_[replacing_->member].record;

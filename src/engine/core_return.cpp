@@ -184,8 +184,7 @@ Result<MemberDevice> Core::know_again(std::unique_ptr<Device> again, IoQueue& qu
     Superblock now;
     {
         const Locked lock(control_mutex_);
-        if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
-        QS_TRY(refuse_if_stopped());
+        QS_TRY(refuse_if_ending());
         now = superblock_;
     }
     auto returned = see_returned(std::move(again), now, queue);

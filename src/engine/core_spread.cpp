@@ -16,8 +16,7 @@
 namespace qlcshape {
 
 Result<std::uint32_t> Core::check_spreading(const Uuid& lost) const {
-    if (stopped_) return fail(Errc::closed, "array {}: it is being closed", name());
-    QS_TRY(refuse_if_stopped());
+    QS_TRY(refuse_if_ending());
     const MemberRecord* const m = find_member(superblock_, lost);
     if (m == nullptr || m->role != DeviceRole::qlc || m->state != MemberState::out)
         return fail(Errc::not_found, "array {}: no such qlc drive is out", name());
