@@ -41,7 +41,11 @@ bool Worker::poll(Phase phase) {
 // A phase is reached in a round in which nothing happened and every actor is done with it, not when
 // each was done with it at some time: an answer on its way from one actor to another may give that
 // one more to do.
+//
+// After the last one nothing begins any more, whatever there is to do: its memory may go at any
+// time. A band that its last reader leaves only then is erased by the next opening.
 bool Worker::work(Phase phase) {
+    if (reached() == Phase::flushing) return false;
     if (phase != Phase::running) {
         for (const auto& actor : actors_) actor->begin(phase);
     }
