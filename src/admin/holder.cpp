@@ -41,8 +41,9 @@ Error Holder::error_in(const std::string& answer) const {
     for (const Drive& drive : drives_) {
         if (answer != kOther + drive.medium) continue;
         return {Errc::foreign_device,
-                fmt::format("{}: {} has other drives of this array file open, but not this one: is "
-                            "it a copy? Name the drives of one array",
+                fmt::format("{}: {} has other drives of this array file open, but not this one: "
+                            "where it was replaced or removed take it out of the array file; "
+                            "where it is a copy name the original",
                             drive.path, process_)};
     }
     int code = 0;

@@ -89,8 +89,10 @@ void Core::note_rebuilt() {
     if (stopped_ || failed()) return;
     rounds_noted_ = rounds;
     if (!write_superblock() || narrow_bands() != 0) return;
-    with_memory(
-        [&] { log(options_, LogLevel::info, "array {}: what bands lacked is rebuilt", name()); });
+    with_memory([&] {
+        log(options_, LogLevel::info, "array {}: columns are rebuilt, or moved; no band lacks one",
+            name());
+    });
 }
 
 // Bitmap and band table, while closing: nothing else is under way. An scm drive that does not take

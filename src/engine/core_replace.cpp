@@ -47,7 +47,7 @@ Result<std::size_t> Core::member_named(const std::string& word) const {
     const Locked lock(shown_mutex_);
     for (std::size_t i = 0; i < members_.size(); ++i) {
         const MemberDevice& m = members_[i];
-        const std::string path = path_of(m, all_of(members_), options_.devices);
+        const std::string path = path_of(m, all_of(members_), options_.devices, absent_);
         if (m.record.uuid.to_string() == word || (!path.empty() && whole(path) == whole(word)))
             return i;
     }
@@ -154,7 +154,7 @@ void Core::show_replacing(std::unique_ptr<Replacing> r) {
     r->polls.reserve(workers_.size());
     r->shown.role = to_string(r->fresh.record.role);
     r->shown.index = r->fresh.record.index;
-    r->shown.from = path_of(members_[r->member], all_of(members_), options_.devices);
+    r->shown.from = path_of(members_[r->member], all_of(members_), options_.devices, absent_);
     r->shown.to = r->fresh.device->path();
     r->began_ns = environment_.clock.now_ns();
     const Locked shown(shown_mutex_);
@@ -313,7 +313,7 @@ Status Core::join(MemberDevice& other) {
     const MemberRecord before = in_superblock, record = other.record;
     Device& fresh = *other.device;
     // What takes memory is done before.
-    const std::string old_path = path_of(m, all_of(members_), options_.devices);
+    const std::string old_path = path_of(m, all_of(members_), options_.devices, absent_);
     std::string new_path = fresh.path();
     const auto exchange = [&] {
         const Locked lock(shown_mutex_);

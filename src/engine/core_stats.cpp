@@ -95,6 +95,13 @@ std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_
     return 0;
 }
 
+// Null where it is not known.
+const std::string* known_path(const MemberDevice& m, const std::vector<Unusable>& unusable) {
+    if (m.device != nullptr) return &m.device->path();
+    const auto there = std::ranges::find(unusable, m.record.uuid, &Unusable::member);
+    return there == unusable.end() ? nullptr : &there->path;
+}
+
 // Devices are known by UUID, so the array file does not say which path a missing one had. But it
 // does where one path of its role is left over, or where all others are listed by drive number:
 //
@@ -102,7 +109,8 @@ std::uint64_t written_bytes(const Stats::Bytes& b, DeviceRole role, std::uint64_
 //   file: a b c d; there: drive 0 is a, 3 is d             drives 1 and 2: b and c, by the order
 //   file: d b c a; there: drive 0 is a, 3 is d             not known: never named wrong
 std::string missing_path(const MemberDevice& missing, const Members& members,
-                         const std::vector<DeviceOptions>& named) {
+                         const std::vector<DeviceOptions>& named,
+                         const std::vector<Unusable>& unusable) {
     const Role role = missing.record.role == DeviceRole::qlc ? Role::qlc : Role::scm;
     std::vector<std::string> paths;
     for (const DeviceOptions& d : named) {
@@ -113,13 +121,14 @@ std::string missing_path(const MemberDevice& missing, const Members& members,
     int absent = 0;
     for (const MemberDevice* m : members) {
         if (m->record.role != missing.record.role) continue;
+        const std::string* const path = known_path(*m, unusable);
+        if (path != nullptr) std::erase(left, *path);
         if (m->record.kept_out == MemberRecord::kRemoved) continue;  // the file needs no path of it
-        if (m->device == nullptr) {
+        if (path == nullptr) {
             ++absent;
             continue;
         }
-        std::erase(left, m->device->path());
-        in_order &= m->record.index < paths.size() && paths[m->record.index] == m->device->path();
+        in_order &= m->record.index < paths.size() && paths[m->record.index] == *path;
     }
     const bool removed = missing.record.kept_out == MemberRecord::kRemoved;
     if (absent == 1 && left.size() == 1 && !removed) return left.front();
@@ -186,8 +195,10 @@ Members all_of(const std::vector<MemberDevice>& members) {
 }
 
 std::string path_of(const MemberDevice& member, const Members& members,
-                    const std::vector<DeviceOptions>& named) {
-    return member.device == nullptr ? missing_path(member, members, named) : member.device->path();
+                    const std::vector<DeviceOptions>& named,
+                    const std::vector<Unusable>& unusable) {
+    const std::string* const known = known_path(member, unusable);
+    return known == nullptr ? missing_path(member, members, named, unusable) : *known;
 }
 
 DeviceStatus spare_at(const std::string& path) {
@@ -203,7 +214,7 @@ void fill_devices(Stats& s, const Superblock& superblock, const Members& members
         const MemberDevice& m = *member;
         DeviceStatus d;
         d.uuid = m.record.uuid.to_string();
-        d.path = path_of(m, members, named);
+        d.path = path_of(m, members, named, unusable);
         d.role = to_string(m.record.role);
         d.index = m.record.index;
         d.state = m.device == nullptr    ? "missing"
@@ -223,7 +234,7 @@ void fill_devices(Stats& s, const Superblock& superblock, const Members& members
         }
         if (m.record.kept_out == MemberRecord::kFailed) {
             d.state = "failed";
-            d.last_error = kept_out(d.path, m.record).why.message;
+            d.last_error = kept_out(d.path.empty() ? d.uuid : d.path, m.record).why.message;
         }
         if (m.record.kept_out == MemberRecord::kRemoved) {
             d.state = "removed";

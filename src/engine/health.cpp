@@ -12,6 +12,7 @@
 #include "engine/ending.h"
 #include "engine/file_room.h"
 #include "format/layout.h"
+#include "format/superblock.h"
 
 namespace qlcshape {
 

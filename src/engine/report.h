@@ -23,11 +23,11 @@ void count_protection(Stats::Protection& protection, const ArrayContext& array,
 // In the superblock's order.
 using Members = std::vector<const MemberDevice*>;
 Members all_of(const std::vector<MemberDevice>& members);
-// Of a missing one as far as it is known; otherwise it is empty.
-std::string path_of(const MemberDevice& member, const Members& members,
-                    const std::vector<DeviceOptions>& named);
-// After fill_counters(). `named`: the array file's, for the paths of those that are missing;
+// Of a missing one as far as it is known; otherwise it is empty. `named`: the array file's;
 // `unusable`: some of them, with the reason.
+std::string path_of(const MemberDevice& member, const Members& members,
+                    const std::vector<DeviceOptions>& named, const std::vector<Unusable>& unusable);
+// After fill_counters(); the rest as for path_of().
 void fill_devices(Stats& stats, const Superblock& superblock, const Members& members,
                   const std::vector<DeviceOptions>& named, const std::vector<Unusable>& unusable);
 

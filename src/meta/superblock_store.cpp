@@ -306,7 +306,8 @@ Unusable kept_out(const std::string& path, const MemberRecord& member) {
             {Errc::stale_device,
              fmt::format("{}: it was {}", path,
                          removed ? "removed from the array; take its path out of the array file"
-                                 : "taken out by `qlcshape fail`; replace it")}};
+                                 : "taken out by `qlcshape fail`; replace it")},
+            member.uuid};
 }
 
 Result<Discovery> discover(std::vector<std::unique_ptr<Device>>&& devices,

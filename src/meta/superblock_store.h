@@ -60,6 +60,7 @@ using MemberSet = std::bitset<kMaxMembers>;  // by place in the superblock's lis
 struct Unusable {
     std::string path;
     Error why;
+    Uuid member{};  // whose superblock it has, where that is known
 };
 
 // What the devices say together.

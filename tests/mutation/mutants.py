@@ -13,9 +13,15 @@ statement; then the text after "+" is one, too, or nothing. A text of several li
 lines of "-".
 """
 
+import re
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+BEFORE_STATEMENT = re.compile(r"([;{})]|else|[^:]:)$")
+HALF = re.compile(
+    r"^\s*(\|\||&&|[?:,])|(\|\||&&|[-+,?:=<>])\s*$|^\s*$|;\s*$|^(if|for|while|return)\b")
+DECLARATION = re.compile(
+    r"(?!return|delete)(const\s+)?[\w:<>]+[&*]?\s+[&*]?\w+\s*[={;]")
 
 
 class Mutant:
@@ -74,9 +80,14 @@ def problems_of(mutants, root):
             problems.append(f"mutant {m}: it changes nothing, or does not say what it harms")
         if any(text.count("(") != text.count(")") for text in (m.good, m.bad)):
             problems.append(f"mutant {m}: a part of an expression, by its parentheses")
-        before = texts[m.file].partition(m.good)[0].rpartition("\n")[2].rstrip()
-        if m.good.endswith(";") and before.endswith(("=", "return", "(", ",")):
+        before = texts[m.file].partition(m.good)[0].rstrip()
+        starts = BEFORE_STATEMENT.search(before) or "//" in before.rpartition("\n")[2]
+        if m.good.endswith(";") and not starts:
             problems.append(f"mutant {m}: it ends with ';', and begins within a statement")
+        if not m.good.endswith(";") and any(HALF.search(text) for text in (m.good, m.bad)):
+            problems.append(f"mutant {m}: no expression, by how it begins or ends")
+        if m.good.endswith(";") and DECLARATION.match(m.good):
+            problems.append(f"mutant {m}: what it declares would be unknown after it")
         if m.good.endswith(";") and m.bad and not m.bad.endswith((";", "}")):
             problems.append(f"mutant {m}: a statement becomes none")
     for file in sorted(texts):

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A drive that somebody takes out stays out, until another takes its place.
+#include <fmt/format.h>
+
 #include "replace_array.h"
 
 using namespace qlcshape;
@@ -106,5 +108,23 @@ TEST_CASE("fail: cut off at any transfer, the drive is in or out, and everything
         REQUIRE(a.open());
         CHECK(a.reads(0, kBlocks, 10));
         if (!cut) break;
+    }
+}
+
+// With two that are gone the order of the array file does not say which is which.
+TEST_CASE("fail: status knows the path of a drive that is there and stays out") {
+    OpenArray a(Old::works, kQlc);
+    REQUIRE(a.core->fail_drive("qlc1"));
+    a.write_blocks(0, kBlocks, 10);
+    REQUIRE(a.core->fail_drive("qlc2"));
+    REQUIRE(a.close());
+    std::swap(a.options.devices[0], a.options.devices[3]);
+    std::swap(a.media[0], a.media[3]);
+    REQUIRE(a.open());
+    const Stats s = a.core->stats();
+    for (const std::size_t i : {1, 2}) {
+        CHECK(s.devices[i].state == "failed");
+        CHECK(s.devices[i].path == fmt::format("qlc{}", i));
+        CHECK(s.devices[i].last_error.starts_with(s.devices[i].path));
     }
 }
