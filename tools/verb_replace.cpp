@@ -110,7 +110,8 @@ int run_replace(const ReplaceArguments& arguments) {
     say("{} is {} drive {} now, {}.\n", arguments.fresh, qlc ? "qlc" : "scm", drive.index,
         qlc ? "and empty" : "with all that the others have");
     if (adds)
-        say("In {} name it as another [[device]].\n", arguments.array_file);
+        say("In {} name it as another [[device]], and no drive that was removed.\n",
+            arguments.array_file);
     else if (arguments.fresh != *arguments.old)
         say("In {} write its path in place of {}.\n", arguments.array_file, *arguments.old);
     if (adds)

@@ -36,9 +36,7 @@ std::string error_text(const Error& error) {
 
 Control::Control(const Options& options, const Options& named, Engine::Impl& engine)
     : options_(options), engine_(engine) {
-    if (!named.spares.empty()) {
-        for (const DeviceOptions& d : named.devices) passed_over_.push_back(medium_of(d.path));
-    }
+    for (const DeviceOptions& d : named.devices) named_.push_back(medium_of(d.path));
     const Status listening = listen();
     if (listening) return;
     log(options_, LogLevel::warning,
@@ -133,10 +131,10 @@ void Control::serve(const Socket& client) {
     client.end();
 }
 
-// Of the drives that are there, and of those whose place another has taken since: the array file
-// may still name these.
+// Of the drives that are there, and of those that the array file named at the opening, whether they
+// were used or not: it may still name one whose place another has taken since.
 std::vector<std::string> Control::media() const {
-    std::vector<std::string> media = passed_over_;
+    std::vector<std::string> media = named_;
     for (const Device* drive : engine_.core().drives()) {
         if (drive != nullptr) media.push_back(drive->medium());
     }

@@ -74,7 +74,7 @@ class Control {
     std::vector<std::string> media() const;
 
     const Options& options_;
-    std::vector<std::string> passed_over_;  // media that the array file may name, drives or not
+    std::vector<std::string> named_;  // media that the array file named at the opening
     Engine::Impl& engine_;
     std::vector<Socket> listeners_;
     std::atomic<bool> stop_{false};

@@ -101,10 +101,12 @@ void log_changes(const Options& options, const Stats& before, const Stats& now) 
     for (const DeviceStatus& d : now.devices) log_drive(options, same_before(before, d), d);
     if (const auto retries = now.errors.commit_retries - before.errors.commit_retries;
         retries != 0) {
-        log(options, LogLevel::warning,
-            "array {}: {} segments are written again in other bands because a drive did not take "
-            "them",
-            now.array_name, retries);
+        const bool refused = std::ranges::any_of(now.devices, [&before](const DeviceStatus& d) {
+            return d.errors != same_before(before, d).errors;
+        });
+        log(options, refused ? LogLevel::warning : LogLevel::info,
+            "array {}: {} segments are written again in other bands because a drive {}",
+            now.array_name, retries, refused ? "did not take them" : "goes, or is drained");
     }
     const auto failed = now.errors.verify_failed - before.errors.verify_failed;
     const auto rebuilt = now.errors.reconstructed - before.errors.reconstructed;

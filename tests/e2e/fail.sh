@@ -57,6 +57,7 @@ cmp image copy || fail "wrong after it was opened again"
 expect 2 "$QLCSHAPE" replace array.toml qlc2.img qlc2.img
 expect 0 "$QLCSHAPE" replace array.toml qlc2.img qlc2.img --force
 expect 0 "$QLCSHAPE" replace array.toml qlc1.img new1.img --size 24MiB
+expect 0 "$QLCSHAPE" status array.toml # whose file still names the old one
 new_path qlc1.img new1.img
 expect 0 "$QLCSHAPE" replace array.toml scm1.img scm1.img --force
 wait_for_parity "what three drives had"

@@ -103,8 +103,14 @@ TEST_CASE("log: what a look finds") {
     CHECK(log.has(LogLevel::error, "3 more bands are out of use"));
     CHECK(log.has(LogLevel::error, "writing has ended after a drive failed"));
 
+    const Stats drained = now;
+    now.errors.commit_retries += 2;  // and no drive refused anything
+    log_changes(options, drained, now);
+    CHECK(log.lines.size() == 7);
+    CHECK(log.has(LogLevel::info, "2 segments are written again"));
+
     Options silent;
     log_changes(silent, before, now);
     log_opened(silent, now);
-    CHECK(log.lines.size() == 6);
+    CHECK(log.lines.size() == 7);
 }
